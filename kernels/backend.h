@@ -1,0 +1,185 @@
+/* The one boundary between the engine and arithmetic: a table of operations per backend.
+ *
+ * A backend keeps activations, weights and KV in its own element type and memory; the engine holds opaque handles and
+ * never looks inside. All matrices are row-major. Handles are made and freed through the backend that made them and
+ * must be freed before it is closed. Operations do not allocate, do not fail and return when their results are ready
+ * to be used by the next operation; a backend may use all its threads in each of them, and no two may run at once.
+ *
+ * Batch invariance. Every operation computes a row of its result from that row's own inputs by a sequence of
+ * floating-point operations that depends neither on the other rows in the call, nor on their number, nor on the
+ * thread count. `linear` promises this only where `stable` is set (a single decoded row may take a faster way).
+ * This is what makes "cached == computed" an equality of bits. */
+#ifndef BA_BACKEND_H
+#define BA_BACKEND_H
+
+#include "dtype.h"
+#include "error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct ba_backend ba_backend;
+typedef struct ba_buf ba_buf;       /* a matrix of reals, [rows, cols] */
+typedef struct ba_weight ba_weight; /* a weight matrix [out, in], with an optional bias [out] */
+typedef struct ba_freqs ba_freqs;   /* rotary frequencies of one rope, [head_dim / 2] */
+typedef struct ba_rot ba_rot;       /* rotations (cos, sin), [rows, head_dim / 2] */
+typedef struct ba_kv ba_kv;         /* keys and values of one node in every layer, in the backend's layout */
+
+/* Exact counts, kept by the kernels. FLOPs: a multiply-add is two. Only matrix products and query-key pairs count
+ * (paper, Table 3); norms, activations, softmax and rotations do not.
+ *   flops_exact   products as asked for, and visible query-key pairs only
+ *   flops_dense   as above, but every pair of a segment's keys and a job's rows, visible or masked
+ * Bytes are the compulsory traffic of linear, embed, kv_write, kv_copy and attention: each operand once per call, at
+ * the size it is stored in. */
+typedef struct ba_counters {
+    uint64_t flops_exact, flops_dense, bytes_read, bytes_written;
+} ba_counters;
+
+/* Rows [row0, ..) and columns [col0, ..) of a buffer. How many of each is an argument of the operation. */
+typedef struct ba_view {
+    ba_buf *buf;
+    size_t row0, col0;
+} ba_view;
+
+/* Where a weight comes from: rows x cols elements of `type`, borrowed during weight_new only. */
+typedef struct ba_weight_src {
+    ba_dtype type;
+    size_t rows, cols;
+    const void *data;
+    const float *bias;         /* [rows] or NULL */
+    const uint32_t *row_order; /* [rows] or NULL: row r of the weight is row row_order[r] of data (and of bias) */
+} ba_weight_src;
+
+typedef enum ba_act { BA_ACT_SILU, BA_ACT_GELU_TANH } ba_act;
+
+/* What a run of query rows sees of one KV: keys [first, first + n).
+ * Row r (counted from the job's first) sees the keys lo[r] <= j < hi[r], counted from `first`. */
+typedef struct ba_kv_segment {
+    const ba_kv *kv;
+    size_t first, n;
+    size_t rot_row;         /* rotation of the job's first query row for this segment: row in the rot table */
+    const int32_t *lo, *hi; /* [job rows], or NULL: lo = 0, hi = n */
+    double score_scale;     /* multiplies the score (1 / temperature); 1 = none */
+    double score_bias;      /* added to the scaled score; 0 = none */
+    int group;              /* 0: ordinary. g > 0: log-sum-exp of all segments of group g together is multiplied by
+                               job.group_lse_scale[g - 1] before the final merge */
+    bool selectable;        /* may be dropped by job.select_k */
+} ba_kv_segment;
+
+/* Per query row, head and segment, filled if the job asks for it (row-major [rows, heads, n_seg]). */
+typedef struct ba_attn_probe {
+    double *lse;        /* log-sum-exp of the scaled scores; -INFINITY if nothing is visible or it was not selected */
+    double *mean_score; /* probability-weighted mean of the scaled scores within the segment; 0 if nothing is visible */
+} ba_attn_probe;
+
+/* Query rows that share one list of segments. Order of segments = order of summation. */
+typedef struct ba_attn_job {
+    size_t row0, rows; /* in the q and out views */
+    const ba_kv_segment *seg;
+    size_t n_seg;
+    const double *group_lse_scale; /* [n_groups] or NULL */
+    size_t n_groups;
+    size_t select_k;      /* 0: none. Else per query head and row keep the select_k selectable segments with the largest
+                             sum of their select_top largest probabilities (in the ordinary softmax over everything
+                             visible), ties to the lower index; the others' probabilities become 0, all renormalised */
+    size_t select_top;    /* 5 in the paper */
+    bool select_shared;   /* sum block scores over heads and rows of the job: one choice for all */
+    uint8_t *chosen;      /* out, [rows, heads, n_seg], 1 = kept; or NULL */
+    ba_attn_probe *probe; /* or NULL */
+} ba_attn_job;
+
+typedef enum ba_kv_part { BA_KV_K, BA_KV_V } ba_kv_part;
+
+typedef struct ba_backend_config {
+    size_t threads; /* >= 1 */
+} ba_backend_config;
+
+/* The table: one row per backend. `be` is always the backend itself. */
+typedef struct ba_backend_ops {
+    const char *name;    /* as in --backend */
+    const char *summary; /* one line: precision, library */
+    const char *dtype;   /* as in --dtype: "f64", "f32", "bf16" */
+
+    int (*open)(const ba_backend_config *cfg, ba_backend **out, char err[BA_ERR_LEN]);
+    void (*close)(ba_backend *be);
+    /* Libraries, their versions, chosen kernels and instruction sets, for the record: "OpenBLAS 0.3.21 Cooperlake;
+     * attention avx512". Owned by the backend. */
+    const char *(*describe)(const ba_backend *be);
+
+    /* Memory. NULL: out of memory. */
+    ba_buf *(*buf_new)(ba_backend *be, size_t rows, size_t cols);
+    void (*buf_free)(ba_backend *be, ba_buf *buf);
+    void (*upload)(ba_backend *be, ba_view dst, size_t rows, size_t cols, const double *src);
+    void (*download)(ba_backend *be, ba_view src, size_t rows, size_t cols, double *dst);
+
+    /* A weight from one or more sources stacked by rows (same cols). NULL and err: out of memory, or unusable. */
+    ba_weight *(*weight_new)(ba_backend *be, const ba_weight_src *src, size_t n_src, char err[BA_ERR_LEN]);
+    void (*weight_free)(ba_backend *be, ba_weight *w);
+    size_t (*weight_bytes)(const ba_weight *w);
+
+    /* Rotary tables. freq[i]: radians per position of pair (i, i + head_dim / 2); magnitude multiplies cos and sin. */
+    ba_freqs *(*freqs_new)(ba_backend *be, const double *freq, size_t half_dim, double magnitude);
+    void (*freqs_free)(ba_backend *be, ba_freqs *f);
+    ba_rot *(*rot_new)(ba_backend *be, size_t rows, size_t half_dim);
+    void (*rot_free)(ba_backend *be, ba_rot *rot);
+    /* Angles are computed in double. Positions may be negative or fractional. */
+    void (*rot_fill)(ba_backend *be, ba_rot *rot, size_t row0, size_t n, const double *pos, const ba_freqs *f);
+
+    /* KV of `capacity` tokens. */
+    ba_kv *(*kv_new)(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity);
+    void (*kv_free)(ba_backend *be, ba_kv *kv);
+    size_t (*kv_bytes)(const ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity);
+    /* Stores rows of k and v (views [n, kv_heads * head_dim]) as tokens at .. at + n, or token[i] if given. Keys are
+     * rotated by rows rot_row.. of rot (NULL: stored as they are). */
+    void (*kv_write)(ba_backend *be, ba_kv *kv, size_t layer, size_t at, const int32_t *token, size_t n, ba_view k,
+                     ba_view v, const ba_rot *rot, size_t rot_row);
+    /* Copies n tokens of one layer; keys are rotated on the way by row rot_row.. of rot (NULL: a plain copy). */
+    void (*kv_copy)(ba_backend *be, ba_kv *dst, size_t at, const ba_kv *src, size_t first, size_t n, size_t layer,
+                    const ba_rot *rot, size_t rot_row);
+    /* K and V of n tokens of one layer as [n, kv_heads, head_dim]; either may be NULL. load is the inverse. */
+    void (*kv_read)(ba_backend *be, const ba_kv *kv, size_t layer, size_t first, size_t n, double *k, double *v);
+    /* out[i] = sum over heads and dims of (a - b)^2 of token first_a + i of a and first_b + i of b. */
+    void (*kv_distance)(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv *a, size_t first_a, const ba_kv *b,
+                        size_t first_b, size_t n, double *out);
+
+    /* out[r] = row ids[r] of the weight, times scale. */
+    void (*embed)(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out);
+    /* out = x w^T (+ bias); add: out += that. x [rows, in], out [rows, out]; they must not overlap. */
+    void (*linear)(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add, bool stable);
+    /* Every group of `cols` neighbouring columns (groups of them per row) by its root mean square, times gain [1,
+     * cols]: out = x / sqrt(mean(x^2) + eps) * gain. In place is allowed. */
+    void (*rmsnorm)(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, const ba_buf *gain, double eps,
+                    ba_view out);
+    /* x += y, [rows, cols]. */
+    void (*add)(ba_backend *be, ba_view x, ba_view y, size_t rows, size_t cols);
+    /* out = act(x[:, 0:cols]) * x[:, cols:2 cols]. out may be x itself. */
+    void (*glu)(ba_backend *be, ba_act act, ba_view x, size_t rows, size_t cols, ba_view out);
+    /* dst[i] = src[row[i]]. */
+    void (*gather)(ba_backend *be, ba_view src, const size_t *row, size_t n, size_t cols, ba_view dst);
+
+    /* Attention of query rows *before* rotation over KV segments in place. q and out: [rows, heads * head_dim]. Query
+     * head h uses KV head h / (heads / kv_heads). For each segment the query row r is rotated by row rot_row + r of
+     * rot. Scores are multiplied by `scale` (1 / sqrt(head_dim)). A row that sees nothing yields zeros. Never
+     * materialises more than a tile of scores. */
+    void (*attention)(ba_backend *be, size_t layer, size_t heads, double scale, const ba_rot *rot,
+                      const ba_attn_job *job, size_t n_jobs, ba_view q, ba_view out);
+} ba_backend_ops;
+
+/* What every backend's struct begins with. */
+struct ba_backend {
+    const ba_backend_ops *ops;
+    ba_counters count;  /* since open; the owner may zero it */
+    size_t real_size;   /* bytes of an activation element */
+    size_t weight_size; /* bytes of a weight element as kept */
+    size_t kv_size;     /* bytes of a K or V element as kept */
+};
+
+/* Table of backends compiled in; NULL past the last. "auto" is the first that opens. */
+const ba_backend_ops *ba_backend_at(size_t i);
+
+/* Opens by name ("auto" allowed). 0, or -1 and err naming what there is. */
+int ba_backend_open(const char *name, const ba_backend_config *cfg, ba_backend **out, char err[BA_ERR_LEN]);
+void ba_backend_close(ba_backend *be);
+
+#endif

@@ -1,0 +1,18 @@
+/* A thread pool that belongs to whoever opened it. The caller takes part in the work, so a pool of 1 has no thread.
+ * Tasks are handed out one by one in index order; a task must not depend on which thread runs it. */
+#ifndef BA_POOL_H
+#define BA_POOL_H
+
+#include <stddef.h>
+
+typedef struct ba_pool ba_pool;
+
+/* threads >= 1. NULL if a thread cannot be started. */
+ba_pool *ba_pool_new(size_t threads);
+void ba_pool_free(ba_pool *pool);
+size_t ba_pool_threads(const ba_pool *pool);
+
+/* Calls task(arg, index, worker) for every index in [0, n); worker in [0, threads). Returns when all are done. */
+void ba_pool_run(ba_pool *pool, size_t n, void (*task)(void *arg, size_t index, size_t worker), void *arg);
+
+#endif

@@ -1,0 +1,30 @@
+/* FLOPs and bytes of a plan without running it: needs a shape, no weights. Equal to the kernels' counters to the last
+ * unit, since both follow one schedule. */
+#ifndef BA_COST_H
+#define BA_COST_H
+
+#include "plan.h"
+#include "schedule.h"
+#include "shape.h"
+
+/* Bytes of one element as a backend keeps it. */
+typedef struct ba_sizes {
+    size_t real, weight, kv;
+} ba_sizes;
+
+typedef struct ba_cost {
+    uint64_t flops_exact; /* matrix products and visible query-key pairs; LM head on the rows asked for */
+    uint64_t flops_dense; /* the same, but every pair of a viewer's rows and a seen segment's keys */
+    uint64_t flops_paper; /* the paper's convention: 2 x (layer weights + LM head) per computed token, no attention */
+    uint64_t flops_attention; /* the part of flops_exact that is attention */
+    uint64_t bytes_read, bytes_written;
+    uint64_t kv_bytes; /* KV of all tokens of the plan, at the backend's element size */
+    size_t n_computed, n_reused;
+} ba_cost;
+
+/* head_rows: rows that pass through the LM head behind the last pass (1 for a first token). Scores of paths add theirs.
+ * 0, or -1 and err (a size that overflows). */
+int ba_cost_plan(const ba_shape *shape, const ba_plan *plan, const ba_schedule *schedule, ba_sizes sizes,
+                 size_t head_rows, ba_cost *out, char err[BA_ERR_LEN]);
+
+#endif

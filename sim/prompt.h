@@ -1,0 +1,58 @@
+/* What is asked: a prompt is a list of segments, each a run of token ids with a role. Owns its memory.
+ *
+ * Made from a request (CLI.md: {"blocks"| "ids", "roles", "num_local_attention_blocks", "special"}) or by hand. A
+ * segment is tokenised by itself. Control tokens in text are parsed only in system and question segments unless
+ * `special` says otherwise. */
+#ifndef BA_PROMPT_H
+#define BA_PROMPT_H
+
+#include "tokenizer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum ba_role {
+    BA_ROLE_SYSTEM,
+    BA_ROLE_PASSAGE,
+    BA_ROLE_DEMONSTRATION,
+    BA_ROLE_LINK,
+    BA_ROLE_QUESTION,
+    BA_ROLE_TASK,
+    BA_ROLE_COUNT
+} ba_role;
+
+const char *ba_role_name(ba_role role);
+
+typedef struct ba_segment {
+    ba_role role;
+    int32_t *ids; /* [n], owned by the prompt */
+    size_t n;
+} ba_segment;
+
+typedef struct ba_prompt {
+    ba_segment *seg; /* [n_seg] */
+    size_t n_seg;
+    size_t local_blocks; /* num_local_attention_blocks; SIZE_MAX if the request does not say */
+    int32_t bos;         /* token ids that some modes insert; -1 if the model has none */
+    int32_t newline;
+} ba_prompt;
+
+/* From request JSON (`len` bytes, untrusted). tok may be NULL if the request has "ids" (then bos and newline are -1);
+ * ids are checked against n_vocab unless that is 0. 0, or -1 and err naming the field. */
+int ba_prompt_parse(const char *json, size_t len, const ba_tokenizer *tok, size_t n_vocab, ba_prompt **out,
+                    char err[BA_ERR_LEN]);
+
+/* An empty prompt, and a segment appended to it (ids copied). -1: out of memory. */
+ba_prompt *ba_prompt_new(const ba_tokenizer *tok);
+int ba_prompt_add(ba_prompt *p, ba_role role, const int32_t *ids, size_t n);
+void ba_prompt_free(ba_prompt *p);
+
+size_t ba_prompt_tokens(const ba_prompt *p);
+
+/* The paper's segmentation of a plain message (released code): cut behind the first of "\n\n", "---", "===", "\n\t",
+ * "\n" that occurs, then merge neighbours until at most max_blocks remain. Fills begin[] (byte offsets, begin[0] = 0)
+ * with at most max_blocks entries and returns how many. */
+size_t ba_segment_message(const char *text, size_t len, size_t max_blocks, size_t *begin);
+
+#endif

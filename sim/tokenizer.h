@@ -1,0 +1,36 @@
+/* Text to token ids and back. Immutable after creation; any bytes are valid input. */
+#ifndef BA_TOKENIZER_H
+#define BA_TOKENIZER_H
+
+#include "../kernels/error.h"
+#include "vocab.h"
+
+typedef struct ba_tokenizer ba_tokenizer;
+
+/* Borrows the vocabulary. 0, or -1 and err (unknown pre-tokeniser family: lists what there is). */
+int ba_tokenizer_new(const ba_vocab *vocab, ba_tokenizer **out, char err[BA_ERR_LEN]);
+void ba_tokenizer_free(ba_tokenizer *t);
+
+/* Ids of the text, no BOS. special: control tokens in the text are parsed; otherwise they are plain text. *ids is
+ * malloc'ed (NULL if n is 0). 0, or -1: out of memory. */
+int ba_tokenize(const ba_tokenizer *t, const char *text, size_t len, bool special, int32_t **ids, size_t *n);
+
+/* Bytes of one token (byte-level alphabet undone). control: control tokens give their text, else nothing. */
+size_t ba_token_bytes(const ba_tokenizer *t, int32_t id, bool control, char *out, size_t size);
+/* Bytes of many, malloc'ed and NUL-terminated. */
+char *ba_detokenize(const ba_tokenizer *t, const int32_t *ids, size_t n, bool control, size_t *len);
+
+const ba_vocab *ba_tokenizer_vocab(const ba_tokenizer *t);
+bool ba_token_ends(const ba_tokenizer *t, int32_t id); /* end of generation */
+int32_t ba_token_newline(const ba_tokenizer *t);       /* the token of a single line feed, -1 if none */
+
+/* Chat template of the model's family, as data: text around a system text, a user turn and before an answer. */
+typedef struct ba_chat {
+    const char *family;
+    const char *system_open, *system_close, *user_open, *user_close, *answer_open;
+    const char *default_system;
+} ba_chat;
+/* The family is recognised by marks in the model's own template ("<|im_start|>"); NULL if there is none. */
+const ba_chat *ba_chat_of(const ba_vocab *vocab);
+
+#endif

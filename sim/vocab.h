@@ -1,0 +1,40 @@
+/* A vocabulary as read from a model file: plain data, checked. Owned by the model. */
+#ifndef BA_VOCAB_H
+#define BA_VOCAB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum ba_vocab_kind { BA_VOCAB_NONE, BA_VOCAB_BPE, BA_VOCAB_SPM } ba_vocab_kind;
+typedef enum ba_token_type {
+    BA_TOKEN_NORMAL = 1,
+    BA_TOKEN_UNKNOWN = 2,
+    BA_TOKEN_CONTROL = 3,
+    BA_TOKEN_USER = 4,
+    BA_TOKEN_UNUSED = 5,
+    BA_TOKEN_BYTE = 6
+} ba_token_type;
+
+typedef struct ba_text { /* bytes, not NUL-terminated, borrowed from the model */
+    const char *s;
+    size_t n;
+} ba_text;
+
+typedef struct ba_vocab {
+    ba_vocab_kind kind;
+    const char *pre; /* pre-tokeniser family: "smollm", "gpt-2", "llama-bpe", "qwen2"; "" for SPM */
+    ba_text *token;  /* [n] as stored in the file (byte-level alphabet for BPE, U+2581 for SPM) */
+    float *score;    /* [n] or NULL */
+    uint8_t *type;   /* [n] ba_token_type */
+    size_t n;
+    ba_text *merge; /* [n_merge], "left right" (BPE) */
+    size_t n_merge;
+    int32_t bos, eos, unk, pad; /* -1 if none */
+    int32_t *eog;               /* [n_eog] ids that end a generation (eos, <|im_end|>, <|eot_id|>, ...) */
+    size_t n_eog;
+    bool add_bos, add_space_prefix;
+    const char *chat_template; /* Jinja source from the file, or NULL */
+} ba_vocab;
+
+#endif

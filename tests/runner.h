@@ -1,0 +1,32 @@
+/* Suites of the one test runner: each tests/test_NAME.c has a function that adds its suite; runner.c lists them. */
+#ifndef BA_RUNNER_H
+#define BA_RUNNER_H
+
+#include <CUnit/CUnit.h>
+
+/* A test says so by name when the machine cannot do it, and returns: counted and printed as skipped, never as passed.
+ */
+void ba_test_skip(const char *why);
+
+/* Folder for temporary files of this run, removed at the end. */
+const char *ba_test_dir(void);
+
+/* The real model's path, or NULL if it is not cached (then the test skips). */
+const char *ba_test_model(void);
+
+int ba_suite_kernels(void);
+int ba_suite_attention(void);
+int ba_suite_model(void);
+int ba_suite_tokenizer(void);
+int ba_suite_prompt(void);
+int ba_suite_plan(void);
+int ba_suite_modes(void);
+int ba_suite_cost(void);
+int ba_suite_store(void);
+int ba_suite_engine(void);
+int ba_suite_golden(void);
+int ba_suite_trace(void);
+int ba_suite_cli(void);
+int ba_suite_stats(void);
+
+#endif
