@@ -1,0 +1,74 @@
+#include "stats.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double middle(const double *sorted, size_t n) {
+    return n % 2 ? sorted[n / 2] : 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]);
+}
+
+/* Median of |x - m| of sorted x: distances grow to both sides of m, so the half nearest to m is found by merging the
+ * two sides, without a second array. */
+static double middle_distance(const double *x, size_t n, double m) {
+    size_t right = 0;
+    while (right < n && x[right] < m) {
+        right++;
+    }
+    size_t left = right; /* samples below m that are not taken yet */
+    double last = 0, before = 0;
+    for (size_t taken = 0; taken <= n / 2; taken++) {
+        before = last;
+        if (right == n || (left > 0 && m - x[left - 1] < x[right] - m)) {
+            last = m - x[--left];
+        } else {
+            last = x[right++] - m;
+        }
+    }
+    return n % 2 ? last : 0.5 * (before + last);
+}
+
+bool ba_is_outlier(const ba_stats *s, double x) {
+    return s->n >= 5 && fabs(x - s->median) > 3 * 1.4826 * s->mad;
+}
+
+ba_stats ba_stats_of(double *x, size_t n) {
+    if (n == 0) {
+        return (ba_stats){.median = NAN, .min = NAN, .mad = NAN};
+    }
+    qsort(x, n, sizeof *x, by_value);
+    ba_stats s = {.n = n, .median = middle(x, n), .min = x[0]};
+    s.mad = middle_distance(x, n, s.median);
+    for (size_t i = 0; i < n; i++) {
+        s.n_outliers += ba_is_outlier(&s, x[i]);
+    }
+    return s;
+}
+
+uint64_t ba_random(uint64_t *state) {
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+size_t ba_random_below(uint64_t *state, size_t n) {
+    uint64_t surplus = (UINT64_MAX % n + 1) % n; /* 2^64 mod n numbers at the top would favour the small ones */
+    uint64_t r;
+    do {
+        r = ba_random(state);
+    } while (r > UINT64_MAX - surplus);
+    return (size_t)(r % n);
+}
+
+void ba_shuffle(uint64_t *state, size_t *order, size_t n) {
+    for (size_t i = n; i > 1; i--) {
+        size_t j = ba_random_below(state, i), kept = order[i - 1];
+        order[i - 1] = order[j];
+        order[j] = kept;
+    }
+}

@@ -1,0 +1,33 @@
+/* Order statistics of samples, and shuffles that can be repeated. Pure functions. */
+#ifndef BA_STATS_H
+#define BA_STATS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct ba_stats {
+    size_t n;
+    double median; /* the mean of the two middle samples if n is even */
+    double min;
+    double mad;        /* median of |x - median|, as it is: not scaled to a standard deviation */
+    size_t n_outliers; /* reported, never dropped */
+} ba_stats;
+
+/* Of x[n], which is sorted on return. n = 0: everything NaN. */
+ba_stats ba_stats_of(double *x, size_t n);
+
+/* Farther from the median than 3 standard deviations as the MAD estimates them (3 x 1.4826 MAD). With fewer than five
+ * samples nothing is an outlier. */
+bool ba_is_outlier(const ba_stats *s, double x);
+
+/* SplitMix64 (Steele, Lea, Flood 2014): next number of a sequence that the seed decides. */
+uint64_t ba_random(uint64_t *state);
+
+/* A number below n, every one equally likely. n >= 1. */
+size_t ba_random_below(uint64_t *state, size_t n);
+
+/* Puts order[n] into random order (Fisher-Yates). */
+void ba_shuffle(uint64_t *state, size_t *order, size_t n);
+
+#endif
