@@ -42,12 +42,13 @@ typedef struct ba_common {
 } ba_common;
 
 /* Parses options: the command's own (table ends with name NULL) and, if common is not NULL, the common ones; prints
- * --help (usage, about, options, the example) and handles --version. Operands are left in argv[*first..argc). Returns
- * -1 to go on, or an exit status. */
+ * --help and handles --version. Operands are left in argv[*first..argc), wherever they stood. Returns -1 to go on, or
+ * an exit status. usage  what follows the command's name: "--request FILE [--mask]" about  free text; lines behind a
+ * line "Example" or "Examples" are shown below the options */
 int ba_cli_parse(int argc, char **argv, const char *usage, const char *about, const ba_option *own, ba_common *common,
                  int *first);
 
-/* One line on stderr: "blockattn COMMAND: text". Returns the exit status. */
+/* One line on stderr: "blockattn COMMAND: text". Control characters become '?'. Returns the exit status. */
 int ba_cli_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A whole file, or standard input for "-". malloc'ed, NUL-terminated. 0, or -1 and err. */

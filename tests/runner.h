@@ -11,6 +11,9 @@ void ba_test_skip(const char *why);
 /* Folder for temporary files of this run, removed at the end. */
 const char *ba_test_dir(void);
 
+/* The program under test: `blockattn` beside the runner. */
+const char *ba_test_program(void);
+
 /* The real model's path, or NULL if it is not cached (then the test skips). */
 const char *ba_test_model(void);
 

@@ -1,0 +1,19 @@
+/* The commands of the program: one row in main.c, one function here, one file cmd_NAME.c each. A function gets its own
+ * name as argv[0] and returns an exit status of CLI.md (BA_EXIT_*). */
+#ifndef BA_COMMANDS_H
+#define BA_COMMANDS_H
+
+#define BA_VERSION "0.1.0"
+
+int ba_cmd_info(int argc, char **argv);
+int ba_cmd_tokenize(int argc, char **argv);
+int ba_cmd_plan(int argc, char **argv);
+int ba_cmd_logits(int argc, char **argv);
+int ba_cmd_generate(int argc, char **argv);
+int ba_cmd_ttft(int argc, char **argv);
+int ba_cmd_gate(int argc, char **argv);
+int ba_cmd_cost(int argc, char **argv);
+int ba_cmd_run(int argc, char **argv);
+int ba_cmd_export(int argc, char **argv);
+
+#endif
