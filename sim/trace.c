@@ -673,7 +673,6 @@ size_t ba_trace_rows(const ba_trace *t, size_t index) {
 
 int ba_trace_read(const ba_trace *t, size_t index, size_t first, size_t n, void *rows, char err[BA_ERR_LEN]) {
     const table *tab = &t->table[index];
-    memset(rows, 0, n * tab->row_size); /* padding too, so that rows can be compared as bytes */
     if (n > 0 && (first > tab->rows || n > tab->rows - first || transfer(tab, first, n, rows, NULL) < 0)) {
         ba_fail(err, "%s: table %s: rows cannot be read (damaged file?)", t->path, tab->name);
         return BA_TRACE_REFUSED;
