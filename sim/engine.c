@@ -380,7 +380,7 @@ static int walk_choice(ba_run *r, const ba_work *w, const ba_batch *all) {
     }
     if (!rc) {
         net->be->ops->gather(net->be, (ba_view){net->x, 0, 0}, &(size_t){rest->rows - 1}, 1, net->shape->d_model,
-                             (ba_view){r->last, 0, 0});
+                             (ba_view){r->end, 0, 0});
     }
     ba_batch_free(first);
     ba_batch_free(rest);
@@ -511,7 +511,7 @@ static int run_pass(ba_run *r, const ba_schedule *s, const ba_pass *pass) {
         }
         if (!rc && last && !choice) {
             net->be->ops->gather(net->be, (ba_view){net->x, 0, 0}, &(size_t){b->rows - 1}, 1, net->shape->d_model,
-                                 (ba_view){r->last, 0, 0});
+                                 (ba_view){r->end, 0, 0});
         }
     }
     for (size_t i = 0, row = 0; !rc && i < pass->n_work; row += work[i].refreshed + work[i].rows, i++) {
@@ -632,7 +632,9 @@ static ba_run *run_new(ba_engine *e, const ba_plan *plan, const ba_engine_option
     r->path_kept = calloc(plan->n_path + 1, sizeof *r->path_kept);
     r->logits = malloc(e->net.shape->vocab * sizeof *r->logits);
     r->last = e->net.be->ops->buf_new(e->net.be, 1, e->net.shape->d_model);
-    if (!r->held || !r->shown || !r->patch || !r->lookup || !r->path_score || !r->path_kept || !r->logits || !r->last) {
+    r->end = e->net.be->ops->buf_new(e->net.be, 1, e->net.shape->d_model);
+    if (!r->held || !r->shown || !r->patch || !r->lookup || !r->path_score || !r->path_kept || !r->logits || !r->last ||
+        !r->end) {
         ba_run_free(r);
         return NULL;
     }
@@ -706,6 +708,9 @@ int ba_engine_run(ba_engine *e, const ba_plan *plan, const ba_engine_options *op
     rc = ba_network_reserve(&e->net, rows, choice);
     if (!rc) {
         rc = run_passes(r, todo);
+    }
+    if (!rc) {
+        ba_run_rewind(r);
     }
     if (rc) {
         ba_fail(err, rc == BA_INTERRUPTED ? "interrupted" : "out of memory");

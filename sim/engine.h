@@ -88,6 +88,9 @@ const double *ba_run_logits(ba_run *r);
  * before). 0, -1 (no room) or BA_INTERRUPTED. */
 int ba_run_extend(ba_run *r, const int32_t *ids, size_t n, double *logprob, char err[BA_ERR_LEN]);
 
+/* Forgets what was appended: the run is as it was behind its prompt. */
+void ba_run_rewind(ba_run *r);
+
 /* Next token from logits: temperature 0 = argmax (ties to the lower id); else sampled, with *rng advanced (SplitMix64).
  */
 int32_t ba_sample(const double *logits, size_t n, double temperature, uint64_t *rng);

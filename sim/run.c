@@ -25,6 +25,9 @@ void ba_run_free(ba_run *r) {
     if (r->last) {
         be->ops->buf_free(be, r->last);
     }
+    if (r->end) {
+        be->ops->buf_free(be, r->end);
+    }
     free(r->held);
     free(r->shown);
     free(r->patch);
@@ -131,4 +134,11 @@ int ba_run_extend(ba_run *r, const int32_t *ids, size_t n, double *logprob, char
         ba_fail(err, rc == BA_INTERRUPTED ? "interrupted" : "out of memory");
     }
     return rc;
+}
+
+void ba_run_rewind(ba_run *r) {
+    ba_backend *be = r->e->net.be;
+    be->ops->gather(be, (ba_view){r->end, 0, 0}, &(size_t){0}, 1, r->e->net.shape->d_model, (ba_view){r->last, 0, 0});
+    r->extra = 0;
+    r->logits_ready = false;
 }

@@ -32,6 +32,7 @@ struct ba_run {
     ba_held *held;       /* [n_node] */
     const ba_kv **shown; /* [all edges] */
     ba_kv **patch;       /* [all edges], owned */
+    ba_buf *end;         /* [1, d_model] hidden row of the prompt's last token */
     ba_buf *last;        /* [1, d_model] hidden row of the last token */
     double *logits;      /* [vocab] */
     bool logits_ready;

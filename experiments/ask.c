@@ -1,0 +1,79 @@
+#include "ask.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_REQUEST = 1 << 30 };
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+int ba_ask(const ba_bench *b, const char *path, ba_asked *out) {
+    char err[BA_ERR_LEN], *json;
+    size_t len;
+    *out = (ba_asked){0};
+    if (!path) {
+        return ba_cli_fail(BA_EXIT_USAGE, "a request is needed: --request FILE (or - for standard input)");
+    }
+    if (ba_read_file(path, MAX_REQUEST, &json, &len, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+    }
+    double start = now();
+    int rc = ba_prompt_parse(json, len, b->tok, ba_model_shape(b->model)->vocab, &out->prompt, err);
+    out->tokenize_s = now() - start;
+    free(json);
+    return rc ? ba_cli_fail(BA_EXIT_USAGE, "%s: %s", strcmp(path, "-") ? path : "standard input", err) : 0;
+}
+
+int ba_ask_mode(ba_asked *a, const char *mode) {
+    char err[BA_ERR_LEN];
+    ba_plan_free(a->plan);
+    a->plan = NULL;
+    if (ba_mode_plan(mode, a->prompt, &a->plan, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+    }
+    return 0;
+}
+
+void ba_asked_free(ba_asked *a) {
+    ba_plan_free(a->plan);
+    ba_prompt_free(a->prompt);
+    *a = (ba_asked){0};
+}
+
+int ba_engine_exit(int rc, const char *err) {
+    if (rc == BA_INTERRUPTED) {
+        return BA_EXIT_INTERRUPTED;
+    }
+    return rc ? ba_cli_fail(strstr(err, "out of memory") ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s", err) : 0;
+}
+
+static int stop_on_interrupt(void *arg, ba_stage stage, uint64_t done, uint64_t total) {
+    (void)arg, (void)stage, (void)done, (void)total;
+    return ba_interrupted();
+}
+
+int ba_run_options(const char *executor, const char *memory, ba_engine_options *out) {
+    char err[BA_ERR_LEN];
+    *out = (ba_engine_options){.progress = stop_on_interrupt};
+    if (executor && !strcmp(executor, "merge")) {
+        out->executor = BA_MERGE_KEYS;
+    } else if (executor && strcmp(executor, "place") != 0) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--executor %s: it is place (keys where they lie) or merge (the paper's way)",
+                           executor);
+    }
+    if (memory) {
+        if (ba_parse_size(memory, &out->memory, err)) {
+            return ba_cli_fail(BA_EXIT_USAGE, "--memory: %s", err);
+        }
+        return 0;
+    }
+    long pages = sysconf(_SC_AVPHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    out->memory = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
+    return 0;
+}

@@ -1,0 +1,26 @@
+/* From a request file to a plan: what logits, generate and gate begin with. */
+#ifndef BA_ASK_H
+#define BA_ASK_H
+
+#include "../sim/modes.h"
+#include "cli.h"
+
+typedef struct ba_asked {
+    ba_prompt *prompt;
+    ba_plan *plan;
+    double tokenize_s;
+} ba_asked;
+
+/* Reads and tokenises the request (a path, or "-"). 0, or an exit status with the line already printed. */
+int ba_ask(const ba_bench *b, const char *path, ba_asked *out);
+/* Builds the plan of a mode for it. Replaces an earlier one. */
+int ba_ask_mode(ba_asked *a, const char *mode);
+void ba_asked_free(ba_asked *a);
+
+/* Exit status for what an engine call returned, with its line printed. */
+int ba_engine_exit(int rc, const char *err);
+/* Options of a run: Ctrl-C stops it, memory limited to what the machine has (or to `memory` bytes, if not NULL: "4G").
+ */
+int ba_run_options(const char *executor, const char *memory, ba_engine_options *out);
+
+#endif

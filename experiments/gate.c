@@ -1,0 +1,230 @@
+#include "gate.h"
+
+#include "../sim/cost.h"
+#include "../sim/modes.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Small enough that passages of common lengths are cut and mixed in other ways than usual. */
+enum { OTHER_ROWS = 96 };
+
+const char *ba_identity_name(ba_identity i) {
+    static const char *const name[BA_IDENTITIES] = {[BA_ID_CACHED] = "cached",
+                                                    [BA_ID_BATCH] = "batch",
+                                                    [BA_ID_FOLDED] = "folded",
+                                                    [BA_ID_MERGE] = "merge",
+                                                    [BA_ID_COUNT] = "count"};
+    return (unsigned)i < BA_IDENTITIES ? name[i] : "?";
+}
+
+static size_t vocab_of(const ba_engine *e) {
+    return ba_engine_shape(e)->vocab;
+}
+
+/* NLL of the answer behind the run's prompt, summed; the run is rewound. */
+static int answer_nll(ba_run *run, const int32_t *answer, size_t n, double *nll, char err[BA_ERR_LEN]) {
+    *nll = NAN;
+    if (!n) {
+        return 0;
+    }
+    double *logprob = malloc(n * sizeof *logprob);
+    int rc = logprob ? ba_run_extend(run, answer, n, logprob, err) : ba_fail(err, "out of memory");
+    if (!rc) {
+        *nll = 0;
+        for (size_t i = 0; i < n; i++) {
+            *nll -= logprob[i];
+        }
+        ba_run_rewind(run);
+    }
+    free(logprob);
+    return rc;
+}
+
+int ba_reference_make(ba_engine *e, const ba_prompt *prompt, const int32_t *answer, size_t n_answer, size_t n_greedy,
+                      const ba_engine_options *opt, ba_reference *out, char err[BA_ERR_LEN]) {
+    size_t room = n_answer > n_greedy ? n_answer : n_greedy;
+    ba_plan *plan = NULL;
+    ba_run *run = NULL;
+    *out = (ba_reference){.prompt = prompt, .answer = answer, .n_answer = n_answer};
+    int rc = ba_mode_plan("full", prompt, &plan, err);
+    if (!rc) {
+        rc = ba_engine_run(e, plan, opt, room, &run, err);
+    }
+    if (!rc) {
+        out->logits = malloc(vocab_of(e) * sizeof *out->logits);
+        out->greedy = malloc((n_greedy + 1) * sizeof *out->greedy);
+        rc = out->logits && out->greedy ? 0 : ba_fail(err, "out of memory");
+    }
+    if (!rc) {
+        memcpy(out->logits, ba_run_logits(run), vocab_of(e) * sizeof *out->logits);
+        out->flops = ba_run_get_stats(run)->count.flops_exact;
+        rc = answer_nll(run, answer, n_answer, &out->nll, err);
+    }
+    while (!rc && out->n_greedy < n_greedy) {
+        int32_t id = ba_sample(ba_run_logits(run), vocab_of(e), 0, NULL);
+        out->greedy[out->n_greedy++] = id;
+        rc = ba_run_extend(run, &id, 1, NULL, err);
+    }
+    ba_run_free(run);
+    ba_plan_free(plan);
+    if (rc) {
+        ba_reference_free(out);
+    }
+    return rc;
+}
+
+void ba_reference_free(ba_reference *r) {
+    free(r->logits);
+    free(r->greedy);
+    r->logits = NULL;
+    r->greedy = NULL;
+}
+
+/* Logits of one run into out [vocab]. */
+static int logits_of(ba_engine *e, const ba_plan *plan, const ba_engine_options *opt, double *out,
+                     char err[BA_ERR_LEN]) {
+    ba_run *run = NULL;
+    int rc = ba_engine_run(e, plan, opt, 0, &run, err);
+    if (!rc) {
+        memcpy(out, ba_run_logits(run), vocab_of(e) * sizeof *out);
+    }
+    ba_run_free(run);
+    return rc;
+}
+
+static ba_verdict same_bits(const double *a, const double *b, size_t n) {
+    return memcmp(a, b, n * sizeof *a) ? BA_BROKEN : BA_HELD;
+}
+
+/* Plans that choose at run time cost what they choose: no closed form. */
+static bool has_closed_form(const ba_plan *plan) {
+    return !plan->keep_paths;
+}
+
+static int check_count(ba_engine *e, const ba_plan *plan, const ba_run_stats *stats, const uint8_t *have,
+                       ba_gate_row *out, char err[BA_ERR_LEN]) {
+    ba_backend *be = ba_engine_backend(e);
+    ba_schedule *s = ba_schedule_new(plan, have, SIZE_MAX);
+    ba_cost cost;
+    int rc = s ? 0 : ba_fail(err, "out of memory");
+    if (!rc) {
+        rc = ba_cost_plan(ba_engine_shape(e), plan, s, (ba_sizes){be->real_size, be->weight_size, be->kv_size}, 1,
+                          &cost, err);
+    }
+    if (!rc) {
+        bool equal = cost.flops_exact == stats->count.flops_exact && cost.flops_dense >= stats->count.flops_exact;
+        out->held[BA_ID_COUNT] = equal ? BA_HELD : BA_BROKEN;
+    }
+    ba_schedule_free(s);
+    return rc;
+}
+
+/* The warm run has just been made: everything that can be stored is. */
+static int check_identities(ba_engine *e, ba_store *store, const ba_plan *plan, const ba_reference *ref,
+                            const ba_engine_options *opt, const double *warm, ba_gate_row *out, char err[BA_ERR_LEN]) {
+    size_t n = vocab_of(e);
+    double *other = malloc(n * sizeof *other);
+    ba_engine_options small = *opt, merge = *opt;
+    small.max_rows = OTHER_ROWS;
+    merge.executor = BA_MERGE_KEYS;
+    char why[BA_ERR_LEN];
+    int rc = other ? 0 : ba_fail(err, "out of memory");
+    if (!rc) {
+        ba_store_clear(store);
+        rc = logits_of(e, plan, &small, other, err);
+    }
+    if (!rc) {
+        out->held[BA_ID_BATCH] = same_bits(warm, other, n);
+        int merged = logits_of(e, plan, &merge, other, why);
+        if (merged == BA_INTERRUPTED) {
+            rc = merged;
+        } else if (!merged) { /* a mode that the merging executor cannot run is not asked */
+            ba_logit_distance d = ba_logit_compare(warm, other, n);
+            out->merge_max_abs = d.max_abs;
+            out->held[BA_ID_MERGE] = d.finite && d.max_abs <= BA_MERGE_LIMIT ? BA_HELD : BA_BROKEN;
+        }
+    }
+    if (!rc && !strcmp(out->mode, "block")) {
+        ba_plan *folded = NULL;
+        rc = ba_mode_plan("block:n=0", ref->prompt, &folded, err);
+        if (!rc) {
+            rc = logits_of(e, folded, opt, other, err);
+        }
+        if (!rc) {
+            out->held[BA_ID_FOLDED] = same_bits(ref->logits, other, n);
+        }
+        ba_plan_free(folded);
+    }
+    free(other);
+    return rc;
+}
+
+/* First greedy token at which the run leaves the reference; n_greedy if it does not. */
+static int divergence(ba_engine *e, ba_run *run, const ba_reference *ref, size_t *at, char err[BA_ERR_LEN]) {
+    int rc = 0;
+    for (*at = 0; !rc && *at < ref->n_greedy; (*at)++) {
+        int32_t id = ba_sample(ba_run_logits(run), vocab_of(e), 0, NULL);
+        if (id != ref->greedy[*at]) {
+            break;
+        }
+        rc = ba_run_extend(run, &id, 1, NULL, err);
+    }
+    return rc;
+}
+
+int ba_gate_mode(ba_engine *e, ba_store *store, const ba_reference *ref, const char *mode, bool identities,
+                 const ba_engine_options *opt, ba_gate_row *out, char err[BA_ERR_LEN]) {
+    size_t n = vocab_of(e), room = ref->n_answer > ref->n_greedy ? ref->n_answer : ref->n_greedy;
+    ba_plan *plan = NULL;
+    ba_run *run = NULL;
+    double *cold = malloc(n * sizeof *cold), *warm = malloc(n * sizeof *warm);
+    uint8_t *have = NULL;
+    *out = (ba_gate_row){.merge_max_abs = NAN, .n_answer = ref->n_answer};
+    int rc = cold && warm ? ba_mode_plan(mode, ref->prompt, &plan, err) : ba_fail(err, "out of memory");
+    if (!rc) {
+        snprintf(out->mode, sizeof out->mode, "%s", plan->mode);
+        out->n_tokens = plan->n_tokens;
+        have = malloc(plan->n_node);
+        rc = have ? 0 : ba_fail(err, "out of memory");
+    }
+    if (!rc && identities) {
+        ba_store_clear(store);
+    }
+    if (!rc) {
+        rc = logits_of(e, plan, opt, cold, err);
+    }
+    if (!rc) {
+        rc = ba_engine_run(e, plan, opt, room, &run, err);
+    }
+    if (!rc) {
+        memcpy(warm, ba_run_logits(run), n * sizeof *warm);
+        out->flops = ba_run_get_stats(run)->count.flops_exact;
+        for (size_t i = 0; i < plan->n_node; i++) {
+            have[i] = plan->node[i].stored;
+        }
+        if (identities) {
+            out->held[BA_ID_CACHED] = same_bits(cold, warm, n);
+        }
+        if (has_closed_form(plan)) {
+            rc = check_count(e, plan, ba_run_get_stats(run), have, out, err);
+        }
+    }
+    if (!rc) {
+        out->far = ba_logit_compare(ref->logits, warm, n);
+        rc = answer_nll(run, ref->answer, ref->n_answer, &out->nll, err);
+    }
+    if (!rc) {
+        rc = divergence(e, run, ref, &out->diverges, err);
+    }
+    ba_run_free(run);
+    if (!rc && identities) {
+        rc = check_identities(e, store, plan, ref, opt, warm, out, err);
+    }
+    ba_plan_free(plan);
+    free(cold);
+    free(warm);
+    free(have);
+    return rc;
+}
