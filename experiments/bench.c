@@ -12,24 +12,29 @@ int ba_model_path_of(const ba_common *c, char *path, size_t size, char err[BA_ER
     const char *given = c && c->model ? c->model : getenv("BLOCKATTN_MODEL");
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     int n;
-    if (given && *given)
+    if (given && *given) {
         n = snprintf(path, size, "%s", given);
-    else if (cache && *cache)
+    } else if (cache && *cache) {
         n = snprintf(path, size, "%s/blockattn/%s", cache, DEFAULT_MODEL);
-    else
+    } else {
         n = snprintf(path, size, "%s/.cache/blockattn/%s", home ? home : "", DEFAULT_MODEL);
-    if (n < 0 || (size_t)n >= size)
+    }
+    if (n < 0 || (size_t)n >= size) {
         return ba_fail(err, "the model's path is too long");
-    if (!(given && *given) && access(path, F_OK) != 0)
+    }
+    if (!(given && *given) && access(path, F_OK) != 0) {
         return ba_fail(err, "no model: give --model PATH, or run 'make model', which puts the default one at %s", path);
+    }
     return 0;
 }
 
 static const ba_backend_ops *backend_by_name(const char *name) {
     const ba_backend_ops *ops;
-    for (size_t i = 0; (ops = ba_backend_at(i)); i++)
-        if (strcmp(ops->name, name) == 0)
+    for (size_t i = 0; (ops = ba_backend_at(i)); i++) {
+        if (strcmp(ops->name, name) == 0) {
             return ops;
+        }
+    }
     return NULL;
 }
 
@@ -38,8 +43,9 @@ static void list_backends(char *out, size_t size) {
     size_t used = 0;
     const ba_backend_ops *ops;
     *out = '\0';
-    for (size_t i = 0; (ops = ba_backend_at(i)) && used < size; i++)
+    for (size_t i = 0; (ops = ba_backend_at(i)) && used < size; i++) {
         used += (size_t)snprintf(out + used, size - used, "%s%s (%s)", i ? ", " : "", ops->name, ops->dtype);
+    }
 }
 
 /* The backend that --backend and --dtype name together; NULL: none, and err says what there is. */
@@ -52,14 +58,18 @@ static const char *backend_name(const ba_common *c, char err[BA_ERR_LEN]) {
         ba_fail(err, "--backend %s: unknown; there is auto, %s", c->backend, list);
         return NULL;
     }
-    if (any_dtype)
+    if (any_dtype) {
         return c->backend;
-    if (named && strcmp(named->dtype, c->dtype) == 0)
+    }
+    if (named && strcmp(named->dtype, c->dtype) == 0) {
         return named->name;
+    }
     const ba_backend_ops *ops;
-    for (size_t i = 0; !named && (ops = ba_backend_at(i)); i++)
-        if (strcmp(ops->dtype, c->dtype) == 0)
+    for (size_t i = 0; !named && (ops = ba_backend_at(i)); i++) {
+        if (strcmp(ops->dtype, c->dtype) == 0) {
             return ops->name;
+        }
+    }
     ba_fail(err, "--dtype %s: %s%s does not compute in it; there is %s", c->dtype, named ? "backend " : "",
             named ? named->name : "this build", list);
     return NULL;
@@ -72,8 +82,9 @@ static int store_budget(const char *text, uint64_t *bytes, char err[BA_ERR_LEN])
         *bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page / 2 : UINT64_C(1) << 30;
         return 0;
     }
-    if (strncmp(text, "ram:", 4) != 0 || ba_parse_size(text + 4, bytes, err) != 0)
+    if (strncmp(text, "ram:", 4) != 0 || ba_parse_size(text + 4, bytes, err) != 0) {
         return ba_fail(err, "--store %s: the tier of this build is ram:SIZE, for example ram:2G", text);
+    }
     return 0;
 }
 
@@ -88,22 +99,27 @@ static int open_all(const ba_common *c, ba_bench *b, char err[BA_ERR_LEN]) {
     char path[4096];
     uint64_t budget = 0;
     const char *backend = backend_name(c, err);
-    if (!backend || store_budget(c->store, &budget, err) != 0 || ba_model_path_of(c, path, sizeof path, err) != 0)
+    if (!backend || store_budget(c->store, &budget, err) != 0 || ba_model_path_of(c, path, sizeof path, err) != 0) {
         return BA_EXIT_USAGE;
-    if (ba_model_open(path, true, &b->model, err) != 0)
+    }
+    if (ba_model_open(path, true, &b->model, err) != 0) {
         return BA_EXIT_USAGE;
-    if (ba_tokenizer_new(ba_model_vocab(b->model), &b->tok, err) != 0)
+    }
+    if (ba_tokenizer_new(ba_model_vocab(b->model), &b->tok, err) != 0) {
         return BA_EXIT_USAGE;
+    }
     const ba_backend_config config = {.threads = c->threads};
-    if (ba_backend_open(backend, &config, &b->be, err) != 0)
+    if (ba_backend_open(backend, &config, &b->be, err) != 0) {
         return BA_EXIT_MACHINE;
+    }
     b->store = ba_store_new(b->be, budget);
     if (!b->store) {
         ba_fail(err, "out of memory");
         return BA_EXIT_MACHINE;
     }
-    if (ba_engine_new(b->model, b->be, b->store, c->adapter, &b->engine, err) != 0)
+    if (ba_engine_new(b->model, b->be, b->store, c->adapter, &b->engine, err) != 0) {
         return c->adapter ? BA_EXIT_USAGE : BA_EXIT_MACHINE;
+    }
     return BA_EXIT_OK;
 }
 
@@ -121,15 +137,20 @@ int ba_bench_open(const ba_common *c, ba_bench *b) {
 }
 
 void ba_bench_close(ba_bench *b) {
-    if (b->engine)
+    if (b->engine) {
         ba_engine_free(b->engine);
-    if (b->store)
+    }
+    if (b->store) {
         ba_store_free(b->store);
-    if (b->be)
+    }
+    if (b->be) {
         ba_backend_close(b->be);
-    if (b->tok)
+    }
+    if (b->tok) {
         ba_tokenizer_free(b->tok);
-    if (b->model)
+    }
+    if (b->model) {
         ba_model_close(b->model);
+    }
     *b = (ba_bench){0};
 }

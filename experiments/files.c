@@ -27,8 +27,9 @@ static int read_all(FILE *in, size_t limit, char **text, size_t *len, const char
             *why = "larger than anything this program reads there";
             return -1;
         }
-        if (got)
+        if (got) {
             continue;
+        }
         (*text)[*len] = '\0';
         *why = strerror(errno);
         return ferror(in) ? -1 : 0;
@@ -38,14 +39,17 @@ static int read_all(FILE *in, size_t limit, char **text, size_t *len, const char
 int ba_read_file(const char *path, size_t limit, char **text, size_t *len, char err[BA_ERR_LEN]) {
     bool standard = strcmp(path, "-") == 0;
     FILE *in = standard ? stdin : fopen(path, "rb");
-    if (!in)
+    if (!in) {
         return ba_fail(err, "%s: %s", path, strerror(errno));
+    }
     const char *why = NULL;
     int rc = read_all(in, limit, text, len, &why);
-    if (!standard)
+    if (!standard) {
         fclose(in);
-    if (rc == 0)
+    }
+    if (rc == 0) {
         return 0;
+    }
     free(*text);
     *text = NULL;
     return ba_fail(err, "%s: %s", standard ? "standard input" : path, why);

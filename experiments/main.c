@@ -11,9 +11,11 @@ static const ba_command commands[] = {
 };
 
 static const ba_command *find(const char *name) {
-    for (const ba_command *c = commands; c->name; c++)
-        if (strcmp(c->name, name) == 0)
+    for (const ba_command *c = commands; c->name; c++) {
+        if (strcmp(c->name, name) == 0) {
             return c;
+        }
+    }
     return NULL;
 }
 
@@ -21,24 +23,28 @@ static int print_commands(void) {
     puts("usage: blockattn COMMAND [OPTIONS]\n\n"
          "Attention modes that reuse cached passages, run and measured on one model.\n\n"
          "Commands");
-    for (const ba_command *c = commands; c->name; c++)
+    for (const ba_command *c = commands; c->name; c++) {
         printf("  %-10s %s\n", c->name, c->summary);
+    }
     puts("\nblockattn COMMAND --help shows the options of a command.");
     return BA_EXIT_OK;
 }
 
 static int dispatch(int argc, char **argv, char *identity, size_t size) {
-    if (argc < 2)
+    if (argc < 2) {
         return ba_cli_fail(BA_EXIT_USAGE, "no command given; 'blockattn --help' lists them");
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         return print_commands();
+    }
     if (strcmp(argv[1], "--version") == 0) {
         puts("blockattn " BA_VERSION);
         return BA_EXIT_OK;
     }
     const ba_command *c = find(argv[1]);
-    if (!c)
+    if (!c) {
         return ba_cli_fail(BA_EXIT_USAGE, "unknown command '%s'; 'blockattn --help' lists them", argv[1]);
+    }
     snprintf(identity, size, "blockattn %s", c->name);
     return c->run(argc - 1, argv + 1);
 }

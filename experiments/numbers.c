@@ -13,11 +13,14 @@ enum { MAX_LIST = 1 << 16 };
 static int take_size(const char **text, uint64_t *value) {
     const char *s = *text;
     uint64_t v = 0, unit = 1;
-    if (!isdigit((unsigned char)*s))
+    if (!isdigit((unsigned char)*s)) {
         return -1;
-    for (; isdigit((unsigned char)*s); s++)
-        if (__builtin_mul_overflow(v, 10u, &v) || __builtin_add_overflow(v, (uint64_t)(*s - '0'), &v))
+    }
+    for (; isdigit((unsigned char)*s); s++) {
+        if (__builtin_mul_overflow(v, 10u, &v) || __builtin_add_overflow(v, (uint64_t)(*s - '0'), &v)) {
             return -1;
+        }
+    }
     switch (toupper((unsigned char)*s)) {
     case 'K':
         unit = UINT64_C(1) << 10;
@@ -31,36 +34,42 @@ static int take_size(const char **text, uint64_t *value) {
     default:
         break;
     }
-    if (unit > 1)
+    if (unit > 1) {
         s++;
-    if (__builtin_mul_overflow(v, unit, value))
+    }
+    if (__builtin_mul_overflow(v, unit, value)) {
         return -1;
+    }
     *text = s;
     return 0;
 }
 
 int ba_parse_size(const char *text, uint64_t *value, char err[BA_ERR_LEN]) {
     const char *s = text;
-    if (take_size(&s, value) != 0 || *s)
+    if (take_size(&s, value) != 0 || *s) {
         return ba_fail(err, "'%s' is not a size: a whole number, with K, M or G (1024 each) if you like", text);
+    }
     return 0;
 }
 
 /* One item of a list: A, A-B, A-B+STEP or A-B*FACTOR. */
 static int take_range(const char **text, uint64_t *a, uint64_t *b, char *op, uint64_t *by) {
-    if (take_size(text, a) != 0)
+    if (take_size(text, a) != 0) {
         return -1;
+    }
     *b = *a;
     *op = '+';
     *by = 1;
     if (**text == '-') {
         ++*text;
-        if (take_size(text, b) != 0)
+        if (take_size(text, b) != 0) {
             return -1;
+        }
         if (**text == '+' || **text == '*') {
             *op = *(*text)++;
-            if (take_size(text, by) != 0)
+            if (take_size(text, by) != 0) {
                 return -1;
+            }
         }
     }
     bool moves = *op == '+' ? *by >= 1 : *by >= 2 && *a >= 1;
@@ -71,13 +80,15 @@ int ba_parse_sizes(const char *text, size_t **list, size_t *n, char err[BA_ERR_L
     const char *s = text;
     size_t used = 0;
     size_t *out = malloc(MAX_LIST * sizeof *out);
-    if (!out)
+    if (!out) {
         return ba_fail(err, "out of memory");
+    }
     for (;;) {
         uint64_t a, b, by;
         char op;
-        if (take_range(&s, &a, &b, &op, &by) != 0 || (*s && *s != ','))
+        if (take_range(&s, &a, &b, &op, &by) != 0 || (*s && *s != ',')) {
             break;
+        }
         for (uint64_t v = a;;) {
             if (used == MAX_LIST) {
                 free(out);
@@ -85,8 +96,9 @@ int ba_parse_sizes(const char *text, size_t **list, size_t *n, char err[BA_ERR_L
             }
             out[used++] = (size_t)v;
             bool past = op == '+' ? __builtin_add_overflow(v, by, &v) : __builtin_mul_overflow(v, by, &v);
-            if (past || v > b)
+            if (past || v > b) {
                 break;
+            }
         }
         if (!*s) {
             *list = out;
@@ -102,21 +114,23 @@ int ba_parse_sizes(const char *text, size_t **list, size_t *n, char err[BA_ERR_L
 void ba_print_bytes(char *out, size_t size, double bytes) {
     static const char *const unit[] = {"B", "kB", "MB", "GB", "TB", "PB"};
     size_t i = 0;
-    for (; fabs(bytes) >= 999.5 && i + 1 < sizeof unit / sizeof *unit; i++)
+    for (; fabs(bytes) >= 999.5 && i + 1 < sizeof unit / sizeof *unit; i++) {
         bytes /= 1000;
+    }
     snprintf(out, size, i == 0 ? "%.0f %s" : "%.3g %s", bytes, unit[i]);
 }
 
 void ba_print_seconds(char *out, size_t size, double s) {
     double a = fabs(s);
-    if (a < 999.5e-9)
+    if (a < 999.5e-9) {
         snprintf(out, size, "%.3g ns", s * 1e9);
-    else if (a < 999.5e-6)
+    } else if (a < 999.5e-6) {
         snprintf(out, size, "%.3g us", s * 1e6);
-    else if (a < 999.5e-3)
+    } else if (a < 999.5e-3) {
         snprintf(out, size, "%.3g ms", s * 1e3);
-    else if (a < 600)
+    } else if (a < 600) {
         snprintf(out, size, a < 99.95 ? "%.3g s" : "%.0f s", s);
-    else
+    } else {
         snprintf(out, size, "%.0f min", s / 60);
+    }
 }

@@ -20,24 +20,28 @@ int ba_cli_fail(int status, const char *format, ...) {
     va_end(args);
     /* What was printed so far comes first; and a line stays one line whatever a file name contains. */
     fflush(stdout);
-    for (char *c = line; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+    for (char *c = line; *c; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f) {
             *c = '?';
+        }
+    }
     fprintf(stderr, "%s: %s\n", program_invocation_short_name, line);
     return status;
 }
 
 static size_t processors(void) {
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
+    if (sched_getaffinity(0, sizeof set, &set) != 0) {
         return 1;
+    }
     int n = CPU_COUNT(&set);
     return n > 0 ? (size_t)n : 1;
 }
 
 static size_t append(ba_option *all, size_t n, const ba_option *own) {
-    for (; own && own->name && n < MAX_OPTIONS; own++)
+    for (; own && own->name && n < MAX_OPTIONS; own++) {
         all[n++] = *own;
+    }
     return n;
 }
 
@@ -45,10 +49,11 @@ static size_t append(ba_option *all, size_t n, const ba_option *own) {
 
 static void heading(const char *text) {
     const char *no_color = getenv("NO_COLOR");
-    if (isatty(STDOUT_FILENO) && !(no_color && *no_color))
+    if (isatty(STDOUT_FILENO) && !(no_color && *no_color)) {
         printf("\n\033[1m%s\033[0m\n", text);
-    else
+    } else {
         printf("\n%s\n", text);
+    }
 }
 
 static size_t left_width(const ba_option *o) {
@@ -78,11 +83,14 @@ static void print_wrapped(const char *text, size_t indent) {
 
 static void print_options(const char *title, const ba_option *o, size_t n) {
     size_t width = 0;
-    for (size_t i = 0; i < n; i++)
-        if (left_width(&o[i]) > width)
+    for (size_t i = 0; i < n; i++) {
+        if (left_width(&o[i]) > width) {
             width = left_width(&o[i]);
-    if (n)
+        }
+    }
+    if (n) {
         heading(title);
+    }
     for (size_t i = 0; i < n; i++) {
         int used = printf("  --%s%s%s", o[i].name, o[i].value ? " " : "", o[i].value ? o[i].value : "");
         printf("%*s", (int)width + 4 - used, "");
@@ -94,26 +102,30 @@ static void print_help(const char *command, const char *usage, const char *about
                        const ba_option *common, size_t n_common) {
     const char *example = strstr(about, "\nExample");
     size_t about_len = example ? (size_t)(example - about) : strlen(about);
-    while (about_len && about[about_len - 1] == '\n')
+    while (about_len && about[about_len - 1] == '\n') {
         about_len--;
+    }
     printf("usage: blockattn %s%s%s\n\n%.*s\n", command, *usage ? " " : "", usage, (int)about_len, about);
     print_options("Options", own, n_own);
     print_options("Common options", common, n_common);
     if (example) {
         const char *title_end = strchr(example + 1, '\n');
         heading(example[8] == 's' ? "Examples" : "Example");
-        if (title_end)
+        if (title_end) {
             printf("%s\n", title_end + 1);
+        }
     }
 }
 
 /* ---- parsing --------------------------------------------------------------------------------------------------- */
 
 static int unknown_option(char **argv, const ba_option *all, size_t n, const char *what) {
-    for (size_t i = 0; i < n; i++)
-        if (optopt == 256 + (int)i)
+    for (size_t i = 0; i < n; i++) {
+        if (optopt == 256 + (int)i) {
             return ba_cli_fail(BA_EXIT_USAGE, "--%s %s; see 'blockattn %s --help'", all[i].name,
                                all[i].value ? "needs a value" : "takes no value", argv[0]);
+        }
+    }
     return ba_cli_fail(BA_EXIT_USAGE, "%s option '%s'; see 'blockattn %s --help'", what, argv[optind - 1], argv[0]);
 }
 
@@ -121,16 +133,20 @@ static int check_common(ba_common *c, const char *threads, const char *seed, boo
     char err[BA_ERR_LEN];
     if (threads) {
         uint64_t n;
-        if (ba_parse_size(threads, &n, err) != 0 || n < 1 || n > MAX_THREADS)
+        if (ba_parse_size(threads, &n, err) != 0 || n < 1 || n > MAX_THREADS) {
             return ba_cli_fail(BA_EXIT_USAGE, "--threads %s: needs a whole number from 1 to %d", threads, MAX_THREADS);
+        }
         c->threads = (size_t)n;
     }
-    if (seed && ba_parse_size(seed, &c->seed, err) != 0)
+    if (seed && ba_parse_size(seed, &c->seed, err) != 0) {
         return ba_cli_fail(BA_EXIT_USAGE, "--seed %s", err);
-    if (json && csv)
+    }
+    if (json && csv) {
         return ba_cli_fail(BA_EXIT_USAGE, "--json and --csv exclude each other: standard output holds one of them");
-    if (json || csv)
+    }
+    if (json || csv) {
         c->format = json ? BA_FORMAT_JSON : BA_FORMAT_CSV;
+    }
     return -1;
 }
 
@@ -162,27 +178,31 @@ int ba_cli_parse(int argc, char **argv, const char *usage, const char *about, co
     size_t n_all = append(all, n_own, common ? shared : NULL);
     n_all = append(all, n_all, general);
     struct option longopts[MAX_OPTIONS + 1] = {0};
-    for (size_t i = 0; i < n_all; i++)
+    for (size_t i = 0; i < n_all; i++) {
         longopts[i] = (struct option){all[i].name, all[i].value ? required_argument : no_argument, NULL, 256 + (int)i};
+    }
 
     optind = 0; /* glibc: start over, also for a second parse in one process */
     opterr = 0;
     for (int got; (got = getopt_long(argc, argv, ":h", longopts, NULL)) != -1;) {
-        if (got == 'h')
+        if (got == 'h') {
             help = true;
-        else if (got == '?' || got == ':')
+        } else if (got == '?' || got == ':') {
             return unknown_option(argv, all, n_all, "unknown");
-        else if (all[got - 256].text)
+        } else if (all[got - 256].text) {
             *all[got - 256].text = optarg;
-        else if (all[got - 256].flag)
+        } else if (all[got - 256].flag) {
             *all[got - 256].flag = true;
+        }
     }
     *first = optind;
-    if (help)
+    if (help) {
         print_help(argv[0], usage, about, all, n_own, all + n_own, n_all - n_own);
-    else if (version)
+    } else if (version) {
         printf("blockattn %s\n", BA_VERSION);
-    if (help || version)
+    }
+    if (help || version) {
         return BA_EXIT_OK;
+    }
     return check_common(c, threads, seed, json, csv);
 }

@@ -38,22 +38,26 @@ void ba_progress_start(ba_progress *p, const char *label, bool quiet) {
 void ba_progress_update(ba_progress *p, double fraction) {
     enum { WIDTH = 30 };
     double t = now(), passed = t - p->start;
-    if (!p->on || passed < 2 || t - p->last < 0.1)
+    if (!p->on || passed < 2 || t - p->last < 0.1) {
         return;
+    }
     p->last = t;
     p->shown = true;
     fraction = fraction < 0 ? 0 : fraction > 1 ? 1 : fraction;
     char bar[WIDTH + 1] = {0}, left[32] = "";
-    for (int i = 0; i < WIDTH; i++)
+    for (int i = 0; i < WIDTH; i++) {
         bar[i] = i < (int)(fraction * WIDTH) ? '#' : '.';
-    if (fraction > 0)
+    }
+    if (fraction > 0) {
         ba_print_seconds(left, sizeof left, passed * (1 - fraction) / fraction);
+    }
     fprintf(stderr, "\r\033[K%s [%s] %3.0f%%%s%s", p->label, bar, 100 * fraction, *left ? ", left: " : "", left);
     fflush(stderr);
 }
 
 void ba_progress_end(ba_progress *p) {
-    if (p->shown)
+    if (p->shown) {
         fputs("\r\033[K", stderr);
+    }
     p->on = p->shown = false;
 }

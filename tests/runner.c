@@ -59,11 +59,13 @@ static void on_complete(const CU_pTest test, const CU_pSuite suite, const CU_pFa
     const char *word = failure ? "FAILED" : state.skipped ? "skip" : "ok";
     printf("%-6s %8.3f s  %s: %s%s%s%s\n", word, s, suite->pName, test->pName, state.skipped ? " (" : "",
            state.skipped ? state.skipped : "", state.skipped ? ")" : "");
-    for (CU_pFailureRecord f = failure; f; f = f->pNext)
+    for (CU_pFailureRecord f = failure; f; f = f->pNext) {
         printf("         %s:%u: %s\n", f->strFileName, f->uiLineNumber, f->strCondition);
+    }
     fflush(stdout);
-    if (failure || !state.skipped || state.n_skip == sizeof state.skips / sizeof *state.skips)
+    if (failure || !state.skipped || state.n_skip == sizeof state.skips / sizeof *state.skips) {
         return;
+    }
     char line[512];
     snprintf(line, sizeof line, "%s: %s (%s)", suite->pName, test->pName, state.skipped);
     state.skips[state.n_skip++] = strdup(line);
@@ -76,9 +78,11 @@ static void on_init_failure(const CU_pSuite suite) {
 static bool wanted(CU_pSuite suite, CU_pTest test, int argc, char **argv) {
     char name[512];
     snprintf(name, sizeof name, "%s: %s", suite->pName, test->pName);
-    for (int i = 1; i < argc; i++)
-        if (strstr(name, argv[i]))
+    for (int i = 1; i < argc; i++) {
+        if (strstr(name, argv[i])) {
             return true;
+        }
+    }
     return argc < 2;
 }
 
@@ -91,8 +95,9 @@ static size_t select_tests(int argc, char **argv, bool list) {
             bool on = wanted(suite, test, argc, argv);
             CU_set_test_active(test, on ? CU_TRUE : CU_FALSE);
             in_suite += on;
-            if (on && list)
+            if (on && list) {
                 printf("%s: %s\n", suite->pName, test->pName);
+            }
         }
         CU_set_suite_active(suite, in_suite ? CU_TRUE : CU_FALSE);
         n += in_suite;
@@ -136,13 +141,15 @@ static int run(void) {
 }
 
 int main(int argc, char **argv) {
-    if (CU_initialize_registry() != CUE_SUCCESS)
+    if (CU_initialize_registry() != CUE_SUCCESS) {
         return EXIT_FAILURE;
-    for (size_t i = 0; i < sizeof suites / sizeof *suites; i++)
+    }
+    for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
         if (suites[i]() != 0) {
             fprintf(stderr, "suite %zu cannot be set up: %s\n", i, CU_get_error_msg());
             return EXIT_FAILURE;
         }
+    }
     bool list = argc > 1 && strcmp(argv[1], "--list") == 0;
     const char *self = argv[0];
     int status = EXIT_SUCCESS;
