@@ -1,19 +1,37 @@
-# blockattn: `make help` lists what there is.
-BUILD ?= build
-CC ?= gcc
+# blockattn. `make help` lists the targets. Nothing here needs more than make to be read: compiler and libraries are
+# looked up when the first file is compiled, so that set-up may install them earlier in the same command.
+
+BUILD  ?= build
+CC     := $(if $(filter default,$(origin CC)),gcc,$(CC))
 CFLAGS ?= -O3 -g
-WARN := -Wall -Wextra -Wpedantic -Wvla -Wshadow -Werror
-STD := -std=c11 -D_GNU_SOURCE
-LIBS := -lopenblas -lhdf5 -lcjson -lxxhash -lutf8proc -lm -lpthread
-HDF5_CFLAGS := $(shell pkg-config --cflags hdf5 2>/dev/null)
-CFLAGS_ALL = $(STD) $(WARN) $(CFLAGS) $(HDF5_CFLAGS) -ffp-contract=off
+WERROR ?= -Werror
+PREFIX ?= /usr/local
 
-LIB_SRC := $(wildcard kernels/*.c sim/*.c)
-EXP_SRC := $(wildcard experiments/*.c)
+# What `pkg-config` knows about the libraries, asked once, at first use.
+PKGS       := openblas hdf5 libcjson libxxhash libutf8proc
+once        = $(eval $(1) := $(2))$($(1))
+LIB_CFLAGS  = $(call once,LIB_CFLAGS,$(shell pkg-config --cflags $(PKGS)))
+LIB_LIBS    = $(call once,LIB_LIBS,$(shell pkg-config --libs $(PKGS)))
+
+# No contraction: a product and a sum must round alike in every loop, whatever the compiler fuses.
+WARN       := -Wall -Wextra -Wpedantic -Wvla -Wshadow $(WERROR)
+CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -ffp-contract=off $(LIB_CFLAGS)
+LIBS        = $(LIB_LIBS) -lm -lpthread
+
+LIB_SRC  := $(wildcard kernels/*.c sim/*.c)
+EXP_SRC  := $(wildcard experiments/*.c)
 TEST_SRC := $(wildcard tests/*.c)
-obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
+ALL_SRC  := $(LIB_SRC) $(EXP_SRC) $(TEST_SRC)
+ALL_HDR  := $(wildcard kernels/*.h sim/*.h experiments/*.h tests/*.h)
+obj       = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
-all: $(BUILD)/blockattn
+SETUP := experiments/setup.sh
+MAKEFLAGS += --no-print-directory
+# All processors, unless the caller said -j.
+JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+
+## Build
+all: $(BUILD)/blockattn ## build build/blockattn (default)
 
 $(BUILD)/blockattn: $(call obj,$(LIB_SRC) $(EXP_SRC))
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -22,16 +40,85 @@ $(BUILD)/blockattn-tests: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,
 	$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ -lcunit $(LIBS)
 
 # Each instruction set is assumed in its own file only, and chosen at run time.
-$(BUILD)/kernels/attention_avx2.o: CFLAGS_ALL += -mavx2 -mfma
-$(BUILD)/kernels/attention_avx512.o: CFLAGS_ALL += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
+$(BUILD)/kernels/attention_avx2.o: EXTRA = -mavx2 -mfma
+$(BUILD)/kernels/attention_avx512.o: EXTRA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
 
-$(BUILD)/%.o: %.c
+# The commit is baked into the one file that reports it.
+COMMIT = $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
+$(BUILD)/experiments/environment.o: EXTRA = -DBA_COMMIT='"$(COMMIT)"'
+$(BUILD)/experiments/environment.o: $(BUILD)/commit
+
+$(BUILD)/%.o: %.c $(BUILD)/flags Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	$(CC) $(CFLAGS_ALL) $(EXTRA) -MMD -MP -c -o $@ $<
 
--include $(wildcard $(BUILD)/*/*.d)
+# Files that are rewritten only when what they hold changes: other flags or another commit rebuild what they should.
+keep = mkdir -p $(@D) && printf '%s\n' '$(1)' | cmp -s - $@ || printf '%s\n' '$(1)' > $@
+$(BUILD)/flags: FORCE
+	@command -v $(CC) >/dev/null && pkg-config --exists $(PKGS) || \
+	    { echo "blockattn: a compiler or a library is missing; 'make setup' installs them" >&2; exit 1; }
+	@$(call keep,$(CC) $(CFLAGS_ALL))
+$(BUILD)/commit: FORCE
+	@$(call keep,$(COMMIT))
 
-clean:
+-include $(wildcard $(patsubst %,$(BUILD)/%/*.d,kernels sim experiments tests))
+
+install: all ## install the program and its man page: PREFIX=/usr/local DESTDIR=
+	install -Dm755 $(BUILD)/blockattn $(DESTDIR)$(PREFIX)/bin/blockattn
+	install -Dm644 experiments/blockattn.1 $(DESTDIR)$(PREFIX)/share/man/man1/blockattn.1
+
+clean: ## remove everything that was built
 	rm -rf $(BUILD)
 
-.PHONY: all clean
+## Run
+table3: ## from nothing to Table 3: set-up, model, build, measurement, figures in results/
+	@$(SETUP) build plots model
+	@$(MAKE) $(JOBS) all
+	$(BUILD)/blockattn run experiments/table3.json
+	@$(MAKE) figures
+
+figures: ## draw the figures of results/table3.h5
+	@$(SETUP) plots
+	plots/draw.sh $(BUILD)/blockattn results/table3.h5 results
+
+bench: ## time the kernels and a short TTFT sweep
+	@$(SETUP) build model
+	@$(MAKE) $(JOBS) all
+	$(BUILD)/blockattn ttft --lengths 50,512,2K
+
+setup: ## install what is missing from Debian's packages
+	@$(SETUP) build plots
+
+model: ## get the default model into the cache folder
+	@$(SETUP) model
+
+## Check
+test: ## set up, build, run all tests; ONLY="plan cli" selects by name
+	@$(SETUP) build
+	@$(SETUP) model || echo "the tests of the real model will be skipped"
+	@$(MAKE) $(JOBS) check
+
+check: $(BUILD)/blockattn $(BUILD)/blockattn-tests ## run the tests without set-up
+	@tests/check_layers.sh
+	@$(BUILD)/blockattn-tests $(ONLY)
+
+lint: ## formatting, clang-tidy, and warnings of gcc and clang as errors
+	@$(SETUP) build lint
+	clang-format --dry-run -Werror $(ALL_SRC) $(ALL_HDR)
+	printf '%s\n' $(ALL_SRC) | xargs -P 2 -n 4 sh -c 'exec clang-tidy --quiet "$$@" -- $(filter-out $(WARN),$(CFLAGS_ALL))' tidy
+	@$(MAKE) $(JOBS) $(BUILD)/blockattn $(BUILD)/blockattn-tests WERROR=-Werror
+	@$(MAKE) $(JOBS) $(BUILD)/clang/blockattn $(BUILD)/clang/blockattn-tests BUILD=$(BUILD)/clang CC=clang WERROR=-Werror
+
+SANITIZE := -fno-omit-frame-pointer -fno-sanitize-recover=all
+asan: ## the tests under the address and undefined-behaviour sanitizers
+	@$(SETUP) build
+	@$(MAKE) $(JOBS) check BUILD=$(BUILD)/asan CFLAGS="-O2 -g -fsanitize=address,undefined $(SANITIZE)"
+
+help: ## show this list
+	@awk '/^## /{printf "\n%s\n", substr($$0, 4)} \
+	    /^[a-z0-9]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-10s %s\n", part[1], $$0}' Makefile
+
+FORCE:
+.PHONY: all install clean table3 figures bench setup model test check lint asan help FORCE
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:

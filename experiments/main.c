@@ -50,8 +50,8 @@ static int dispatch(int argc, char **argv, char *identity, size_t size) {
 }
 
 int main(int argc, char **argv) {
-    char identity[64] = "blockattn";
-    program_invocation_short_name = identity; /* what messages begin with */
+    static char identity[64] = "blockattn";
+    program_invocation_short_name = identity; /* what messages begin with, to the very end */
     int status = dispatch(argc, argv, identity, sizeof identity);
     /* A result that did not reach the disk is no result. */
     bool lost = ferror(stdout) != 0;
