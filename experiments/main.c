@@ -6,24 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const ba_command commands[] = {
-    {0},
-};
-
-static const ba_command *find(const char *name) {
-    for (const ba_command *c = commands; c->name; c++) {
-        if (strcmp(c->name, name) == 0) {
-            return c;
-        }
-    }
-    return NULL;
-}
-
 static int print_commands(void) {
     puts("usage: blockattn COMMAND [OPTIONS]\n\n"
          "Attention modes that reuse cached passages, run and measured on one model.\n\n"
          "Commands");
-    for (const ba_command *c = commands; c->name; c++) {
+    for (const ba_command *c = ba_commands; c->name; c++) {
         printf("  %-10s %s\n", c->name, c->summary);
     }
     puts("\nblockattn COMMAND --help shows the options of a command.");
@@ -41,7 +28,7 @@ static int dispatch(int argc, char **argv, char *identity, size_t size) {
         puts("blockattn " BA_VERSION);
         return BA_EXIT_OK;
     }
-    const ba_command *c = find(argv[1]);
+    const ba_command *c = ba_command_find(argv[1]);
     if (!c) {
         return ba_cli_fail(BA_EXIT_USAGE, "unknown command '%s'; 'blockattn --help' lists them", argv[1]);
     }

@@ -1,0 +1,18 @@
+#include "commands.h"
+
+#include <string.h>
+
+const ba_command ba_commands[] = {
+    {"run", "an experiment file: a command and its options as data", ba_cmd_run},
+    {"export", "a trace as CSV, JSON or Markdown", ba_cmd_export},
+    {0},
+};
+
+const ba_command *ba_command_find(const char *name) {
+    for (const ba_command *c = ba_commands; c->name; c++) {
+        if (strcmp(c->name, name) == 0) {
+            return c;
+        }
+    }
+    return NULL;
+}
