@@ -1,0 +1,394 @@
+"""Every attention mode, written from its definition: the oracle of the golden logits.
+
+    oracle.py MODEL.gguf [FILE ...]
+
+Computes the entries of the table GOLDEN (all, or the named files only) on the prompts of prompts.json and writes one
+JSON file each. full.json and block.json are not made here but by reference.py, from transformers.
+
+A mode is a function (model, prompt, its parameters) -> (logits of the last row, tokens counted). It lays out runs of
+tokens (llama.Rows), what each sees and where; "place" is the offset in the plain concatenation of the prompt.
+"""
+import json
+import os
+import sys
+
+import torch
+
+from llama import REAL, Llama, Rows, softmax_attention
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Prompt:
+    """prefix (may be empty), contexts, question, task (may be empty)."""
+
+    def __init__(self, request):
+        by_role = lambda role: [i for i, r in zip(request["ids"], request["roles"]) if r == role]
+        self.name = request["name"]
+        self.segments = request["ids"]
+        self.prefix = sum(by_role("system"), [])
+        self.contexts = by_role("passage")
+        self.question = sum(by_role("question"), [])
+        self.task = sum(by_role("task"), [])
+        self.has_system = "system" in request["roles"]
+        self.n = sum(len(s) for s in self.segments)
+        self.blocks = self.segments[:-1]  # block 0 is the prefix if there is one
+
+
+def answer(model, runs):
+    """Logits behind the last row of the last run."""
+    return model.logits(model.forward(runs)[runs[-1]][-1])
+
+
+# --- block attention and its relatives ---------------------------------------------------------------------------
+
+def full(model, prompt):
+    return answer(model, [Rows(sum(prompt.segments, []))]), prompt.n
+
+
+def block(model, prompt, n=10000):
+    """The first n blocks alone, the others folded into the last, which sees all of them at their place."""
+    local, last = prompt.blocks[:n], sum(prompt.segments[len(prompt.blocks[:n]):], [])
+    runs, place = [], 0
+    for ids in local:
+        runs.append(Rows(ids, start=place))
+        place += len(ids)
+    viewer = Rows(last, start=place)
+    for run in runs:
+        viewer.see(run, at=run.pos[0])
+    return answer(model, runs + [viewer]), prompt.n
+
+
+def block_nopos(model, prompt):
+    """Every block keeps 0 .. l - 1 also in the eyes of the question, which stands at its place."""
+    runs = [Rows(ids) for ids in prompt.blocks]
+    viewer = Rows(prompt.segments[-1], start=sum(r.n for r in runs))
+    for run in runs:
+        viewer.see(run, at=0)
+    return answer(model, runs + [viewer]), prompt.n
+
+
+def turborag(model, prompt, order="composite"):
+    return block_nopos(model, prompt) if order == "composite" else block(model, prompt)
+
+
+# --- schema and shared positions ---------------------------------------------------------------------------------
+
+def promptcache(model, prompt, scaffold="joint", skip=None):
+    """joint: prefix and contexts encoded together, causally; the question imports all modules, or all but context
+    `skip` (from 0), whose slots stay empty. none: contexts alone, side by side behind the prefix's slots."""
+    if scaffold == "none":
+        return shared_positions(model, prompt, see_prefix=False)
+    whole = Rows(prompt.prefix + sum(prompt.contexts, []))
+    used = list(range(whole.n))
+    if skip is not None:
+        first = len(prompt.prefix) + sum(len(c) for c in prompt.contexts[:skip])
+        used = used[:first] + used[first + len(prompt.contexts[skip]):]
+    viewer = Rows(prompt.question, start=whole.n).see(whole, at=0, index=used)
+    return answer(model, [whole, viewer]), prompt.n
+
+
+def shared_positions(model, prompt, see_prefix=True, attend=softmax_attention):
+    """Contexts all start behind the prefix; the question stands behind the longest and sees everything."""
+    lp = len(prompt.prefix)
+    runs = [Rows(prompt.prefix)] if lp else []
+    viewer = Rows(prompt.question, start=lp + max(len(c) for c in prompt.contexts))
+    if lp:
+        viewer.see(runs[0], at=0)
+    for i, ids in enumerate(prompt.contexts):
+        context = Rows(ids, start=lp)
+        if lp and see_prefix:
+            context.see(runs[0], at=0)
+        viewer.see(context, at=lp, label=i)
+        runs.append(context)
+    viewer.attend = attend
+    return answer(model, runs + [viewer]), prompt.n
+
+
+def pcw(model, prompt):
+    return shared_positions(model, prompt)
+
+
+def ape(model, prompt, t=0.9, s=0.9, form="code"):
+    """Context keys at temperature t; their log-sum-exp scaled by s t (released code) or s (paper) before it is
+    weighed against that of all other keys."""
+
+    def attend(scores, values, labels):
+        context = torch.tensor([label is not None for label in labels])
+        inside, outside = scores[:, :, context] / t, scores[:, :, ~context]
+        scale = s * t if form == "code" else s
+        lse = torch.stack((scale * torch.logsumexp(inside, -1), torch.logsumexp(outside, -1)), -1)
+        weight = torch.softmax(lse, -1)
+        return (weight[..., :1] * (torch.softmax(inside, -1) @ values[:, context]) +
+                weight[..., 1:] * (torch.softmax(outside, -1) @ values[:, ~context]))
+
+    return shared_positions(model, prompt, attend=attend)
+
+
+def best(scores, k):
+    """Indices of the k largest; equal ones (up to rounding) by index."""
+    ranked = sorted(range(len(scores)), key=lambda i: (-round(float(scores[i]), 10), i))
+    return sorted(ranked[:k])
+
+
+def selective(model, prompt, k=2, agg="none"):
+    """Per head and row (agg=ht: one choice for all) the k contexts with the largest sum of their five largest
+    probabilities keep theirs; those of the others become 0, and all is normalised again."""
+
+    def attend(scores, values, labels):
+        probs = torch.softmax(scores, -1)
+        columns = [torch.tensor([label == i for label in labels]) for i in range(len(prompt.contexts))]
+        score = torch.stack([probs[:, :, c].topk(min(5, int(c.sum())), -1).values.sum(-1) for c in columns], -1)
+        heads, rows, _ = score.shape
+        if agg == "ht":
+            score = score.sum((0, 1), keepdim=True).expand_as(score)
+        keep = torch.ones(heads, rows, len(labels), dtype=torch.bool)
+        for h in range(heads):
+            for r in range(rows):
+                kept = best(score[h, r].tolist(), k)
+                for i, c in enumerate(columns):
+                    if i not in kept:
+                        keep[h, r, c] = False
+        probs = probs * keep
+        return (probs / probs.sum(-1, keepdim=True)) @ values
+
+    return shared_positions(model, prompt, attend=attend)
+
+
+# --- superposition -----------------------------------------------------------------------------------------------
+
+def superposition(model, prompt, topk=None, positions="equilibrium", qfirst="yes"):
+    """One path per context, each with its own copy of the question; the task sees the paths kept.
+
+    equilibrium: every context is spread evenly over the harmonic mean of their lengths. max: contexts keep step 1,
+    left-aligned, and the question starts behind the longest one (the paper's section 3.2.2: left-aligned padding)."""
+    lp, m = len(prompt.prefix), len(prompt.contexts)
+    if positions == "equilibrium":
+        room = m / sum(1 / len(c) for c in prompt.contexts)
+    else:
+        room = max(len(c) for c in prompt.contexts)
+    prefix = Rows(prompt.prefix) if lp else None
+    paths = []
+    for ids in prompt.contexts:
+        step = room / len(ids) if positions == "equilibrium" else 1
+        context, question = Rows(ids, start=lp, step=step), Rows(prompt.question, start=lp + room)
+        if prefix:
+            context.see(prefix, at=0)
+            question.see(prefix, at=0)
+        question.see(context, at=lp, step=step)
+        paths.append((context, question, step))
+    runs = ([prefix] if prefix else []) + [run for path in paths for run in path[:2]]
+
+    kept = range(m)
+    if topk is not None:
+        hidden = model.forward(runs)
+        mean = lambda x: float(x.mean()) if len(x) else 0.0
+
+        def log_p(rows, ids):
+            """log P of ids[i] by rows[i]."""
+            return torch.log_softmax(model.logits(rows), -1).gather(1, torch.tensor(ids)[:, None])[:, 0]
+
+        scores = []
+        for context, question, _ in paths:
+            of_context = log_p(hidden[context][:-1], context.ids[1:]) if context.n > 1 else torch.tensor([])
+            before = torch.cat((hidden[context][-1:], hidden[question][:-1]))
+            of_question = log_p(before, question.ids)[1 if qfirst == "no" else 0:]
+            scores.append(mean(of_context) + mean(of_question))
+        kept = best(scores, topk)
+
+    task = Rows(prompt.task, start=lp + room + len(prompt.question))
+    if prefix:
+        task.see(prefix, at=0)
+    for i in kept:
+        context, question, step = paths[i]
+        task.see(context, at=lp, step=step)
+        task.see(question, at=lp + room)
+    return answer(model, runs + [task]), prompt.n
+
+
+# --- recomputing some rows ---------------------------------------------------------------------------------------
+
+def lego(model, prompt, k=16, qbos="yes"):
+    """Every chunk is encoded alone behind its own BOS; the first k tokens of every later one are then encoded again,
+    seeing everything before them: recomputed rows where there are some, else the old ones."""
+    place, seen, runs = 0, [], []  # seen: (rows, index) that later rows look at
+    for i, ids in enumerate(prompt.blocks):
+        alone = Rows([model.bos] + ids, start=place)
+        runs.append(alone)
+        redo = min(k, alone.n) if i else 0
+        if redo:
+            head = Rows(alone.ids[:redo], start=place)
+            for rows, index in seen:
+                head.see(rows, at=rows.pos[0], index=index)
+            runs.append(head)
+            seen.append((head, range(redo)))
+        if redo < alone.n:
+            seen.append((alone, range(redo, alone.n)))
+        place += alone.n
+    viewer = Rows(([model.bos] if qbos == "yes" else []) + prompt.segments[-1], start=place)
+    for rows, index in seen:
+        viewer.see(rows, at=rows.pos[0], index=index)
+    return answer(model, runs + [viewer]), place + viewer.n
+
+
+def lego_0(model, prompt):
+    """Later chunks are encoded behind four BOS that nobody else sees and that take no place; the first keeps its one."""
+    runs, place = [Rows([model.bos] + prompt.blocks[0])], 1 + len(prompt.blocks[0])
+    seen = [(runs[0], 0)]
+    for ids in prompt.blocks[1:]:
+        dummies = 4
+        runs.append(Rows([model.bos] * dummies + ids, start=place - dummies))
+        seen.append((runs[-1], dummies))
+        place += len(ids)
+    viewer = Rows(prompt.segments[-1], start=place)
+    for rows, first in seen:
+        viewer.see(rows, at=rows.pos[0], index=range(first, rows.n))
+    return answer(model, runs + [viewer]), place + viewer.n
+
+
+def cacheblend(model, prompt, r=0.16, score="v", mask="exact", brlayer=1, n="all"):
+    """Stale keys and values of every segment alone; layer 0 in full; at layer 1 the rows whose value (or key) differs
+    most from the stale one go on together with the question, from layer 2 over stale rows with theirs put in."""
+    total, asked = prompt.n, len(prompt.segments[-1])
+    ids, pos = sum(prompt.segments, []), torch.arange(prompt.n, dtype=REAL)
+    causal = torch.ones(total, total).tril().bool()
+    alone = torch.zeros(total, total, dtype=torch.bool)
+    place = 0
+    for s in prompt.segments:
+        alone[place:place + len(s), place:place + len(s)] = True
+        place += len(s)
+
+    stale, x = [], model.embed(ids)
+    for layer in range(model.layers):
+        q, k, v = model.qkv(layer, x)
+        stale.append((k, v))
+        x = model.rest(layer, x, model.attention(q, pos, k, pos, v, causal & alone))
+
+    x = model.embed(ids)
+    q, k, v = model.qkv(0, x)
+    x = model.rest(0, x, model.attention(q, pos, k, pos, v, causal))
+
+    q, k, v = model.qkv(1, x)
+    part = 1 if score == "v" else 0
+    change = ((v if part else k) - stale[1][part]).square().sum((1, 2))[:total - asked]
+    count = min(int((total if n == "all" else total - asked) * r), total - asked)
+    rows = torch.tensor(best(change.tolist(), count) + list(range(total - asked, total)))
+    bottom_right = torch.ones(len(rows), total).tril(total - len(rows)).bool()
+    seen = lambda layer: bottom_right if mask == "bottomright" and layer >= brlayer else causal[rows]
+    x = model.rest(1, x[rows], model.attention(q[rows], pos[rows], k, pos, v, seen(1)))
+
+    for layer in range(2, model.layers):
+        q, fresh_k, fresh_v = model.qkv(layer, x)
+        k, v = stale[layer][0].clone(), stale[layer][1].clone()
+        k[rows], v[rows] = fresh_k, fresh_v
+        x = model.rest(layer, x, model.attention(q, pos[rows], k, pos, v, seen(layer)))
+    return model.logits(x[-1]), total
+
+
+# --- trained modes, run untrained --------------------------------------------------------------------------------
+
+def kvlink(model, prompt, k=0):
+    assert k == 0, "link embeddings are trained"
+    return block(model, prompt)
+
+
+def sink(model, prompt, encode="local", head=()):
+    """Contexts are encoded right behind the prefix (global: at their place), seeing it, and seen at their place.
+    `head`: tokens put before every context."""
+    lp = len(prompt.prefix)
+    prefix = Rows(prompt.prefix) if lp else None
+    runs, places, place = [], [], lp
+    for ids in prompt.contexts:
+        context = Rows(list(head) + ids, start=place if encode == "global" else lp)
+        if prefix:
+            context.see(prefix, at=0)
+        runs.append(context)
+        places.append(place)
+        place += context.n
+    viewer = Rows(prompt.question, start=place)
+    if prefix:
+        viewer.see(prefix, at=0)
+    for context, at in zip(runs, places):
+        viewer.see(context, at=at)
+    return answer(model, ([prefix] if prefix else []) + runs + [viewer]), place + viewer.n
+
+
+def blockdist(model, prompt):
+    return sink(model, prompt, head=[model.newline] * 4)
+
+
+# --- what is stored ----------------------------------------------------------------------------------------------
+
+PLAIN = ["two", "unequal", "repeated", "no-system", "minimal"]
+LARGE = ["ten", "long"]
+TASK = ["task", "task-no-system"]
+
+# file: (function, prompts, [(parameters as spelled on the command line, the same as arguments)])
+GOLDEN = {
+    "block-n": (block, PLAIN, [("n=2", {"n": 2})]),
+    "block-nopos": (block_nopos, PLAIN + LARGE[:1], [("", {})]),
+    "turborag": (turborag, PLAIN[:2], [("", {}), ("order=reordered", {"order": "reordered"})]),
+    "promptcache": (promptcache, PLAIN, [("", {}), ("scaffold=none", {"scaffold": "none"}), ("skip=1", {"skip": 1})]),
+    "pcw": (pcw, PLAIN + LARGE[:1], [("", {})]),
+    "ape": (ape, PLAIN + LARGE[:1], [("", {}), ("form=paper", {"form": "paper"}),
+                                     ("t=0.5,s=1.2", {"t": 0.5, "s": 1.2}),
+                                     ("t=1,s=0.7,form=paper", {"t": 1.0, "s": 0.7, "form": "paper"})]),
+    "selective": (selective, PLAIN + LARGE[:1], [("", {}), ("k=1", {"k": 1}), ("agg=ht", {"agg": "ht"})]),
+    "superposition": (superposition, TASK, [("", {}), ("topk=1", {"topk": 1}), ("topk=2", {"topk": 2}),
+                                            ("positions=max", {"positions": "max"}),
+                                            ("topk=2,positions=max,qfirst=no",
+                                             {"topk": 2, "positions": "max", "qfirst": "no"})]),
+    "lego": (lego, PLAIN + LARGE, [("", {}), ("k=1", {"k": 1}), ("k=64", {"k": 64}), ("qbos=no", {"qbos": "no"})]),
+    "lego-0": (lego_0, PLAIN + LARGE[:1], [("", {})]),
+    "cacheblend": (cacheblend, PLAIN + LARGE, [
+        ("", {}), ("r=0.15,score=k", {"r": 0.15, "score": "k"}), ("mask=bottomright", {"mask": "bottomright"}),
+        ("mask=bottomright,brlayer=2", {"mask": "bottomright", "brlayer": 2}), ("n=context", {"n": "context"}),
+        ("r=1", {"r": 1.0}), ("r=0", {"r": 0.0})]),
+    "kvlink": (kvlink, PLAIN[:2], [("k=0", {"k": 0})]),
+    "sink": (sink, PLAIN + LARGE[:1], [("", {}), ("encode=global", {"encode": "global"})]),
+    "blockdist": (blockdist, PLAIN + LARGE[:1], [("", {})]),
+}
+FIRST_ONLY_ON_LARGE = True  # variants of a mode are told apart on the small prompts
+
+
+def entry(mode, prompt, n_tokens, logits):
+    """One stored result: the 64 largest logits, highest first, and the log-sum-exp of all."""
+    top = torch.topk(logits.double(), 64)
+    return {"mode": mode, "prompt": prompt, "n_tokens": n_tokens, "ids": top.indices.tolist(),
+            "values": [round(v, 5) for v in top.values.tolist()],
+            "logsumexp": round(float(torch.logsumexp(logits.double(), -1)), 6)}
+
+
+def write(name, made_by, results):
+    with open(os.path.join(HERE, name + ".json"), "w") as f:
+        f.write('{"made_by": %s, "results": [\n%s\n]}\n' % (
+            json.dumps(made_by), ",\n".join(json.dumps(r, separators=(",", ":")) for r in results)))
+
+
+def load_prompts():
+    with open(os.path.join(HERE, "prompts.json")) as f:
+        return {r["name"]: Prompt(r) for r in json.load(f)}
+
+
+def main(path, names):
+    model, prompts = Llama(path), load_prompts()
+    for name in names or GOLDEN:
+        function, on, variants = GOLDEN[name]
+        results = []
+        for i, (spelled, arguments) in enumerate(variants):
+            word = function.__name__.replace("_", "-")
+            mode = word + (":" + spelled if spelled else "")
+            for p in on:
+                if p in LARGE and i and FIRST_ONLY_ON_LARGE:
+                    continue
+                logits, n_tokens = function(model, prompts[p], **arguments)
+                results.append(entry(mode, p, n_tokens, logits))
+                print(mode, p, n_tokens, results[-1]["ids"][0], results[-1]["values"][0], flush=True)
+        write(name, "oracle.py, double precision", results)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    with torch.no_grad():
+        main(sys.argv[1], sys.argv[2:])
