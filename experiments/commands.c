@@ -3,6 +3,9 @@
 #include <string.h>
 
 const ba_command ba_commands[] = {
+    {"logits", "next-token logits behind a request", ba_cmd_logits},
+    {"generate", "text that follows a request", ba_cmd_generate},
+    {"gate", "does reuse equal recompute, and how far is a mode from full", ba_cmd_gate},
     {"run", "an experiment file: a command and its options as data", ba_cmd_run},
     {"export", "a trace as CSV, JSON or Markdown", ba_cmd_export},
     {0},
