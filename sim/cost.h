@@ -15,16 +15,26 @@ typedef struct ba_sizes {
 typedef struct ba_cost {
     uint64_t flops_exact; /* matrix products and visible query-key pairs; LM head on the rows asked for */
     uint64_t flops_dense; /* the same, but every pair of a viewer's rows and a seen segment's keys */
-    uint64_t flops_paper; /* the paper's convention: 2 x (layer weights + LM head) per computed token, no attention */
+    uint64_t flops_paper; /* the paper's convention: 2 x (layer weights + LM head) per computed token (and layer, where
+                             rows stop on the way), no attention */
     uint64_t flops_attention; /* the part of flops_exact that is attention */
     uint64_t bytes_read, bytes_written;
-    uint64_t kv_bytes; /* KV of all tokens of the plan, at the backend's element size */
+    uint64_t kv_bytes; /* KV of all distinct nodes, at the backend's element size */
     size_t n_computed, n_reused;
 } ba_cost;
 
-/* head_rows: rows that pass through the LM head behind the last pass (1 for a first token). Scores of paths add theirs.
- * 0, or -1 and err (a size that overflows). */
+/* What was chosen while a plan ran, where its cost depends on that (ba_run_stats has both). NULL: taken as evenly
+ * spread rows, and as the paths of the lowest numbers. */
+typedef struct ba_chosen {
+    const size_t *row;   /* [choice.count] ascending, counted over the keys of all edges */
+    const uint8_t *path; /* [n_path] 1 = kept */
+} ba_chosen;
+
+/* head_rows: rows that pass through the LM head behind the last pass, in one product (1 for a first token). Scores of
+ * paths add theirs: the rows of contexts and question copies that are computed in this run and predict a token of the
+ * same node, BA_SCORE_ROWS at a time, and one row a path for the question's first token.
+ * chosen: NULL for the estimate. 0, or -1 and err (out of memory, a size that overflows). */
 int ba_cost_plan(const ba_shape *shape, const ba_plan *plan, const ba_schedule *schedule, ba_sizes sizes,
-                 size_t head_rows, ba_cost *out, char err[BA_ERR_LEN]);
+                 size_t head_rows, const ba_chosen *chosen, ba_cost *out, char err[BA_ERR_LEN]);
 
 #endif

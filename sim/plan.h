@@ -55,7 +55,7 @@ typedef struct ba_node {
     size_t n_group;
     size_t select_k, select_top; /* per layer, head and row keep the best select_k selectable edges; 0 = off */
     bool select_shared;          /* one choice a layer for all heads and rows */
-    ba_choice choice;
+    ba_choice choice;            /* of the last node only */
     size_t path; /* 0, or the number (from 1) of the path that it belongs to (Superposition, arXiv 2404.06910) */
 } ba_node;
 
@@ -67,6 +67,7 @@ typedef struct ba_plan {
     size_t keep_paths; /* 0 = all; else edges to nodes of paths whose score is not among the best are removed.
                           Score = mean log P of the context's tokens without its first + mean log P of all question
                           tokens (the first is predicted by the context's last row); an empty mean is 0 */
+    bool skip_first;   /* the first question token is left out of the score */
     size_t n_tokens;   /* of the request, plus BOS kept, plus sinks inserted; copies not counted */
     char note[256];    /* something a user should know ("k is longer than every passage: equals full"); may be empty */
 } ba_plan;
@@ -84,14 +85,19 @@ size_t ba_plan_add_node(ba_plan *plan, const int32_t *ids, size_t n, size_t seg,
  * afterwards. */
 ba_edge *ba_plan_add_edge(ba_plan *plan, size_t viewer, size_t seen, double at);
 
-/* 0 if well formed: indices, ranges, finite positions, no empty node, refresh within range. Else -1 and err. */
+/* 0 if well formed: indices, ranges, finite positions, steps above 0, no empty node, refresh within range, paths in
+ * pairs, fewer than 2^31 tokens. Else -1 and err. */
 int ba_plan_check(const ba_plan *plan, char err[BA_ERR_LEN]);
 
-/* Hash of everything that decides the result (mode and note excluded). */
+/* Hash of everything that decides the result: mode and note excluded, and a shift of all positions by one constant. */
 ba_key ba_plan_hash(const ba_plan *plan);
 
-/* Content address of a node's KV: its ids, step, and what it sees from where, recursively; independent of its place. */
+/* Content address of a node's KV: its ids, step, and what it sees from where, recursively; independent of its place, of
+ * its segment, and of whether it is stored. Walks down every edge: for a node that sees little (a stored one). */
 ba_key ba_plan_node_key(const ba_plan *plan, size_t node);
+
+/* The same for all nodes at once, key[n_node], each hashed once. */
+void ba_plan_keys(const ba_plan *plan, ba_key *key);
 
 /* Rows that refresh keys of other nodes in this node's pass (static ones, or all if it has a choice). */
 size_t ba_node_refreshed(const ba_plan *plan, const ba_node *node);

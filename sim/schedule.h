@@ -2,13 +2,18 @@
  * executes it, and by cost, which adds it up: that is why counted and computed FLOPs are equal.
  *
  * A pass is one walk through all layers with the rows of several nodes side by side. All nodes of one depth that are
- * missing are encoded in as few passes as max_rows allows; a node longer than max_rows takes several. Two nodes with
- * one key (a repeated passage) are encoded once. A node with refreshed rows runs alone in one pass, whatever its size.
- */
+ * missing are encoded in as few passes as max_rows allows, stored ones before the others (they are timed apart); a node
+ * that does not fit into the rest of a pass goes on in the next. Two nodes with one key (a repeated passage) are
+ * encoded once, except the last node, whose hidden rows are wanted. A node with refreshed rows runs alone in one pass,
+ * whatever its size. A node that only nodes in the store see is not needed and not encoded. */
 #ifndef BA_SCHEDULE_H
 #define BA_SCHEDULE_H
 
 #include "plan.h"
+
+/* Rows of a pass unless the caller says otherwise: enough that weights are read once for many rows, few enough that
+ * activations stay near the cores. And rows that pass through the LM head at once when paths are scored. */
+enum { BA_PASS_ROWS = 1024, BA_SCORE_ROWS = 32 };
 
 typedef struct ba_work {
     size_t node;
