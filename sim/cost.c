@@ -269,8 +269,8 @@ static int new_scratch(tally *t, const ba_schedule *schedule) {
     return t->lo && t->hi ? 0 : -1;
 }
 
-int ba_cost_plan(const ba_shape *shape, const ba_plan *plan, const ba_schedule *schedule, ba_sizes sizes,
-                 size_t head_rows, const ba_chosen *chosen, ba_cost *out, char err[BA_ERR_LEN]) {
+int ba_cost_run(const ba_shape *shape, const ba_plan *plan, const ba_schedule *schedule, ba_sizes sizes,
+                size_t head_rows, const ba_chosen *chosen, ba_cost *out, char err[BA_ERR_LEN]) {
     *out = (ba_cost){.n_computed = schedule->n_computed, .n_reused = schedule->n_reused};
     tally t = {.shape = shape, .plan = plan, .size = sizes, .cost = out};
     int rc = set_chosen(&t, chosen) || new_scratch(&t, schedule) ? -1 : 0;
@@ -296,4 +296,9 @@ int ba_cost_plan(const ba_shape *shape, const ba_plan *plan, const ba_schedule *
         return ba_fail(err, "out of memory");
     }
     return t.overflow ? ba_fail(err, "the cost of %zu tokens does not fit in 64 bits", plan->n_tokens) : 0;
+}
+
+int ba_cost_plan(const ba_shape *shape, const ba_plan *plan, const ba_schedule *schedule, ba_sizes sizes,
+                 size_t head_rows, ba_cost *out, char err[BA_ERR_LEN]) {
+    return ba_cost_run(shape, plan, schedule, sizes, head_rows, NULL, out, err);
 }

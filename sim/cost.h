@@ -33,8 +33,13 @@ typedef struct ba_chosen {
 /* head_rows: rows that pass through the LM head behind the last pass, in one product (1 for a first token). Scores of
  * paths add theirs: the rows of contexts and question copies that are computed in this run and predict a token of the
  * same node, BA_SCORE_ROWS at a time, and one row a path for the question's first token.
- * chosen: NULL for the estimate. 0, or -1 and err (out of memory, a size that overflows). */
+ * What is chosen while the plan runs is estimated: rows evenly spread, paths of the lowest numbers. 0, or -1 and err
+ * (out of memory, a size that overflows). */
 int ba_cost_plan(const ba_shape *shape, const ba_plan *plan, const ba_schedule *schedule, ba_sizes sizes,
-                 size_t head_rows, const ba_chosen *chosen, ba_cost *out, char err[BA_ERR_LEN]);
+                 size_t head_rows, ba_cost *out, char err[BA_ERR_LEN]);
+
+/* The same after a run, with what was chosen in it. */
+int ba_cost_run(const ba_shape *shape, const ba_plan *plan, const ba_schedule *schedule, ba_sizes sizes,
+                size_t head_rows, const ba_chosen *chosen, ba_cost *out, char err[BA_ERR_LEN]);
 
 #endif
