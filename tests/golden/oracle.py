@@ -367,7 +367,7 @@ def write(name, made_by, results):
 
 def load_prompts():
     with open(os.path.join(HERE, "prompts.json")) as f:
-        return {r["name"]: Prompt(r) for r in json.load(f)}
+        return {r["name"]: Prompt(r) for r in json.load(f)["requests"]}
 
 
 def main(path, names):

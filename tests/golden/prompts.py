@@ -1,4 +1,5 @@
-"""Makes prompts.json: the requests on which golden logits are taken, as token ids with roles.
+"""Makes prompts.json: the requests on which golden logits are taken, as token ids with roles, and the size of the
+model file that they were taken on.
 
     prompts.py MODEL.gguf RAG_FOLDER
 
@@ -65,7 +66,8 @@ def main(model, rag):
     add("task-no-system", None, [p[0], p[1], p[0][:25]], "\nQuestion: %s" % hotpot[3]["question"], TASK)
 
     with open(os.path.join(HERE, "prompts.json"), "w") as out:
-        out.write("[\n%s\n]\n" % ",\n".join(json.dumps(r, separators=(",", ":")) for r in requests))
+        out.write('{"model_bytes": %d, "requests": [\n%s\n]}\n' % (
+            os.path.getsize(model), ",\n".join(json.dumps(r, separators=(",", ":")) for r in requests)))
     for r in requests:
         print("%-16s %5d tokens %s" % (r["name"], sum(map(len, r["ids"])), [len(s) for s in r["ids"]]))
 
