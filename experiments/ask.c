@@ -46,6 +46,32 @@ void ba_asked_free(ba_asked *a) {
     *a = (ba_asked){0};
 }
 
+char **ba_modes_split(const char *list, size_t *n) {
+    char *copy = strdup(list), **mode = calloc(strlen(list) + 2, sizeof *mode);
+    *n = 0;
+    if (!copy || !mode) {
+        free(copy);
+        free(mode);
+        return NULL;
+    }
+    mode[(*n)++] = copy;
+    for (char *c = strchr(copy, ','); c; c = strchr(c + 1, ',')) {
+        size_t word = strcspn(c + 1, ",=:");
+        if (c[1 + word] != '=') {
+            *c = 0;
+            mode[(*n)++] = c + 1;
+        }
+    }
+    return mode;
+}
+
+void ba_modes_free(char **mode) {
+    if (mode) {
+        free(mode[0]);
+        free(mode);
+    }
+}
+
 int ba_engine_exit(int rc, const char *err) {
     if (rc == BA_INTERRUPTED) {
         return BA_EXIT_INTERRUPTED;

@@ -17,6 +17,10 @@ int ba_ask(const ba_bench *b, const char *path, ba_asked *out);
 int ba_ask_mode(ba_asked *a, const char *mode);
 void ba_asked_free(ba_asked *a);
 
+/* Modes of a comma-separated list; commas inside a mode's parameters belong to it (key=value). NULL: out of memory. */
+char **ba_modes_split(const char *list, size_t *n);
+void ba_modes_free(char **mode);
+
 /* Exit status for what an engine call returned, with its line printed. */
 int ba_engine_exit(int rc, const char *err);
 /* Options of a run: Ctrl-C stops it, memory limited to what the machine has (or to `memory` bytes, if not NULL: "4G").

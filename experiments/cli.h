@@ -35,7 +35,8 @@ typedef enum ba_format { BA_FORMAT_TABLE, BA_FORMAT_JSON, BA_FORMAT_CSV } ba_for
 
 typedef struct ba_common {
     const char *model, *adapter, *mode, *dtype, *backend, *out, *store;
-    size_t threads; /* default: processors available */
+    bool mode_given; /* else mode is "full", and a command may have another default */
+    size_t threads;  /* default: processors available */
     uint64_t seed;
     ba_format format;
     bool quiet;

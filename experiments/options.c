@@ -154,12 +154,13 @@ int ba_cli_parse(int argc, char **argv, const char *usage, const char *about, co
                  int *first) {
     const char *threads = NULL, *seed = NULL;
     bool json = false, csv = false, help = false, version = false;
+    static const char standard_mode[] = "full";
     ba_common unused = {0}, *c = common ? common : &unused;
-    *c = (ba_common){.mode = "full", .dtype = "auto", .backend = "auto", .threads = processors()};
+    *c = (ba_common){.mode = standard_mode, .dtype = "auto", .backend = "auto", .threads = processors()};
     const ba_option shared[] = {
         {"model", "PATH", "GGUF file; default: $BLOCKATTN_MODEL, else the model that `make model` gets", &c->model, 0},
         {"adapter", "PATH", "adapter folder", &c->adapter, 0},
-        {"mode", "MODE", "attention mode, as name or name:key=value,...; default full", &c->mode, 0},
+        {"mode", "MODE", "attention mode, as name or name:key=value,...", &c->mode, 0},
         {"dtype", "TYPE", "element type: auto, f32 or f64; default auto", &c->dtype, 0},
         {"backend", "NAME", "arithmetic: auto, openblas or ref; default auto", &c->backend, 0},
         {"threads", "N", "threads; default: the processors available", &threads, 0},
@@ -196,6 +197,7 @@ int ba_cli_parse(int argc, char **argv, const char *usage, const char *about, co
         }
     }
     *first = optind;
+    c->mode_given = c->mode != standard_mode;
     if (help) {
         print_help(argv[0], usage, about, all, n_own, all + n_own, n_all - n_own);
     } else if (version) {

@@ -1,0 +1,158 @@
+#include "workload.h"
+
+#include "stats.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_WORD = 256 };
+static const char FILLER[] = " a"; /* one token in every vocabulary there is */
+
+/* Where words come from. */
+typedef struct words {
+    const char *text, *end; /* of a file: what is left; NULL: made up */
+    uint64_t rng;
+} words;
+
+/* A text that grows word by word. */
+typedef struct draft {
+    char *s;
+    size_t n, room;
+} draft;
+
+/* Pronounceable, so that a tokenizer cuts it much as it cuts language. */
+static size_t made_up_word(uint64_t *rng, char *out) {
+    static const char consonant[] = "bcdfghklmnprstvw", vowel[] = "aeiou";
+    size_t n = 0;
+    out[n++] = ' ';
+    for (size_t syllable = 1 + ba_random_below(rng, 3); syllable > 0; syllable--) {
+        out[n++] = consonant[ba_random_below(rng, sizeof consonant - 1)];
+        out[n++] = vowel[ba_random_below(rng, sizeof vowel - 1)];
+        if (ba_random_below(rng, 3) == 0) {
+            out[n++] = consonant[ba_random_below(rng, sizeof consonant - 1)];
+        }
+    }
+    return n;
+}
+
+/* The next word with the space before it, cut to MAX_WORD bytes at a character; 0: the text is used up. */
+static size_t next_word(words *w, const char **word, char room[MAX_WORD]) {
+    if (!w->text) {
+        *word = room;
+        return made_up_word(&w->rng, room);
+    }
+    const char *s = w->text;
+    while (s < w->end && isspace((unsigned char)*s)) {
+        s++;
+    }
+    while (s < w->end && !isspace((unsigned char)*s) && *s && s - w->text < MAX_WORD) {
+        s++;
+    }
+    while (s < w->end && ((unsigned char)*s & 0xc0) == 0x80 && s > w->text) {
+        s--; /* not in the middle of a UTF-8 sequence */
+    }
+    *word = w->text;
+    size_t n = (size_t)(s - w->text);
+    w->text = s;
+    return n;
+}
+
+static int append(draft *d, const char *s, size_t n) {
+    if (d->n + n + 1 > d->room) {
+        size_t room = 2 * (d->n + n + 1);
+        char *more = realloc(d->s, room);
+        if (!more) {
+            return -1;
+        }
+        d->s = more;
+        d->room = room;
+    }
+    memcpy(d->s + d->n, s, n);
+    d->n += n;
+    d->s[d->n] = '\0';
+    return 0;
+}
+
+/* Tokens of a text, or SIZE_MAX: out of memory. */
+static size_t count(const ba_tokenizer *tok, const char *s, size_t n) {
+    int32_t *ids;
+    size_t n_ids;
+    if (ba_tokenize(tok, s, n, false, &ids, &n_ids)) {
+        return SIZE_MAX;
+    }
+    free(ids);
+    return n_ids;
+}
+
+/* A text of exactly `want` tokens: whole words while they fit, then fillers. Words are counted one by one, which is
+ * exact for tokenizers that never join across a space; the whole is counted in the end, and the fillers make up for
+ * the others. */
+static int compose(const ba_tokenizer *tok, words *w, size_t want, char **out, char err[BA_ERR_LEN]) {
+    draft d = {0};
+    char room[MAX_WORD];
+    const char *word;
+    size_t have = 0, n;
+    int failed = 0;
+    for (words before = *w; !failed && (n = next_word(w, &word, room)) > 0; before = *w) {
+        size_t tokens = count(tok, word, n);
+        if (tokens == SIZE_MAX || tokens > want - have) {
+            failed = tokens == SIZE_MAX;
+            *w = before; /* the next passage begins with this word */
+            break;
+        }
+        have += tokens;
+        failed = append(&d, word, n);
+    }
+    if (!failed && w->text && w->text == w->end && have < want) {
+        free(d.s);
+        return ba_fail(err, "the text is too short for a prompt of this length");
+    }
+    for (size_t tries = 0; !failed && tries < want + 16; tries++) {
+        have = count(tok, d.s ? d.s : "", d.n);
+        if (have == want) {
+            *out = d.s;
+            return 0;
+        }
+        if (have > want && have != SIZE_MAX && d.n > 0) {
+            while (d.n > 0 && d.s[--d.n] != ' ') {
+            }
+            d.s[d.n] = '\0';
+        } else {
+            failed = have == SIZE_MAX || append(&d, FILLER, sizeof FILLER - 1);
+        }
+    }
+    free(d.s);
+    return failed ? ba_fail(err, "out of memory")
+                  : ba_fail(err, "this tokenizer cannot make a text of exactly %zu tokens", want);
+}
+
+int ba_workload_new(const ba_tokenizer *tok, const ba_workload_spec *spec, ba_workload *out, char err[BA_ERR_LEN]) {
+    size_t passages = spec->length - spec->question;
+    size_t n = passages / spec->block + (passages % spec->block != 0);
+    *out = (ba_workload){.text = calloc(n + 1, sizeof *out->text)};
+    if (!out->text) {
+        return ba_fail(err, "out of memory");
+    }
+    words question = {.rng = spec->seed ^ UINT64_MAX};
+    words passage = {.text = spec->text, .end = spec->text ? spec->text + spec->text_len : NULL, .rng = spec->seed};
+    for (size_t i = 0; i <= n; i++) {
+        size_t left = passages - (i < n ? i * spec->block : passages);
+        size_t want = i == n ? spec->question : left < spec->block ? left : spec->block;
+        if (compose(tok, i < n ? &passage : &question, want, &out->text[i], err)) {
+            ba_workload_free(out);
+            return -1;
+        }
+        out->n++;
+    }
+    return 0;
+}
+
+void ba_workload_free(ba_workload *w) {
+    for (size_t i = 0; i < w->n; i++) {
+        free(w->text[i]);
+    }
+    free(w->text);
+    *w = (ba_workload){0};
+}
