@@ -10,8 +10,8 @@ PREFIX ?= /usr/local
 # What `pkg-config` knows about the libraries, asked once, at first use.
 PKGS       := openblas hdf5 libcjson libxxhash libutf8proc
 once        = $(eval $(1) := $(2))$($(1))
-LIB_CFLAGS  = $(call once,LIB_CFLAGS,$(shell pkg-config --cflags $(PKGS)))
-LIB_LIBS    = $(call once,LIB_LIBS,$(shell pkg-config --libs $(PKGS)))
+LIB_CFLAGS  = $(call once,LIB_CFLAGS,$(shell pkg-config --cflags $(PKGS) 2>/dev/null))
+LIB_LIBS    = $(call once,LIB_LIBS,$(shell pkg-config --libs $(PKGS) 2>/dev/null))
 
 # No contraction: a product and a sum must round alike in every loop, whatever the compiler fuses.
 WARN       := -Wall -Wextra -Wpedantic -Wvla -Wshadow $(WERROR)
