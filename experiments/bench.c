@@ -1,9 +1,9 @@
 /* Everything that a command which runs a model needs: found, opened in order, closed together. */
 #include "cli.h"
+#include "measure.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_MODEL "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -88,12 +88,6 @@ static int store_budget(const char *text, uint64_t *bytes, char err[BA_ERR_LEN])
     return 0;
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* 0, or an exit status with err filled; the caller closes what is open. */
 static int open_all(const ba_common *c, ba_bench *b, char err[BA_ERR_LEN]) {
     char path[4096];
@@ -125,14 +119,14 @@ static int open_all(const ba_common *c, ba_bench *b, char err[BA_ERR_LEN]) {
 
 int ba_bench_open(const ba_common *c, ba_bench *b) {
     char err[BA_ERR_LEN] = "";
-    double start = now();
+    double start = ba_clock();
     *b = (ba_bench){0};
     int status = open_all(c, b, err);
     if (status != BA_EXIT_OK) {
         ba_bench_close(b);
         return ba_cli_fail(status, "%s", err);
     }
-    b->load_s = now() - start;
+    b->load_s = ba_clock() - start;
     return BA_EXIT_OK;
 }
 

@@ -1,8 +1,8 @@
 /* What a person at a terminal sees and presses: the progress bar, and Ctrl-C. */
 #include "cli.h"
+#include "measure.h"
 
 #include <signal.h>
-#include <time.h>
 #include <unistd.h>
 
 /* A signal handler can reach nothing but a global. */
@@ -24,20 +24,14 @@ bool ba_interrupted(void) {
     return interrupted != 0;
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 void ba_progress_start(ba_progress *p, const char *label, bool quiet) {
-    double t = now();
+    double t = ba_clock();
     *p = (ba_progress){.label = label, .start = t, .last = t, .on = !quiet && isatty(STDERR_FILENO)};
 }
 
 void ba_progress_update(ba_progress *p, double fraction) {
     enum { WIDTH = 30 };
-    double t = now(), passed = t - p->start;
+    double t = ba_clock(), passed = t - p->start;
     if (!p->on || passed < 2 || t - p->last < 0.1) {
         return;
     }

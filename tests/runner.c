@@ -3,12 +3,12 @@
 #include "runner.h"
 
 #include "../experiments/cli.h"
+#include "../experiments/measure.h"
 
 #include <CUnit/TestRun.h>
 #include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static int (*const suites[])(void) = {
@@ -42,20 +42,14 @@ const char *ba_test_model(void) {
     return state.have_model ? state.model : NULL;
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void on_start(const CU_pTest test, const CU_pSuite suite) {
     (void)test, (void)suite;
     state.skipped = NULL;
-    state.started = now();
+    state.started = ba_clock();
 }
 
 static void on_complete(const CU_pTest test, const CU_pSuite suite, const CU_pFailureRecord failure) {
-    double s = now() - state.started;
+    double s = ba_clock() - state.started;
     const char *word = failure ? "FAILED" : state.skipped ? "skip" : "ok";
     printf("%-6s %8.3f s  %s: %s%s%s%s\n", word, s, suite->pName, test->pName, state.skipped ? " (" : "",
            state.skipped ? state.skipped : "", state.skipped ? ")" : "");

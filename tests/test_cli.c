@@ -1,0 +1,193 @@
+/* The real program on bad input: exit status, one line on standard error, nothing on standard output. */
+#include "../experiments/cli.h"
+#include "../experiments/commands.h"
+#include "runner.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MAX_ARGS = 16 };
+
+/* What a run of the program left behind; text is malloc'ed. */
+typedef struct outcome {
+    int status; /* exit status, or 128 + signal */
+    char *out, *err;
+} outcome;
+
+static void outcome_free(outcome *o) {
+    free(o->out);
+    free(o->err);
+}
+
+static char *slurp(const char *name) {
+    char path[4096], why[BA_ERR_LEN], *text = NULL;
+    size_t n;
+    snprintf(path, sizeof path, "%s/%s", ba_test_dir(), name);
+    return ba_read_file(path, SIZE_MAX, &text, &n, why) == 0 ? text : strdup("");
+}
+
+/* Runs the program in the tests' folder; argv ends with NULL. Standard output goes to `out_path`. */
+static outcome run_to(const char *out_path, const char *const *args) {
+    extern char **environ;
+    char *argv[MAX_ARGS + 2] = {(char *)ba_test_program()};
+    for (size_t i = 0; args[i] && i < MAX_ARGS; i++) {
+        argv[i + 1] = (char *)args[i];
+    }
+    posix_spawn_file_actions_t files;
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_addchdir_np(&files, ba_test_dir());
+    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&files, 1, out_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    posix_spawn_file_actions_addopen(&files, 2, "stderr", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    pid_t child;
+    int wait_status = 0;
+    int failed = posix_spawn(&child, argv[0], &files, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&files);
+    if (failed || waitpid(child, &wait_status, 0) != child) {
+        return (outcome){.status = -1, .out = strdup(""), .err = strdup("cannot be started")};
+    }
+    int status = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+    return (outcome){.status = status, .out = slurp("stdout"), .err = slurp("stderr")};
+}
+
+static outcome run(const char *const *args) {
+    return run_to("stdout", args);
+}
+
+static bool is_one_line(const char *text) {
+    const char *end = strchr(text, '\n');
+    return end && end > text && end[1] == '\0';
+}
+
+/* A command line that must be refused, and words that the line on standard error must have. */
+typedef struct refusal {
+    int status;
+    const char *says;
+    const char *args[MAX_ARGS];
+} refusal;
+
+static void expect_refusals(const refusal *row, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        outcome o = run(row[i].args);
+        bool right = o.status == row[i].status && is_one_line(o.err) && strstr(o.err, row[i].says) && !*o.out;
+        if (!right) {
+            fprintf(stderr, "  ");
+            for (size_t a = 0; row[i].args[a]; a++) {
+                fprintf(stderr, " %s", row[i].args[a]);
+            }
+            fprintf(stderr, "\n    status %d, expected %d with '%s'; stdout %zu bytes; stderr: %s\n", o.status,
+                    row[i].status, row[i].says, strlen(o.out), o.err);
+        }
+        CU_ASSERT_TRUE(right);
+        outcome_free(&o);
+    }
+}
+
+#define EXPECT_REFUSALS(rows) expect_refusals(rows, sizeof(rows) / sizeof *(rows))
+
+static void write_file(const char *name, const char *text, size_t n) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", ba_test_dir(), name);
+    FILE *f = fopen(path, "wb");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    CU_ASSERT_EQUAL(fwrite(text, 1, n, f), n);
+    CU_ASSERT_EQUAL(fclose(f), 0);
+}
+
+static void write_text(const char *name, const char *text) {
+    write_file(name, text, strlen(text));
+}
+
+static void test_usage(void) {
+    static const refusal rows[] = {
+        {2, "--help", {NULL}},
+        {2, "unknown command 'frobnicate'", {"frobnicate"}},
+        {2, "unknown option '--frobnicate'", {"logits", "--frobnicate"}},
+        {2, "--mode needs a value", {"logits", "--mode"}},
+        {2, "--json takes no value", {"logits", "--json=yes"}},
+        {2, "--threads 0", {"logits", "--threads", "0"}},
+        {2, "--threads -1", {"logits", "--threads", "-1"}},
+        {2, "--threads 1e9", {"logits", "--threads", "1e9"}},
+        {2, "--threads 99999999999999999999", {"logits", "--threads", "99999999999999999999"}},
+        {2, "--seed", {"logits", "--seed", "pi"}},
+        {2, "exclude each other", {"logits", "--json", "--csv"}},
+        {2, "unexpected operand 'x?y'", {"logits", "x\ny"}},
+    };
+    EXPECT_REFUSALS(rows);
+}
+
+/* --help of the program and of every command, and --version, work without a model. */
+static void test_help(void) {
+    outcome all = run((const char *const[]){"--help", NULL});
+    CU_ASSERT_EQUAL(all.status, 0);
+    CU_ASSERT_STRING_EQUAL(all.err, "");
+    for (const ba_command *c = ba_commands; c->name; c++) {
+        char usage[128];
+        snprintf(usage, sizeof usage, "usage: blockattn %s", c->name);
+        CU_ASSERT_PTR_NOT_NULL(strstr(all.out, c->summary));
+        outcome one = run((const char *const[]){c->name, "--help", NULL});
+        CU_ASSERT_EQUAL(one.status, 0);
+        CU_ASSERT_STRING_EQUAL(one.err, "");
+        CU_ASSERT_TRUE(strncmp(one.out, usage, strlen(usage)) == 0);
+        CU_ASSERT_PTR_NULL(strchr(one.out, '\033'));
+        outcome_free(&one);
+        one = run((const char *const[]){c->name, "--version", NULL});
+        CU_ASSERT_EQUAL(one.status, 0);
+        CU_ASSERT_STRING_EQUAL(one.out, "blockattn " BA_VERSION "\n");
+        outcome_free(&one);
+    }
+    outcome_free(&all);
+}
+
+/* A full disk under standard output is the machine's failure, and said. */
+static void test_full_disk(void) {
+    if (access("/dev/full", W_OK) != 0) {
+        ba_test_skip("no /dev/full");
+        return;
+    }
+    outcome o = run_to("/dev/full", (const char *const[]){"--help", NULL});
+    CU_ASSERT_EQUAL(o.status, 3);
+    CU_ASSERT_TRUE(is_one_line(o.err));
+    CU_ASSERT_PTR_NOT_NULL(strstr(o.err, "No space left on device"));
+    outcome_free(&o);
+}
+
+static void test_model_files(void) {
+    char folder[4096];
+    write_text("empty.gguf", "");
+    write_text("short.gguf", "GGUF");
+    write_text("magic.gguf", "This is no model, but it is long enough to hold a header of one.");
+    snprintf(folder, sizeof folder, "%s/folder", ba_test_dir());
+    CU_ASSERT_EQUAL(mkdir(folder, 0700), 0);
+    write_text("request.json", "{\"blocks\": [\"a\", \"b\"]}");
+    static const refusal rows[] = {
+        {2, "absent.gguf", {"logits", "--model", "absent.gguf", "--request", "request.json"}},
+        {2, "empty.gguf", {"logits", "--model", "empty.gguf", "--request", "request.json"}},
+        {2, "short.gguf", {"logits", "--model", "short.gguf", "--request", "request.json"}},
+        {2, "magic.gguf", {"logits", "--model", "magic.gguf", "--request", "request.json"}},
+        {2, "folder", {"logits", "--model", "folder", "--request", "request.json"}},
+        {2, "--backend abacus", {"logits", "--model", "empty.gguf", "--backend", "abacus"}},
+        {2, "--dtype f16", {"logits", "--model", "empty.gguf", "--dtype", "f16"}},
+        {2, "--dtype bf16", {"logits", "--model", "empty.gguf", "--dtype", "bf16"}},
+        {2, "--dtype f32", {"logits", "--model", "empty.gguf", "--dtype", "f32", "--backend", "ref"}},
+        {2, "--store tape:2G", {"logits", "--model", "empty.gguf", "--store", "tape:2G"}},
+        {2, "--store ram:lots", {"logits", "--model", "empty.gguf", "--store", "ram:lots"}},
+    };
+    EXPECT_REFUSALS(rows);
+}
+
+int ba_suite_cli(void) {
+    CU_pSuite suite = CU_add_suite("cli", NULL, NULL);
+    if (!suite || !CU_add_test(suite, "usage errors are one line and status 2", test_usage) ||
+        !CU_add_test(suite, "help and version of every command", test_help) ||
+        !CU_add_test(suite, "standard output on a full disk is status 3", test_full_disk) ||
+        !CU_add_test(suite, "files that are no models are refused", test_model_files)) {
+        return -1;
+    }
+    return 0;
+}
