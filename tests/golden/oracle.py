@@ -232,7 +232,7 @@ def lego(model, prompt, k=16, qbos="yes"):
 
 
 def lego_0(model, prompt):
-    """Later chunks are encoded behind four BOS that nobody else sees and that take no place; the first keeps its one."""
+    """Later chunks are encoded behind four BOS that nobody else sees and that take no place; the first keeps one."""
     runs, place = [Rows([model.bos] + prompt.blocks[0])], 1 + len(prompt.blocks[0])
     seen = [(runs[0], 0)]
     for ids in prompt.blocks[1:]:
