@@ -35,7 +35,7 @@ int ba_measure_order(const ba_measure *m, size_t *order) {
 }
 
 /* share: seconds to measure in one visit. */
-static int visit(const ba_measure *m, ba_sample s, double share, double measured) {
+static int visit(const ba_measure *m, ba_timing s, double share, double measured) {
     int status = m->prepare(m->arg, s.item);
     bool first = true, enough = false;
     while (!status && !enough) {
@@ -59,7 +59,7 @@ int ba_measure_run(const ba_measure *m, const double *measured) {
     for (size_t v = 0; v < total && !status; v++) {
         double before = measured ? measured[v] : 0;
         if (before == 0 || before < share) {
-            ba_sample s = {.item = order[v], .round = v / m->n, .visit = v};
+            ba_timing s = {.item = order[v], .round = v / m->n, .visit = v};
             status = visit(m, s, share, before);
         }
         if (!status) {

@@ -15,11 +15,11 @@
 /* Monotonic clock, seconds. */
 double ba_clock(void);
 
-typedef struct ba_sample {
+typedef struct ba_timing {
     size_t item, round, visit; /* visit: place in the order, from 0 */
     bool warmup;
     double seconds;
-} ba_sample;
+} ba_timing;
 
 typedef struct ba_measure {
     size_t repeat;   /* >= 1 */
@@ -30,7 +30,7 @@ typedef struct ba_measure {
     /* All return 0 to go on; anything else ends the measurement and is returned. */
     int (*prepare)(void *arg, size_t item);                 /* not timed, before a visit */
     int (*take)(void *arg, size_t item, double *seconds);   /* one sample */
-    int (*keep)(void *arg, const ba_sample *sample);        /* its record */
+    int (*keep)(void *arg, const ba_timing *sample);        /* its record */
     void (*visited)(void *arg, size_t visit, size_t total); /* for progress */
     void *arg;
 } ba_measure;
