@@ -2,7 +2,7 @@
  * each operation how many products it is and how many bytes it has to move. */
 #include "cost.h"
 
-#include "visible.h"
+#include "plan_visible.h"
 
 #include <stdlib.h>
 

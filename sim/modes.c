@@ -13,7 +13,18 @@
     M(full)                                                                                                            \
     M(block)                                                                                                           \
     M(block_nopos)                                                                                                     \
-    M(turborag)
+    M(turborag)                                                                                                        \
+    M(promptcache)                                                                                                     \
+    M(pcw)                                                                                                             \
+    M(ape)                                                                                                             \
+    M(superposition)                                                                                                   \
+    M(lego)                                                                                                            \
+    M(lego_0)                                                                                                          \
+    M(cacheblend)                                                                                                      \
+    M(kvlink)                                                                                                          \
+    M(sink)                                                                                                            \
+    M(selective)                                                                                                       \
+    M(blockdist)
 
 #define DECLARE(name) extern const ba_mode ba_mode_##name;
 #define LIST(name)    &ba_mode_##name,

@@ -1,5 +1,5 @@
-/* Attention modes: each a pure function from a prompt to a plan, and one table row. Definitions: MODES.md of the
- * project's papers, restated in each function's docstring.
+/* Attention modes: each a pure function from a prompt to a plan, and one table row. What each one is, precisely, stands
+ * above its function in a file mode_*.c.
  *
  * Spelling: name[:key=value,...], e.g. "block", "block:n=4", "lego:k=16". */
 #ifndef BA_MODES_H

@@ -1,5 +1,5 @@
 /* The mask of a plan, row by row. */
-#include "visible.h"
+#include "plan_visible.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "visible.h"
+#include "plan_visible.h"
 
 #include <math.h>
 #include <stddef.h>
