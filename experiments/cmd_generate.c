@@ -1,8 +1,8 @@
 /* blockattn generate: text that follows a prompt, in any mode. */
 #include "ask.h"
 #include "commands.h"
+#include "json.h"
 
-#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -50,7 +50,7 @@ static int decode(const ba_bench *b, ba_run *run, size_t max_tokens, double temp
         if (append(out, bytes, n)) {
             return ba_fail(err, "out of memory");
         }
-        char *cut = stop ? strstr(out->text, stop) : NULL;
+        char *cut = stop ? memmem(out->text, out->len, stop, strlen(stop)) : NULL;
         if (cut) {
             *cut = 0;
             out->len = (size_t)(cut - out->text);
@@ -81,7 +81,7 @@ static int print_json(const ba_plan *plan, const ba_run_stats *s, const answer *
     for (size_t i = 0; i < a->n; i++) {
         cJSON_AddItemToArray(ids, cJSON_CreateNumber(a->ids[i]));
     }
-    cJSON_AddStringToObject(o, "text", a->text);
+    ba_json_add_bytes(o, "text", a->text, a->len);
     cJSON_AddStringToObject(o, "stop", a->stop);
     cJSON_AddNumberToObject(o, "n_prompt", (double)s->n_prompt);
     cJSON_AddNumberToObject(o, "n_computed", (double)s->n_computed);
@@ -93,14 +93,7 @@ static int print_json(const ba_plan *plan, const ba_run_stats *s, const answer *
         snprintf(name, sizeof name, "%s_s", ba_stage_name(i));
         cJSON_AddNumberToObject(stages, name, s->stage[i]);
     }
-    char *text = cJSON_PrintUnformatted(o);
-    cJSON_Delete(o);
-    if (!text) {
-        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
-    }
-    puts(text);
-    free(text);
-    return BA_EXIT_OK;
+    return ba_json_print(o);
 }
 
 typedef struct wish {

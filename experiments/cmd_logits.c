@@ -1,8 +1,8 @@
 /* blockattn logits: next-token logits after the last segment. */
 #include "ask.h"
 #include "commands.h"
+#include "json.h"
 
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,14 +31,7 @@ static int print_json(const ba_plan *plan, const ranked *top, size_t k, double l
     cJSON_AddNumberToObject(o, "n_tokens", (double)plan->n_tokens);
     cJSON_AddNumberToObject(o, "logsumexp", lse);
     cJSON_AddNumberToObject(o, "argmax", top[0].id);
-    char *text = cJSON_PrintUnformatted(o);
-    cJSON_Delete(o);
-    if (!text) {
-        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
-    }
-    puts(text);
-    free(text);
-    return BA_EXIT_OK;
+    return ba_json_print(o);
 }
 
 static void print_table(const ba_bench *b, const ba_plan *plan, const ranked *top, size_t k, double lse) {

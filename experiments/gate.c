@@ -98,11 +98,6 @@ static ba_verdict same_bits(const double *a, const double *b, size_t n) {
     return memcmp(a, b, n * sizeof *a) ? BA_BROKEN : BA_HELD;
 }
 
-/* Plans that choose at run time cost what they choose: no closed form. */
-static bool has_closed_form(const ba_plan *plan) {
-    return !plan->keep_paths;
-}
-
 static int check_count(ba_engine *e, const ba_plan *plan, const ba_run_stats *stats, const uint8_t *have,
                        ba_gate_row *out, char err[BA_ERR_LEN]) {
     ba_backend *be = ba_engine_backend(e);
@@ -114,8 +109,7 @@ static int check_count(ba_engine *e, const ba_plan *plan, const ba_run_stats *st
                           &cost, err);
     }
     if (!rc) {
-        bool equal = cost.flops_exact == stats->count.flops_exact && cost.flops_dense >= stats->count.flops_exact;
-        out->held[BA_ID_COUNT] = equal ? BA_HELD : BA_BROKEN;
+        out->held[BA_ID_COUNT] = cost.flops_exact == stats->count.flops_exact ? BA_HELD : BA_BROKEN;
     }
     ba_schedule_free(s);
     return rc;
@@ -207,9 +201,7 @@ int ba_gate_mode(ba_engine *e, ba_store *store, const ba_reference *ref, const c
         if (identities) {
             out->held[BA_ID_CACHED] = same_bits(cold, warm, n);
         }
-        if (has_closed_form(plan)) {
-            rc = check_count(e, plan, ba_run_get_stats(run), have, out, err);
-        }
+        rc = check_count(e, plan, ba_run_get_stats(run), have, out, err);
     }
     if (!rc) {
         out->far = ba_logit_compare(ref->logits, warm, n);

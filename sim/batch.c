@@ -1,13 +1,12 @@
 #include "batch.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Arrays grow while a batch is built, so what will be pointers are offsets until ba_batch_finish. */
 typedef struct segment_part {
     ba_kv_segment seg;
-    size_t hi, lo; /* offsets into bound; NONE: everything */
+    size_t hi, lo; /* offsets into bound; hi NONE: every key */
 } segment_part;
 
 enum { NONE = 0 }; /* offset 0 of bound is never used */
@@ -15,9 +14,7 @@ enum { NONE = 0 }; /* offset 0 of bound is never used */
 struct ba_batch_parts {
     segment_part *seg;
     ba_kv_segment *all, *all_local;
-    struct {
-        size_t seg0;
-    } * job_seg;
+    size_t *job_seg; /* [n_job] first segment */
     int32_t *bound, *token;
     size_t *write_token; /* [n_write] offset + 1 into token, 0 = contiguous */
     size_t n_seg, n_bound, n_token;
@@ -84,214 +81,185 @@ void ba_batch_free(ba_batch *b) {
     free(b);
 }
 
-static size_t token_of(const ba_rows *g, size_t i) {
-    return g->token ? g->token[i] : g->first + i;
+static size_t token_of(const ba_run_of_rows *run, size_t i) {
+    return run->row ? run->row[i] : run->first + i;
 }
 
-/* Place of a group's row in the viewer's frame. */
-static double place_of(const ba_look *look, const ba_rows *g, size_t i) {
+static bool is_own(const ba_look *look, const ba_run_of_rows *run) {
+    return run->seg == look->plan->node[look->node].n_edge;
+}
+
+/* Where key 0 behind segment s stands in the viewer's frame. */
+static double origin_of(const ba_look *look, size_t s) {
     const ba_node *v = &look->plan->node[look->node];
-    double j = (double)token_of(g, i);
-    if (g->edge == BA_OWN) {
-        return v->pos + j * v->step;
-    }
-    const ba_edge *e = &v->edge[g->edge];
-    return e->at + j * look->plan->node[e->seen].step;
+    return s < v->n_edge ? v->edge[s].at : v->pos;
 }
 
-/* Rotations of a group's rows by their place less `origin`; *row0 is where they begin. */
-static int add_places(ba_batch *b, const ba_look *look, const ba_rows *g, double origin, size_t *row0) {
-    if (grow(&b->place, &b->parts->cap_place, b->n_place, g->n, sizeof *b->place)) {
+/* Rotations of a run's rows by their places less `origin`; *row0 is where they begin. */
+static int add_places(ba_batch *b, const ba_look *look, const ba_run_of_rows *run, double origin, size_t *row0) {
+    const ba_node *v = &look->plan->node[look->node];
+    double at = origin_of(look, run->seg) - origin;
+    double step = is_own(look, run) ? v->step : look->plan->node[v->edge[run->seg].seen].step;
+    if (grow(&b->place, &b->parts->cap_place, b->n_place, run->n, sizeof *b->place)) {
         return -1;
     }
     *row0 = b->n_place;
-    for (size_t i = 0; i < g->n; i++) {
-        b->place[b->n_place++] = place_of(look, g, i) - origin;
+    for (size_t i = 0; i < run->n; i++) {
+        b->place[b->n_place++] = at + (double)token_of(run, i) * step;
     }
     return 0;
 }
 
-static int add_ids(ba_batch *b, const ba_rows *g) {
-    if (grow(&b->ids, &b->parts->cap_ids, b->rows, g->n, sizeof *b->ids)) {
+static int add_ids(ba_batch *b, const ba_rows *rows) {
+    if (grow(&b->ids, &b->parts->cap_ids, b->rows, rows->run.n, sizeof *b->ids)) {
         return -1;
     }
-    memcpy(b->ids + b->rows, g->ids, g->n * sizeof *b->ids);
+    memcpy(b->ids + b->rows, rows->ids, rows->run.n * sizeof *b->ids);
     return 0;
 }
 
-static int add_write(ba_batch *b, ba_kv *kv, const ba_rows *g, size_t offset, size_t rot_row) {
+static int add_write(ba_batch *b, ba_kv *kv, const ba_run_of_rows *run, size_t offset, size_t rot_row) {
     struct ba_batch_parts *p = b->parts;
     if (grow(&b->write, &p->cap_write, b->n_write, 1, sizeof *b->write) ||
         grow(&p->write_token, &p->cap_write_token, b->n_write, 1, sizeof *p->write_token)) {
         return -1;
     }
     size_t list = 0;
-    if (g->token) {
-        if (grow(&p->token, &p->cap_token, p->n_token, g->n, sizeof *p->token)) {
+    if (run->row) {
+        if (grow(&p->token, &p->cap_token, p->n_token, run->n, sizeof *p->token)) {
             return -1;
         }
         list = p->n_token + 1;
-        for (size_t i = 0; i < g->n; i++) {
-            p->token[p->n_token++] = (int32_t)(offset + g->token[i]);
+        for (size_t i = 0; i < run->n; i++) {
+            p->token[p->n_token++] = (int32_t)(offset + run->row[i]);
         }
     }
     p->write_token[b->n_write] = list;
-    b->write[b->n_write++] = (ba_kv_rows){kv, offset + g->first, NULL, b->rows, g->n, rot_row};
+    b->write[b->n_write++] = (ba_kv_rows){kv, offset + run->first, NULL, b->rows, run->n, rot_row};
     return 0;
 }
 
-/* What a segment is for the rows of one group. */
-typedef enum sight { ALL, PAST, BOTTOM_RIGHT } sight;
-
-typedef struct shown {
-    const ba_kv *kv;
-    size_t first, n; /* keys [first, first + n) */
-    double at, step; /* place of key 0, distance of keys */
-    sight sight;
-    size_t begin; /* BOTTOM_RIGHT: keys shown before this segment, rows before this group, keys and rows in all */
-    size_t row, keys, rows;
-} shown;
-
-/* Keys of a segment that a row sees: [0, hi). */
-static size_t visible(const shown *s, const ba_rows *g, size_t i) {
-    size_t end = s->n;
-    if (s->sight == PAST) {
-        end = token_of(g, i) - s->first + 1;
-    } else if (s->sight == BOTTOM_RIGHT) {
-        size_t all = s->row + i + s->keys - s->rows + 1;
-        end = all > s->begin ? all - s->begin : 0;
-    }
-    return end < s->n ? end : s->n;
-}
-
-/* First key of a segment that is less than `window` behind a row. */
-static size_t window_begin(const shown *s, double place, size_t window) {
-    double j = floor((place - (double)window - s->at) / s->step) + 1 - (double)s->first;
-    return j <= 0 ? 0 : j >= (double)s->n ? s->n : (size_t)j;
-}
-
-static int add_segment(ba_batch *b, const ba_look *look, const ba_rows *g, const shown *s, const ba_edge *edge,
-                       size_t rot_row) {
+/* Room for one more segment and for lo and hi of n rows. */
+static segment_part *new_segment(ba_batch *b, size_t n) {
     struct ba_batch_parts *p = b->parts;
     if (grow(&p->seg, &p->cap_seg, p->n_seg, 1, sizeof *p->seg) ||
-        grow(&p->bound, &p->cap_bound, p->n_bound, 2 * g->n, sizeof *p->bound)) {
+        grow(&p->bound, &p->cap_bound, p->n_bound, 2 * n, sizeof *p->bound)) {
+        return NULL;
+    }
+    return &p->seg[p->n_seg++];
+}
+
+static int add_segment(ba_batch *b, const ba_look *look, const ba_run_of_rows *run, const ba_sight *sight, size_t s,
+                       size_t rot_row) {
+    const ba_node *v = &look->plan->node[look->node];
+    struct ba_batch_parts *p = b->parts;
+    segment_part *part = new_segment(b, run->n);
+    if (!part) {
         return -1;
     }
-    segment_part *part = &p->seg[p->n_seg++];
-    *part = (segment_part){.seg = {.kv = s->kv, .first = s->first, .n = s->n, .rot_row = rot_row, .score_scale = 1}};
-    if (edge) {
-        part->seg.score_scale = edge->inv_temp;
-        part->seg.score_bias = edge->bias;
-        part->seg.group = edge->group;
-        part->seg.selectable = edge->selectable;
+    *part =
+        (segment_part){.seg = {.kv = look->own, .n = ba_visible_keys(v, run, s), .rot_row = rot_row, .score_scale = 1}};
+    if (s < v->n_edge) {
+        const ba_edge *e = &v->edge[s];
+        part->seg.kv = look->shown[s];
+        part->seg.first = e->first;
+        part->seg.score_scale = e->inv_temp;
+        part->seg.score_bias = e->bias;
+        part->seg.group = e->group;
+        part->seg.selectable = e->selectable;
     }
-    if (s->sight != ALL) {
-        part->hi = p->n_bound;
-        for (size_t i = 0; i < g->n; i++) {
-            p->bound[p->n_bound++] = (int32_t)visible(s, g, i);
-        }
-    }
-    if (look->window) {
-        part->lo = p->n_bound;
-        for (size_t i = 0; i < g->n; i++) {
-            p->bound[p->n_bound++] = (int32_t)window_begin(s, place_of(look, g, i), look->window);
-        }
-    }
+    int32_t *lo = p->bound + p->n_bound, *hi = lo + run->n;
+    ba_visible(look->plan, v, run, sight, s, lo, hi);
+    part->lo = p->n_bound;
+    part->hi = s == run->seg || sight->bottom_right ? p->n_bound + run->n : NONE;
+    p->n_bound += 2 * run->n;
     return 0;
 }
 
-/* The segments of one group: edges in order, own keys last. Equal neighbouring origins share their rotations. */
-static int add_segments(ba_batch *b, const ba_look *look, const ba_rows *g, size_t own_rot, bool bottom_right,
-                        size_t row, size_t rows, size_t keys) {
+/* The segments of one run, in order. Equal neighbouring origins share their rotations, and so do a run's rows and keys.
+ */
+static int add_segments(ba_batch *b, const ba_look *look, const ba_run_of_rows *run, const ba_sight *sight,
+                        size_t own_rot) {
     const ba_node *v = &look->plan->node[look->node];
-    size_t begin = 0, rot_row = own_rot;
-    double origin = g->edge == BA_OWN ? v->pos : v->edge[g->edge].at;
-    for (size_t e = 0; e < v->n_edge; e++) {
-        const ba_edge *edge = &v->edge[e];
-        if (look->shown[e] && (bottom_right || e <= g->edge)) {
-            sight how = bottom_right ? BOTTOM_RIGHT : e == g->edge ? PAST : ALL;
-            shown s = {look->shown[e], edge->first, edge->n, edge->at, look->plan->node[edge->seen].step, how,
-                       begin,          row,         keys,    rows};
-            if (e == g->edge) {
-                rot_row = own_rot;
-                origin = edge->at;
-            } else if (edge->at != origin && add_places(b, look, g, origin = edge->at, &rot_row)) {
-                return -1;
-            }
-            if (add_segment(b, look, g, &s, edge, rot_row)) {
-                return -1;
-            }
+    double origin = origin_of(look, run->seg);
+    size_t rot_row = own_rot, n = ba_visible_segments(v, run, sight);
+    for (size_t s = 0; s < n; s++) {
+        if (s < v->n_edge && !look->shown[s]) {
+            continue;
         }
-        begin += edge->n;
-    }
-    if (g->edge == BA_OWN || bottom_right) {
-        size_t n = g->edge == BA_OWN ? token_of(g, g->n - 1) + 1 : v->n;
-        shown s = {look->own, 0, n, v->pos, v->step, bottom_right ? BOTTOM_RIGHT : PAST, begin, row, keys, rows};
-        if (g->edge == BA_OWN) {
+        if (s == run->seg) {
             rot_row = own_rot;
-        } else if (v->pos != origin && add_places(b, look, g, v->pos, &rot_row)) {
+        } else if (origin_of(look, s) != origin && add_places(b, look, run, origin_of(look, s), &rot_row)) {
             return -1;
         }
-        return add_segment(b, look, g, &s, NULL, rot_row);
+        origin = origin_of(look, s);
+        if (add_segment(b, look, run, sight, s, rot_row)) {
+            return -1;
+        }
     }
     return 0;
 }
 
-static int add_group(ba_batch *b, const ba_look *look, const ba_rows *g, bool bottom_right, size_t row, size_t rows,
-                     size_t keys) {
+/* One segment of keys at absolute places, the node's own behind them. */
+static int add_merged(ba_batch *b, const ba_look *look, const ba_run_of_rows *run, size_t rot_row) {
+    struct ba_batch_parts *p = b->parts;
+    segment_part *part = new_segment(b, run->n);
+    if (!part) {
+        return -1;
+    }
+    size_t before = look->merged + run->first;
+    *part = (segment_part){.seg = {.kv = look->own, .n = before + run->n, .rot_row = rot_row, .score_scale = 1},
+                           .hi = p->n_bound};
+    for (size_t i = 0; i < run->n; i++) {
+        p->bound[p->n_bound++] = (int32_t)(before + i + 1);
+    }
+    return 0;
+}
+
+static int add_run(ba_batch *b, const ba_look *look, const ba_rows *rows, const ba_sight *sight) {
     struct ba_batch_parts *p = b->parts;
     const ba_node *v = &look->plan->node[look->node];
+    const ba_run_of_rows *run = &rows->run;
     size_t own_rot, seg0 = p->n_seg;
-    double origin = look->merged ? 0 : g->edge == BA_OWN ? v->pos : v->edge[g->edge].at;
-    ba_kv *kv = g->edge == BA_OWN ? look->own : look->patch[g->edge];
-    if (add_ids(b, g) || add_places(b, look, g, origin, &own_rot) || add_write(b, kv, g, look->merged, own_rot)) {
+    bool own = is_own(look, run);
+    if (add_ids(b, rows) || add_places(b, look, run, look->merged ? 0 : origin_of(look, run->seg), &own_rot) ||
+        add_write(b, own ? look->own : look->patch[run->seg], run, look->merged, own_rot)) {
         return -1;
     }
-    if (look->merged) {
-        /* One segment of keys at absolute places, the node's own behind them. */
-        ba_rows behind = {BA_OWN, look->merged + g->first, g->n, NULL, NULL};
-        shown s = {.kv = look->own, .n = behind.first + g->n, .step = 1, .sight = PAST};
-        if (add_segment(b, look, &behind, &s, NULL, own_rot)) {
-            return -1;
-        }
-    } else if (add_segments(b, look, g, own_rot, bottom_right, row, rows, keys)) {
+    if (look->merged ? add_merged(b, look, run, own_rot) : add_segments(b, look, run, sight, own_rot)) {
         return -1;
     }
     if (grow(&b->job, &p->cap_job, b->n_job, 1, sizeof *b->job) ||
         grow(&p->job_seg, &p->cap_job_seg, b->n_job, 1, sizeof *p->job_seg)) {
         return -1;
     }
-    p->job_seg[b->n_job].seg0 = seg0;
+    p->job_seg[b->n_job] = seg0;
     ba_attn_job *job = &b->job[b->n_job++];
     *job = (ba_attn_job){.row0 = b->rows,
-                         .rows = g->n,
+                         .rows = run->n,
                          .n_seg = p->n_seg - seg0,
                          .group_lse_scale = v->lse_scale,
                          .n_groups = v->n_group};
-    if (v->select_k && g->edge == BA_OWN) {
+    if (v->select_k && own) {
         job->select_k = v->select_k;
         job->select_top = v->select_top;
         job->select_shared = v->select_shared;
     }
-    b->rows += g->n;
+    b->rows += run->n;
     return 0;
 }
 
-int ba_batch_add(ba_batch *b, const ba_look *look, const ba_rows *group, size_t n_group, bool bottom_right) {
-    const ba_node *v = &look->plan->node[look->node];
-    size_t rows = 0, keys = v->n, row = 0;
-    for (size_t i = 0; i < n_group; i++) {
-        rows += group[i].n;
-    }
-    for (size_t e = 0; e < v->n_edge; e++) {
-        keys += v->edge[e].n;
+int ba_batch_add(ba_batch *b, const ba_look *look, const ba_rows *rows, size_t n_runs, bool bottom_right) {
+    ba_sight sight = {.window = look->window, .bottom_right = bottom_right};
+    for (size_t i = 0; i < n_runs; i++) {
+        sight.rows += rows[i].run.n;
     }
     b->parts->local = b->parts->local || look->window;
-    for (size_t i = 0; i < n_group; i++) {
-        if (group[i].n && add_group(b, look, &group[i], bottom_right, row, rows, keys)) {
+    for (size_t i = 0; i < n_runs; i++) {
+        if (rows[i].run.n && add_run(b, look, &rows[i], &sight)) {
             return -1;
         }
-        row += group[i].n;
+        sight.before += rows[i].run.n;
     }
     return 0;
 }
@@ -299,26 +267,22 @@ int ba_batch_add(ba_batch *b, const ba_look *look, const ba_rows *group, size_t 
 int ba_batch_finish(ba_batch *b) {
     struct ba_batch_parts *p = b->parts;
     p->all = malloc((p->n_seg + 1) * sizeof *p->all);
+    p->all_local = malloc((p->n_seg + 1) * sizeof *p->all_local);
     b->job_local = malloc((b->n_job + 1) * sizeof *b->job_local);
-    p->all_local = p->local ? malloc((p->n_seg + 1) * sizeof *p->all_local) : NULL;
-    if (!p->all || !b->job_local || (p->local && !p->all_local)) {
+    if (!p->all || !p->all_local || !b->job_local) {
         return -1;
     }
     for (size_t i = 0; i < p->n_seg; i++) {
         const segment_part *part = &p->seg[i];
         p->all[i] = part->seg;
         p->all[i].hi = part->hi != NONE ? p->bound + part->hi : NULL;
-        if (p->local) {
-            p->all_local[i] = p->all[i];
-            p->all_local[i].lo = p->bound + part->lo;
-        }
+        p->all_local[i] = p->all[i];
+        p->all_local[i].lo = p->local ? p->bound + part->lo : NULL;
     }
     for (size_t i = 0; i < b->n_job; i++) {
-        b->job[i].seg = p->all + p->job_seg[i].seg0;
         b->job_local[i] = b->job[i];
-        if (p->local) {
-            b->job_local[i].seg = p->all_local + p->job_seg[i].seg0;
-        }
+        b->job[i].seg = p->all + p->job_seg[i];
+        b->job_local[i].seg = p->all_local + p->job_seg[i];
     }
     for (size_t i = 0; i < b->n_write; i++) {
         b->write[i].token = p->write_token[i] ? p->token + p->write_token[i] - 1 : NULL;

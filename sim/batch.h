@@ -4,7 +4,7 @@
 #define BA_BATCH_H
 
 #include "../kernels/backend.h"
-#include "plan.h"
+#include "visible.h"
 
 /* Keys and values of rows [row0, row0 + n) become tokens at.. (or token[i]) of kv. */
 typedef struct ba_kv_rows {
@@ -27,14 +27,10 @@ typedef struct ba_batch {
     struct ba_batch_parts *parts; /* storage under construction */
 } ba_batch;
 
-#define BA_OWN SIZE_MAX
-
-/* Rows of one viewer that stand together: its own (edge = BA_OWN), or those it computes again of what an edge shows. */
+/* A run of rows of one viewer, and their tokens. What rows->row points to is borrowed while the batch is alive. */
 typedef struct ba_rows {
-    size_t edge;
-    size_t first, n;     /* tokens [first, first + n) of the node they belong to */
-    const size_t *token; /* or these n tokens, ascending (borrowed while the batch is alive); then first is unused */
-    const int32_t *ids;  /* [n] */
+    ba_run_of_rows run;
+    const int32_t *ids; /* [run.n] */
 } ba_rows;
 
 /* How one node looks at KV during a run. */
@@ -53,8 +49,9 @@ typedef struct ba_look {
 /* 0, or -1: out of memory. */
 ba_batch *ba_batch_new(void);
 void ba_batch_free(ba_batch *b);
-/* Appends the groups of one viewer. bottom_right: row i of its m rows sees keys 0 .. i + n - m of the n it is shown. */
-int ba_batch_add(ba_batch *b, const ba_look *look, const ba_rows *group, size_t n_group, bool bottom_right);
+/* Appends runs of rows of one viewer. bottom_right: row i of its m rows sees keys 0 .. i + n - m of the n it is shown.
+ */
+int ba_batch_add(ba_batch *b, const ba_look *look, const ba_rows *rows, size_t n_runs, bool bottom_right);
 /* Fixes all pointers; nothing may be added afterwards. 0, or -1: out of memory. */
 int ba_batch_finish(ba_batch *b);
 

@@ -9,9 +9,6 @@
 #include <string.h>
 #include <time.h>
 
-/* Rows of a pass: enough that weights are read once for many rows, few enough that activations stay near the cores. */
-enum { DEFAULT_ROWS = 1024 };
-
 const char *ba_stage_name(ba_stage s) {
     static const char *const name[BA_STAGE_COUNT] = {
         [BA_STAGE_TOKENIZE] = "tokenize", [BA_STAGE_LOOKUP] = "lookup", [BA_STAGE_LOAD] = "load",
@@ -99,15 +96,15 @@ static bool scored(const ba_plan *plan, size_t node) {
     return plan->keep_paths && plan->node[node].path;
 }
 
-/* Groups of a work item: what it refreshes edge by edge, then its own rows. group has room for n_edge + 1. */
-static size_t groups_of(const ba_plan *plan, const ba_work *w, ba_rows *group) {
+/* Runs of rows of a work item: what it refreshes edge by edge, then its own. Room for n_edge + 1. */
+static size_t runs_of(const ba_plan *plan, const ba_work *w, ba_rows *rows) {
     const ba_node *v = &plan->node[w->node];
     size_t n = 0;
     for (size_t e = 0; w->refreshed && e < v->n_edge; e++) {
         size_t first = v->edge[e].first;
-        group[n++] = (ba_rows){e, first, refreshed(v, &v->edge[e]), NULL, plan->node[v->edge[e].seen].ids + first};
+        rows[n++] = (ba_rows){{e, first, refreshed(v, &v->edge[e]), NULL}, plan->node[v->edge[e].seen].ids + first};
     }
-    group[n++] = (ba_rows){BA_OWN, w->row0, w->rows, NULL, v->ids + w->row0};
+    rows[n++] = (ba_rows){{v->n_edge, w->row0, w->rows, NULL}, v->ids + w->row0};
     return n;
 }
 
@@ -307,24 +304,24 @@ static int choose(ba_run *r, size_t node) {
 static ba_batch *short_list(ba_run *r, const ba_work *w, size_t *token, int32_t *ids, bool bottom_right) {
     const ba_node *v = &r->plan->node[w->node];
     ba_look look = ba_run_look(r, w->node);
-    ba_rows *group = malloc((v->n_edge + 1) * sizeof *group);
+    ba_rows *rows = malloc((v->n_edge + 1) * sizeof *rows);
     ba_batch *b = ba_batch_new();
-    size_t n_group = 0, i = 0, begin = 0;
-    for (size_t e = 0; group && e < v->n_edge; begin += v->edge[e++].n) {
+    size_t n = 0, i = 0, begin = 0;
+    for (size_t e = 0; rows && e < v->n_edge; begin += v->edge[e++].n) {
         const ba_edge *edge = &v->edge[e];
         size_t i0 = i;
         for (; i < r->stats.n_chosen_row && r->chosen_row[i] < begin + edge->n; i++) {
             token[i] = r->chosen_row[i] - begin + edge->first;
             ids[i] = r->plan->node[edge->seen].ids[token[i]];
         }
-        group[n_group++] = (ba_rows){e, 0, i - i0, token + i0, ids + i0};
+        rows[n++] = (ba_rows){{e, 0, i - i0, token + i0}, ids + i0};
     }
-    int rc = group && b ? 0 : -1;
+    int rc = rows && b ? 0 : -1;
     if (!rc) {
-        group[n_group++] = (ba_rows){BA_OWN, 0, v->n, NULL, v->ids};
-        rc = ba_batch_add(b, &look, group, n_group, bottom_right) || finish(r, b);
+        rows[n++] = (ba_rows){{v->n_edge, 0, v->n, NULL}, v->ids};
+        rc = ba_batch_add(b, &look, rows, n, bottom_right) || finish(r, b);
     }
-    free(group);
+    free(rows);
     if (rc) {
         ba_batch_free(b);
         return NULL;
@@ -418,6 +415,11 @@ static int score_rows(ba_run *r, const ba_work *w, size_t row0) {
     return rc;
 }
 
+/* An empty mean is 0. */
+static double mean(double sum, double n) {
+    return n > 0 ? sum / n : 0;
+}
+
 /* Scores of all paths, and which are kept. */
 static int keep_paths(ba_run *r) {
     const ba_plan *plan = r->plan;
@@ -437,8 +439,8 @@ static int keep_paths(ba_run *r) {
         ba_view row = {net->h, 0, 0};
         net->be->ops->upload(net->be, row, 1, net->shape->d_model, context_aux + 1);
         rc = ba_run_logprob(r, row, 0, 1, copy->ids, &first);
-        double in_context = context->n > 1 ? context_aux[0] / (double)(context->n - 1) : 0;
-        r->path_score[p] = in_context + (first + copy_aux[0]) / (double)copy->n;
+        double skipped = plan->skip_first, question = copy_aux[0] + (plan->skip_first ? 0 : first);
+        r->path_score[p] = mean(context_aux[0], (double)context->n - 1) + mean(question, (double)copy->n - skipped);
         c[p] = (candidate){r->path_score[p], p};
     }
     if (!rc) {
@@ -492,10 +494,10 @@ static int run_pass(ba_run *r, const ba_schedule *s, const ba_pass *pass) {
     double start = ba_now();
     for (size_t i = 0; !rc && i < pass->n_work; i++) {
         const ba_node *v = &plan->node[work[i].node];
-        ba_rows *group = malloc((v->n_edge + 1) * sizeof *group);
+        ba_rows *rows = malloc((v->n_edge + 1) * sizeof *rows);
         ba_look look = ba_run_look(r, work[i].node);
-        rc = group ? ba_batch_add(b, &look, group, groups_of(plan, &work[i], group), false) : -1;
-        free(group);
+        rc = rows ? ba_batch_add(b, &look, rows, runs_of(plan, &work[i], rows), false) : -1;
+        free(rows);
     }
     bool choice = pass->n_work == 1 && work[0].refreshed && plan->node[work[0].node].choice.on;
     if (!rc) {
@@ -683,7 +685,7 @@ int ba_engine_run(ba_engine *e, const ba_plan *plan, const ba_engine_options *op
     }
     ba_run *r = run_new(e, plan, opt, room);
     uint8_t *have = calloc(plan->n_node, 1);
-    size_t max_rows = r && r->opt.max_rows ? r->opt.max_rows : DEFAULT_ROWS, rows = 0;
+    size_t max_rows = r && r->opt.max_rows ? r->opt.max_rows : BA_PASS_ROWS, rows = 0;
     ba_schedule *s = ba_schedule_new(plan, NULL, max_rows), *todo = NULL;
     bool choice = plan->node[plan->n_node - 1].choice.on;
     int rc = r && have && s ? check_executor(r, err) : ba_fail(err, "out of memory");

@@ -102,8 +102,8 @@ int ba_network_open(ba_network *net, ba_model *model, ba_backend *be, char err[B
             goto fail;
         }
     }
-    net->hn = be->ops->buf_new(be, BA_HEAD_ROWS, s->d_model);
-    net->logits = be->ops->buf_new(be, BA_HEAD_ROWS, s->vocab);
+    net->hn = be->ops->buf_new(be, BA_SCORE_ROWS, s->d_model);
+    net->logits = be->ops->buf_new(be, BA_SCORE_ROWS, s->vocab);
     if (!net->hn || !net->logits) {
         ba_fail(err, "out of memory while loading weights");
         goto fail;

@@ -6,6 +6,7 @@
 #include "../kernels/backend.h"
 #include "batch.h"
 #include "model.h"
+#include "schedule.h"
 
 typedef struct ba_layer {
     ba_weight *qkv, *o, *gate_up, *down;
@@ -29,11 +30,8 @@ typedef struct ba_network {
     ba_buf *x2, *qkv2; /* where rows that go on after a choice are gathered: as x and qkv, or NULL */
     ba_rot *rot, *rot_local;
     size_t rot_rows;
-    ba_buf *hn, *logits; /* [BA_HEAD_ROWS, d], [BA_HEAD_ROWS, vocab] */
+    ba_buf *hn, *logits; /* [BA_SCORE_ROWS, d], [BA_SCORE_ROWS, vocab] */
 } ba_network;
-
-/* Rows that go through the LM head at once. */
-#define BA_HEAD_ROWS 32
 
 int ba_network_open(ba_network *net, ba_model *model, ba_backend *be, char err[BA_ERR_LEN]);
 void ba_network_close(ba_network *net);
@@ -54,7 +52,7 @@ void ba_network_feed(ba_network *net, size_t rows, size_t layer, bool stable);
 /* From here on only these rows go on: x and qkv keep row[0..n) (ascending). */
 void ba_network_keep(ba_network *net, const size_t *row, size_t n);
 
-/* Final norm and LM head of n <= BA_HEAD_ROWS rows of `from`: logits [n, vocab] into out. */
+/* Final norm and LM head of n <= BA_SCORE_ROWS rows of `from`: logits [n, vocab] into out. */
 void ba_network_head(ba_network *net, ba_view from, const size_t *row, size_t n, bool stable, double *out);
 
 #endif

@@ -72,12 +72,12 @@ const double *ba_run_logits(ba_run *r) {
 }
 
 int ba_run_logprob(ba_run *r, ba_view from, size_t row0, size_t n, const int32_t *ids, double *out) {
-    size_t vocab = r->e->net.shape->vocab, row[BA_HEAD_ROWS];
-    if (!r->rows && !(r->rows = malloc(BA_HEAD_ROWS * vocab * sizeof *r->rows))) {
+    size_t vocab = r->e->net.shape->vocab, row[BA_SCORE_ROWS];
+    if (!r->rows && !(r->rows = malloc(BA_SCORE_ROWS * vocab * sizeof *r->rows))) {
         return -1;
     }
-    for (size_t i = 0; i < n; i += BA_HEAD_ROWS) {
-        size_t m = n - i < BA_HEAD_ROWS ? n - i : BA_HEAD_ROWS;
+    for (size_t i = 0; i < n; i += BA_SCORE_ROWS) {
+        size_t m = n - i < BA_SCORE_ROWS ? n - i : BA_SCORE_ROWS;
         for (size_t j = 0; j < m; j++) {
             row[j] = row0 + i + j;
         }
@@ -94,7 +94,8 @@ int ba_run_logprob(ba_run *r, ba_view from, size_t row0, size_t n, const int32_t
 static int walk_more(ba_run *r, const int32_t *ids, size_t n, ba_batch *b) {
     size_t node = r->plan->n_node - 1;
     ba_look look = ba_run_look(r, node);
-    ba_rows own = {BA_OWN, r->plan->node[node].n + r->extra, n, NULL, ids};
+    const ba_node *v = &r->plan->node[node];
+    ba_rows own = {{v->n_edge, v->n + r->extra, n, NULL}, ids};
     if (ba_batch_add(b, &look, &own, 1, false) || ba_batch_finish(b) ||
         ba_network_rotate(&r->e->net, b->place, b->n_place) || ba_network_reserve(&r->e->net, n, false)) {
         return -1;

@@ -36,7 +36,7 @@ struct ba_run {
     ba_buf *last;        /* [1, d_model] hidden row of the last token */
     double *logits;      /* [vocab] */
     bool logits_ready;
-    double *rows;         /* [BA_HEAD_ROWS, vocab] scratch of log P; allocated when first needed */
+    double *rows;         /* [BA_SCORE_ROWS, vocab] scratch of log P; allocated when first needed */
     uint64_t done, total; /* row-layers, for progress */
     ba_run_stats stats;
     ba_lookup_record *lookup;
