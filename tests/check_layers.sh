@@ -35,10 +35,10 @@ may_include 'kernels include kernels' "$here" kernels/*.[ch]
 may_include 'sim includes sim and kernels' "$here|\.\./kernels/$here" sim/*.[ch]
 may_include 'experiments include sim and the boundary of kernels' \
     "$here|\.\./sim/$here|\.\./kernels/(backend|compare|dtype|error)\.h" experiments/*.[ch]
-may_include 'a plan knows plans' '(plan|schedule)[a-z_]*\.h|\.\./kernels/error\.h' sim/plan*.[ch] sim/schedule*.[ch]
+may_include 'a plan knows plans' '(plan|schedule|visible)[a-z_]*\.h|\.\./kernels/error\.h' sim/plan*.[ch] sim/schedule*.[ch] sim/visible*.[ch]
 may_include 'a trace knows itself' 'trace[a-z_]*\.h|\.\./kernels/error\.h' sim/trace*.[ch]
 may_include 'a mode knows prompts and plans' '(mode|plan|prompt)[a-z_]*\.h|\.\./kernels/error\.h' sim/mode_*.[ch] sim/modes*.[ch]
-may_include 'cost needs a shape and a plan' '(cost|plan|schedule|shape)[a-z_]*\.h|\.\./kernels/error\.h' sim/cost*.[ch]
+may_include 'cost needs a shape and a plan' '(cost|plan|schedule|shape|visible)[a-z_]*\.h|\.\./kernels/error\.h' sim/cost*.[ch]
 may_include 'the engine knows plans, models, the store and a backend' \
     '(engine|run|batch|layers|plan|schedule|model|shape|store)[a-z_]*\.h|\.\./kernels/(backend|error)\.h' \
     sim/engine*.[ch] sim/run*.[ch] sim/batch*.[ch] sim/layers*.[ch]

@@ -14,6 +14,8 @@
 static int (*const suites[])(void) = {
     ba_suite_stats,
     ba_suite_trace,
+    ba_suite_golden,
+    ba_suite_cli,
 };
 
 /* CUnit's callbacks carry no argument of ours: what they need lives here. */
