@@ -101,7 +101,8 @@ int ba_parse_sizes(const char *text, size_t **list, size_t *n, char err[BA_ERR_L
             }
         }
         if (!*s) {
-            *list = out;
+            size_t *fit = realloc(out, used * sizeof *out);
+            *list = fit ? fit : out;
             *n = used;
             return 0;
         }

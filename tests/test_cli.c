@@ -181,9 +181,43 @@ static void test_model_files(void) {
     EXPECT_REFUSALS(rows);
 }
 
+static void test_sizes(void) {
+    static const size_t expected[] = {50, 1024, 2048, 4096, 8192, 100, 300, 500};
+    static const char *const wrong[] = {"",        "x",   "5-1",  "5-9*1", "0-9*2",
+                                        "1,,2",    "1,",  "-1",   "1-",    "1-9+0",
+                                        "1 2",     "1KB", "0x10", "1e3",   "99999999999999999999",
+                                        "1-999999"};
+    char err[BA_ERR_LEN];
+    size_t *list = NULL, n = 0;
+    uint64_t value = 0;
+    CU_ASSERT_EQUAL_FATAL(ba_parse_sizes("50,1K-8K*2,100-599+200", &list, &n, err), 0);
+    CU_ASSERT_EQUAL_FATAL(n, sizeof expected / sizeof *expected);
+    CU_ASSERT_TRUE(memcmp(list, expected, sizeof expected) == 0);
+    free(list);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        CU_ASSERT_NOT_EQUAL(ba_parse_sizes(wrong[i], &list, &n, err), 0);
+    }
+    CU_ASSERT_TRUE(ba_parse_size("3G", &value, err) == 0 && value == UINT64_C(3) << 30);
+    CU_ASSERT_NOT_EQUAL(ba_parse_size("17179869184G", &value, err), 0);
+}
+
+static void test_units(void) {
+    char text[32];
+    ba_print_bytes(text, sizeof text, 98362432);
+    CU_ASSERT_STRING_EQUAL(text, "98.4 MB");
+    ba_print_bytes(text, sizeof text, 999);
+    CU_ASSERT_STRING_EQUAL(text, "999 B");
+    ba_print_seconds(text, sizeof text, 0.0123456);
+    CU_ASSERT_STRING_EQUAL(text, "12.3 ms");
+    ba_print_seconds(text, sizeof text, 61);
+    CU_ASSERT_STRING_EQUAL(text, "61 s");
+}
+
 int ba_suite_cli(void) {
     CU_pSuite suite = CU_add_suite("cli", NULL, NULL);
-    if (!suite || !CU_add_test(suite, "usage errors are one line and status 2", test_usage) ||
+    if (!suite || !CU_add_test(suite, "lists of sizes", test_sizes) ||
+        !CU_add_test(suite, "numbers for people", test_units) ||
+        !CU_add_test(suite, "usage errors are one line and status 2", test_usage) ||
         !CU_add_test(suite, "help and version of every command", test_help) ||
         !CU_add_test(suite, "standard output on a full disk is status 3", test_full_disk) ||
         !CU_add_test(suite, "files that are no models are refused", test_model_files)) {
