@@ -90,14 +90,21 @@ int ba_run_logprob(ba_run *r, ba_view from, size_t row0, size_t n, const int32_t
     return 0;
 }
 
-/* Rows [row0, row0 + n) of the last node, beyond its prompt, through all layers. */
+/* The next n rows of the last node, behind its prompt, through all layers. Where the rows of a prompt choose together,
+ * each row of an answer chooses for itself, however many are computed at once. */
 static int walk_more(ba_run *r, const int32_t *ids, size_t n, ba_batch *b) {
     size_t node = r->plan->n_node - 1;
-    ba_look look = ba_run_look(r, node);
     const ba_node *v = &r->plan->node[node];
-    ba_rows own = {{v->n_edge, v->n + r->extra, n, NULL}, ids};
-    if (ba_batch_add(b, &look, &own, 1, false) || ba_batch_finish(b) ||
-        ba_network_rotate(&r->e->net, b->place, b->n_place) || ba_network_reserve(&r->e->net, n, false)) {
+    ba_look look = ba_run_look(r, node);
+    size_t rows = v->select_shared ? 1 : n;
+    for (size_t i = 0; i < n; i += rows) {
+        ba_rows own = {{v->n_edge, v->n + r->extra + i, rows, NULL}, ids + i};
+        if (ba_batch_add(b, &look, &own, 1, false)) {
+            return -1;
+        }
+    }
+    if (ba_batch_finish(b) || ba_network_rotate(&r->e->net, b->place, b->n_place) ||
+        ba_network_reserve(&r->e->net, n, false)) {
         return -1;
     }
     r->total = r->done + (uint64_t)n * r->e->net.shape->layers;

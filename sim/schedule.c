@@ -128,13 +128,14 @@ static int fill_passes(const ba_plan *plan, const turn *order, size_t n, size_t 
         size_t node = order[t].node;
         const ba_node *v = &plan->node[node];
         size_t refreshed = ba_node_refreshed(plan, v);
+        bool whole = refreshed || v->select_shared; /* its rows are chosen for, or choose, together */
         bool same_kind = t && order[t - 1].depth == order[t].depth && order[t - 1].online == order[t].online;
-        left = same_kind && !refreshed ? left : 0;
+        left = same_kind && !whole ? left : 0;
         for (size_t row = 0, rows; row < v->n; row += rows) {
             bool new_pass = left == 0;
             left = new_pass ? max_rows : left;
-            rows = refreshed ? v->n : v->n - row < left ? v->n - row : left;
-            left = refreshed ? 0 : left - rows;
+            rows = whole ? v->n : v->n - row < left ? v->n - row : left;
+            left = whole ? 0 : left - rows;
             if (add_work(s, &room, (ba_work){node, row, rows, refreshed}, new_pass, order[t].online)) {
                 return -1;
             }
