@@ -4,7 +4,7 @@
 #define BA_BATCH_H
 
 #include "../kernels/backend.h"
-#include "visible.h"
+#include "plan_visible.h"
 
 /* Keys and values of rows [row0, row0 + n) become tokens at.. (or token[i]) of kv. */
 typedef struct ba_kv_rows {
