@@ -6,6 +6,7 @@ const ba_command ba_commands[] = {
     {"logits", "next-token logits behind a request", ba_cmd_logits},
     {"generate", "text that follows a request", ba_cmd_generate},
     {"gate", "does reuse equal recompute, and how far is a mode from full", ba_cmd_gate},
+    {"ttft", "time to first token, FLOPs and bytes over lengths and modes", ba_cmd_ttft},
     {"run", "an experiment file: a command and its options as data", ba_cmd_run},
     {"export", "a trace as CSV, JSON or Markdown", ba_cmd_export},
     {0},

@@ -47,7 +47,7 @@ static size_t next_word(words *w, const char **word, char room[MAX_WORD]) {
     while (s < w->end && isspace((unsigned char)*s)) {
         s++;
     }
-    while (s < w->end && !isspace((unsigned char)*s) && *s && s - w->text < MAX_WORD) {
+    while (s < w->end && !isspace((unsigned char)*s) && s - w->text < MAX_WORD) {
         s++;
     }
     while (s < w->end && ((unsigned char)*s & 0xc0) == 0x80 && s > w->text) {
@@ -93,19 +93,23 @@ static int compose(const ba_tokenizer *tok, words *w, size_t want, char **out, c
     draft d = {0};
     char room[MAX_WORD];
     const char *word;
-    size_t have = 0, n;
+    size_t have = 0, n = 0;
     int failed = 0;
-    for (words before = *w; !failed && (n = next_word(w, &word, room)) > 0; before = *w) {
+    words before = *w;
+    while (!failed && (n = next_word(w, &word, room)) > 0) {
         size_t tokens = count(tok, word, n);
-        if (tokens == SIZE_MAX || tokens > want - have) {
-            failed = tokens == SIZE_MAX;
+        if (tokens == SIZE_MAX) {
+            failed = 1;
+        } else if (tokens <= want - have) {
+            have += tokens;
+            failed = append(&d, word, n);
+        } else if (have > 0) {
             *w = before; /* the next passage begins with this word */
             break;
-        }
-        have += tokens;
-        failed = append(&d, word, n);
+        } /* else: longer than a whole passage, left out */
+        before = *w;
     }
-    if (!failed && w->text && w->text == w->end && have < want) {
+    if (!failed && n == 0 && have < want) {
         free(d.s);
         return ba_fail(err, "the text is too short for a prompt of this length");
     }

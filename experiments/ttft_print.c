@@ -1,0 +1,257 @@
+/* Results of `ttft` for people: three tables, at most 120 columns wide, the paper's row beside ours. */
+#include "ttft.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { CELL = 24 };
+
+static const ba_ttft_result *find(const ba_ttft_result *r, size_t n, uint64_t length, const char *mode,
+                                  const char *executor, bool cold) {
+    for (size_t i = 0; i < n; i++) {
+        if (r[i].length == length && (r[i].cold != 0) == cold && strcmp(r[i].mode, mode) == 0 &&
+            strcmp(r[i].executor, executor) == 0) {
+            return &r[i];
+        }
+    }
+    return NULL;
+}
+
+static void print_length(uint64_t length, bool timing_only) {
+    char text[CELL];
+    snprintf(text, sizeof text, length % 1024 ? "%.0f%s" : "%.0fK%s", (double)length / (length % 1024 ? 1 : 1024),
+             timing_only ? "*" : "");
+    printf("%7s", text);
+}
+
+static void print_text(int width, const char *text) {
+    printf(" %*s", width, text);
+}
+
+/* A cell of a row: empty if there is no such row, "fail" if its check failed. */
+static bool is_shown(const ba_ttft_result *r, double value, int width) {
+    if (r && strcmp(r->check, "fail") == 0) {
+        print_text(width, "fail");
+        return false;
+    }
+    if (!r || isnan(value)) {
+        print_text(width, "-");
+        return false;
+    }
+    return true;
+}
+
+static void print_seconds(const ba_ttft_result *r, double seconds, int width) {
+    if (is_shown(r, seconds, width)) {
+        char text[CELL];
+        ba_print_seconds(text, sizeof text, seconds);
+        print_text(width, text);
+    }
+}
+
+/* 7.5e12, as in the paper. */
+static void print_flops(const ba_ttft_result *r, double flops, int digits, int width) {
+    if (is_shown(r, flops, width)) {
+        int exponent = flops > 0 ? (int)floor(log10(flops)) : 0;
+        double head = flops / pow(10, exponent);
+        char text[CELL];
+        snprintf(text, sizeof text, "%.*fe%d", digits - 1, head, exponent);
+        print_text(width, text);
+    }
+}
+
+static void print_number(const ba_ttft_result *r, double value, const char *format, int width) {
+    if (is_shown(r, value, width)) {
+        char text[CELL];
+        snprintf(text, sizeof text, value < 99.5 ? format : "%.0f%s", value, strchr(format, 'x') ? "x" : "");
+        print_text(width, text);
+    }
+}
+
+static void print_percent(const ba_ttft_result *r, double fraction, int width) {
+    if (is_shown(r, fraction, width)) {
+        char text[CELL];
+        snprintf(text, sizeof text, "%.1f%%", 100 * fraction);
+        print_text(width, text);
+    }
+}
+
+static void print_bytes(const ba_ttft_result *r, double bytes, int width) {
+    if (is_shown(r, bytes, width)) {
+        char text[CELL];
+        ba_print_bytes(text, sizeof text, bytes);
+        print_text(width, text);
+    }
+}
+
+/* The rows that one line of a mode's tables shows. */
+typedef struct line {
+    const ba_ttft_result *full, *cold, *warm, *merge_cold, *merge_warm;
+    const ba_table3 *paper;
+    uint64_t length;
+    bool timing_only;
+} line;
+
+static line line_of(const ba_ttft_result *r, size_t n, const ba_ttft_result *of, const char *mode) {
+    uint64_t length = of->length;
+    return (line){.full = find(r, n, length, "full", "place", true),
+                  .cold = find(r, n, length, mode, "place", true),
+                  .warm = find(r, n, length, mode, "place", false),
+                  .merge_cold = find(r, n, length, mode, "merge", true),
+                  .merge_warm = find(r, n, length, mode, "merge", false),
+                  .paper = of->question == 50 ? ba_table3_of(length) : NULL,
+                  .length = length,
+                  .timing_only = of->timing_only};
+}
+
+static void print_times(const line *l) {
+    const ba_ttft_result *warm = l->warm ? l->warm : l->merge_warm;
+    print_length(l->length, l->timing_only);
+    print_seconds(l->full, l->full ? l->full->ttft_s_median : NAN, 8);
+    printf(" ");
+    print_seconds(l->cold, l->cold ? l->cold->ttft_s_median : NAN, 8);
+    print_seconds(l->warm, l->warm ? l->warm->ttft_s_median : NAN, 8);
+    printf(" ");
+    print_seconds(l->merge_cold, l->merge_cold ? l->merge_cold->ttft_s_median : NAN, 8);
+    print_seconds(l->merge_warm, l->merge_warm ? l->merge_warm->ttft_s_median : NAN, 8);
+    printf(" ");
+    print_number(warm, warm ? warm->speedup : NAN, "%.1fx", 7);
+    print_number(warm, warm ? warm->breakeven : NAN, "%.0f", 6);
+    printf(" ");
+    print_seconds(l->full, l->full ? l->full->floor_s : NAN, 8);
+    print_seconds(warm, warm ? warm->floor_s : NAN, 8);
+    if (l->paper) {
+        char ratio[CELL];
+        snprintf(ratio, sizeof ratio, "%.1fx", l->paper->full_s / l->paper->block_s);
+        printf("  %6.0f %5.0f %6s", 1e3 * l->paper->full_s, 1e3 * l->paper->block_s, ratio);
+    }
+    putchar('\n');
+}
+
+static void print_work(const line *l) {
+    const ba_ttft_result *warm = l->warm ? l->warm : l->merge_warm, *cold = l->cold ? l->cold : l->merge_cold;
+    print_length(l->length, l->timing_only);
+    print_flops(l->full, l->full ? l->full->flops_exact : NAN, 3, 9);
+    print_flops(cold, cold ? cold->flops_exact : NAN, 3, 9);
+    print_flops(warm, warm ? warm->flops_exact : NAN, 3, 9);
+    printf(" ");
+    print_percent(warm, warm ? warm->reduction_exact : NAN, 7);
+    print_percent(warm, warm ? warm->reduction_dense : NAN, 7);
+    print_percent(warm, warm ? warm->reduction_paper : NAN, 7);
+    printf(" ");
+    print_bytes(warm, warm ? warm->kv_bytes : NAN, 8);
+    print_bytes(l->full, l->full ? l->full->bytes_read : NAN, 8);
+    print_bytes(warm, warm ? warm->bytes_read : NAN, 8);
+    if (l->paper) {
+        printf(" ");
+        print_flops(l->full, l->paper->full_flops, 2, 8);
+        print_flops(l->full, l->paper->block_flops, 2, 8);
+        print_percent(l->full, 1 - l->paper->block_flops / l->paper->full_flops, 7);
+    }
+    putchar('\n');
+}
+
+static void print_stage_line(const ba_ttft_result *r, bool share) {
+    char name[48];
+    snprintf(name, sizeof name, "%.30s %s %s", r->mode, r->cold ? "cold" : "warm", r->executor);
+    print_length(r->length, r->timing_only);
+    printf("  %-22s", name);
+    double total = r->ttft_s_median;
+    print_seconds(r, total, 8);
+    for (size_t i = 0; i <= BA_STAGE_COUNT; i++) {
+        double seconds = i < BA_STAGE_COUNT ? r->stage[i] : r->other_s;
+        if (share) {
+            print_percent(r, seconds / total, 9);
+        } else {
+            print_seconds(r, seconds, 9);
+        }
+    }
+    putchar('\n');
+}
+
+static void print_stages(const ba_ttft_result *r, size_t n, bool profile) {
+    uint64_t longest = 0;
+    for (size_t i = 0; i < n; i++) {
+        longest = r[i].n > 0 && r[i].length > longest ? r[i].length : longest;
+    }
+    printf("\nStages%s\n length  case                       TTFT", profile ? ", share of the time to first token" : "");
+    for (size_t i = 0; i < BA_STAGE_COUNT; i++) {
+        print_text(9, i == BA_STAGE_FIRST ? "first" : ba_stage_name((ba_stage)i));
+    }
+    puts("     other");
+    for (size_t i = 0; i < n; i++) {
+        if (r[i].n > 0 && (profile || r[i].length == longest)) {
+            print_stage_line(&r[i], profile);
+        }
+    }
+}
+
+/* Is this the first row of its mode (or, with length, of its mode and length)? */
+static bool is_first(const ba_ttft_result *r, size_t i, bool length) {
+    for (size_t j = 0; j < i; j++) {
+        if (strcmp(r[j].mode, r[i].mode) == 0 && (!length || r[j].length == r[i].length)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void print_mode(const ba_ttft_result *r, size_t n, const char *mode) {
+    printf("\nTime to first token, median%43s floor%13s paper, 8B model (ms)\n", "", "");
+    printf(" length     full  %4.8s cold     warm  merged: cold  warm   full/   even      full     warm    full block  "
+           "ratio\n",
+           mode);
+    printf("%63s   warm  after\n", "");
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(r[i].mode, mode) == 0 && is_first(r, i, true)) {
+            line l = line_of(r, n, &r[i], mode);
+            print_times(&l);
+        }
+    }
+    printf("\nWork: FLOPs, exact%22s reduction, warm%11s KV, bytes read%12s paper, 8B model\n", "", "", "");
+    printf(" length      full      cold      warm    exact   dense   paper        KV     full     warm      full    "
+           "block  reduc.\n");
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(r[i].mode, mode) == 0 && is_first(r, i, true)) {
+            line l = line_of(r, n, &r[i], mode);
+            print_work(&l);
+        }
+    }
+}
+
+void ba_ttft_print(const ba_ttft_result *r, size_t n, const ba_peak *peak, bool profile) {
+    bool only_full = true, timing_only = false, outliers = false;
+    for (size_t i = 0; i < n; i++) {
+        only_full &= strcmp(r[i].mode, "full") == 0;
+        timing_only |= r[i].timing_only != 0;
+        outliers |= r[i].n_outliers > 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (is_first(r, i, false) && (only_full || strcmp(r[i].mode, "full") != 0)) {
+            if (!only_full) {
+                printf("\n=== %s against full ===\n", r[i].mode);
+            }
+            print_mode(r, n, r[i].mode);
+        }
+    }
+    print_stages(r, n, profile);
+    printf(
+        "\nfloor: measured peaks, %.0f GFLOP/s in fp32 and %.1f GB/s; even after: warm uses until encoding has paid\n",
+        peak->flops / 1e9, peak->bytes / 1e9);
+    if (timing_only) {
+        puts("* longer than the context the model was trained on: timing only");
+    }
+    for (size_t i = 0; i < n && outliers; i++) {
+        if (r[i].n_outliers > 0) {
+            printf("%s %s %s at %.0f tokens: %.0f of %.0f samples are outliers (kept)\n", r[i].mode,
+                   r[i].cold ? "cold" : "warm", r[i].executor, (double)r[i].length, (double)r[i].n_outliers,
+                   (double)r[i].n);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (*r[i].check_note) {
+            printf("CHECK FAILED: %s %s %s at %.0f tokens: %s\n", r[i].mode, r[i].cold ? "cold" : "warm", r[i].executor,
+                   (double)r[i].length, r[i].check_note);
+        }
+    }
+}
