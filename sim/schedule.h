@@ -5,7 +5,8 @@
  * missing are encoded in as few passes as max_rows allows, stored ones before the others (they are timed apart); a node
  * that does not fit into the rest of a pass goes on in the next. Two nodes with one key (a repeated passage) are
  * encoded once, except the last node, whose hidden rows are wanted. A node with refreshed rows, or whose rows
- * make one choice together, runs alone in one pass, whatever its size. A node that only nodes in the store see is not needed and not encoded. */
+ * make one choice together, runs alone in one pass, whatever its size. A node that only nodes in the store see is not
+ * needed and not encoded. */
 #ifndef BA_SCHEDULE_H
 #define BA_SCHEDULE_H
 
