@@ -33,7 +33,6 @@ static char *slurp(const char *name) {
 
 /* Runs the program in the tests' folder; argv ends with NULL. Standard output goes to `out_path`. */
 static outcome run_to(const char *out_path, const char *const *args) {
-    extern char **environ;
     char *argv[MAX_ARGS + 2] = {(char *)ba_test_program()};
     for (size_t i = 0; args[i] && i < MAX_ARGS; i++) {
         argv[i + 1] = (char *)args[i];
