@@ -1,0 +1,63 @@
+#include "costing.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int ba_sizes_of(const char *dtype, size_t automatic, ba_sizes *out, char err[BA_ERR_LEN]) {
+    static const struct {
+        const char *name;
+        size_t bytes;
+    } known[] = {{"f64", 8}, {"f32", 4}, {"bf16", 2}};
+    size_t bytes = strcmp(dtype, "auto") == 0 ? automatic : 0;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        bytes = strcmp(dtype, known[i].name) == 0 ? known[i].bytes : bytes;
+    }
+    *out = (ba_sizes){bytes, bytes, bytes};
+    return bytes ? 0 : ba_fail(err, "--dtype %s: it is auto, f64, f32 or bf16", dtype);
+}
+
+ba_schedule *ba_schedule_of(const ba_plan *plan, bool warm, size_t max_rows) {
+    uint8_t *have = calloc(plan->n_node, 1);
+    for (size_t i = 0; have && warm && i < plan->n_node; i++) {
+        have[i] = plan->node[i].stored;
+    }
+    ba_schedule *s = have ? ba_schedule_new(plan, have, max_rows) : NULL;
+    free(have);
+    return s;
+}
+
+int ba_cost_up_to_first(const ba_shape *shape, const ba_plan *plan, ba_sizes sizes, bool warm, size_t max_rows,
+                        ba_cost *out, char err[BA_ERR_LEN]) {
+    ba_schedule *s = ba_schedule_of(plan, warm, max_rows);
+    int rc = s ? ba_cost_plan(shape, plan, s, sizes, 1, out, err) : ba_fail(err, "out of memory");
+    ba_schedule_free(s);
+    return rc;
+}
+
+void ba_cost_fields(const ba_cost *c, ba_cost_field field[BA_COST_FIELDS]) {
+    const ba_cost_field all[BA_COST_FIELDS] = {
+        {"n_computed", "rows computed", c->n_computed},
+        {"n_reused", "tokens reused", c->n_reused},
+        {"flops_exact", "FLOPs, exact", c->flops_exact},
+        {"flops_attention", "  of that, attention", c->flops_attention},
+        {"flops_dense", "FLOPs, dense kernels", c->flops_dense},
+        {"flops_paper", "FLOPs, paper's count", c->flops_paper},
+        {"bytes_read", "bytes read", c->bytes_read},
+        {"bytes_written", "bytes written", c->bytes_written},
+        {"kv_bytes", "bytes of KV", c->kv_bytes},
+    };
+    memcpy(field, all, sizeof all);
+}
+
+const ba_shape *ba_shape_named(const char *name, char err[BA_ERR_LEN]) {
+    char list[BA_ERR_LEN] = "";
+    const ba_shape *shape = ba_shape_by_name(name);
+    const ba_named_shape *s;
+    for (size_t i = 0, n = 0; !shape && (s = ba_named_shape_at(i)) && n < sizeof list; i++) {
+        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", s->name);
+    }
+    if (!shape) {
+        ba_fail(err, "--shape %s: unknown; there is: %s", name, list);
+    }
+    return shape;
+}
