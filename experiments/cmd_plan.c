@@ -166,7 +166,7 @@ static int print_mask(const ba_plan *plan) {
                            MAX_MASK);
     }
     char *line = malloc(2 * n);
-    bool done = line && ba_plan_mask(plan, print_row, line) == n;
+    bool done = line && (ba_plan_mask(plan, print_row, line) == n || ferror(stdout));
     free(line);
     return done ? BA_EXIT_OK : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
 }

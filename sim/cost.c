@@ -277,7 +277,7 @@ int ba_cost_run(const ba_shape *shape, const ba_plan *plan, const ba_schedule *s
     for (size_t p = 0; !rc && p < schedule->n_pass; p++) {
         rc = add_pass(&t, schedule, &schedule->pass[p]);
     }
-    for (size_t p = 0; plan->keep_paths && !plan->skip_first && p < plan->n_path; p++) {
+    for (size_t p = 0; plan->keep_paths && p < plan->n_path; p++) {
         head(&t, 1);
     }
     if (head_rows) {

@@ -32,7 +32,8 @@ typedef struct ba_chosen {
 
 /* head_rows: rows that pass through the LM head behind the last pass, in one product (1 for a first token). Scores of
  * paths add theirs: the rows of contexts and question copies that are computed in this run and predict a token of the
- * same node, BA_SCORE_ROWS at a time, and one row a path for the question's first token.
+ * same node, BA_SCORE_ROWS at a time, and one row a path for the question's first token (computed even if
+ * plan->skip_first leaves it out).
  * What is chosen while the plan runs is estimated: rows evenly spread, paths of the lowest numbers. 0, or -1 and err
  * (out of memory, a size that overflows). */
 int ba_cost_plan(const ba_shape *shape, const ba_plan *plan, const ba_schedule *schedule, ba_sizes sizes,
