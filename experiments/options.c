@@ -60,23 +60,29 @@ static size_t left_width(const ba_option *o) {
     return 2 + strlen(o->name) + (o->value ? 1 + strlen(o->value) : 0);
 }
 
-/* Help text in a column of its own, broken at spaces. */
-static void print_wrapped(const char *text, size_t indent) {
+/* Text in a column of its own, broken at spaces; a line feed in it is kept. */
+static void print_wrapped(const char *text, size_t len, size_t indent) {
     enum { PAGE = 100 };
+    const char *end = text + len;
     size_t column = indent;
-    for (const char *word = text; *word;) {
-        size_t len = strcspn(word, " ");
-        if (column > indent && column + 1 + len > PAGE) {
+    while (text < end) {
+        size_t word = strcspn(text, " \n");
+        word = word < (size_t)(end - text) ? word : (size_t)(end - text);
+        if (column > indent && column + 1 + word > PAGE) {
             printf("\n%*s", (int)indent, "");
             column = indent;
         } else if (column > indent) {
             putchar(' ');
             column++;
         }
-        fwrite(word, 1, len, stdout);
-        column += len;
-        word += len;
-        word += strspn(word, " ");
+        fwrite(text, 1, word, stdout);
+        column += word;
+        for (text += word; text < end && (*text == ' ' || *text == '\n'); text++) {
+            if (*text == '\n') {
+                printf("\n%*s", (int)indent, "");
+                column = indent;
+            }
+        }
     }
     putchar('\n');
 }
@@ -94,7 +100,7 @@ static void print_options(const char *title, const ba_option *o, size_t n) {
     for (size_t i = 0; i < n; i++) {
         int used = printf("  --%s%s%s", o[i].name, o[i].value ? " " : "", o[i].value ? o[i].value : "");
         printf("%*s", (int)width + 4 - used, "");
-        print_wrapped(o[i].help, width + 4);
+        print_wrapped(o[i].help, strlen(o[i].help), width + 4);
     }
 }
 
@@ -105,7 +111,8 @@ static void print_help(const char *command, const char *usage, const char *about
     while (about_len && about[about_len - 1] == '\n') {
         about_len--;
     }
-    printf("usage: blockattn %s%s%s\n\n%.*s\n", command, *usage ? " " : "", usage, (int)about_len, about);
+    printf("usage: blockattn %s%s%s\n\n", command, *usage ? " " : "", usage);
+    print_wrapped(about, about_len, 0);
     print_options("Options", own, n_own);
     print_options("Common options", common, n_common);
     if (example) {

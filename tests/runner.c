@@ -12,10 +12,7 @@
 #include <unistd.h>
 
 static int (*const suites[])(void) = {
-    ba_suite_stats,
-    ba_suite_trace,
-    ba_suite_golden,
-    ba_suite_cli,
+    ba_suite_stats, ba_suite_trace, ba_suite_store, ba_suite_golden, ba_suite_cli,
 };
 
 /* CUnit's callbacks carry no argument of ours: what they need lives here. */

@@ -2,6 +2,7 @@
 #include "../experiments/cli.h"
 #include "../experiments/commands.h"
 #include "runner.h"
+#include "tiny.h"
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -24,11 +25,16 @@ static void outcome_free(outcome *o) {
     free(o->err);
 }
 
+/* The path of a file in the tests' folder. */
+static const char *in_folder(const char *name, char path[4096]) {
+    snprintf(path, 4096, "%s/%s", ba_test_dir(), name);
+    return path;
+}
+
 static char *slurp(const char *name) {
     char path[4096], why[BA_ERR_LEN], *text = NULL;
     size_t n;
-    snprintf(path, sizeof path, "%s/%s", ba_test_dir(), name);
-    return ba_read_file(path, SIZE_MAX, &text, &n, why) == 0 ? text : strdup("");
+    return ba_read_file(in_folder(name, path), SIZE_MAX, &text, &n, why) == 0 ? text : strdup("");
 }
 
 /* Runs the program in the tests' folder; argv ends with NULL. Standard output goes to `out_path`. */
@@ -89,17 +95,12 @@ static void expect_refusals(const refusal *row, size_t n) {
 
 #define EXPECT_REFUSALS(rows) expect_refusals(rows, sizeof(rows) / sizeof *(rows))
 
-static void write_file(const char *name, const char *text, size_t n) {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", ba_test_dir(), name);
-    FILE *f = fopen(path, "wb");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
-    CU_ASSERT_EQUAL(fwrite(text, 1, n, f), n);
-    CU_ASSERT_EQUAL(fclose(f), 0);
-}
-
 static void write_text(const char *name, const char *text) {
-    write_file(name, text, strlen(text));
+    char path[4096];
+    FILE *f = fopen(in_folder(name, path), "wb");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    CU_ASSERT_TRUE(fputs(text, f) >= 0);
+    CU_ASSERT_EQUAL(fclose(f), 0);
 }
 
 static void test_usage(void) {
@@ -156,19 +157,29 @@ static void test_full_disk(void) {
     outcome_free(&o);
 }
 
+/* tiny.gguf in the tests' folder, made at first use. */
+static void make_tiny(void) {
+    char path[4096];
+    if (access(in_folder("tiny.gguf", path), R_OK) != 0) {
+        CU_ASSERT_EQUAL_FATAL(ba_tiny_gguf(path, NULL), 0);
+    }
+}
+
 static void test_model_files(void) {
-    char folder[4096];
+    char path[4096];
+    CU_ASSERT_EQUAL_FATAL(ba_tiny_gguf(in_folder("cut.gguf", path), NULL), 0);
+    CU_ASSERT_EQUAL(truncate(path, 20000), 0);
     write_text("empty.gguf", "");
     write_text("short.gguf", "GGUF");
     write_text("magic.gguf", "This is no model, but it is long enough to hold a header of one.");
-    snprintf(folder, sizeof folder, "%s/folder", ba_test_dir());
-    CU_ASSERT_EQUAL(mkdir(folder, 0700), 0);
+    CU_ASSERT_EQUAL(mkdir(in_folder("folder", path), 0700), 0);
     write_text("request.json", "{\"blocks\": [\"a\", \"b\"]}");
     static const refusal rows[] = {
         {2, "absent.gguf", {"logits", "--model", "absent.gguf", "--request", "request.json"}},
         {2, "empty.gguf", {"logits", "--model", "empty.gguf", "--request", "request.json"}},
         {2, "short.gguf", {"logits", "--model", "short.gguf", "--request", "request.json"}},
         {2, "magic.gguf", {"logits", "--model", "magic.gguf", "--request", "request.json"}},
+        {2, "cut.gguf", {"logits", "--model", "cut.gguf", "--request", "request.json"}},
         {2, "folder", {"logits", "--model", "folder", "--request", "request.json"}},
         {2, "--backend abacus", {"logits", "--model", "empty.gguf", "--backend", "abacus"}},
         {2, "--dtype f16", {"logits", "--model", "empty.gguf", "--dtype", "f16"}},
@@ -178,6 +189,112 @@ static void test_model_files(void) {
         {2, "--store ram:lots", {"logits", "--model", "empty.gguf", "--store", "ram:lots"}},
     };
     EXPECT_REFUSALS(rows);
+}
+
+#define LOGITS(file)                                                                                                   \
+    { "logits", "--model", "tiny.gguf", "--request", file }
+
+static void test_requests(void) {
+    static const char *const files[][2] = {
+        {"malformed.json", "{\"blocks\": [\"a\", "},
+        {"nothing.json", ""},
+        {"list.json", "[1, 2, 3]"},
+        {"neither.json", "{\"roles\": []}"},
+        {"both.json", "{\"blocks\": [\"a\"], \"ids\": [[1]]}"},
+        {"none.json", "{\"blocks\": []}"},
+        {"number.json", "{\"blocks\": [\"a\", 7]}"},
+        {"text.json", "{\"blocks\": \"a\"}"},
+        {"huge-id.json", "{\"ids\": [[1, 2], [4000000000]]}"},
+        {"negative-id.json", "{\"ids\": [[1, -2], [3]]}"},
+        {"half-id.json", "{\"ids\": [[1, 2.5], [3]]}"},
+        {"roles.json", "{\"blocks\": [\"a\", \"b\"], \"roles\": [\"question\"]}"},
+        {"role.json", "{\"blocks\": [\"a\", \"b\"], \"roles\": [\"passage\", \"joker\"]}"},
+        {"local.json", "{\"blocks\": [\"a\", \"b\"], \"num_local_attention_blocks\": -1}"},
+        {"special.json", "{\"blocks\": [\"a\", \"b\"], \"special\": \"perhaps\"}"},
+    };
+    static const refusal rows[] = {
+        {2, "malformed.json", LOGITS("malformed.json")},
+        {2, "nothing.json", LOGITS("nothing.json")},
+        {2, "list.json", LOGITS("list.json")},
+        {2, "blocks", LOGITS("neither.json")},
+        {2, "blocks", LOGITS("both.json")},
+        {2, "blocks", LOGITS("none.json")},
+        {2, "blocks", LOGITS("number.json")},
+        {2, "blocks", LOGITS("text.json")},
+        {2, "ids", LOGITS("huge-id.json")},
+        {2, "ids", LOGITS("negative-id.json")},
+        {2, "ids", LOGITS("half-id.json")},
+        {2, "roles", LOGITS("roles.json")},
+        {2, "joker", LOGITS("role.json")},
+        {2, "num_local_attention_blocks", LOGITS("local.json")},
+        {2, "special", LOGITS("special.json")},
+        {2, "absent.json", LOGITS("absent.json")},
+        {2, "standard input", LOGITS("-")},
+        {2, "--request", {"logits", "--model", "tiny.gguf"}},
+    };
+    make_tiny();
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        write_text(files[i][0], files[i][1]);
+    }
+    EXPECT_REFUSALS(rows);
+}
+
+static void test_modes(void) {
+    make_tiny();
+    write_text("request.json", "{\"blocks\": [\"a\", \"b\", \"c\"]}");
+#define MODE(spelling)                                                                                                 \
+    { "logits", "--model", "tiny.gguf", "--request", "request.json", "--mode", spelling }
+    static const refusal rows[] = {
+        {2, "block-nopos", MODE("blokc")}, /* what there is */
+        {2, "block", MODE("block:frob=1")}, {2, "block", MODE("block:n=x")}, {2, "block", MODE("block:n")},
+        {2, "block", MODE("block:n=-1")},   {2, "block", MODE("block:")},    {2, "", MODE("")},
+    };
+#undef MODE
+    EXPECT_REFUSALS(rows);
+    outcome o = run((const char *const[]){"logits", "--model", "tiny.gguf", "--request", "request.json", "--mode",
+                                          "block", "--json", NULL});
+    CU_ASSERT_EQUAL(o.status, 0);
+    CU_ASSERT_STRING_EQUAL(o.err, "");
+    CU_ASSERT_TRUE(is_one_line(o.out));
+    outcome_free(&o);
+}
+
+static void test_traces_and_experiments(void) {
+    write_text("text.h5", "This is no HDF5 file.");
+    write_text("cut.json", "{\"command\": ");
+    write_text("unknown.json", "{\"command\": \"frobnicate\", \"options\": {}}");
+    write_text("itself.json", "{\"command\": \"run\", \"options\": {}}");
+    write_text("option.json", "{\"command\": \"logits\", \"options\": {\"threads\": 0}}");
+    write_text("shape.json", "{\"command\": \"logits\", \"options\": {\"mode\": {\"a\": 1}}}");
+    static const refusal rows[] = {
+        {2, "absent.h5", {"export", "absent.h5"}},
+        {2, "text.h5", {"export", "text.h5"}},
+        {2, "--help", {"export"}},
+        {2, "absent.json", {"run", "absent.json"}},
+        {2, "cut.json", {"run", "cut.json"}},
+        {2, "frobnicate", {"run", "unknown.json"}},
+        {2, "itself.json", {"run", "itself.json"}},
+        {2, "--threads 0", {"run", "option.json"}},
+        {2, "options.mode", {"run", "shape.json"}},
+        {2, "--help", {"run"}},
+    };
+    EXPECT_REFUSALS(rows);
+}
+
+static void test_unwritable_trace(void) {
+    make_tiny();
+    write_text("text.h5", "This is no HDF5 file.");
+#define TTFT(out)                                                                                                      \
+    { "ttft", "--model", "tiny.gguf", "--lengths", "64", "--out", out }
+    static const refusal rows[] = {
+        {2, "absent/trace.h5", TTFT("absent/trace.h5")},
+        {2, "text.h5", TTFT("text.h5")},
+    };
+#undef TTFT
+    EXPECT_REFUSALS(rows);
+    char *kept = slurp("text.h5"); /* a file of somebody else is not replaced */
+    CU_ASSERT_STRING_EQUAL(kept, "This is no HDF5 file.");
+    free(kept);
 }
 
 static void test_sizes(void) {
@@ -219,7 +336,11 @@ int ba_suite_cli(void) {
         !CU_add_test(suite, "usage errors are one line and status 2", test_usage) ||
         !CU_add_test(suite, "help and version of every command", test_help) ||
         !CU_add_test(suite, "standard output on a full disk is status 3", test_full_disk) ||
-        !CU_add_test(suite, "files that are no models are refused", test_model_files)) {
+        !CU_add_test(suite, "files that are no models are refused", test_model_files) ||
+        !CU_add_test(suite, "requests of the wrong shape are refused", test_requests) ||
+        !CU_add_test(suite, "unknown modes and parameters are refused", test_modes) ||
+        !CU_add_test(suite, "files that are no traces or experiments are refused", test_traces_and_experiments) ||
+        !CU_add_test(suite, "a trace that cannot be written is refused before the work", test_unwritable_trace)) {
         return -1;
     }
     return 0;
