@@ -128,25 +128,72 @@ static void probe(ba_run *r, const ba_batch *b, size_t layer, size_t rows) {
     }
 }
 
-static int walk(ba_run *r, const ba_batch *b, size_t first_layer, size_t probed_rows, ba_stage stage, bool stable) {
+/* Watches the attention of the batch's last job, the output node's own rows, for the caller. */
+typedef struct watch {
+    ba_attn_probe probe;
+    size_t *edge;
+} watch;
+
+static void watch_end(watch *w) {
+    free(w->probe.lse);
+    free(w->probe.mean_score);
+    free(w->edge);
+}
+
+static int watch_begin(ba_run *r, const ba_batch *b, watch *w) {
+    ba_attn_job *job = &b->job[b->n_job - 1];
+    ba_look look = ba_run_look(r, r->plan->n_node - 1);
+    size_t n_edge = look.merged ? 0 : r->plan->node[look.node].n_edge, n = 0;
+    size_t size = job->rows * r->e->net.shape->heads * job->n_seg;
+    *w = (watch){{malloc(size * sizeof(double)), malloc(size * sizeof(double))}, malloc(job->n_seg * sizeof(size_t))};
+    if (!w->probe.lse || !w->probe.mean_score || !w->edge) {
+        watch_end(w);
+        return -1;
+    }
+    for (size_t e = 0; e < n_edge; e++) {
+        if (look.shown[e]) {
+            w->edge[n++] = e;
+        }
+    }
+    w->edge[n] = r->plan->node[look.node].n_edge;
+    job->probe = b->job_local[b->n_job - 1].probe = &w->probe;
+    return 0;
+}
+
+static void watch_report(const ba_run *r, const ba_batch *b, const watch *w, size_t layer) {
+    const ba_attn_job *job = &b->job[b->n_job - 1];
+    const ba_attention a = {layer,   job->rows,    r->e->net.shape->heads, job->n_seg,
+                            w->edge, w->probe.lse, w->probe.mean_score};
+    r->opt.attention(r->opt.arg, &a);
+}
+
+/* Layers [first, end) for a batch. last: its last job is the output node's. */
+static int walk(ba_run *r, const ba_batch *b, size_t first, bool last, ba_stage stage, bool stable) {
     ba_network *net = &r->e->net;
-    for (size_t l = first_layer; l < net->shape->layers; l++) {
+    bool watched = last && r->opt.attention;
+    watch w;
+    int rc = watched ? watch_begin(r, b, &w) : 0;
+    for (size_t l = first; !rc && l < net->shape->layers; l++) {
         ba_network_keys(net, b, l, stable);
         ba_network_attend(net, b, l, stable);
         ba_network_feed(net, b->rows, l, stable);
-        if (r->opt.layer && probed_rows) {
-            probe(r, b, l, probed_rows);
+        if (watched) {
+            watch_report(r, b, &w, l);
         }
-        if (ba_run_step(r, stage, b->rows)) {
-            return BA_INTERRUPTED;
+        if (last && r->opt.layer) {
+            probe(r, b, l, b->job[b->n_job - 1].rows);
         }
+        rc = ba_run_step(r, stage, b->rows);
     }
-    return 0;
+    if (watched) {
+        watch_end(&w);
+    }
+    return rc;
 }
 
 int ba_run_walk(ba_run *r, const ba_batch *b, ba_stage stage, bool stable) {
     ba_network_embed(&r->e->net, b);
-    return walk(r, b, 0, 0, stage, stable);
+    return walk(r, b, 0, false, stage, stable);
 }
 
 ba_look ba_run_look(ba_run *r, size_t node) {
@@ -373,7 +420,7 @@ static int walk_choice(ba_run *r, const ba_work *w, const ba_batch *all) {
         ba_batch_free(first);
         first = NULL;
         rest = short_list(r, w, token, ids, choice->bottom_right);
-        rc = rest ? walk(r, rest, choice->layer + 1, v->n, BA_STAGE_PREFILL, true) : -1;
+        rc = rest ? walk(r, rest, choice->layer + 1, true, BA_STAGE_PREFILL, true) : -1;
     }
     if (!rc) {
         net->be->ops->gather(net->be, (ba_view){net->x, 0, 0}, &(size_t){rest->rows - 1}, 1, net->shape->d_model,
@@ -509,7 +556,7 @@ static int run_pass(ba_run *r, const ba_schedule *s, const ba_pass *pass) {
             rc = walk_choice(r, &work[0], b);
         } else {
             ba_network_embed(net, b);
-            rc = walk(r, b, 0, last ? work[pass->n_work - 1].rows : 0, stage, true);
+            rc = walk(r, b, 0, last, stage, true);
         }
         if (!rc && last && !choice) {
             net->be->ops->gather(net->be, (ba_view){net->x, 0, 0}, &(size_t){b->rows - 1}, 1, net->shape->d_model,

@@ -32,6 +32,15 @@ typedef enum ba_executor {
     BA_MERGE_KEYS, /* the paper's way: concatenate caches, rotate keys, one segment */
 } ba_executor;
 
+/* What the rows of the output node attend to in one layer, segment by segment: what its edges show (those that were not
+ * removed), in order, and then itself. */
+typedef struct ba_attention {
+    size_t layer, rows, heads, n_seg;
+    const size_t *edge;       /* [n_seg] index of the edge; the node's n_edge stands for its own keys */
+    const double *lse;        /* [rows, heads, n_seg] log-sum-exp of scores; -INFINITY: nothing is seen */
+    const double *mean_score; /* [rows, heads, n_seg] mean of the scores under their own softmax */
+} ba_attention;
+
 typedef struct ba_engine_options {
     ba_executor executor;
     size_t max_rows; /* rows of a pass; 0 = default */
@@ -41,6 +50,8 @@ typedef struct ba_engine_options {
     /* Probe of the layers of the last pass: called after each layer with the output node's hidden rows
      * [rows, d_model]. May be NULL. */
     void (*layer)(void *arg, size_t layer, const double *hidden, size_t rows, size_t d_model);
+    /* Probe of its attention (slow). May be NULL. */
+    void (*attention)(void *arg, const ba_attention *a);
     void *arg;
 } ba_engine_options;
 

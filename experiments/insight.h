@@ -1,0 +1,25 @@
+/* What happens inside a mode, layer by layer: where its hidden state leaves that of full attention, how spread its
+ * attention is, and on which segments it lies. */
+#ifndef BA_INSIGHT_H
+#define BA_INSIGHT_H
+
+#include "../sim/engine.h"
+#include "../sim/prompt.h"
+
+typedef struct ba_insight {
+    size_t layers, d_model, n_seg;
+    double *hidden;  /* [layers, d_model] behind each layer, of the prompt's last token */
+    double *entropy; /* [layers] of the attention of the output node's rows, nats, mean over rows and heads */
+    double *mass;    /* [layers, n_seg] attention on each segment of the prompt, mean over rows and heads; sums to 1 */
+} ba_insight;
+
+/* Runs a mode and watches it; "full" is run with a node per segment, so that its mass can be told apart. 0, -1 and err,
+ * or BA_INTERRUPTED. */
+int ba_insight_make(ba_engine *e, const ba_prompt *prompt, const char *mode, const ba_engine_options *opt,
+                    ba_insight *out, char err[BA_ERR_LEN]);
+void ba_insight_free(ba_insight *in);
+
+/* |b - a| / |a| of the hidden states behind a layer; a is the reference. */
+double ba_insight_departure(const ba_insight *a, const ba_insight *b, size_t layer);
+
+#endif
