@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <xxhash.h>
 
 #define SCHEMA "blockattn-ttft-1"
@@ -28,10 +29,18 @@ typedef struct wish {
     size_t n_mode;
 } wish;
 
-/* Two peaks of one session: one row of the table `peaks`. */
-static const ba_column peak_columns[] = {
-    {"flops_per_s", BA_COLUMN_F64, offsetof(ba_peak, flops), sizeof(double), "FLOP/s"},
-    {"bytes_per_s", BA_COLUMN_F64, offsetof(ba_peak, bytes), sizeof(double), "B/s"},
+/* One call of the program: one row of the table `sessions`. */
+typedef struct sitting {
+    const char *command;
+    double unix_time_s;
+    ba_peak peak;
+} sitting;
+
+static const ba_column sitting_columns[] = {
+    BA_COLUMN(sitting, command, BA_COLUMN_STRING, ""),
+    BA_COLUMN(sitting, unix_time_s, BA_COLUMN_F64, "s"),
+    {"peak_flops_per_s", BA_COLUMN_F64, offsetof(sitting, peak.flops), sizeof(double), "FLOP/s"},
+    {"peak_bytes_per_s", BA_COLUMN_F64, offsetof(sitting, peak.bytes), sizeof(double), "B/s"},
     {.name = NULL}};
 
 typedef struct session {
@@ -52,7 +61,7 @@ typedef struct session {
     size_t held; /* unit whose blocks are in the store; SIZE_MAX: none */
     double start;
     ba_trace *trace; /* or NULL */
-    size_t t_result, t_sample, t_case, t_peak;
+    size_t t_result, t_sample, t_case, t_session;
     /* progress */
     ba_progress bar;
     double *weight; /* [n_case] expected seconds of a visit */
@@ -409,7 +418,9 @@ static int open_trace(session *s) {
     int rc =
         s->w->resume ? ba_trace_resume(path, SCHEMA, &s->trace, err) : ba_trace_create(path, SCHEMA, &s->trace, err);
     for (size_t i = 0; i < s->env.n && !rc; i++) {
-        rc = ba_trace_set(s->trace, s->env.key[i], s->env.value[i], err);
+        if (strcmp(s->env.key[i], "command") != 0) { /* may differ in what is printed: one a session */
+            rc = ba_trace_set(s->trace, s->env.key[i], s->env.value[i], err);
+        }
     }
     if (rc ||
         (rc = ba_trace_declare(s->trace, "results", ba_ttft_result_columns, sizeof(ba_ttft_result), &s->t_result,
@@ -417,21 +428,23 @@ static int open_trace(session *s) {
         (rc = ba_trace_declare(s->trace, "samples", ba_ttft_sample_columns, sizeof(ba_ttft_sample), &s->t_sample,
                                err)) ||
         (rc = ba_trace_declare(s->trace, "cases", ba_ttft_case_columns, sizeof(ba_ttft_case), &s->t_case, err)) ||
-        (rc = ba_trace_declare(s->trace, "peaks", peak_columns, sizeof(ba_peak), &s->t_peak, err))) {
+        (rc = ba_trace_declare(s->trace, "sessions", sitting_columns, sizeof(sitting), &s->t_session, err))) {
         return trace_failed(rc, err);
     }
     for (size_t i = ba_trace_rows(s->trace, s->t_case); i < s->n_case && !rc; i++) {
         rc = ba_trace_append(s->trace, s->t_case, &s->cases[i], err);
     }
     /* Of several sessions the best peak counts: a floor is what the machine can do. */
-    for (size_t i = 0; i < ba_trace_rows(s->trace, s->t_peak) && !rc; i++) {
-        ba_peak earlier;
-        if (!(rc = ba_trace_read(s->trace, s->t_peak, i, 1, &earlier, err))) {
-            s->peak.flops = fmax(s->peak.flops, earlier.flops);
-            s->peak.bytes = fmax(s->peak.bytes, earlier.bytes);
+    const sitting now = {ba_environment_get(&s->env, "command"), (double)time(NULL), s->peak};
+    for (size_t i = 0; i < ba_trace_rows(s->trace, s->t_session) && !rc; i++) {
+        sitting earlier;
+        if (!(rc = ba_trace_read(s->trace, s->t_session, i, 1, &earlier, err))) {
+            s->peak.flops = fmax(s->peak.flops, earlier.peak.flops);
+            s->peak.bytes = fmax(s->peak.bytes, earlier.peak.bytes);
+            ba_trace_release(s->trace, s->t_session, &earlier, 1);
         }
     }
-    if (rc || (rc = ba_trace_append(s->trace, s->t_peak, &s->peak, err)) || (rc = ba_trace_commit(s->trace, err))) {
+    if (rc || (rc = ba_trace_append(s->trace, s->t_session, &now, err)) || (rc = ba_trace_commit(s->trace, err))) {
         return trace_failed(rc, err);
     }
     return read_samples(s);

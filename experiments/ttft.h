@@ -92,6 +92,7 @@ int ba_ttft_results(const ba_ttft_case *cases, size_t n_case, const ba_ttft_unit
 typedef struct ba_table3 {
     size_t length;
     double full_s, block_s, full_flops, block_flops;
+    const char *reduction; /* as printed: from figures with more digits */
 } ba_table3;
 const ba_table3 *ba_table3_of(size_t length);
 

@@ -146,7 +146,7 @@ static void print_work(const line *l) {
         printf(" ");
         print_flops(l->full, l->paper->full_flops, 2, 8);
         print_flops(l->full, l->paper->block_flops, 2, 8);
-        print_percent(l->full, 1 - l->paper->block_flops / l->paper->full_flops, 7);
+        printf(" %7s", l->paper->reduction);
     }
     putchar('\n');
 }
@@ -220,11 +220,13 @@ static void print_mode(const ba_ttft_result *r, size_t n, const char *mode) {
 }
 
 void ba_ttft_print(const ba_ttft_result *r, size_t n, const ba_peak *peak, bool profile) {
-    bool only_full = true, timing_only = false, outliers = false;
+    bool only_full = true, timing_only = false;
+    size_t outliers = 0, samples = 0;
     for (size_t i = 0; i < n; i++) {
         only_full &= strcmp(r[i].mode, "full") == 0;
         timing_only |= r[i].timing_only != 0;
-        outliers |= r[i].n_outliers > 0;
+        outliers += r[i].n_outliers;
+        samples += r[i].n;
     }
     for (size_t i = 0; i < n; i++) {
         if (is_first(r, i, false) && (only_full || strcmp(r[i].mode, "full") != 0)) {
@@ -241,12 +243,9 @@ void ba_ttft_print(const ba_ttft_result *r, size_t n, const ba_peak *peak, bool 
     if (timing_only) {
         puts("* longer than the context the model was trained on: timing only");
     }
-    for (size_t i = 0; i < n && outliers; i++) {
-        if (r[i].n_outliers > 0) {
-            printf("%s %s %s at %.0f tokens: %.0f of %.0f samples are outliers (kept)\n", r[i].mode,
-                   r[i].cold ? "cold" : "warm", r[i].executor, (double)r[i].length, (double)r[i].n_outliers,
-                   (double)r[i].n);
-        }
+    if (outliers > 0) {
+        printf("%zu of %zu samples are outliers, more than 3 deviations (by MAD) from their median: kept\n", outliers,
+               samples);
     }
     for (size_t i = 0; i < n; i++) {
         if (*r[i].check_note) {

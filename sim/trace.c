@@ -490,9 +490,26 @@ static int copy_columns(table *tab, const ba_column *columns, size_t row_size) {
     return tab->column ? 0 : -1;
 }
 
+/* A row as the file keeps it: no gaps, and in the order of the columns, whatever their order in the struct (HDF5 sorts
+ * members by offset). */
+static hid_t packed_type(const table *tab) {
+    ba_column *packed = calloc(tab->n_column + 1, sizeof *packed);
+    size_t size = 0;
+    for (size_t i = 0; packed && i < tab->n_column; i++) {
+        packed[i] = tab->column[i];
+        packed[i].offset = size;
+        size += packed[i].size;
+    }
+    hid_t type = packed ? row_type(packed, tab->n_column, size) : H5I_INVALID_HID;
+    free(packed);
+    return type;
+}
+
 static hid_t make_data_set(hid_t file, const char *name, const table *tab) {
-    hid_t packed = H5Tcopy(tab->memory);
-    H5Tpack(packed);
+    hid_t packed = packed_type(tab);
+    if (packed < 0) {
+        return packed;
+    }
     hsize_t none = 0, unlimited = H5S_UNLIMITED, chunk = CHUNK_BYTES / H5Tget_size(packed);
     chunk = chunk ? chunk : 1;
     hid_t space = H5Screate_simple(1, &none, &unlimited), creation = H5Pcreate(H5P_DATASET_CREATE);
@@ -629,7 +646,9 @@ int ba_trace_commit(ba_trace *t, char err[BA_ERR_LEN]) {
     if (H5Fget_file_image(t->file, image, (size_t)size) != size) {
         status = hdf5_failed(t, "make a file image", err);
     } else if (replace_file(t->live, image, (size_t)size)) {
-        ba_fail(err, "%s: cannot write: %s; free space or choose another --out", t->live, strerror(errno));
+        bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
+        ba_fail(err, "%s: cannot write: %s; %s", t->live, strerror(errno),
+                full ? "free space and go on with --resume" : "choose another --out");
         status = BA_TRACE_MACHINE;
     }
     free(image);

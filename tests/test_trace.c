@@ -16,8 +16,8 @@
 
 typedef struct row {
     int64_t i;
+    double seconds; /* not in the order of the columns */
     uint64_t u;
-    double seconds;
     char name[12];
     const char *note;
 } row;
