@@ -69,8 +69,9 @@ typedef struct ba_kv_segment {
 
 /* Per query row, head and segment, filled if the job asks for it (row-major [rows, heads, n_seg]). */
 typedef struct ba_attn_probe {
-    double *lse;        /* log-sum-exp of the scaled scores; -INFINITY if nothing is visible or it was not selected */
-    double *mean_score; /* probability-weighted mean of the scaled scores within the segment; 0 if nothing is visible */
+    double *lse;        /* log-sum-exp of the scores, scaled and biased; -INFINITY if nothing is visible or it was not
+                           selected */
+    double *mean_score; /* mean of these scores, weighted by probability within the segment; 0 where lse is -INFINITY */
 } ba_attn_probe;
 
 /* Query rows that share one list of segments. Order of segments = order of summation. */
@@ -137,7 +138,7 @@ typedef struct ba_backend_ops {
     /* Copies n tokens of one layer; keys are rotated on the way by row rot_row.. of rot (NULL: a plain copy). */
     void (*kv_copy)(ba_backend *be, ba_kv *dst, size_t at, const ba_kv *src, size_t first, size_t n, size_t layer,
                     const ba_rot *rot, size_t rot_row);
-    /* K and V of n tokens of one layer as [n, kv_heads, head_dim]; either may be NULL. load is the inverse. */
+    /* K and V of n tokens of one layer as [n, kv_heads, head_dim]; either may be NULL. */
     void (*kv_read)(ba_backend *be, const ba_kv *kv, size_t layer, size_t first, size_t n, double *k, double *v);
     /* out[i] = sum over heads and dims of (a - b)^2 of token first_a + i of a and first_b + i of b. */
     void (*kv_distance)(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv *a, size_t first_a, const ba_kv *b,

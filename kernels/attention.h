@@ -1,0 +1,65 @@
+/* Attention of the fp32 CPU backends. Three layers:
+ *   attention_plain.c, attention_avx2.c, attention_avx512.c   one run of keys against a tile of rows (attention_tile.h,
+ *                       compiled for each instruction set): the only code that may assume it
+ *   attention.c         cuts jobs into units of work, merges partial states
+ *   attention_select.c  jobs that choose among segments or ask for a probe: two walks, simple instead of fast
+ *
+ * Scores are kept in units of log 2: the scale and log2(e) are multiplied into the rotated query. */
+#ifndef BA_ATTENTION_H
+#define BA_ATTENTION_H
+
+#include "backend.h"
+
+enum {
+    BA_KEYS = 64,      /* keys of a tile */
+    BA_TILE_ROWS = 96, /* rows (query row x head) that walk over the keys together: they share one pass over K and V */
+};
+
+/* Stands for a maximum over nothing: finite, so that differences never are NaN. */
+#define BA_NO_SCORE (-1e30f)
+
+/* A tile of rows against keys [key0, key1) of one segment, tokens of its KV. Row r sees lo[r] <= key < hi[r], inside of
+ * [key0, key1). m, l and o are the running maximum, sum and (not yet divided) output. */
+typedef struct ba_tile {
+    const float *k, *v; /* of one layer and head, laid out as in cpu.h */
+    size_t dim, v_stride;
+    size_t key0, key1;
+    size_t rows;
+    const int32_t *lo, *hi; /* [rows] */
+    const float *q;         /* [rows, dim] */
+    float bias;
+    float *m, *l;   /* [rows] */
+    float *o;       /* [rows, v_stride] */
+    float *s;       /* [rows, BA_KEYS] scratch */
+    float *rescale; /* [rows] scratch */
+    uint64_t pairs; /* out: visible pairs are added */
+} ba_tile;
+
+/* What is compiled per instruction set. NULL pointers: not for this processor family. */
+typedef struct ba_isa {
+    const char *name;
+    void (*attend)(ba_tile *t);
+    /* s = scores of keys [64 t, 64 t + 64), masked or not: of a ba_tile it reads k, dim, rows, q and bias. */
+    void (*scores)(const ba_tile *t, size_t key_tile);
+    /* out = (x rotated by rot [2, dim / 2]) * factor */
+    void (*rotate)(const float *x, size_t dim, const float *rot, float factor, float *out);
+    /* out = act(x[0:cols]) * x[cols:2 cols]; out may be x */
+    void (*glu)(ba_act act, const float *x, size_t cols, float *out);
+    /* out = x / sqrt(mean(x^2) + eps) * gain; out may be x */
+    void (*rmsnorm)(const float *x, size_t cols, const float *gain, float eps, float *out);
+} ba_isa;
+
+extern const ba_isa ba_isa_plain, ba_isa_avx2, ba_isa_avx512;
+
+/* The best one that this processor has, or the one that the environment variable BLOCKATTN_ISA names. NULL and err if
+ * it has none such. */
+const ba_isa *ba_isa_choose(char err[BA_ERR_LEN]);
+
+/* Work space: one part per thread, one shared. Grows when a KV of a larger head or a call with more segments comes. */
+typedef struct ba_attn_space ba_attn_space;
+ba_attn_space *ba_attn_space_new(size_t threads);
+void ba_attn_space_free(ba_attn_space *space);
+/* Room for heads of `dim`: 0, or -1. */
+int ba_attn_space_reserve(ba_attn_space *space, size_t dim);
+
+#endif

@@ -1,0 +1,13 @@
+/* The rows of the table in backend.c, each defined in the file of its name, and what they share. */
+#ifndef BA_BACKENDS_H
+#define BA_BACKENDS_H
+
+#include "backend.h"
+
+extern const ba_backend_ops ba_ref;
+extern const ba_backend_ops ba_openblas;
+
+/* Shape of the weight that the sources make when stacked; 0, or -1 and err if they do not fit together. */
+int ba_weight_shape(const ba_weight_src *src, size_t n_src, size_t *out, size_t *in, char err[BA_ERR_LEN]);
+
+#endif

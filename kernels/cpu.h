@@ -1,0 +1,120 @@
+/* Inside of the fp32 backends on the CPU: what is in the handles, and the operations that need no BLAS library. Files:
+ * cpu.c (memory, weights, rotations), cpu_rows.c, cpu_kv.c, attention*.c; the backend's own file (openblas.c) adds
+ * linear and the table. All arrays are aligned to 64 bytes. */
+#ifndef BA_CPU_H
+#define BA_CPU_H
+
+#include "attention.h"
+#include "backend.h"
+#include "pool.h"
+
+/* Rows that a matrix product may read, and ignore, behind the last one of a buffer. */
+enum { BA_PAD_ROWS = 48 };
+
+typedef struct ba_cpu {
+    ba_backend base;
+    ba_pool *pool;
+    const ba_isa *isa;
+    ba_attn_space *space;
+} ba_cpu;
+
+struct ba_buf {
+    size_t cols;
+    float *at; /* [rows + BA_PAD_ROWS, cols]; never uninitialised */
+};
+
+struct ba_weight {
+    size_t in, out;
+    float *at;   /* [out, in] */
+    float *bias; /* [out] or NULL */
+};
+
+/* Rotations of positions 0, 1, .., n - 1, which are asked for again and again. */
+typedef struct ba_rot_cache {
+    float *at; /* [n, 2, half] */
+    size_t n;
+} ba_rot_cache;
+
+struct ba_freqs {
+    size_t half;
+    double magnitude;
+    double *freq;        /* [half] */
+    ba_rot_cache *cache; /* grows when a larger position is asked for */
+};
+
+struct ba_rot {
+    size_t half;
+    float *at; /* [rows, 2, half]: cosines, then sines */
+};
+
+/* Tokens of one layer and head lie in tiles of BA_KEYS, from token 0. Keys are transposed inside a tile, so that one
+ * vector holds one dimension of neighbouring keys; values are row-major. Room that holds no token is zero. */
+struct ba_kv {
+    size_t kv_heads, dim, tiles;
+    size_t v_stride; /* dim, rounded up to whole vectors */
+    float *k;        /* [layers, kv_heads, tiles, dim, BA_KEYS] */
+    float *v;        /* [layers, kv_heads, tiles * BA_KEYS, v_stride] */
+};
+
+static inline size_t ba_cpu_v_stride(size_t dim) {
+    return (dim + 15) / 16 * 16;
+}
+
+static inline float *ba_cpu_row(ba_view view, size_t r) {
+    return view.buf->at + (view.row0 + r) * view.buf->cols + view.col0;
+}
+
+/* Keys and values of one layer and head. */
+static inline float *ba_cpu_keys(const ba_kv *kv, size_t layer, size_t head) {
+    return kv->k + (layer * kv->kv_heads + head) * kv->tiles * kv->dim * BA_KEYS;
+}
+
+static inline float *ba_cpu_values(const ba_kv *kv, size_t layer, size_t head) {
+    return kv->v + (layer * kv->kv_heads + head) * kv->tiles * BA_KEYS * kv->v_stride;
+}
+
+/* Starts pool and work space and chooses the instruction set; cpu is part of a zeroed allocation of the caller. On
+ * failure the caller still closes it. */
+int ba_cpu_open(ba_cpu *cpu, const ba_backend_config *cfg, char err[BA_ERR_LEN]);
+void ba_cpu_close(ba_cpu *cpu);
+
+/* a * b * c zeroed elements of `size` bytes; NULL if that overflows or there is no memory. Freed with free. */
+void *ba_cpu_alloc(size_t a, size_t b, size_t c, size_t size);
+
+/* Runs body(arg, first, last) over pieces of [0, n), in parallel if n * cost (about one per element) is worth it. */
+void ba_cpu_for(ba_cpu *cpu, size_t n, size_t cost, void (*body)(const void *arg, size_t first, size_t last),
+                const void *arg);
+
+/* Operations of the table, as documented in backend.h. */
+ba_buf *ba_cpu_buf_new(ba_backend *be, size_t rows, size_t cols);
+void ba_cpu_buf_free(ba_backend *be, ba_buf *buf);
+void ba_cpu_upload(ba_backend *be, ba_view dst, size_t rows, size_t cols, const double *src);
+void ba_cpu_download(ba_backend *be, ba_view src, size_t rows, size_t cols, double *dst);
+ba_weight *ba_cpu_weight_new(ba_backend *be, const ba_weight_src *src, size_t n_src, char err[BA_ERR_LEN]);
+void ba_cpu_weight_free(ba_backend *be, ba_weight *w);
+size_t ba_cpu_weight_bytes(const ba_weight *w);
+ba_freqs *ba_cpu_freqs_new(ba_backend *be, const double *freq, size_t half_dim, double magnitude);
+void ba_cpu_freqs_free(ba_backend *be, ba_freqs *f);
+ba_rot *ba_cpu_rot_new(ba_backend *be, size_t rows, size_t half_dim);
+void ba_cpu_rot_free(ba_backend *be, ba_rot *rot);
+void ba_cpu_rot_fill(ba_backend *be, ba_rot *rot, size_t row0, size_t n, const double *pos, const ba_freqs *f);
+ba_kv *ba_cpu_kv_new(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity);
+void ba_cpu_kv_free(ba_backend *be, ba_kv *kv);
+size_t ba_cpu_kv_bytes(const ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity);
+void ba_cpu_kv_write(ba_backend *be, ba_kv *kv, size_t layer, size_t at, const int32_t *token, size_t n, ba_view k,
+                     ba_view v, const ba_rot *rot, size_t rot_row);
+void ba_cpu_kv_copy(ba_backend *be, ba_kv *dst, size_t at, const ba_kv *src, size_t first, size_t n, size_t layer,
+                    const ba_rot *rot, size_t rot_row);
+void ba_cpu_kv_read(ba_backend *be, const ba_kv *kv, size_t layer, size_t first, size_t n, double *k, double *v);
+void ba_cpu_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv *a, size_t first_a, const ba_kv *b,
+                        size_t first_b, size_t n, double *out);
+void ba_cpu_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out);
+void ba_cpu_rmsnorm(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, const ba_buf *gain, double eps,
+                    ba_view out);
+void ba_cpu_add(ba_backend *be, ba_view x, ba_view y, size_t rows, size_t cols);
+void ba_cpu_glu(ba_backend *be, ba_act act, ba_view x, size_t rows, size_t cols, ba_view out);
+void ba_cpu_gather(ba_backend *be, ba_view src, const size_t *row, size_t n, size_t cols, ba_view dst);
+void ba_cpu_attention(ba_backend *be, size_t layer, size_t heads, double scale, const ba_rot *rot,
+                      const ba_attn_job *job, size_t n_jobs, ba_view q, ba_view out);
+
+#endif

@@ -1,0 +1,91 @@
+/* Operations that treat each row by itself. Rows are shared out over the threads; the arithmetic of a row is in the
+ * instruction set's table or a plain loop. */
+#include "cpu.h"
+
+#include "count.h"
+
+#include <string.h>
+
+typedef struct rows_op {
+    ba_cpu *cpu;
+    ba_view x, y, out;
+    size_t cols, groups;
+    const float *gain;
+    float eps;
+    ba_act act;
+    const ba_weight *weight;
+    const int32_t *ids;
+    double scale;
+} rows_op;
+
+static void embed_rows(const void *arg, size_t first, size_t last) {
+    const rows_op *op = arg;
+    float scale = (float)op->scale;
+    for (size_t r = first; r < last; r++) {
+        float *restrict out = ba_cpu_row(op->out, r);
+        const float *restrict from = op->weight->at + (size_t)op->ids[r] * op->cols;
+        for (size_t i = 0; i < op->cols; i++) {
+            out[i] = from[i] * scale;
+        }
+    }
+}
+
+void ba_cpu_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out) {
+    rows_op op = {.out = out, .cols = w->in, .weight = w, .ids = ids, .scale = scale};
+    ba_cpu_for((ba_cpu *)be, n, w->in, embed_rows, &op);
+    ba_count_embed(be, n, w->in);
+}
+
+static void rmsnorm_rows(const void *arg, size_t first, size_t last) {
+    const rows_op *op = arg;
+    for (size_t r = first; r < last; r++) {
+        for (size_t g = 0; g < op->groups; g++) {
+            op->cpu->isa->rmsnorm(ba_cpu_row(op->x, r) + g * op->cols, op->cols, op->gain, op->eps,
+                                  ba_cpu_row(op->out, r) + g * op->cols);
+        }
+    }
+}
+
+void ba_cpu_rmsnorm(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, const ba_buf *gain, double eps,
+                    ba_view out) {
+    ba_cpu *cpu = (ba_cpu *)be;
+    rows_op op = {.cpu = cpu, .x = x, .out = out, .cols = cols, .groups = groups, .gain = gain->at, .eps = (float)eps};
+    ba_cpu_for(cpu, rows, groups * cols, rmsnorm_rows, &op);
+}
+
+static void add_rows(const void *arg, size_t first, size_t last) {
+    const rows_op *op = arg;
+    for (size_t r = first; r < last; r++) {
+        float *restrict x = ba_cpu_row(op->x, r);
+        const float *restrict y = ba_cpu_row(op->y, r);
+        for (size_t i = 0; i < op->cols; i++) {
+            x[i] += y[i];
+        }
+    }
+}
+
+void ba_cpu_add(ba_backend *be, ba_view x, ba_view y, size_t rows, size_t cols) {
+    rows_op op = {.x = x, .y = y, .cols = cols};
+    ba_cpu_for((ba_cpu *)be, rows, cols, add_rows, &op);
+}
+
+static void glu_rows(const void *arg, size_t first, size_t last) {
+    const rows_op *op = arg;
+    for (size_t r = first; r < last; r++) {
+        op->cpu->isa->glu(op->act, ba_cpu_row(op->x, r), op->cols, ba_cpu_row(op->out, r));
+    }
+}
+
+void ba_cpu_glu(ba_backend *be, ba_act act, ba_view x, size_t rows, size_t cols, ba_view out) {
+    ba_cpu *cpu = (ba_cpu *)be;
+    rows_op op = {.cpu = cpu, .x = x, .out = out, .cols = cols, .act = act};
+    ba_cpu_for(cpu, rows, 4 * cols, glu_rows, &op); /* an exponential and a division each */
+}
+
+/* In one thread: rows may move within one buffer, and then their order matters. */
+void ba_cpu_gather(ba_backend *be, ba_view src, const size_t *row, size_t n, size_t cols, ba_view dst) {
+    (void)be;
+    for (size_t i = 0; i < n; i++) {
+        memmove(ba_cpu_row(dst, i), ba_cpu_row(src, row[i]), cols * sizeof(float));
+    }
+}
