@@ -3,6 +3,7 @@
 #include <string.h>
 
 const ba_command ba_commands[] = {
+    {"plan", "the plan of a mode: segments, edges, mask, cost", ba_cmd_plan},
     {"logits", "next-token logits behind a request", ba_cmd_logits},
     {"generate", "text that follows a request", ba_cmd_generate},
     {"gate", "does reuse equal recompute, and how far is a mode from full", ba_cmd_gate},
