@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* clang-format off: one row a suite */
+/* One row a suite. */
+/* clang-format off */
 static int (*const suites[])(void) = {
     ba_suite_store,
     ba_suite_golden,
