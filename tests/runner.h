@@ -31,5 +31,6 @@ int ba_suite_golden(void);
 int ba_suite_trace(void);
 int ba_suite_cli(void);
 int ba_suite_stats(void);
+int ba_suite_measure(void);
 
 #endif
