@@ -1,0 +1,30 @@
+#include "utf8.h"
+
+#include <utf8proc.h>
+
+size_t ba_utf8_next(const char *text, size_t n, int32_t *code) {
+    if (n == 0) {
+        return 0;
+    }
+    unsigned char first = (unsigned char)text[0];
+    if (first < 0x80) {
+        *code = first;
+        return 1;
+    }
+    utf8proc_int32_t got;
+    utf8proc_ssize_t len = utf8proc_iterate((const utf8proc_uint8_t *)text, n < 4 ? (utf8proc_ssize_t)n : 4, &got);
+    if (len <= 0) {
+        return 0;
+    }
+    *code = got;
+    return (size_t)len;
+}
+
+size_t ba_utf8_valid(const char *text, size_t n) {
+    size_t end = 0, len;
+    int32_t code;
+    while ((len = ba_utf8_next(text + end, n - end, &code)) > 0) {
+        end += len;
+    }
+    return end;
+}
