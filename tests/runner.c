@@ -14,6 +14,7 @@
 /* One row a suite. */
 /* clang-format off */
 static int (*const suites[])(void) = {
+    ba_suite_tokenizer,
     ba_suite_store,
     ba_suite_golden,
     ba_suite_stats,
