@@ -103,12 +103,12 @@ static int walk_more(ba_run *r, const int32_t *ids, size_t n, ba_batch *b) {
             return -1;
         }
     }
-    if (ba_batch_finish(b) || ba_network_rotate(&r->e->net, b->place, b->n_place) ||
-        ba_network_reserve(&r->e->net, n, false)) {
+    if (ba_run_finish(r, b) || ba_network_reserve(&r->e->net, n, false)) {
         return -1;
     }
     r->total = r->done + (uint64_t)n * r->e->net.shape->layers;
-    return ba_run_walk(r, b, BA_STAGE_PREFILL, n > 1);
+    ba_network_embed(&r->e->net, b);
+    return ba_run_walk(r, b, 0, false, BA_STAGE_PREFILL, n > 1);
 }
 
 int ba_run_extend(ba_run *r, const int32_t *ids, size_t n, double *logprob, char err[BA_ERR_LEN]) {

@@ -45,13 +45,54 @@ struct ba_run {
     uint8_t *path_kept;
 };
 
-/* Walks a finished batch through all layers. 0, BA_INTERRUPTED, or -1: out of memory. */
-int ba_run_walk(ba_run *r, const ba_batch *b, ba_stage stage, bool stable);
+/* --- run_walk.c --- */
+
+/* Layers [first, end) for a finished batch whose rows are in net->x. last: its last job is the output node's, and is
+ * shown to the caller's probes. 0, BA_INTERRUPTED, or -1: out of memory. */
+int ba_run_walk(ba_run *r, const ba_batch *b, size_t first, bool last, ba_stage stage, bool stable);
 /* Reports progress; BA_INTERRUPTED if the caller wants to stop. */
 int ba_run_step(ba_run *r, ba_stage stage, size_t rows);
+/* Shows the batch's last `rows` hidden rows to the caller's probe. */
+void ba_run_show_hidden(ba_run *r, const ba_batch *b, size_t layer, size_t rows);
+
+/* --- run_keys.c --- */
+
+/* Keys that an edge lets the viewer compute again. */
+size_t ba_run_refreshed(const ba_node *viewer, const ba_edge *e);
+bool ba_run_is_last(const ba_run *r, size_t node);
+/* Whether a node's tokens are scored, because its path may be dropped. */
+bool ba_run_scored(const ba_plan *plan, size_t node);
+ba_kv *ba_run_new_kv(ba_run *r, size_t tokens);
+ba_look ba_run_look(ba_run *r, size_t node);
+/* What has to be there before the first row of a node is computed. 0, or -1: out of memory. */
+int ba_run_prepare(ba_run *r, const ba_work *w);
+/* Pointers and rotations of a batch. 0, or -1: out of memory. */
+int ba_run_finish(ba_run *r, ba_batch *b);
+
+/* --- run_choice.c --- */
+
+/* A pass whose rows are thinned out on the way; the batch holds all of them. 0, BA_INTERRUPTED, or -1: out of memory.
+ */
+int ba_run_walk_choice(ba_run *r, const ba_work *w, const ba_batch *all);
+
+/* --- run_paths.c --- */
+
+typedef struct ba_ranked {
+    double value;
+    size_t index;
+} ba_ranked;
+/* For qsort: highest value first, ties to the lower index. */
+int ba_ranked_first(const void *a, const void *b);
+/* Adds the log P of a path node's tokens that rows [row0, ..) of the pass predict; keeps a context's last hidden row.
+ */
+int ba_run_score(ba_run *r, const ba_work *w, size_t row0);
+/* Scores of all paths, and which are kept. */
+int ba_run_keep_paths(ba_run *r);
+
+/* --- run.c --- */
+
 /* log P of ids[i] behind row row0 + i of net->x, i < n; into out. 0 or -1: out of memory. */
 int ba_run_logprob(ba_run *r, ba_view from, size_t row0, size_t n, const int32_t *ids, double *out);
-ba_look ba_run_look(ba_run *r, size_t node);
 /* after - before, field by field. */
 ba_counters ba_counters_less(ba_counters after, ba_counters before);
 double ba_now(void);
