@@ -153,7 +153,7 @@ void ba_ttft_unit_free(ba_ttft_unit *u) {
 static int inspect(const ba_bench *b, ba_ttft_unit *u, const ba_ttft_case *c, const ba_plan *plan,
                    const ba_run_stats *stats, const double *logits, ba_ttft_sample *out, char err[BA_ERR_LEN]) {
     size_t vocab = ba_engine_shape(b->engine)->vocab;
-    ba_cost cost;
+    ba_cost cost = {0};
     const ba_chosen chosen = {stats->chosen_row, stats->path_kept};
     if (closed_form(b, plan, c->cold, stats->n_chosen_row || stats->n_path ? &chosen : NULL, &cost, err)) {
         return -1;
