@@ -1,0 +1,20 @@
+/* Weights of a Hugging Face folder: model.safetensors, or the shards that model.safetensors.index.json lists, mapped
+ * and read into one table of tensors. Nothing is trusted: headers are bounded and well formed, every tensor lies inside
+ * its file and has exactly the bytes that its type and shape need, no name occurs twice, every tensor of the index is
+ * in the shard that it names. Format: github.com/huggingface/safetensors. */
+#ifndef BA_SAFETENSORS_H
+#define BA_SAFETENSORS_H
+
+#include "stored.h"
+
+typedef struct ba_safetensors ba_safetensors;
+
+/* 0, or -1 and err; a shard that is missing is named. */
+int ba_safetensors_open(const char *folder, ba_safetensors **out, char err[BA_ERR_LEN]);
+void ba_safetensors_close(ba_safetensors *s);
+
+/* Dimensions are turned around on reading: fastest first, as everywhere here. */
+const ba_stored *ba_safetensors_tensors(const ba_safetensors *s, size_t *n);
+uint64_t ba_safetensors_bytes(const ba_safetensors *s);
+
+#endif
