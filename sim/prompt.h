@@ -39,7 +39,9 @@ typedef struct ba_prompt {
 } ba_prompt;
 
 /* From request JSON (`len` bytes, untrusted). tok may be NULL if the request has "ids" (then bos and newline are -1);
- * ids are checked against n_vocab unless that is 0. 0, or -1 and err naming the field. */
+ * ids are checked against n_vocab unless that is 0. Without roles the last segment is the question, the first the
+ * system text if there are three or more, the rest are passages. Text may be no UTF-8 at all, but holds no NUL. 0, or
+ * -1 and err naming the field. */
 int ba_prompt_parse(const char *json, size_t len, const ba_tokenizer *tok, size_t n_vocab, ba_prompt **out,
                     char err[BA_ERR_LEN]);
 
@@ -50,9 +52,12 @@ void ba_prompt_free(ba_prompt *p);
 
 size_t ba_prompt_tokens(const ba_prompt *p);
 
-/* The paper's segmentation of a plain message (released code): cut behind the first of "\n\n", "---", "===", "\n\t",
- * "\n" that occurs, then merge neighbours until at most max_blocks remain. Fills begin[] (byte offsets, begin[0] = 0)
- * with at most max_blocks entries and returns how many. */
+/* The paper's segmentation of a plain message, as in the released code. The first of "\n\n", "---", "===", "\n\t",
+ * "\n" that occurs anywhere cuts the message behind each of its places; a separator is the whole run of its character
+ * with the (ASCII) white space behind it ("\n\t" only itself), and belongs to the block before it; no block is blank or
+ * nothing but a separator. Then the block with the fewest characters (the first of equals) joins the one before it,
+ * until at most max_blocks remain. Fills begin[] (byte offsets, begin[0] = 0) with at most max_blocks entries and
+ * returns how many; 0: an empty message, max_blocks 0 or out of memory. */
 size_t ba_segment_message(const char *text, size_t len, size_t max_blocks, size_t *begin);
 
 #endif
