@@ -15,6 +15,7 @@
 /* clang-format off */
 static int (*const suites[])(void) = {
     ba_suite_tokenizer,
+    ba_suite_prompt,
     ba_suite_store,
     ba_suite_golden,
     ba_suite_stats,
