@@ -67,7 +67,7 @@ static void put_value(ba_tiny_bytes *b, int type, double number, const char *tex
 
 static void put_number(writer *w, const char *key, int type, double number) {
     if (begin_key(w, key, (uint32_t)type)) {
-        put_value(&w->meta, type, number, NULL);
+        put_value(&w->meta, type, number, "");
     }
 }
 
