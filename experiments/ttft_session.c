@@ -58,6 +58,20 @@ typedef struct session {
 
 /* ---- cases ---- */
 
+/* A warm case needs a store that holds the whole prompt. */
+static int check_store(const session *s, const ba_ttft_unit *u, size_t length) {
+    double reused = (double)u->warm.n_reused, all = reused + (double)u->warm.n_computed;
+    double needed = (double)u->warm.kv_bytes * reused / all, budget = (double)ba_store_get_stats(s->b.store).budget;
+    if (!s->w->warm || needed <= budget) {
+        return 0;
+    }
+    char want[32], have[32];
+    ba_print_bytes(want, sizeof want, needed);
+    ba_print_bytes(have, sizeof have, budget);
+    return ba_cli_fail(BA_EXIT_USAGE, "--store holds %s, the passages of %zu tokens in mode %s take %s: raise it", have,
+                       length, u->mode, want);
+}
+
 static int make_units(session *s, const char *text, size_t text_len) {
     const ba_ttft_wish *w = s->w;
     s->unit = calloc(w->n_mode * w->n_length, sizeof *s->unit);
@@ -76,6 +90,10 @@ static int make_units(session *s, const char *text, size_t text_len) {
             }
             if (ba_ttft_unit_plan(&s->b, u, err)) {
                 return ba_cli_fail(BA_EXIT_USAGE, "%s, %zu tokens: %s", u->mode, w->length[l], err);
+            }
+            int status = check_store(s, u, w->length[l]);
+            if (status) {
+                return status;
             }
         }
     }
@@ -390,7 +408,9 @@ static int report(session *s, bool complete) {
         failed |= strcmp(r[i].check, "fail") == 0;
     }
     int status = write_results(s, r, complete);
-    print_results(s, r);
+    if (s->n_sample > 0) {
+        print_results(s, r);
+    }
     if (s->trace && !complete && !status) {
         fprintf(stderr, "%s: interrupted; what is finished is kept in %s, --resume goes on\n",
                 program_invocation_short_name, ba_trace_path(s->trace));
