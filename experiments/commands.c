@@ -3,6 +3,7 @@
 #include <string.h>
 
 const ba_command ba_commands[] = {
+    {"info", "what a model is: shape, vocabulary, weights, bytes of KV", ba_cmd_info},
     {"tokenize", "token ids of a text", ba_cmd_tokenize},
     {"plan", "the plan of a mode: segments, edges, mask, cost", ba_cmd_plan},
     {"logits", "next-token logits behind a request", ba_cmd_logits},

@@ -1,6 +1,6 @@
 #include "model.h"
 
-#include "json.h"
+#include "json_read.h"
 #include "model_parts.h"
 #include "shape_read.h"
 
@@ -234,6 +234,10 @@ const ba_shape *ba_model_shape(const ba_model *m) {
 
 const ba_vocab *ba_model_vocab(const ba_model *m) {
     return &m->vocab;
+}
+
+bool ba_model_has_weights(const ba_model *m) {
+    return m->gguf ? m->n_stored > 0 : m->weights || ba_safetensors_present(m->path);
 }
 
 const char *ba_model_path(const ba_model *m) {

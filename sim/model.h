@@ -40,13 +40,16 @@ typedef struct ba_tensor_view {
     const uint32_t *row_order; /* [rows] or NULL, as in kernels/backend.h */
 } ba_tensor_view;
 
-/* Opens and validates everything; weights may be absent (a vocabulary-only GGUF) if !need_weights. 0, or -1 and err
+/* Opens and validates everything. Without need_weights it is the vocabulary that counts: no tensor is looked at, and a
+ * shape that cannot be read (a vocabulary-only GGUF, an architecture that cannot be run) stays zero. 0, or -1 and err
  * that names the file, the field and the fix. */
 int ba_model_open(const char *path, bool need_weights, ba_model **out, char err[BA_ERR_LEN]);
 void ba_model_close(ba_model *m);
 
 const ba_shape *ba_model_shape(const ba_model *m);
 const ba_vocab *ba_model_vocab(const ba_model *m);
+/* Whether the file or folder holds tensors at all, looked at or not. */
+bool ba_model_has_weights(const ba_model *m);
 const char *ba_model_path(const ba_model *m);
 const char *ba_model_name(const ba_model *m); /* general.name or folder name */
 /* false if the architecture has no such tensor. */

@@ -1,6 +1,6 @@
 #include "safetensors.h"
 
-#include "json.h"
+#include "json_read.h"
 #include "mapping.h"
 
 #include <stdio.h>
@@ -47,7 +47,8 @@ static int read_shape(const shard *s, const cJSON *entry, ba_stored *t, char err
         return ba_fail(err, "%s: tensor '%.*s': 'shape' must be a list of up to %d sizes", s->path, (int)t->name.n,
                        t->name.s, BA_MAX_DIMS);
     }
-    t->n_dims = (size_t)n;
+    t->n_dims = n ? (size_t)n : 1;
+    t->dim[0] = 1; /* a scalar is a vector of one */
     cJSON_ArrayForEach(dim, shape) {
         if (!ba_json_whole(dim, &value)) {
             return ba_fail(err, "%s: tensor '%.*s': 'shape' holds something that is no size", s->path, (int)t->name.n,
@@ -203,6 +204,17 @@ static int read_index(ba_safetensors *all, const char *folder, const cJSON *inde
         }
     }
     return 0;
+}
+
+bool ba_safetensors_present(const char *folder) {
+    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = join(folder, names[i]);
+        found = found || (path && access(path, F_OK) == 0);
+        free(path);
+    }
+    return found;
 }
 
 static int open_folder(ba_safetensors *all, const char *folder, const char *index_path, char err[BA_ERR_LEN]) {

@@ -9,6 +9,9 @@
 
 typedef struct ba_safetensors ba_safetensors;
 
+/* Whether the folder has a file of weights, or an index of such. */
+bool ba_safetensors_present(const char *folder);
+
 /* 0, or -1 and err; a shard that is missing is named. */
 int ba_safetensors_open(const char *folder, ba_safetensors **out, char err[BA_ERR_LEN]);
 void ba_safetensors_close(ba_safetensors *s);

@@ -1,5 +1,5 @@
 /* The shape of a model from a Hugging Face config.json. */
-#include "json.h"
+#include "json_read.h"
 #include "shape_read.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 /* A vocabulary from tokenizer.json and its neighbours in a Hugging Face folder. */
-#include "json.h"
+#include "json_read.h"
 #include "vocab_read.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* Members of JSON objects out of untrusted files, read with a type in mind. A member that is absent or null leaves *out
  * as it is; one of another type is an error that names file and member. */
-#ifndef BA_JSON_H
-#define BA_JSON_H
+#ifndef BA_JSON_READ_H
+#define BA_JSON_READ_H
 
 #include "../kernels/error.h"
 
