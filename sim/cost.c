@@ -77,22 +77,33 @@ static bool dropped(const tally *t, const ba_node *viewer, size_t edge) {
     return t->path && path && !viewer->path && !t->path[path - 1];
 }
 
+/* One run of rows against one segment. */
+static void add_segment(tally *t, const ba_node *viewer, const ba_run_of_rows *run, const ba_sight *sight, size_t s,
+                        pairs *p) {
+    uint64_t all = ba_visible_keys(viewer, run, s);
+    p->dense += run->n * all; /* below 2^62: both are below 2^31 */
+    if (ba_visible_fully(run, sight, s)) {
+        p->visible += run->n * all;
+        p->keys += all;
+        return;
+    }
+    int32_t first = INT32_MAX, last = 0;
+    ba_visible(t->plan, viewer, run, sight, s, t->lo, t->hi);
+    for (size_t i = 0; i < run->n; i++) {
+        if (t->hi[i] > t->lo[i]) {
+            p->visible += (uint64_t)(t->hi[i] - t->lo[i]);
+            first = t->lo[i] < first ? t->lo[i] : first;
+            last = t->hi[i] > last ? t->hi[i] : last;
+        }
+    }
+    p->keys += last > first ? (uint64_t)(last - first) : 0;
+}
+
 static void add_run(tally *t, const ba_node *viewer, const ba_run_of_rows *run, const ba_sight *sight, pairs *p) {
     for (size_t s = 0; s < ba_visible_segments(viewer, run, sight); s++) {
-        if (s < viewer->n_edge && dropped(t, viewer, s)) {
-            continue;
+        if (s == viewer->n_edge || !dropped(t, viewer, s)) {
+            add_segment(t, viewer, run, sight, s, p);
         }
-        int32_t first = INT32_MAX, last = 0;
-        ba_visible(t->plan, viewer, run, sight, s, t->lo, t->hi);
-        for (size_t i = 0; i < run->n; i++) {
-            if (t->hi[i] > t->lo[i]) {
-                p->visible += (uint64_t)(t->hi[i] - t->lo[i]);
-                first = t->lo[i] < first ? t->lo[i] : first;
-                last = t->hi[i] > last ? t->hi[i] : last;
-            }
-        }
-        p->keys += last > first ? (uint64_t)(last - first) : 0;
-        p->dense += run->n * ba_visible_keys(viewer, run, s); /* below 2^62: both are below 2^31 */
     }
     p->rows += run->n;
 }

@@ -8,11 +8,7 @@ size_t ba_draft_len(const ba_draft *d, size_t seg) {
 }
 
 size_t ba_draft_place(const ba_draft *d, size_t seg) {
-    size_t place = 0;
-    for (size_t i = 0; i < seg; i++) {
-        place += d->prompt->seg[i].n;
-    }
-    return place;
+    return d->place[seg];
 }
 
 static ba_role role_of(const ba_draft *d, size_t seg) {

@@ -9,6 +9,7 @@
 
 typedef struct ba_draft {
     const ba_prompt *prompt; /* at least one segment, none empty */
+    const size_t *place;     /* [n_seg + 1] tokens before each segment, and in all */
     ba_plan *plan;
     const char *mode;
     size_t inserted; /* tokens of the result that the request does not have: BOS kept, sinks */

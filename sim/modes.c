@@ -254,6 +254,26 @@ static int check_prompt(const ba_prompt *prompt, char err[BA_ERR_LEN]) {
     return 0;
 }
 
+static size_t *places_of(const ba_prompt *prompt) {
+    size_t *place = calloc(prompt->n_seg + 1, sizeof *place);
+    for (size_t i = 0; place && i < prompt->n_seg; i++) {
+        place[i + 1] = place[i] + prompt->seg[i].n;
+    }
+    return place;
+}
+
+static int build(const ba_mode *m, const ba_mode_args *args, ba_draft *d, char err[BA_ERR_LEN]) {
+    if (!d->plan || !d->place) {
+        return ba_fail(err, "out of memory");
+    }
+    int rc = m->build(d, args, err);
+    if (d->no_memory) {
+        return ba_fail(err, "out of memory");
+    }
+    d->plan->n_tokens = d->place[d->prompt->n_seg] + d->inserted;
+    return rc ? rc : ba_plan_check(d->plan, err);
+}
+
 int ba_mode_plan(const char *spelling, const ba_prompt *prompt, ba_plan **out, char err[BA_ERR_LEN]) {
     const ba_mode *m;
     ba_mode_args args;
@@ -263,15 +283,10 @@ int ba_mode_plan(const char *spelling, const ba_prompt *prompt, ba_plan **out, c
         return -1;
     }
     spell(m, &args, canonical, sizeof canonical);
-    ba_draft d = {.prompt = prompt, .mode = m->name, .plan = ba_plan_new(canonical)};
-    int rc = d.plan ? m->build(&d, &args, err) : -1;
-    if (!d.plan || d.no_memory) {
-        rc = ba_fail(err, "out of memory");
-    }
-    if (!rc) {
-        d.plan->n_tokens = ba_draft_place(&d, prompt->n_seg) + d.inserted;
-        rc = ba_plan_check(d.plan, err);
-    }
+    size_t *place = places_of(prompt);
+    ba_draft d = {.prompt = prompt, .place = place, .mode = m->name, .plan = ba_plan_new(canonical)};
+    int rc = build(m, &args, &d, err);
+    free(place);
     if (rc) {
         ba_plan_free(d.plan);
         return -1;

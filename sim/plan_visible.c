@@ -31,6 +31,10 @@ size_t ba_visible_keys(const ba_node *viewer, const ba_run_of_rows *rows, size_t
     return rows->seg == s ? row_at(rows, rows->n - 1) + 1 : viewer->n;
 }
 
+bool ba_visible_fully(const ba_run_of_rows *rows, const ba_sight *sight, size_t s) {
+    return s != rows->seg && !sight->window && !sight->bottom_right;
+}
+
 /* The bottom-right mask as one number: row i sees keys [0, i + end) of segment s. */
 static ptrdiff_t bottom_right_end(const ba_node *viewer, const ba_sight *sight, size_t s) {
     size_t keys = viewer->n, before = 0;

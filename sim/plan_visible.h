@@ -28,6 +28,9 @@ size_t ba_visible_segments(const ba_node *viewer, const ba_run_of_rows *rows, co
 /* Keys of segment s that are there: of an edge [first, first + n), of the own rows those up to the run's last. */
 size_t ba_visible_keys(const ba_node *viewer, const ba_run_of_rows *rows, size_t s);
 
+/* Whether every row of the run sees every key of segment s: what ba_visible would say, without asking row by row. */
+bool ba_visible_fully(const ba_run_of_rows *rows, const ba_sight *sight, size_t s);
+
 /* Row i of the run sees keys lo[i] <= j < hi[i], counted from the segment's first key; lo[i] = hi[i] if none. */
 void ba_visible(const ba_plan *plan, const ba_node *viewer, const ba_run_of_rows *rows, const ba_sight *sight, size_t s,
                 int32_t *lo, int32_t *hi);
