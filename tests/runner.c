@@ -17,6 +17,7 @@ static int (*const suites[])(void) = {
     ba_suite_tokenizer,
     ba_suite_prompt,
     ba_suite_store,
+    ba_suite_engine,
     ba_suite_golden,
     ba_suite_stats,
     ba_suite_measure,
