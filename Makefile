@@ -25,6 +25,8 @@ ALL_SRC  := $(LIB_SRC) $(EXP_SRC) $(TEST_SRC)
 ALL_HDR  := $(wildcard kernels/*.h sim/*.h experiments/*.h tests/*.h)
 obj       = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
+# `make V=1` shows the compiler's command lines.
+Q     := $(if $(V),,@)
 SETUP := experiments/setup.sh
 MAKEFLAGS += --no-print-directory
 # All processors, unless the caller said -j.
@@ -34,10 +36,12 @@ JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 all: $(BUILD)/blockattn ## build build/blockattn (default)
 
 $(BUILD)/blockattn: $(call obj,$(LIB_SRC) $(EXP_SRC))
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
+	@echo "  link     $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/blockattn-tests: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(TEST_SRC))
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ -lcunit $(LIBS)
+	@echo "  link     $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ -lcunit $(LIBS)
 
 # Each instruction set is assumed in its own file only, and chosen at run time.
 $(BUILD)/kernels/attention_avx2.o: EXTRA = -mavx2 -mfma
@@ -50,7 +54,8 @@ $(BUILD)/experiments/environment.o: $(BUILD)/commit
 
 $(BUILD)/%.o: %.c $(BUILD)/flags Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(EXTRA) -MMD -MP -c -o $@ $<
+	@echo "  compile  $<"
+	$(Q)$(CC) $(CFLAGS_ALL) $(EXTRA) -MMD -MP -c -o $@ $<
 
 # Files that are rewritten only when what they hold changes: other flags or another commit rebuild what they should.
 keep = mkdir -p $(@D) && printf '%s\n' '$(1)' | cmp -s - $@ || printf '%s\n' '$(1)' > $@

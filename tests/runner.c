@@ -118,9 +118,14 @@ static bool prepare(const char *self) {
     char err[BA_ERR_LEN];
     const char *tmp = getenv("TMPDIR"), *slash = strrchr(self, '/');
     snprintf(state.dir, sizeof state.dir, "%s/blockattn-tests-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    snprintf(state.program, sizeof state.program, "%.*s/blockattn", slash ? (int)(slash - self) : 1,
-             slash ? self : ".");
-    state.have_model = ba_model_path_of(NULL, state.model, sizeof state.model, err) == 0;
+    char beside[3000];
+    snprintf(beside, sizeof beside, "%.*s/blockattn", slash ? (int)(slash - self) : 1, slash ? self : ".");
+    if (!realpath(beside, state.program)) { /* absolute: tests run it in other folders */
+        fprintf(stderr, "%s is not there: build it first\n", beside);
+        return false;
+    }
+    state.have_model =
+        ba_model_path_of(NULL, state.model, sizeof state.model, err) == 0 && access(state.model, R_OK) == 0;
     return mkdtemp(state.dir) != NULL;
 }
 
@@ -161,7 +166,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "no test has that in its name; --list shows all\n");
         status = EXIT_FAILURE;
     } else if (!list && !prepare(self)) {
-        perror("temporary folder");
+        fprintf(stderr, "no tests can be run here\n");
         status = EXIT_FAILURE;
     } else if (!list) {
         status = run();
