@@ -3,12 +3,14 @@
 #include "stats.h"
 
 #include <ctype.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_WORD = 256 };
-static const char FILLER[] = " a"; /* one token in every vocabulary there is */
+/* Next to nothing is one token in every vocabulary: first the likeliest, then signs that rarely join each other. */
+static const char *const filler[] = {" a", ".", ",", ";", ":"};
 
 /* Where words come from. */
 typedef struct words {
@@ -113,18 +115,21 @@ static int compose(const ba_tokenizer *tok, words *w, size_t want, char **out, c
         free(d.s);
         return ba_fail(err, "the text is too short for a prompt of this length");
     }
-    for (size_t tries = 0; !failed && tries < want + 16; tries++) {
+    bool overshot = false;
+    for (size_t tries = 0; !failed && tries < 2 * want + 16; tries++) {
         have = count(tok, d.s ? d.s : "", d.n);
         if (have == want) {
             *out = d.s;
             return 0;
         }
         if (have > want && have != SIZE_MAX && d.n > 0) {
+            overshot = true;
             while (d.n > 0 && d.s[--d.n] != ' ') {
             }
             d.s[d.n] = '\0';
         } else {
-            failed = have == SIZE_MAX || append(&d, FILLER, sizeof FILLER - 1);
+            const char *more = filler[overshot ? 1 + tries % 4 : 0];
+            failed = have == SIZE_MAX || append(&d, more, strlen(more));
         }
     }
     free(d.s);

@@ -32,5 +32,6 @@ int ba_suite_trace(void);
 int ba_suite_cli(void);
 int ba_suite_stats(void);
 int ba_suite_measure(void);
+int ba_suite_ttft(void);
 
 #endif
