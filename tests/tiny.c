@@ -194,9 +194,9 @@ double ba_tiny_value(const ba_tiny_options *opt, ba_tensor tensor, size_t layer,
 #define B "\xe2\x96\x81" /* U+2581, a space in SentencePiece */
 
 static const char *const bpe_merges[] = {
-    G " t", "h e", G "t he", "i n",      "o n", "e r",  G " a", "a n",  "an d", G " and", "r e",  "o r",   "e n",
-    "i s",  "e s", G " o",   G "o f",    "a t", G " w", "i t",  "in g", G " s", "e d",    G " i", G "i n", "l e",
-    "a r",  "t i", "ti on",  G " block", "k e", "ke y", "a s",  "ar e", "c h",  "o u",    "n e",  "s t",   "th e",
+    G " t", "h e", G "t he", "i n",   "o n", "e r",  G " a", "a n",  "an d", G " and", "r e",  "o r",   "e n",
+    "i s",  "e s", G " o",   G "o f", "a t", G " w", "i t",  "in g", G " s", "e d",    G " i", G "i n", "l e",
+    "a r",  "t i", "ti on",  "l o",   "k e", "ke y", "a s",  "ar e", "c h",  "o u",    "n e",  "s t",   "l l",
 };
 static const char *const spm_merges[] = {
     B " t", "h e", B "t he", "i n", "o n", "e r", B " a", "a n", "an d", B "a nd", "r e", "o r", B " o", B "o f",
