@@ -280,11 +280,11 @@ static bool find_visible(const unit *u, const ba_kv_segment *seg, size_t key0, s
     return any;
 }
 
+/* Adds the keys of a chunk to a state. */
 static void attend_chunk(const ba_attn_call *call, ba_attn_worker *w, const unit *u, const chunk *c, size_t group,
                          state into) {
     size_t kv_head = u->head / call->group, rows = u->rows * u->heads;
     const ba_kv_segment *rotated = NULL;
-    state_clear(into, rows, call->v_stride);
     for (size_t i = c->seg0; i <= c->seg1 && i < u->job->n_seg; i++) {
         const ba_kv_segment *seg = &u->job->seg[i];
         size_t key0 = i == c->seg0 ? c->key0 : 0, key1 = i == c->seg1 ? c->key1 : seg->n;
@@ -344,25 +344,37 @@ static state partial_at(float *at) {
     return (state){at, at + BA_TILE_ROWS, at + 2 * BA_TILE_ROWS};
 }
 
+/* Adds the keys of a group to an empty state. partial: where the states of its chunks lie, or NULL; returns where
+ * those of the next group do. */
+static float *attend_group(const ba_attn_call *call, ba_attn_worker *w, const unit *u, size_t g, float *partial,
+                           state into) {
+    size_t rows = u->rows * u->heads, n = 0;
+    for (chunk c = {0}; next_chunk(u->job, g, &c); n++) {
+        if (partial) {
+            state_merge(into, partial_at(partial), rows, call->v_stride);
+            partial += partial_size(call);
+        } else if (n == 0) {
+            attend_chunk(call, w, u, &c, g, into);
+        } else {
+            state part = state_at(call, w, 0);
+            state_clear(part, rows, call->v_stride);
+            attend_chunk(call, w, u, &c, g, part);
+            state_merge(into, part, rows, call->v_stride);
+        }
+    }
+    return partial;
+}
+
 /* partial: the states of all chunks in order if they have been computed, else NULL. */
 static void attend_unit(const ba_attn_call *call, ba_attn_worker *w, const unit *u, float *partial) {
     size_t rows = u->rows * u->heads, stride = call->v_stride;
-    state part = state_at(call, w, 0), group = state_at(call, w, 1), all = state_at(call, w, 2);
+    state group = state_at(call, w, 1), all = state_at(call, w, 2);
     state_clear(all, rows, stride);
-    for (size_t g = 0; g <= u->job->n_groups; g++) {
+    partial = attend_group(call, w, u, 0, partial, all);
+    for (size_t g = 1; g <= u->job->n_groups; g++) {
         state_clear(group, rows, stride);
-        for (chunk c = {0}; next_chunk(u->job, g, &c);) {
-            if (partial) {
-                part = partial_at(partial);
-                partial += partial_size(call);
-            } else {
-                attend_chunk(call, w, u, &c, g, part);
-            }
-            state_merge(group, part, rows, stride);
-        }
-        if (g > 0) {
-            state_scale_lse(group, rows, stride, (float)u->job->group_lse_scale[g - 1]);
-        }
+        partial = attend_group(call, w, u, g, partial, group);
+        state_scale_lse(group, rows, stride, (float)u->job->group_lse_scale[g - 1]);
         state_merge(all, group, rows, stride);
     }
     write_out(call, u, all);
@@ -397,6 +409,7 @@ static void chunk_task(void *arg, size_t index, size_t worker) {
         for (chunk c = {0}; next_chunk(job, g, &c);) {
             if (skip-- == 0) {
                 state into = partial_at(b->partial + index * partial_size(b->call));
+                state_clear(into, u.rows * u.heads, b->call->v_stride);
                 attend_chunk(b->call, &b->call->cpu->space->worker[worker], &u, &c, g, into);
                 return;
             }

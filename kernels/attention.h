@@ -41,6 +41,8 @@ typedef struct ba_isa {
     void (*attend)(ba_tile *t);
     /* s = scores of keys [64 t, 64 t + 64), masked or not: of a ba_tile it reads k, dim, rows, q and bias. */
     void (*scores)(const ba_tile *t, size_t key_tile);
+    /* c[rows, 64] = x[rows, depth] w[depth, 64], or += if `more`. w and c aligned and without gaps. */
+    void (*product)(size_t rows, size_t depth, const float *x, size_t x_stride, const float *w, float *c, bool more);
     /* out = (x rotated by rot [2, dim / 2]) * factor */
     void (*rotate)(const float *x, size_t dim, const float *rot, float factor, float *out);
     /* out = act(x[0:cols]) * x[cols:2 cols]; out may be x */

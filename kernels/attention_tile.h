@@ -198,6 +198,16 @@ static void scores(const ba_tile *t, size_t tile) {
     }
 }
 
+static void matrix_product(size_t rows, size_t depth, const float *x, size_t x_stride, const float *w, float *c,
+                           bool more) {
+    static const float keep[BLOCK_ROWS] = {1, 1, 1, 1, 1, 1};
+    for (size_t r = 0; r < rows; r += BLOCK_ROWS) {
+        size_t n = rows - r < BLOCK_ROWS ? rows - r : BLOCK_ROWS;
+        product(n, BA_KEYS / VEC_LANES, depth, x + r * x_stride, x_stride, w, BA_KEYS, c + r * BA_KEYS, BA_KEYS,
+                more ? keep : NULL, 0);
+    }
+}
+
 static void rotate(const float *restrict x, size_t dim, const float *restrict rot, float factor, float *restrict out) {
     size_t half = dim / 2;
     const float *restrict cosine = rot, *restrict sine = rot + half;
@@ -265,4 +275,4 @@ static void rmsnorm(const float *x, size_t cols, const float *gain, float eps, f
 }
 
 #define ISA_TABLE                                                                                                      \
-    { ISA_NAME, attend, scores, rotate, glu, rmsnorm }
+    { ISA_NAME, attend, scores, matrix_product, rotate, glu, rmsnorm }

@@ -2,8 +2,9 @@
  *
  * OpenBLAS is kept to one thread; we call it from our own over tiles of rows and columns, so that the work of a row is
  * the same whatever the thread count. It must also be the same whatever the other rows are, and that is up to the
- * kernel that OpenBLAS chose for the processor: it may treat the last few rows of a call differently, and switches to
- * other code when a product is small. Which shapes are safe is found out at open by comparing bits (find_rule). */
+ * kernel that OpenBLAS chose for the processor: those for AVX-512 keep to it, those for AVX2 treat a row by its place
+ * in a block of twelve, and small products take other code. So this is found out at open by comparing bits
+ * (probe_rows); where OpenBLAS does not keep to it, stable products are done by our own tile code instead. */
 #include "backends.h"
 #include "count.h"
 #include "cpu.h"
@@ -14,23 +15,19 @@
 #include <string.h>
 
 enum {
-    TILE_ROWS = 480, /* a multiple of every register block in use (48); X of a tile stays in the second-level cache */
+    TILE_ROWS = 480, /* X of a tile stays in the second-level cache */
     NARROW = 96,     /* columns of a tile when there are few rows: enough tiles for all threads */
     WIDE = 288,      /* when there are many: fewer times to pack X */
+    VECTOR = 1152,   /* for a single row */
     SMALL = 1250000, /* rows x cols x depth up to which OpenBLAS may take its code for small matrices, 25 % added */
+    PACK_DEPTH = 512 /* own tile code: depth that is packed at a time */
 };
-
-/* How rows must be called for to be independent of each other. */
-typedef enum row_rule {
-    ROWS_ANY,   /* in any number */
-    ROWS_BY_48, /* in multiples of 48, zero rows added */
-    ROWS_TILE,  /* in products of exactly 48 rows */
-} row_rule;
 
 typedef struct openblas {
     ba_cpu cpu;
-    row_rule rule;
-    float *tail; /* [threads, TILE_ROWS, WIDE] results of tiles with rows added */
+    bool rows_apart; /* OpenBLAS computes rows independently of each other, where products are not small */
+    float *tail;     /* [threads, TILE_ROWS, WIDE] results on their way to out */
+    float *pack;     /* [threads, PACK_DEPTH, BA_KEYS] weights, transposed for the tile code */
     char describe[256];
 } openblas;
 
@@ -40,7 +37,7 @@ typedef struct product {
     const ba_weight *w;
     ba_view x, out;
     size_t rows, tile_rows, tile_cols, col_tiles;
-    size_t min_rows, unit; /* a tile's rows are added to until they are at least min_rows and a multiple of unit */
+    size_t min_rows; /* a tile of fewer rows gets ones that are ignored */
     bool add;
 } product;
 
@@ -68,13 +65,26 @@ static bool prepare_out(const product *p, float *out, size_t out_cols, const flo
     return true;
 }
 
-static void product_tile(void *arg, size_t index, size_t worker) {
+static void store(const float *from, size_t from_cols, float *to, size_t to_cols, size_t rows, size_t cols) {
+    for (size_t r = 0; r < rows; r++) {
+        memcpy(to + r * to_cols, from + r * from_cols, cols * sizeof *to);
+    }
+}
+
+/* Rows [*row, ) and columns [*col, ) of a tile: their numbers. */
+static void tile_at(const product *p, size_t index, size_t *row, size_t *rows, size_t *col, size_t *cols) {
+    *row = index / p->col_tiles * p->tile_rows;
+    *col = index % p->col_tiles * p->tile_cols;
+    *rows = min_size(p->tile_rows, p->rows - *row);
+    *cols = min_size(p->tile_cols, p->w->out - *col);
+}
+
+static void blas_tile(void *arg, size_t index, size_t worker) {
     const product *p = arg;
     const ba_weight *w = p->w;
-    size_t row = index / p->col_tiles * p->tile_rows, col = index % p->col_tiles * p->tile_cols;
-    size_t rows = min_size(p->tile_rows, p->rows - row), cols = min_size(p->tile_cols, w->out - col);
-    size_t called = round_up(rows > p->min_rows ? rows : p->min_rows, p->unit);
-    const float *x = ba_cpu_row(p->x, row), *weight = w->at + col * w->in;
+    size_t row, rows, col, cols;
+    tile_at(p, index, &row, &rows, &col, &cols);
+    size_t called = rows < p->min_rows ? p->min_rows : rows;
     float *out = ba_cpu_row(p->out, row) + col, *to = out;
     size_t out_cols = p->out.buf->cols, to_cols = out_cols;
     if (called != rows) {
@@ -82,10 +92,43 @@ static void product_tile(void *arg, size_t index, size_t worker) {
         to_cols = cols;
     }
     bool add = prepare_out(p, to, to_cols, out, out_cols, rows, col, cols);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)called, (blasint)cols, (blasint)w->in, 1, x,
-                (blasint)p->x.buf->cols, weight, (blasint)w->in, add ? 1 : 0, to, (blasint)to_cols);
-    for (size_t r = 0; to != out && r < rows; r++) {
-        memcpy(out + r * out_cols, to + r * to_cols, cols * sizeof *out);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)called, (blasint)cols, (blasint)w->in, 1,
+                ba_cpu_row(p->x, row), (blasint)p->x.buf->cols, w->at + col * w->in, (blasint)w->in, add ? 1 : 0, to,
+                (blasint)to_cols);
+    if (to != out) {
+        store(to, to_cols, out, out_cols, rows, cols);
+    }
+}
+
+/* pack[depth, 64] = the weights of columns [col, col + cols), transposed; zero beyond them. */
+static void pack_weights(const ba_weight *w, size_t col, size_t cols, size_t depth0, size_t depth, float *pack) {
+    for (size_t c = 0; c < BA_KEYS; c++) {
+        const float *from = w->at + (col + c) * w->in + depth0;
+        for (size_t d = 0; d < depth; d++) {
+            pack[d * BA_KEYS + c] = c < cols ? from[d] : 0;
+        }
+    }
+}
+
+static void own_tile(void *arg, size_t index, size_t worker) {
+    const product *p = arg;
+    size_t row, rows, col, cols, x_cols = p->x.buf->cols, out_cols = p->out.buf->cols;
+    tile_at(p, index, &row, &rows, &col, &cols);
+    float *sum = p->be->tail + worker * TILE_ROWS * WIDE, *pack = p->be->pack + worker * PACK_DEPTH * BA_KEYS;
+    for (size_t d = 0; d < p->w->in; d += PACK_DEPTH) {
+        size_t depth = min_size(PACK_DEPTH, p->w->in - d);
+        pack_weights(p->w, col, cols, d, depth, pack);
+        p->be->cpu.isa->product(rows, depth, ba_cpu_row(p->x, row) + d, x_cols, pack, sum, d > 0);
+    }
+    float *out = ba_cpu_row(p->out, row) + col;
+    if (!prepare_out(p, out, out_cols, out, out_cols, rows, col, cols)) {
+        store(sum, BA_KEYS, out, out_cols, rows, cols);
+        return;
+    }
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t c = 0; c < cols; c++) {
+            out[r * out_cols + c] += sum[r * BA_KEYS + c];
+        }
     }
 }
 
@@ -107,7 +150,7 @@ static size_t tile_width(size_t cols, size_t limit) {
     return round_up((cols + n - 1) / n, 16);
 }
 
-/* Whether every tile of 48 rows or more is past OpenBLAS's code for small matrices. */
+/* Whether tiles of this width are past OpenBLAS's code for small matrices, the last one too. */
 static bool always_large(const ba_weight *w, size_t width) {
     size_t rest = w->out % width;
     return BA_PAD_ROWS * (rest ? rest : width) * w->in > SMALL;
@@ -116,62 +159,49 @@ static bool always_large(const ba_weight *w, size_t width) {
 static void openblas_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add,
                             bool stable) {
     openblas *blas = (openblas *)be;
-    product p = {.be = blas, .w = w, .x = x, .out = out, .rows = rows, .add = add, .unit = 1};
-    if (rows == 1 && !stable) {
-        p.tile_cols = tile_width(w->out, 4 * WIDE);
-        ba_pool_run(blas->cpu.pool, (w->out + p.tile_cols - 1) / p.tile_cols, vector_tile, &p);
-        ba_count_linear(be, rows, w->in, w->out, add);
-        return;
-    }
-    size_t row_tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
-    p.tile_rows = row_tiles ? round_up((rows + row_tiles - 1) / row_tiles, BA_PAD_ROWS) : BA_PAD_ROWS;
+    product p = {.be = blas, .w = w, .x = x, .out = out, .rows = rows, .tile_rows = TILE_ROWS, .add = add};
+    void (*tile)(void *arg, size_t index, size_t worker) = blas_tile;
     p.tile_cols = tile_width(w->out, rows < 2 * NARROW ? NARROW : WIDE);
     if (stable) {
         p.min_rows = BA_PAD_ROWS;
-        bool tiled = blas->rule == ROWS_TILE || !always_large(w, tile_width(w->out, NARROW)) ||
-                     !always_large(w, tile_width(w->out, WIDE));
-        if (tiled) {
-            p.tile_rows = BA_PAD_ROWS;
-            p.tile_cols = tile_width(w->out, NARROW);
+        if (!blas->rows_apart || !always_large(w, tile_width(w->out, NARROW))) {
+            tile = own_tile;
+            p.tile_cols = BA_KEYS;
         }
-        p.unit = tiled || blas->rule == ROWS_BY_48 ? BA_PAD_ROWS : 1;
-        p.tile_cols = p.unit == 1 ? p.tile_cols : tile_width(w->out, NARROW);
+    } else if (rows == 1) {
+        tile = vector_tile;
+        p.tile_cols = tile_width(w->out, VECTOR);
     }
+    size_t row_tiles = (rows + p.tile_rows - 1) / p.tile_rows;
+    p.tile_rows = row_tiles ? round_up((rows + row_tiles - 1) / row_tiles, BA_PAD_ROWS) : TILE_ROWS;
     p.col_tiles = (w->out + p.tile_cols - 1) / p.tile_cols;
-    ba_pool_run(blas->cpu.pool, (rows + p.tile_rows - 1) / p.tile_rows * p.col_tiles, product_tile, &p);
+    ba_pool_run(blas->cpu.pool, row_tiles * p.col_tiles, tile, &p);
     ba_count_linear(be, rows, w->in, w->out, add);
 }
 
-/* ---- which rule holds ---- */
+/* ---- does OpenBLAS compute rows independently of each other? ---- */
 
-enum { PROBE_ROWS = 2 * TILE_ROWS / 4 + 1, PROBE_COLS = WIDE, PROBE_DEPTH = 400 };
+enum { PROBE_ROWS = 240, PROBE_COLS = WIDE, PROBE_DEPTH = 400 };
 
 typedef struct probe {
-    float *x, *w, *out; /* [PROBE_ROWS + 48, PROBE_DEPTH], [PROBE_COLS, PROBE_DEPTH], [PROBE_ROWS + 48, PROBE_COLS] */
-    float *whole;       /* out of the widest call */
+    float *x, *w;       /* [PROBE_ROWS, PROBE_DEPTH], [PROBE_COLS, PROBE_DEPTH] */
+    float *whole, *out; /* [PROBE_ROWS, PROBE_COLS] of one call, of several */
 } probe;
 
-static void probe_product(const probe *p, size_t row, size_t rows, size_t col, size_t cols) {
+static void probe_product(const probe *p, size_t row, size_t rows, size_t col, size_t cols, float *out) {
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)rows, (blasint)cols, PROBE_DEPTH, 1,
-                p->x + row * PROBE_DEPTH, PROBE_DEPTH, p->w + col * PROBE_DEPTH, PROBE_DEPTH, 0,
-                p->out + row * PROBE_COLS + col, PROBE_COLS);
+                p->x + row * PROBE_DEPTH, PROBE_DEPTH, p->w + col * PROBE_DEPTH, PROBE_DEPTH, 0, out + col, PROBE_COLS);
 }
 
-/* Whether rows come out the same whatever their number (in steps of `unit`), first row and cut of columns. */
-static bool probe_unit(const probe *p, size_t unit) {
-    static const size_t counts[] = {48, 49, 50, 53, 55, 60, 65, 95, 97, 130, 191, 240};
-    size_t all = PROBE_ROWS / unit * unit;
-    probe_product(p, 0, all, 0, PROBE_COLS);
-    memcpy(p->whole, p->out, all * PROBE_COLS * sizeof *p->out);
+/* Rows in calls of many sizes, from many places, in two cuts of the columns, against one call for all. */
+static bool same_bits(const probe *p) {
+    static const size_t counts[] = {48, 49, 50, 53, 55, 60, 65, 95, 97, 130, 191, 239};
+    probe_product(p, 0, PROBE_ROWS, 0, PROBE_COLS, p->whole);
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        size_t rows = round_up(counts[i], unit), first = i % 2 ? 0 : (all - min_size(rows, all)) / unit * unit;
-        if (rows > all) {
-            continue;
-        }
-        probe_product(p, first, rows, 0, NARROW);
-        probe_product(p, first, rows, NARROW, PROBE_COLS - NARROW);
-        size_t at = first * PROBE_COLS;
-        if (memcmp(p->whole + at, p->out + at, rows * PROBE_COLS * sizeof *p->out)) {
+        size_t rows = counts[i], first = (i * 7 + 1) % (PROBE_ROWS - rows + 1);
+        probe_product(p, first, rows, 0, NARROW, p->out);
+        probe_product(p, first, rows, NARROW, PROBE_COLS - NARROW, p->out);
+        if (memcmp(p->whole + first * PROBE_COLS, p->out, rows * PROBE_COLS * sizeof *p->out)) {
             return false;
         }
     }
@@ -186,21 +216,21 @@ static void probe_fill(float *x, size_t n, uint32_t seed) {
     }
 }
 
-static int find_rule(row_rule *rule) {
-    size_t rows = PROBE_ROWS + BA_PAD_ROWS;
-    probe p = {ba_cpu_alloc(rows, PROBE_DEPTH, 1, sizeof(float)),
-               ba_cpu_alloc(PROBE_COLS, PROBE_DEPTH, 1, sizeof(float)),
-               ba_cpu_alloc(rows, PROBE_COLS, 1, sizeof(float)), ba_cpu_alloc(rows, PROBE_COLS, 1, sizeof(float))};
-    bool there = p.x && p.w && p.out && p.whole;
+static int probe_rows(bool *rows_apart) {
+    probe p = {.x = ba_cpu_alloc(PROBE_ROWS, PROBE_DEPTH, 1, sizeof(float)),
+               .w = ba_cpu_alloc(PROBE_COLS, PROBE_DEPTH, 1, sizeof(float)),
+               .whole = ba_cpu_alloc(PROBE_ROWS, PROBE_COLS, 1, sizeof(float)),
+               .out = ba_cpu_alloc(PROBE_ROWS, PROBE_COLS, 1, sizeof(float))};
+    bool there = p.x && p.w && p.whole && p.out;
     if (there) {
-        probe_fill(p.x, rows * PROBE_DEPTH, 1);
+        probe_fill(p.x, PROBE_ROWS * PROBE_DEPTH, 1);
         probe_fill(p.w, PROBE_COLS * PROBE_DEPTH, 2);
-        *rule = probe_unit(&p, 1) ? ROWS_ANY : probe_unit(&p, BA_PAD_ROWS) ? ROWS_BY_48 : ROWS_TILE;
+        *rows_apart = same_bits(&p);
     }
     free(p.x);
     free(p.w);
-    free(p.out);
     free(p.whole);
+    free(p.out);
     return there ? 0 : -1;
 }
 
@@ -210,17 +240,17 @@ static void openblas_close(ba_backend *be) {
     openblas *blas = (openblas *)be;
     ba_cpu_close(&blas->cpu);
     free(blas->tail);
+    free(blas->pack);
     free(blas);
 }
 
 static void write_description(openblas *be) {
-    static const char *const rule[] = {"any number", "multiples of 48", "tiles of 48"};
     char version[64];
     snprintf(version, sizeof version, "%s", openblas_get_config());
     size_t end = strlen("OpenBLAS ") + strcspn(version + min_size(strlen("OpenBLAS "), strlen(version)), " ");
     version[min_size(end, sizeof version - 1)] = 0;
-    snprintf(be->describe, sizeof be->describe, "%s %s, rows in %s; attention %s; %zu threads", version,
-             openblas_get_corename(), rule[be->rule], be->cpu.isa->name, ba_pool_threads(be->cpu.pool));
+    snprintf(be->describe, sizeof be->describe, "%s %s%s; attention %s; %zu threads", version, openblas_get_corename(),
+             be->rows_apart ? "" : " (stable products by own code)", be->cpu.isa->name, ba_pool_threads(be->cpu.pool));
 }
 
 static int openblas_open(const ba_backend_config *cfg, ba_backend **out, char err[BA_ERR_LEN]) {
@@ -231,8 +261,9 @@ static int openblas_open(const ba_backend_config *cfg, ba_backend **out, char er
     be->cpu.base.ops = &ba_openblas;
     openblas_set_num_threads(1);
     be->tail = ba_cpu_alloc(cfg->threads, TILE_ROWS, WIDE, sizeof *be->tail);
+    be->pack = ba_cpu_alloc(cfg->threads, PACK_DEPTH, BA_KEYS, sizeof *be->pack);
     int status = ba_cpu_open(&be->cpu, cfg, err);
-    if (status == 0 && (!be->tail || find_rule(&be->rule))) {
+    if (status == 0 && (!be->tail || !be->pack || probe_rows(&be->rows_apart))) {
         status = ba_fail(err, "backend openblas: out of memory");
     }
     if (status) {
