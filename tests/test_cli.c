@@ -5,6 +5,7 @@
 #include "tiny.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,8 +38,8 @@ static char *slurp(const char *name) {
     return ba_read_file(in_folder(name, path), SIZE_MAX, &text, &n, why) == 0 ? text : strdup("");
 }
 
-/* Runs the program in the tests' folder; argv ends with NULL. Standard output goes to `out_path`. */
-static outcome run_to(const char *out_path, const char *const *args) {
+/* Starts the program in the tests' folder; args end with NULL. Standard output goes to `out_path`. -1: it cannot be. */
+static pid_t start(const char *out_path, const char *const *args) {
     char *argv[MAX_ARGS + 2] = {(char *)ba_test_program()};
     for (size_t i = 0; args[i] && i < MAX_ARGS; i++) {
         argv[i + 1] = (char *)args[i];
@@ -50,14 +51,22 @@ static outcome run_to(const char *out_path, const char *const *args) {
     posix_spawn_file_actions_addopen(&files, 1, out_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     posix_spawn_file_actions_addopen(&files, 2, "stderr", O_WRONLY | O_CREAT | O_TRUNC, 0600);
     pid_t child;
-    int wait_status = 0;
     int failed = posix_spawn(&child, argv[0], &files, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&files);
-    if (failed || waitpid(child, &wait_status, 0) != child) {
+    return failed ? -1 : child;
+}
+
+static outcome finish(pid_t child) {
+    int code = 0;
+    if (child < 0 || waitpid(child, &code, 0) != child) {
         return (outcome){.status = -1, .out = strdup(""), .err = strdup("cannot be started")};
     }
-    int status = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+    int status = WIFEXITED(code) ? WEXITSTATUS(code) : 128 + WTERMSIG(code);
     return (outcome){.status = status, .out = slurp("stdout"), .err = slurp("stderr")};
+}
+
+static outcome run_to(const char *out_path, const char *const *args) {
+    return finish(start(out_path, args));
 }
 
 static outcome run(const char *const *args) {
@@ -287,7 +296,7 @@ static void test_unwritable_trace(void) {
 #define TTFT(out)                                                                                                      \
     { "ttft", "--model", "tiny.gguf", "--lengths", "64", "--out", out }
     static const refusal rows[] = {
-        {2, "absent/trace.h5", TTFT("absent/trace.h5")},
+        {3, "absent/trace.h5", TTFT("absent/trace.h5")},
         {2, "text.h5", TTFT("text.h5")},
     };
 #undef TTFT
@@ -295,6 +304,28 @@ static void test_unwritable_trace(void) {
     char *kept = slurp("text.h5"); /* a file of somebody else is not replaced */
     CU_ASSERT_STRING_EQUAL(kept, "This is no HDF5 file.");
     free(kept);
+}
+
+/* Ctrl-C ends a long prefill soon, with status 130 and a trace that can be read. */
+static void test_interrupt(void) {
+    char path[4096];
+    make_tiny();
+    pid_t child = start("stdout", (const char *const[]){"ttft", "--model", "tiny.gguf", "--lengths", "64,8K",
+                                                        "--repeat", "1000", "--out", "stopped.h5", NULL});
+    CU_ASSERT_FATAL(child > 0);
+    for (int i = 0; i < 1000 && access(in_folder("stopped.h5.partial", path), F_OK) != 0 &&
+                    access(in_folder("stopped.h5", path), F_OK) != 0;
+         i++) {
+        usleep(10000);
+    }
+    usleep(300000);
+    CU_ASSERT_EQUAL(kill(child, SIGINT), 0);
+    outcome o = finish(child);
+    CU_ASSERT_EQUAL(o.status, 130);
+    outcome_free(&o);
+    o = run((const char *const[]){"export", "stopped.h5", NULL});
+    CU_ASSERT_EQUAL(o.status, 0);
+    outcome_free(&o);
 }
 
 static void test_sizes(void) {
@@ -340,7 +371,8 @@ int ba_suite_cli(void) {
         !CU_add_test(suite, "requests of the wrong shape are refused", test_requests) ||
         !CU_add_test(suite, "unknown modes and parameters are refused", test_modes) ||
         !CU_add_test(suite, "files that are no traces or experiments are refused", test_traces_and_experiments) ||
-        !CU_add_test(suite, "a trace that cannot be written is refused before the work", test_unwritable_trace)) {
+        !CU_add_test(suite, "a trace that cannot be written is refused before the work", test_unwritable_trace) ||
+        !CU_add_test(suite, "Ctrl-C ends with status 130 and keeps what was measured", test_interrupt)) {
         return -1;
     }
     return 0;
