@@ -14,6 +14,8 @@
 /* One row a suite. */
 /* clang-format off */
 static int (*const suites[])(void) = {
+    ba_suite_kernels,
+    ba_suite_attention,
     ba_suite_tokenizer,
     ba_suite_prompt,
     ba_suite_store,
