@@ -381,6 +381,24 @@ static bool exists(const char *path) {
     return lstat(path, &st) == 0;
 }
 
+/* A folder that is not there is a slip of the pen, found before hours of work; one that cannot be written to shows at
+ * the first commit. */
+static int require_folder(const char *path, char err[BA_ERR_LEN]) {
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    if (!folder) {
+        return out_of_memory(err);
+    }
+    struct stat st;
+    int status = 0;
+    if (stat(folder, &st) || !S_ISDIR(st.st_mode)) {
+        ba_fail(err, "%s: there is no folder %s; make it or choose another --out", path, folder);
+        status = BA_TRACE_REFUSED;
+    }
+    free(folder);
+    return status;
+}
+
 int ba_trace_create(const char *path, const char *schema, ba_trace **out, char err[BA_ERR_LEN]) {
     bool over = exists(path);
     if (over) {
@@ -396,8 +414,11 @@ int ba_trace_create(const char *path, const char *schema, ba_trace **out, char e
         }
     }
     ba_trace *t;
-    int status = begin(path, schema, &t, err);
-    if (!status && (status = settle(t, path, over ? ".partial" : "", err))) {
+    int status = require_folder(path, err);
+    if (status || (status = begin(path, schema, &t, err))) {
+        return status;
+    }
+    if ((status = settle(t, path, over ? ".partial" : "", err))) {
         ba_trace_close(t);
     }
     if (!status) {

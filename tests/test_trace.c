@@ -326,10 +326,18 @@ static void full_disk(void) {
 
 static void no_such_folder(void) {
     char err[BA_ERR_LEN];
+    ba_trace *t;
+    CU_ASSERT_EQUAL(ba_trace_create(path_of("none/here.h5"), "test/1", &t, err), BA_TRACE_REFUSED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "none/"));
+}
+
+/* A folder that takes no files, also for root: there are none in /proc. */
+static void folder_takes_no_files(void) {
+    char err[BA_ERR_LEN];
     size_t table;
-    ba_trace *t = begin(path_of("none/here.h5"), &table);
+    ba_trace *t = begin("/proc/here.h5", &table);
     CU_ASSERT_EQUAL(ba_trace_commit(t, err), BA_TRACE_MACHINE);
-    CU_ASSERT_PTR_NOT_NULL(strstr(err, "none/here.h5"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "/proc/here.h5"));
     ba_trace_close(t);
 }
 
@@ -343,7 +351,8 @@ int ba_suite_trace(void) {
         !CU_add_test(s, "files cut anywhere are refused", cut_files_are_refused) ||
         !CU_add_test(s, "kill -9 loses at most the running row", killed_at_any_moment) ||
         !CU_add_test(s, "a full disk keeps what was written", full_disk) ||
-        !CU_add_test(s, "a missing folder is named", no_such_folder)) {
+        !CU_add_test(s, "a missing folder is named", no_such_folder) ||
+        !CU_add_test(s, "a folder that takes no files is the machine's failure", folder_takes_no_files)) {
         return -1;
     }
     return 0;
