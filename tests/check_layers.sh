@@ -1,5 +1,6 @@
 #!/bin/sh
-# The layers of the program, held to by grep: who may include whom, and that kernels know no mode.
+# The layers of the program, held to by grep: who may include whom, that kernels know no mode, and that nothing is
+# forgotten.
 cd "$(dirname "$0")/.." || exit 1
 status=0
 
@@ -52,5 +53,15 @@ refuse 'NaN and rounding must mean what they say' 'fast-math' kernels/*.[ch] sim
 # Names of modes that mean nothing else; "full", "block" and "sink" are ordinary words.
 refuse 'kernels know no mode' \
     '\<(turborag|promptcache|pcw|superposition|lego|cacheblend|kvlink|blockdist|nopos)\>' kernels/*.[ch]
+
+# Nothing that exists is forgotten: a suite runs only if it is listed, a command is found only if it is documented.
+for suite in $(sed -nE 's/^int (ba_suite_[a-z0-9_]+)\(void\) \{.*/\1/p' tests/*.c); do
+    grep -q "^    $suite,\$" tests/runner.c || fail "tests/runner.c does not list $suite"
+done
+for command in $(sed -nE 's/^int ba_cmd_([a-z]+)\(.*\{.*/\1/p' experiments/*.c); do
+    grep -q "ba_cmd_$command}" experiments/commands.c || fail "experiments/commands.c does not list $command"
+    grep -q "^\.B $command\$" experiments/blockattn.1 || fail "experiments/blockattn.1 does not describe $command"
+    grep -q "\`$command\`" README.md || fail "README.md does not name $command"
+done
 
 exit $status
