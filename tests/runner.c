@@ -18,6 +18,8 @@ static int (*const suites[])(void) = {
     ba_suite_attention,
     ba_suite_tokenizer,
     ba_suite_prompt,
+    ba_suite_plan,
+    ba_suite_modes,
     ba_suite_store,
     ba_suite_engine,
     ba_suite_golden,
