@@ -35,7 +35,8 @@ typedef struct ba_tile {
     uint64_t pairs; /* out: visible pairs are added */
 } ba_tile;
 
-/* What is compiled per instruction set. NULL pointers: not for this processor family. */
+/* What is compiled per instruction set: more than attention, since they share vectors and tiles. NULL pointers: not for
+ * this processor family. */
 typedef struct ba_isa {
     const char *name;
     void (*attend)(ba_tile *t);

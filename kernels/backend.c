@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* In the order in which "auto" tries them. */
-static const ba_backend_ops *const table[] = {&ba_openblas, &ba_ref};
+static const ba_backend_ops *const table[] = {&ba_native, &ba_openblas, &ba_ref};
 enum { COUNT = sizeof table / sizeof *table };
 
 const ba_backend_ops *ba_backend_at(size_t i) {

@@ -5,6 +5,7 @@
 #include "backend.h"
 
 extern const ba_backend_ops ba_ref;
+extern const ba_backend_ops ba_native;
 extern const ba_backend_ops ba_openblas;
 
 /* Shape of the weight that the sources make when stacked; 0, or -1 and err if they do not fit together. */

@@ -1,7 +1,5 @@
 #include "cpu.h"
 
-#include "backends.h"
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,13 +12,15 @@ int ba_cpu_open(ba_cpu *cpu, const ba_backend_config *cfg, char err[BA_ERR_LEN])
     }
     cpu->pool = ba_pool_new(cfg->threads);
     cpu->space = ba_attn_space_new(cfg->threads);
-    if (!cpu->pool || !cpu->space) {
+    cpu->sum = ba_cpu_alloc(cfg->threads, BA_SUM_ROWS, BA_KEYS, sizeof *cpu->sum);
+    if (!cpu->pool || !cpu->space || !cpu->sum) {
         return ba_fail(err, "%zu threads cannot be started; use fewer", cfg->threads);
     }
     return 0;
 }
 
 void ba_cpu_close(ba_cpu *cpu) {
+    free(cpu->sum);
     ba_attn_space_free(cpu->space);
     ba_pool_free(cpu->pool);
 }
@@ -101,66 +101,6 @@ void ba_cpu_download(ba_backend *be, ba_view src, size_t rows, size_t cols, doub
             dst[r * cols + i] = from[i];
         }
     }
-}
-
-/* ---- weights ---- */
-
-typedef struct decoding {
-    ba_weight *w;
-    const ba_weight_src *src;
-    size_t out0;
-} decoding;
-
-static void decode_rows(const void *arg, size_t first, size_t last) {
-    const decoding *d = arg;
-    const ba_dtype_info *type = ba_dtype_get(d->src->type);
-    size_t row_bytes = d->src->cols / type->block * type->bytes;
-    for (size_t r = first; r < last; r++) {
-        size_t from = d->src->row_order ? d->src->row_order[r] : r;
-        type->decode((const uint8_t *)d->src->data + from * row_bytes, d->w->at + (d->out0 + r) * d->w->in, d->w->in);
-        if (d->src->bias) {
-            d->w->bias[d->out0 + r] = d->src->bias[from];
-        }
-    }
-}
-
-ba_weight *ba_cpu_weight_new(ba_backend *be, const ba_weight_src *src, size_t n_src, char err[BA_ERR_LEN]) {
-    size_t in, out;
-    bool bias = false;
-    if (ba_weight_shape(src, n_src, &out, &in, err)) {
-        return NULL;
-    }
-    for (size_t s = 0; s < n_src; s++) {
-        bias = bias || src[s].bias;
-    }
-    ba_weight *w = malloc(sizeof *w);
-    if (w) {
-        *w = (ba_weight){in, out, ba_cpu_alloc(out, in, 1, sizeof *w->at), NULL};
-        w->bias = bias ? ba_cpu_alloc(out, 1, 1, sizeof *w->bias) : NULL;
-    }
-    if (!w || !w->at || (bias && !w->bias)) {
-        ba_cpu_weight_free(be, w);
-        ba_fail(err, "weight of %zu x %zu: out of memory", out, in);
-        return NULL;
-    }
-    for (size_t s = 0, out0 = 0; s < n_src; out0 += src[s++].rows) {
-        decoding d = {w, &src[s], out0};
-        ba_cpu_for((ba_cpu *)be, src[s].rows, in, decode_rows, &d);
-    }
-    return w;
-}
-
-void ba_cpu_weight_free(ba_backend *be, ba_weight *w) {
-    (void)be;
-    if (w) {
-        free(w->at);
-        free(w->bias);
-        free(w);
-    }
-}
-
-size_t ba_cpu_weight_bytes(const ba_weight *w) {
-    return (w->in + (w->bias ? 1 : 0)) * w->out * sizeof *w->at;
 }
 
 /* ---- rotations ---- */

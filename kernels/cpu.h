@@ -1,6 +1,6 @@
-/* Inside of the fp32 backends on the CPU: what is in the handles, and the operations that need no BLAS library. Files:
- * cpu.c (memory, weights, rotations), cpu_rows.c, cpu_kv.c, attention*.c; the backend's own file (openblas.c) adds
- * linear and the table. All arrays are aligned to 64 bytes. */
+/* Inside of the fp32 backends on the CPU: what is in the handles, and all operations. Files: cpu.c (memory, rotations),
+ * cpu_weight.c, cpu_rows.c, cpu_kv.c, attention*.c; native.c and openblas.c have the tables, and openblas.c its own way
+ * of weights and products. All arrays are aligned to 64 bytes. */
 #ifndef BA_CPU_H
 #define BA_CPU_H
 
@@ -11,11 +11,14 @@
 /* Rows that a matrix product may read, and ignore, behind the last one of a buffer. */
 enum { BA_PAD_ROWS = 48 };
 
+enum { BA_SUM_ROWS = 240 };
+
 typedef struct ba_cpu {
     ba_backend base;
     ba_pool *pool;
     const ba_isa *isa;
     ba_attn_space *space;
+    float *sum; /* [threads, BA_SUM_ROWS, BA_KEYS] a tile of a product on its way to out */
 } ba_cpu;
 
 struct ba_buf {
@@ -23,9 +26,12 @@ struct ba_buf {
     float *at; /* [rows + BA_PAD_ROWS, cols]; never uninitialised */
 };
 
+/* Packed: rows of the weight (columns of the result) lie in tiles of BA_KEYS, transposed and filled up with zeros, as
+ * the tile code reads them: [tiles, in, BA_KEYS]. Else [out, in]. */
 struct ba_weight {
     size_t in, out;
-    float *at;   /* [out, in] */
+    bool packed;
+    float *at;
     float *bias; /* [out] or NULL */
 };
 
@@ -85,7 +91,15 @@ void *ba_cpu_alloc(size_t a, size_t b, size_t c, size_t size);
 void ba_cpu_for(ba_cpu *cpu, size_t n, size_t cost, void (*body)(const void *arg, size_t first, size_t last),
                 const void *arg);
 
-/* Operations of the table, as documented in backend.h. */
+/* The weight, packed or not; the rest as weight_new in backend.h. */
+ba_weight *ba_cpu_weight_as(ba_cpu *cpu, const ba_weight_src *src, size_t n_src, bool packed, char err[BA_ERR_LEN]);
+
+/* Prepares `rows` x `cols` results for a product that starts at column `col`: to = bias + old, where there is a bias
+ * and `add` is set. to may be old. Returns whether the product is to be added to it. */
+bool ba_cpu_prepare(const ba_weight *w, bool add, const float *old, size_t old_stride, float *to, size_t to_stride,
+                    size_t rows, size_t col, size_t cols);
+
+/* Operations of the table, as documented in backend.h. weight_new packs, linear needs it packed. */
 ba_buf *ba_cpu_buf_new(ba_backend *be, size_t rows, size_t cols);
 void ba_cpu_buf_free(ba_backend *be, ba_buf *buf);
 void ba_cpu_upload(ba_backend *be, ba_view dst, size_t rows, size_t cols, const double *src);
@@ -109,6 +123,7 @@ void ba_cpu_kv_read(ba_backend *be, const ba_kv *kv, size_t layer, size_t first,
 void ba_cpu_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv *a, size_t first_a, const ba_kv *b,
                         size_t first_b, size_t n, double *out);
 void ba_cpu_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out);
+void ba_cpu_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add, bool stable);
 void ba_cpu_rmsnorm(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, const ba_buf *gain, double eps,
                     ba_view out);
 void ba_cpu_add(ba_backend *be, ba_view x, ba_view y, size_t rows, size_t cols);

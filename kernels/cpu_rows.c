@@ -2,8 +2,6 @@
  * instruction set's table or a plain loop. */
 #include "cpu.h"
 
-#include "count.h"
-
 #include <string.h>
 
 typedef struct rows_op {
@@ -13,28 +11,7 @@ typedef struct rows_op {
     const float *gain;
     float eps;
     ba_act act;
-    const ba_weight *weight;
-    const int32_t *ids;
-    double scale;
 } rows_op;
-
-static void embed_rows(const void *arg, size_t first, size_t last) {
-    const rows_op *op = arg;
-    float scale = (float)op->scale;
-    for (size_t r = first; r < last; r++) {
-        float *restrict out = ba_cpu_row(op->out, r);
-        const float *restrict from = op->weight->at + (size_t)op->ids[r] * op->cols;
-        for (size_t i = 0; i < op->cols; i++) {
-            out[i] = from[i] * scale;
-        }
-    }
-}
-
-void ba_cpu_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out) {
-    rows_op op = {.out = out, .cols = w->in, .weight = w, .ids = ids, .scale = scale};
-    ba_cpu_for((ba_cpu *)be, n, w->in, embed_rows, &op);
-    ba_count_embed(be, n, w->in);
-}
 
 static void rmsnorm_rows(const void *arg, size_t first, size_t last) {
     const rows_op *op = arg;

@@ -1,10 +1,11 @@
-/* Backend "openblas": fp32, matrix products by OpenBLAS, everything else by cpu*.c and attention*.c.
+/* Backend "openblas": as "native" (native.c), but with matrix products by OpenBLAS.
  *
  * OpenBLAS is kept to one thread; we call it from our own over tiles of rows and columns, so that the work of a row is
  * the same whatever the thread count. It must also be the same whatever the other rows are, and that is up to the
  * kernel that OpenBLAS chose for the processor: those for AVX-512 keep to it, those for AVX2 treat a row by its place
  * in a block of twelve, and small products take other code. So this is found out at open by comparing bits
- * (probe_rows); where OpenBLAS does not keep to it, stable products are done by our own tile code instead. */
+ * (probe_rows); a weight for which OpenBLAS does not keep to it is packed, and multiplied by our own tile code instead.
+ */
 #include "backends.h"
 #include "count.h"
 #include "cpu.h"
@@ -20,14 +21,12 @@ enum {
     WIDE = 288,      /* when there are many: fewer times to pack X */
     VECTOR = 1152,   /* for a single row */
     SMALL = 1250000, /* rows x cols x depth up to which OpenBLAS may take its code for small matrices, 25 % added */
-    PACK_DEPTH = 512 /* own tile code: depth that is packed at a time */
 };
 
 typedef struct openblas {
     ba_cpu cpu;
     bool rows_apart; /* OpenBLAS computes rows independently of each other, where products are not small */
     float *tail;     /* [threads, TILE_ROWS, WIDE] results on their way to out */
-    float *pack;     /* [threads, PACK_DEPTH, BA_KEYS] weights, transposed for the tile code */
     char describe[256];
 } openblas;
 
@@ -47,22 +46,6 @@ static size_t min_size(size_t a, size_t b) {
 
 static size_t round_up(size_t n, size_t unit) {
     return (n + unit - 1) / unit * unit;
-}
-
-/* out = what the product is added to: nothing, bias, what was there. True if it is to be added. */
-static bool prepare_out(const product *p, float *out, size_t out_cols, const float *old, size_t old_cols, size_t rows,
-                        size_t col, size_t cols) {
-    const float *bias = p->w->bias;
-    if (!bias && (!p->add || out == old)) {
-        return p->add;
-    }
-    for (size_t r = 0; r < rows; r++) {
-        for (size_t c = 0; c < cols; c++) {
-            float sum = p->add ? old[r * old_cols + c] : 0;
-            out[r * out_cols + c] = bias ? sum + bias[col + c] : sum;
-        }
-    }
-    return true;
 }
 
 static void store(const float *from, size_t from_cols, float *to, size_t to_cols, size_t rows, size_t cols) {
@@ -91,44 +74,12 @@ static void blas_tile(void *arg, size_t index, size_t worker) {
         to = p->be->tail + worker * TILE_ROWS * WIDE;
         to_cols = cols;
     }
-    bool add = prepare_out(p, to, to_cols, out, out_cols, rows, col, cols);
+    bool add = ba_cpu_prepare(w, p->add, out, out_cols, to, to_cols, rows, col, cols);
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)called, (blasint)cols, (blasint)w->in, 1,
                 ba_cpu_row(p->x, row), (blasint)p->x.buf->cols, w->at + col * w->in, (blasint)w->in, add ? 1 : 0, to,
                 (blasint)to_cols);
     if (to != out) {
         store(to, to_cols, out, out_cols, rows, cols);
-    }
-}
-
-/* pack[depth, 64] = the weights of columns [col, col + cols), transposed; zero beyond them. */
-static void pack_weights(const ba_weight *w, size_t col, size_t cols, size_t depth0, size_t depth, float *pack) {
-    for (size_t c = 0; c < BA_KEYS; c++) {
-        const float *from = w->at + (col + c) * w->in + depth0;
-        for (size_t d = 0; d < depth; d++) {
-            pack[d * BA_KEYS + c] = c < cols ? from[d] : 0;
-        }
-    }
-}
-
-static void own_tile(void *arg, size_t index, size_t worker) {
-    const product *p = arg;
-    size_t row, rows, col, cols, x_cols = p->x.buf->cols, out_cols = p->out.buf->cols;
-    tile_at(p, index, &row, &rows, &col, &cols);
-    float *sum = p->be->tail + worker * TILE_ROWS * WIDE, *pack = p->be->pack + worker * PACK_DEPTH * BA_KEYS;
-    for (size_t d = 0; d < p->w->in; d += PACK_DEPTH) {
-        size_t depth = min_size(PACK_DEPTH, p->w->in - d);
-        pack_weights(p->w, col, cols, d, depth, pack);
-        p->be->cpu.isa->product(rows, depth, ba_cpu_row(p->x, row) + d, x_cols, pack, sum, d > 0);
-    }
-    float *out = ba_cpu_row(p->out, row) + col;
-    if (!prepare_out(p, out, out_cols, out, out_cols, rows, col, cols)) {
-        store(sum, BA_KEYS, out, out_cols, rows, cols);
-        return;
-    }
-    for (size_t r = 0; r < rows; r++) {
-        for (size_t c = 0; c < cols; c++) {
-            out[r * out_cols + c] += sum[r * BA_KEYS + c];
-        }
     }
 }
 
@@ -139,7 +90,7 @@ static void vector_tile(void *arg, size_t index, size_t worker) {
     const ba_weight *w = p->w;
     size_t col = index * p->tile_cols, cols = min_size(p->tile_cols, w->out - col);
     float *out = ba_cpu_row(p->out, 0) + col;
-    bool add = prepare_out(p, out, cols, out, cols, 1, col, cols);
+    bool add = ba_cpu_prepare(w, p->add, out, cols, out, cols, 1, col, cols);
     cblas_sgemv(CblasRowMajor, CblasNoTrans, (blasint)cols, (blasint)w->in, 1, w->at + col * w->in, (blasint)w->in,
                 ba_cpu_row(p->x, 0), 1, add ? 1 : 0, out, 1);
 }
@@ -150,32 +101,36 @@ static size_t tile_width(size_t cols, size_t limit) {
     return round_up((cols + n - 1) / n, 16);
 }
 
-/* Whether tiles of this width are past OpenBLAS's code for small matrices, the last one too. */
-static bool always_large(const ba_weight *w, size_t width) {
-    size_t rest = w->out % width;
-    return BA_PAD_ROWS * (rest ? rest : width) * w->in > SMALL;
+/* Whether products of 48 rows or more are past OpenBLAS's code for small matrices in every tile, the last one too. */
+static bool always_large(size_t out, size_t in) {
+    size_t width = tile_width(out, NARROW), rest = out % width;
+    return BA_PAD_ROWS * (rest ? rest : width) * in > SMALL;
+}
+
+static ba_weight *openblas_weight_new(ba_backend *be, const ba_weight_src *src, size_t n_src, char err[BA_ERR_LEN]) {
+    openblas *blas = (openblas *)be;
+    size_t out, in;
+    if (ba_weight_shape(src, n_src, &out, &in, err)) {
+        return NULL;
+    }
+    return ba_cpu_weight_as(&blas->cpu, src, n_src, !blas->rows_apart || !always_large(out, in), err);
 }
 
 static void openblas_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add,
                             bool stable) {
-    openblas *blas = (openblas *)be;
-    product p = {.be = blas, .w = w, .x = x, .out = out, .rows = rows, .tile_rows = TILE_ROWS, .add = add};
-    void (*tile)(void *arg, size_t index, size_t worker) = blas_tile;
-    p.tile_cols = tile_width(w->out, rows < 2 * NARROW ? NARROW : WIDE);
-    if (stable) {
-        p.min_rows = BA_PAD_ROWS;
-        if (!blas->rows_apart || !always_large(w, tile_width(w->out, NARROW))) {
-            tile = own_tile;
-            p.tile_cols = BA_KEYS;
-        }
-    } else if (rows == 1) {
-        tile = vector_tile;
-        p.tile_cols = tile_width(w->out, VECTOR);
+    if (w->packed) {
+        ba_cpu_linear(be, w, x, rows, out, add, stable);
+        return;
     }
-    size_t row_tiles = (rows + p.tile_rows - 1) / p.tile_rows;
+    openblas *blas = (openblas *)be;
+    product p = {.be = blas, .w = w, .x = x, .out = out, .rows = rows, .add = add};
+    bool vector = rows == 1 && !stable;
+    size_t row_tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
     p.tile_rows = row_tiles ? round_up((rows + row_tiles - 1) / row_tiles, BA_PAD_ROWS) : TILE_ROWS;
+    p.min_rows = stable ? BA_PAD_ROWS : 0;
+    p.tile_cols = tile_width(w->out, vector ? VECTOR : rows < 2 * NARROW ? NARROW : WIDE);
     p.col_tiles = (w->out + p.tile_cols - 1) / p.tile_cols;
-    ba_pool_run(blas->cpu.pool, row_tiles * p.col_tiles, tile, &p);
+    ba_pool_run(blas->cpu.pool, row_tiles * p.col_tiles, vector ? vector_tile : blas_tile, &p);
     ba_count_linear(be, rows, w->in, w->out, add);
 }
 
@@ -240,7 +195,6 @@ static void openblas_close(ba_backend *be) {
     openblas *blas = (openblas *)be;
     ba_cpu_close(&blas->cpu);
     free(blas->tail);
-    free(blas->pack);
     free(blas);
 }
 
@@ -250,7 +204,7 @@ static void write_description(openblas *be) {
     size_t end = strlen("OpenBLAS ") + strcspn(version + min_size(strlen("OpenBLAS "), strlen(version)), " ");
     version[min_size(end, sizeof version - 1)] = 0;
     snprintf(be->describe, sizeof be->describe, "%s %s%s; attention %s; %zu threads", version, openblas_get_corename(),
-             be->rows_apart ? "" : " (stable products by own code)", be->cpu.isa->name, ba_pool_threads(be->cpu.pool));
+             be->rows_apart ? "" : " (unfit: products by own code)", be->cpu.isa->name, ba_pool_threads(be->cpu.pool));
 }
 
 static int openblas_open(const ba_backend_config *cfg, ba_backend **out, char err[BA_ERR_LEN]) {
@@ -261,9 +215,8 @@ static int openblas_open(const ba_backend_config *cfg, ba_backend **out, char er
     be->cpu.base.ops = &ba_openblas;
     openblas_set_num_threads(1);
     be->tail = ba_cpu_alloc(cfg->threads, TILE_ROWS, WIDE, sizeof *be->tail);
-    be->pack = ba_cpu_alloc(cfg->threads, PACK_DEPTH, BA_KEYS, sizeof *be->pack);
     int status = ba_cpu_open(&be->cpu, cfg, err);
-    if (status == 0 && (!be->tail || !be->pack || probe_rows(&be->rows_apart))) {
+    if (status == 0 && (!be->tail || probe_rows(&be->rows_apart))) {
         status = ba_fail(err, "backend openblas: out of memory");
     }
     if (status) {
@@ -281,7 +234,7 @@ static const char *openblas_describe(const ba_backend *be) {
 
 const ba_backend_ops ba_openblas = {
     .name = "openblas",
-    .summary = "fp32: OpenBLAS, vectorised attention, threads",
+    .summary = "fp32: matrix products by OpenBLAS, the rest by own code",
     .dtype = "f32",
     .open = openblas_open,
     .close = openblas_close,
@@ -290,7 +243,7 @@ const ba_backend_ops ba_openblas = {
     .buf_free = ba_cpu_buf_free,
     .upload = ba_cpu_upload,
     .download = ba_cpu_download,
-    .weight_new = ba_cpu_weight_new,
+    .weight_new = openblas_weight_new,
     .weight_free = ba_cpu_weight_free,
     .weight_bytes = ba_cpu_weight_bytes,
     .freqs_new = ba_cpu_freqs_new,

@@ -17,7 +17,7 @@ static ba_backend *ref, *fast[N_ISA];
 static int suite_open(void) {
     ref = rig_backend("ref", 1, NULL);
     for (size_t i = 0; i < N_ISA; i++) {
-        fast[i] = rig_backend("openblas", 2, isas[i]);
+        fast[i] = rig_backend("native", 2, isas[i]);
     }
     return !ref || !fast[0];
 }
@@ -241,7 +241,7 @@ static void test_select(void) {
 /* ---- properties, to the bit ---- */
 
 static void attend_with(const scene *s, rig_job *j, size_t n_jobs, size_t threads, const char *isa, double *out) {
-    ba_backend *be = rig_backend("openblas", threads, isa);
+    ba_backend *be = rig_backend("native", threads, isa);
     if (be) {
         rig r;
         rig_open(&r, s, be);
@@ -366,7 +366,7 @@ static void test_permuted_and_split(void) {
     size_t n = s.rows * s.heads * s.dim;
     double *a = outputs(&s), *b = outputs(&s);
     rig r;
-    ba_backend *be = rig_backend("auto", 2, NULL);
+    ba_backend *be = rig_backend("native", 2, NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL(be);
     rig_open(&r, &s, be);
     rig_attend(&r, &j, 1, a);
@@ -407,7 +407,7 @@ static void test_query_side_rotation(void) {
     scene_make(&s, &seed);
     rig_job j = whole_job(&s), moved = j;
     double *a = outputs(&s), *b = outputs(&s);
-    ba_backend *be = rig_backend("openblas", 1, NULL);
+    ba_backend *be = rig_backend("native", 1, NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL(be);
     rig r;
     rig_open(&r, &s, be);

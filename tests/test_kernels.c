@@ -318,7 +318,7 @@ static void test_linear(void) {
 }
 
 /* Row r of a product, to the bit, whatever the rows around it and the thread count. */
-static void test_linear_invariant(void) {
+static void check_linear_invariant(const char *backend) {
     static const size_t shapes[][2] = {{576, 960}, {576, 3072}, {1536, 576}, {64, 192}, {288, 100}};
     static const size_t counts[] = {1, 2, 7, 47, 48, 49, 50, 95, 97, 193, 479, 481, 500, 700};
     enum { MOST = 700 };
@@ -329,7 +329,7 @@ static void test_linear_invariant(void) {
         double *whole = malloc(MOST * out * sizeof *whole), *part = malloc(MOST * out * sizeof *part);
         CU_ASSERT_FATAL(whole && part);
         for (size_t threads = 1; threads <= 3; threads++) {
-            ba_backend *be = rig_backend("openblas", threads, NULL);
+            ba_backend *be = rig_backend(backend, threads, NULL);
             CU_ASSERT_PTR_NOT_NULL_FATAL(be);
             ba_weight *weight = weight_of(be, out, in, w, false);
             ba_buf *from = be->ops->buf_new(be, MOST, in), *to = be->ops->buf_new(be, MOST, out);
@@ -355,6 +355,11 @@ static void test_linear_invariant(void) {
         free(whole);
         free(part);
     }
+}
+
+static void test_linear_invariant(void) {
+    check_linear_invariant("native");
+    check_linear_invariant("openblas");
 }
 
 /* Two sources of different types, one with its rows in another order, one with a bias; embed reads single rows. */
