@@ -78,7 +78,7 @@ static int read_line(ba_golden_tokens *g, char *line, size_t number) {
         return 0;
     }
     if (!strncmp(line, "unk ", 4)) {
-        g->vocab.unk = atoi(line + 4);
+        g->vocab.unk = (int32_t)strtol(line + 4, NULL, 10);
         return 0;
     }
     switch (line[0]) {
