@@ -4,12 +4,10 @@
 #include "runner.h"
 
 #include "../experiments/cli.h"
-#include "../sim/merge.h"
 #include "../sim/pretokenize.h"
 #include "../sim/utf8.h"
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* SplitMix64 */
 static uint64_t random_next(uint64_t *state) {
