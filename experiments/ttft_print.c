@@ -153,7 +153,7 @@ static void print_work(const line *l) {
 
 static void print_stage_line(const ba_ttft_result *r, bool share) {
     char name[48];
-    snprintf(name, sizeof name, "%.30s %s %s", r->mode, r->cold ? "cold" : "warm", r->executor);
+    snprintf(name, sizeof name, "%.11s %s %s", r->mode, r->cold ? "cold" : "warm", r->executor);
     print_length(r->length, r->timing_only);
     printf("  %-22s", name);
     double total = r->ttft_s_median;
@@ -198,9 +198,8 @@ static bool is_first(const ba_ttft_result *r, size_t i, bool length) {
 
 static void print_mode(const ba_ttft_result *r, size_t n, const char *mode) {
     printf("\nTime to first token, median%43s floor%13s paper, 8B model (ms)\n", "", "");
-    printf(" length     full  %4.8s cold     warm  merged: cold  warm   full/   even      full     warm    full block  "
-           "ratio\n",
-           mode);
+    printf(" length     full      cold     warm  merged: cold  warm   full/   even      full     warm    full block  "
+           "ratio\n");
     printf("%63s   warm  after\n", "");
     for (size_t i = 0; i < n; i++) {
         if (strcmp(r[i].mode, mode) == 0 && is_first(r, i, true)) {
