@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static size_t vocabulary_size(bool spm);
+
 /* ---- sizes ------------------------------------------------------------------------------------------------------ */
 
 static void set_default(size_t *value, size_t standard) {
@@ -29,10 +31,7 @@ ba_tiny_spec ba_tiny_resolve(const ba_tiny_options *opt) {
     set_default(&s.o.head_dim, 16);
     set_default(&s.o.d_ff, 96);
     set_default(&s.o.ctx, 2048);
-    s.vocab = 0;
-    while (ba_tiny_token_at(&s, s.vocab).type) {
-        s.vocab++;
-    }
+    s.vocab = vocabulary_size(s.o.spm);
     return s;
 }
 
@@ -246,17 +245,21 @@ static ba_tiny_token bpe_token(size_t id) {
     }
     if (id < 3 + 256) {
         byte_symbol(id - 3, t.text);
-    } else if (id < 3 + 256 + COUNT(bpe_merges)) {
-        merge_result(bpe_merges[id - 3 - 256], t.text, sizeof t.text);
     } else {
-        t.type = 0;
+        merge_result(bpe_merges[id - 3 - 256], t.text, sizeof t.text);
     }
     return t;
 }
 
+/* Where the parts of a SentencePiece vocabulary end: U+2581 and printable ASCII, then merges, then two marks. */
+enum { CHARS = 1 + 94, MERGED = 3 + 256 + CHARS, LAST = MERGED + COUNT(spm_merges) };
+
+static size_t vocabulary_size(bool spm) {
+    return spm ? LAST + 2 : 3 + 256 + COUNT(bpe_merges);
+}
+
 static ba_tiny_token spm_token(size_t id) {
     static const char *const first[] = {"<unk>", "<s>", "</s>"}, *const last[] = {"<start_of_turn>", "<end_of_turn>"};
-    enum { CHARS = 1 + 94, MERGED = 3 + 256 + CHARS, LAST = MERGED + COUNT(spm_merges) };
     ba_tiny_token t = {.type = BA_TOKEN_NORMAL};
     if (id < 3) {
         return named(first[id], id ? BA_TOKEN_CONTROL : BA_TOKEN_UNKNOWN);
@@ -274,10 +277,8 @@ static ba_tiny_token spm_token(size_t id) {
     } else if (id < LAST) {
         merge_result(spm_merges[id - MERGED], t.text, sizeof t.text);
         t.score = -(float)(id - MERGED);
-    } else if (id < LAST + 2) {
-        return named(last[id - LAST], BA_TOKEN_CONTROL);
     } else {
-        t.type = 0;
+        return named(last[id - LAST], BA_TOKEN_CONTROL);
     }
     return t;
 }

@@ -49,8 +49,8 @@ typedef struct ba_tiny_options {
     const ba_tiny_meta *meta; /* ends with key NULL; or NULL */
     void (*edit)(void *arg, ba_tiny_entry *entry);
     void *arg;
-    size_t shards;            /* of a folder: 0 or 1 = one file */
-    const char *config_extra; /* of a folder: text behind the last member of config.json, from its comma on */
+    size_t shards;      /* of a folder: 0 or 1 = one file */
+    const char *config; /* of a folder: JSON object whose members replace those of config.json; null removes one */
 } ba_tiny_options;
 
 /* Both: opt may be NULL; 0, or -1 if the file cannot be written. The folder must exist. */

@@ -27,7 +27,7 @@ ba_tiny_part *ba_tiny_list(const ba_tiny_spec *spec, size_t *n);
 /* Element (row, col) in half-split order, gains as they are multiplied. */
 double ba_tiny_element(const ba_tiny_spec *spec, const ba_tiny_part *part, size_t row, size_t col);
 
-/* Text, type and SentencePiece score of a token. */
+/* Text, type and SentencePiece score of a token; id < vocab. */
 typedef struct ba_tiny_token {
     char text[32];
     ba_token_type type;
