@@ -138,9 +138,10 @@ static bool has_size(const ba_stored *t, size_t rows, size_t cols) {
 /* A tensor that must be there, of this size, in a type that can be decoded. */
 static const ba_stored *need(const ba_model *m, const char *name, size_t rows, size_t cols, char err[BA_ERR_LEN]) {
     const ba_stored *t = find(m, name);
+    char found[112], wanted[64];
+    ba_stored_dims((const uint64_t[]){cols, rows}, rows > 1 ? 2 : 1, wanted, sizeof wanted);
     if (!t) {
-        ba_fail(err, "%s: tensor '%s' is missing; a %s model needs it as [%zu, %zu]", m->path, name, m->shape.arch,
-                cols, rows);
+        ba_fail(err, "%s: tensor '%s' is missing; a %s model needs it as %s", m->path, name, m->shape.arch, wanted);
         return NULL;
     }
     if (!t->decodable) {
@@ -149,13 +150,10 @@ static const ba_stored *need(const ba_model *m, const char *name, size_t rows, s
         return NULL;
     }
     if (!has_size(t, rows, cols)) {
-        char dims[112];
-        ba_stored_dims(t->dim, t->n_dims, dims, sizeof dims);
-        ba_fail(err, "%s: tensor '%s' is %s, where [%zu, %zu] is expected%s; convert the model again", m->path, name,
-                dims, cols, rows,
-                rows == m->shape.vocab && t->n_dims > 1 && t->dim[0] == cols
-                    ? " (the vocabulary and this tensor disagree)"
-                    : "");
+        bool vocabulary = rows == m->shape.vocab && t->n_dims > 1 && t->dim[0] == cols;
+        ba_stored_dims(t->dim, t->n_dims, found, sizeof found);
+        ba_fail(err, "%s: tensor '%s' is %s, where %s is expected%s; convert the model again", m->path, name, found,
+                wanted, vocabulary ? " (the vocabulary and this tensor disagree)" : "");
         return NULL;
     }
     return t;

@@ -59,21 +59,19 @@ int ba_rope_set(ba_rope *rope, const ba_rope_words *w, size_t ctx, const char *p
             "keys would be wrong in another one",
             path, type);
     }
+    bool linear = strcmp(type, "linear") == 0, llama3 = strcmp(type, "llama3") == 0, yarn = strcmp(type, "yarn") == 0;
+    if (!linear && !llama3 && !yarn) {
+        return ba_fail(err, "%s: rope scaling '%s' is unknown; there is none, linear, llama3, yarn", path, type);
+    }
     if (!(w->factor > 0)) {
         return ba_fail(err, "%s: rope scaling '%s' has factor %g, where a number above 0 is needed", path, type,
                        w->factor);
     }
-    if (strcmp(type, "linear") == 0) {
+    if (linear) {
         rope->scaling = BA_ROPE_LINEAR;
         return 0;
     }
-    if (strcmp(type, "llama3") == 0) {
-        return set_llama3(rope, w, path, err);
-    }
-    if (strcmp(type, "yarn") == 0) {
-        return set_yarn(rope, w, ctx, path, err);
-    }
-    return ba_fail(err, "%s: rope scaling '%s' is unknown; there is none, linear, llama3, yarn", path, type);
+    return llama3 ? set_llama3(rope, w, path, err) : set_yarn(rope, w, ctx, path, err);
 }
 
 /* ---- judgement -------------------------------------------------------------------------------------------------- */
