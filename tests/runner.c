@@ -22,6 +22,7 @@ static int (*const suites[])(void) = {
     ba_suite_prompt,
     ba_suite_plan,
     ba_suite_modes,
+    ba_suite_cost,
     ba_suite_store,
     ba_suite_engine,
     ba_suite_golden,
