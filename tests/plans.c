@@ -29,7 +29,7 @@ ba_prompt *ba_prompt_of(const char *text) {
     return p;
 }
 
-size_t ba_random(uint64_t *state, size_t n) {
+size_t ba_random_below(uint64_t *state, size_t n) {
     uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
@@ -37,14 +37,14 @@ size_t ba_random(uint64_t *state, size_t n) {
 }
 
 static void random_edge(ba_plan *plan, size_t viewer, size_t seen, uint64_t *rng) {
-    ba_edge *e = ba_plan_add_edge(plan, viewer, seen, 0.5 * (double)ba_random(rng, 40) - 5);
+    ba_edge *e = ba_plan_add_edge(plan, viewer, seen, 0.5 * (double)ba_random_below(rng, 40) - 5);
     size_t n = e->n;
-    e->first = ba_random(rng, 3) ? 0 : ba_random(rng, n);
-    e->n = ba_random(rng, 3) ? n - e->first : 1 + ba_random(rng, n - e->first);
-    e->inv_temp = ba_random(rng, 4) ? 1 : 1.25;
-    e->bias = ba_random(rng, 4) ? 0 : -0.5;
-    e->selectable = ba_random(rng, 2);
-    e->refresh = ba_random(rng, 4) ? 0 : ba_random(rng, e->n + 1);
+    e->first = ba_random_below(rng, 3) ? 0 : ba_random_below(rng, n);
+    e->n = ba_random_below(rng, 3) ? n - e->first : 1 + ba_random_below(rng, n - e->first);
+    e->inv_temp = ba_random_below(rng, 4) ? 1 : 1.25;
+    e->bias = ba_random_below(rng, 4) ? 0 : -0.5;
+    e->selectable = ba_random_below(rng, 2);
+    e->refresh = ba_random_below(rng, 4) ? 0 : ba_random_below(rng, e->n + 1);
 }
 
 static void random_choice(ba_plan *plan, uint64_t *rng) {
@@ -54,34 +54,34 @@ static void random_choice(ba_plan *plan, uint64_t *rng) {
     }
     v->choice = (ba_choice){.on = true,
                             .layer = 1,
-                            .score = ba_random(rng, 2) ? BA_SCORE_V : BA_SCORE_K,
-                            .bottom_right = ba_random(rng, 2),
-                            .bottom_right_from = 1 + ba_random(rng, 2)};
-    v->choice.count = ba_random(rng, ba_node_refreshed(plan, v) + 1);
+                            .score = ba_random_below(rng, 2) ? BA_SCORE_V : BA_SCORE_K,
+                            .bottom_right = ba_random_below(rng, 2),
+                            .bottom_right_from = 1 + ba_random_below(rng, 2)};
+    v->choice.count = ba_random_below(rng, ba_node_refreshed(plan, v) + 1);
 }
 
 ba_plan *ba_random_plan(uint64_t seed) {
     uint64_t rng = seed;
     ba_plan *plan = ba_plan_new("random");
-    size_t nodes = 1 + ba_random(&rng, 2 + seed / 8 < 12 ? 2 + seed / 8 : 12);
+    size_t nodes = 1 + ba_random_below(&rng, 2 + seed / 8 < 12 ? 2 + seed / 8 : 12);
     for (size_t i = 0; i < nodes; i++) {
         int32_t ids[8];
-        size_t n = 1 + ba_random(&rng, 8);
+        size_t n = 1 + ba_random_below(&rng, 8);
         for (size_t j = 0; j < n; j++) {
-            ids[j] = 1 + (int32_t)ba_random(&rng, n < 3 ? 1 : 9); /* short nodes repeat */
+            ids[j] = 1 + (int32_t)ba_random_below(&rng, n < 3 ? 1 : 9); /* short nodes repeat */
         }
         size_t v = ba_plan_add_node(plan, ids, n, 0, 1);
-        plan->node[v].pos = 0.5 * (double)ba_random(&rng, 40);
-        plan->node[v].step = ba_random(&rng, 4) ? 1 : 0.5 + (double)ba_random(&rng, 3);
-        plan->node[v].stored = i + 1 < nodes && ba_random(&rng, 3);
+        plan->node[v].pos = 0.5 * (double)ba_random_below(&rng, 40);
+        plan->node[v].step = ba_random_below(&rng, 4) ? 1 : 0.5 + (double)ba_random_below(&rng, 3);
+        plan->node[v].stored = i + 1 < nodes && ba_random_below(&rng, 3);
         for (size_t j = 0; j < i; j++) {
-            if (ba_random(&rng, 3) == 0 || i + 1 == nodes) {
+            if (ba_random_below(&rng, 3) == 0 || i + 1 == nodes) {
                 random_edge(plan, v, j, &rng);
             }
         }
         plan->n_tokens += n;
     }
-    if (nodes > 1 && ba_random(&rng, 3) == 0) {
+    if (nodes > 1 && ba_random_below(&rng, 3) == 0) {
         random_choice(plan, &rng);
     }
     return plan;

@@ -427,7 +427,7 @@ static void schedules_keep_their_promises(void) {
         uint8_t have[16] = {0};
         ba_plan *p = ba_random_plan(seed);
         for (size_t i = 0; i < p->n_node; i++) {
-            have[i] = p->node[i].stored && ba_random(&rng, 2);
+            have[i] = p->node[i].stored && ba_random_below(&rng, 2);
         }
         for (size_t m = 0; m < sizeof max_rows / sizeof *max_rows; m++) {
             if (!schedule_holds(p, NULL, max_rows[m]) || !schedule_holds(p, have, max_rows[m])) {
