@@ -2,6 +2,7 @@
 #include "ttft.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { CELL = 24 };
@@ -52,10 +53,11 @@ static void print_seconds(const ba_ttft_result *r, double seconds, int width) {
 /* 7.5e12, as in the paper. */
 static void print_flops(const ba_ttft_result *r, double flops, int digits, int width) {
     if (is_shown(r, flops, width)) {
-        int exponent = flops > 0 ? (int)floor(log10(flops)) : 0;
-        double head = flops / pow(10, exponent);
-        char text[CELL];
-        snprintf(text, sizeof text, "%.*fe%d", digits - 1, head, exponent);
+        char text[CELL], head[CELL];
+        snprintf(head, sizeof head, "%.*e", digits - 1, flops);
+        char *e = strchr(head, 'e');
+        *e = '\0';
+        snprintf(text, sizeof text, "%se%d", head, (int)strtol(e + 1, NULL, 10));
         print_text(width, text);
     }
 }
