@@ -1,5 +1,7 @@
 #include "plans.h"
 
+#include "../experiments/stats.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,13 +29,6 @@ ba_prompt *ba_prompt_of(const char *text) {
         s = end;
     }
     return p;
-}
-
-size_t ba_random_below(uint64_t *state, size_t n) {
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (size_t)((z ^ (z >> 31)) % n);
 }
 
 static void random_edge(ba_plan *plan, size_t viewer, size_t seen, uint64_t *rng) {

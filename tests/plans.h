@@ -10,9 +10,6 @@
  * with one label have one content, all others differ in every token. BOS is 1, line feed 2; tokens count from 100. */
 ba_prompt *ba_prompt_of(const char *text);
 
-/* A next number below n (SplitMix64). */
-size_t ba_random_below(uint64_t *state, size_t n);
-
 /* A well-formed plan of up to 2 + seed / 8 nodes: ranges, steps, repeated nodes, refreshed rows, a choice, everything
  * that a plan can say but paths. Small seeds make small plans, so the first seed that fails is a small case. */
 ba_plan *ba_random_plan(uint64_t seed);

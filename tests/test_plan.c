@@ -2,6 +2,7 @@
 #include "plans.h"
 #include "runner.h"
 
+#include "../experiments/stats.h"
 #include "../sim/plan_visible.h"
 #include "../sim/schedule.h"
 
