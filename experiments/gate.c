@@ -105,8 +105,9 @@ static int check_count(ba_engine *e, const ba_plan *plan, const ba_run_stats *st
     ba_cost cost;
     int rc = s ? 0 : ba_fail(err, "out of memory");
     if (!rc) {
-        rc = ba_cost_plan(ba_engine_shape(e), plan, s, (ba_sizes){be->real_size, be->weight_size, be->kv_size}, 1,
-                          &cost, err);
+        ba_chosen chosen = {stats->chosen_row, stats->path_kept};
+        rc = ba_cost_run(ba_engine_shape(e), plan, s, (ba_sizes){be->real_size, be->weight_size, be->kv_size}, 1,
+                         &chosen, &cost, err);
     }
     if (!rc) {
         out->held[BA_ID_COUNT] = cost.flops_exact == stats->count.flops_exact ? BA_HELD : BA_BROKEN;

@@ -227,7 +227,10 @@ ba_prompt *ba_item_prompt(const ba_item *item, const ba_tokenizer *tok) {
         rc = add(p, tok, BA_ROLE_PASSAGE, "", doc, 5, "");
     }
     if (!rc) {
-        rc = add(p, tok, BA_ROLE_QUESTION, "", question, 2, close);
+        rc = add(p, tok, BA_ROLE_QUESTION, "", question, 2, "");
+    }
+    if (!rc) {
+        rc = add(p, tok, BA_ROLE_TASK, close, NULL, 0, "");
     }
     if (rc) {
         ba_prompt_free(p);

@@ -1,5 +1,6 @@
 /* RAG items (JSON Lines, plain or gzipped): {"id", "question", "answers": [..], "documents": [{"title", "text"}]}, and
- * the prompt that one makes: a system block, one block per document, the question (paper, section 3.1). */
+ * the prompt that one makes: a system block, one block per document, the question (paper, section 3.1), and as task
+ * segment the marks that open the answer: part of the last block where a mode knows no task. */
 #ifndef BA_RAG_H
 #define BA_RAG_H
 
