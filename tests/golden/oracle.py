@@ -321,7 +321,7 @@ def blockdist(model, prompt):
 
 PLAIN = ["two", "unequal", "repeated", "no-system", "minimal"]
 LARGE = ["ten", "long"]
-TASK = ["task", "task-no-system"]
+TASK = ["task", "task-no-system", "task-first"]
 
 # file: (function, prompts, [(parameters as spelled on the command line, the same as arguments)])
 GOLDEN = {
@@ -335,9 +335,9 @@ GOLDEN = {
                                      ("t=1,s=0.7,form=paper", {"t": 1.0, "s": 0.7, "form": "paper"})]),
     "selective": (selective, PLAIN + LARGE[:1], [("", {}), ("k=1", {"k": 1}), ("agg=ht", {"agg": "ht"})]),
     "superposition": (superposition, TASK, [("", {}), ("topk=1", {"topk": 1}), ("topk=2", {"topk": 2}),
+                                            ("topk=2,qfirst=no", {"topk": 2, "qfirst": "no"}),
                                             ("positions=max", {"positions": "max"}),
-                                            ("topk=2,positions=max,qfirst=no",
-                                             {"topk": 2, "positions": "max", "qfirst": "no"})]),
+                                            ("topk=2,positions=max", {"topk": 2, "positions": "max"})]),
     "lego": (lego, PLAIN + LARGE, [("", {}), ("k=1", {"k": 1}), ("k=64", {"k": 64}), ("qbos=no", {"qbos": "no"})]),
     "lego-0": (lego_0, PLAIN + LARGE[:1], [("", {})]),
     "cacheblend": (cacheblend, PLAIN + LARGE, [

@@ -64,6 +64,8 @@ def main(model, rag):
     add("task", SYSTEM, [p[2], p[0], ids(" no"), p[3], p[1]], "\nQuestion: %s" % g["question"], TASK)
     p = passages(hotpot[3])
     add("task-no-system", None, [p[0], p[1], p[0][:25]], "\nQuestion: %s" % hotpot[3]["question"], TASK)
+    # whether the question's first token counts decides here which two paths are kept
+    add("task-first", None, passages(wiki[4])[:5], " Who? is it", TASK)
 
     with open(os.path.join(HERE, "prompts.json"), "w") as out:
         out.write('{"model_bytes": %d, "requests": [\n%s\n]}\n' % (
