@@ -1,6 +1,7 @@
-/* Logits of the real model against golden ones: every tests/golden/MODE.json is one test. Who made them, and how:
- * tests/golden/README.md. A file holds {"results": [{"mode", "prompt", "n_tokens", "ids", "values", "logsumexp"}]},
- * the 64 largest logits of each; prompts.json holds the prompts by name and the size of the model file. */
+/* Logits against golden ones. Of the real model: every tests/golden/MODE.json is one test, on the prompts of
+ * prompts.json. Of a tiny random model of every architecture: tests/golden/tiny/ARCH holds model, prompts and logits.
+ * Who made them, and how: tests/golden/README.md. A result is {"mode", "prompt", "n_tokens", "ids", "values",
+ * "logsumexp"}: the 64 largest logits of a mode on a prompt, and the log-sum-exp of all. */
 #include "runner.h"
 
 #include "../experiments/cli.h"
@@ -14,30 +15,44 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_TOP     64
+#define FOLDER      "golden/" /* beside this file */
+#define TINY        "tiny/"
+#define TOP         64
 #define MAX_FIGURES 128
+
+typedef struct limits {
+    double logit, lse;
+} limits;
+
+/* transformers' own logits are held to tighter limits than our reading of the other modes. */
+static const limits by_transformers = {2e-3, 1e-3}, by_oracle = {5e-3, 2e-3};
 
 /* What a mode came to, over its prompts. */
 typedef struct figures {
-    char mode[64];
+    char label[80];
     size_t n;
     double logit, lse;
 } figures;
 
 /* CUnit's callbacks carry no argument of ours: what they need lives here. */
 static struct {
-    ba_bench bench;
+    ba_bench bench; /* the real model */
     cJSON *prompts;
-    char folder[4096];
-    const char *skip; /* why nothing can be compared, or NULL */
+    const char *skip; /* why the real model cannot be compared, or NULL */
     figures figure[MAX_FIGURES];
     size_t n_figure;
 } state;
 
+/* Path of something beside this file; the tests run where they were compiled. */
+static void path_of(const char *name, const char *suffix, char *path, size_t size) {
+    const char *slash = strrchr(__FILE__, '/');
+    snprintf(path, size, "%.*s" FOLDER "%s%s", slash ? (int)(slash + 1 - __FILE__) : 0, __FILE__, name, suffix);
+}
+
 static cJSON *load(const char *name) {
-    char path[8192], err[BA_ERR_LEN] = "", *text = NULL;
+    char path[4096], err[BA_ERR_LEN] = "", *text = NULL;
     size_t len;
-    snprintf(path, sizeof path, "%s/%s.json", state.folder, name);
+    path_of(name, ".json", path, sizeof path);
     if (ba_read_file(path, 16u << 20, &text, &len, err) != 0) {
         printf("         %s\n", err);
         return NULL;
@@ -47,28 +62,25 @@ static cJSON *load(const char *name) {
     return json;
 }
 
-/* The folder beside this file; the tests run where they were compiled. */
-static void find_folder(void) {
-    const char *slash = strrchr(__FILE__, '/');
-    snprintf(state.folder, sizeof state.folder, "%.*s/golden", slash ? (int)(slash - __FILE__) : 1,
-             slash ? __FILE__ : ".");
-}
-
-static int set_up(void) {
-    const char *model = ba_test_model();
+static int open_model(const char *path, ba_bench *bench) {
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    const ba_common common = {.model = model,
+    const ba_common common = {.model = path,
                               .mode = "full",
                               .dtype = "auto",
                               .backend = "openblas",
                               .store = "ram:512M",
                               .threads = processors > 0 ? (size_t)processors : 1,
                               .quiet = true};
+    return ba_bench_open(&common, bench);
+}
+
+static int set_up(void) {
+    const char *model = ba_test_model();
     if (!model) {
         state.skip = "the model is not cached";
         return 0;
     }
-    if (!(state.prompts = load("prompts")) || ba_bench_open(&common, &state.bench) != 0) {
+    if (!(state.prompts = load("prompts")) || open_model(model, &state.bench) != 0) {
         return -1;
     }
     const cJSON *bytes = cJSON_GetObjectItem(state.prompts, "model_bytes");
@@ -84,32 +96,38 @@ static int tear_down(void) {
     }
     for (size_t i = 0; i < state.n_figure; i++) {
         const figures *f = &state.figure[i];
-        printf("%-45s %8zu %14.2e %12.2e\n", f->mode, f->n, f->logit, f->lse);
+        printf("%-45s %8zu %14.2e %12.2e\n", f->label, f->n, f->logit, f->lse);
     }
     cJSON_Delete(state.prompts);
     ba_bench_close(&state.bench);
     return 0;
 }
 
-static figures *figures_of(const char *mode) {
-    for (size_t i = 0; i < state.n_figure; i++) {
-        if (strcmp(state.figure[i].mode, mode) == 0) {
-            return &state.figure[i];
-        }
+static void record(const char *model, const char *mode, double logit, double lse) {
+    char label[sizeof state.figure->label];
+    size_t i = 0;
+    snprintf(label, sizeof label, "%s%s%s", model, *model ? " " : "", mode);
+    while (i < state.n_figure && strcmp(state.figure[i].label, label) != 0) {
+        i++;
     }
-    if (state.n_figure == MAX_FIGURES) {
-        return NULL;
+    if (i == MAX_FIGURES) {
+        return;
     }
-    figures *f = &state.figure[state.n_figure++];
-    snprintf(f->mode, sizeof f->mode, "%s", mode);
-    return f;
+    figures *f = &state.figure[i];
+    if (i == state.n_figure) {
+        memcpy(f->label, label, sizeof label);
+        state.n_figure++;
+    }
+    f->n++;
+    f->logit = fmax(f->logit, logit);
+    f->lse = fmax(f->lse, lse);
 }
 
-/* The prompt of that name as the program itself reads requests, with the model's BOS and line feed. */
-static ba_prompt *prompt_by_name(const char *name, char err[BA_ERR_LEN]) {
+/* The prompt of that name as the program itself reads requests, with the model's BOS and line feed. NULL and err. */
+static ba_prompt *prompt_by_name(const ba_bench *bench, const cJSON *requests, const char *name, char err[BA_ERR_LEN]) {
     const cJSON *request;
     ba_prompt *prompt = NULL;
-    cJSON_ArrayForEach(request, cJSON_GetObjectItem(state.prompts, "requests")) {
+    cJSON_ArrayForEach(request, requests) {
         if (strcmp(cJSON_GetObjectItem(request, "name")->valuestring, name) != 0) {
             continue;
         }
@@ -118,60 +136,59 @@ static ba_prompt *prompt_by_name(const char *name, char err[BA_ERR_LEN]) {
         cJSON_AddItemReferenceToObject(only, "roles", cJSON_GetObjectItem(request, "roles"));
         char *text = cJSON_PrintUnformatted(only);
         cJSON_Delete(only);
-        if (text && ba_prompt_parse(text, strlen(text), state.bench.tok, 0, &prompt, err) != 0) {
+        if (text && ba_prompt_parse(text, strlen(text), bench->tok, 0, &prompt, err) != 0) {
             prompt = NULL;
         }
         cJSON_free(text);
         return prompt;
     }
-    ba_fail(err, "prompts.json has no prompt '%s'", name);
+    ba_fail(err, "there is no prompt '%s'", name);
     return NULL;
 }
 
-/* Logits of a mode on a prompt against one stored result. false, with a line, if they differ by more than the limits.
- */
-static bool compare(const cJSON *result, double logit_limit, double lse_limit) {
+/* Logits and number of tokens against one stored result. false, with a line, if they differ by more than the limits. */
+static bool compare(const char *model, const double *logits, size_t vocab, size_t n_tokens, const cJSON *result,
+                    limits limit) {
+    const char *mode = cJSON_GetObjectItem(result, "mode")->valuestring;
+    const cJSON *id = cJSON_GetObjectItem(result, "ids")->child, *value = cJSON_GetObjectItem(result, "values")->child;
+    double want[TOP], got[TOP], tokens = cJSON_GetObjectItem(result, "n_tokens")->valuedouble;
+    int ids[TOP] = {0};
+    size_t n = 0;
+    for (; n < TOP && id && value && id->valueint >= 0 && (size_t)id->valueint < vocab; n++) {
+        ids[n] = id->valueint;
+        want[n] = value->valuedouble;
+        got[n] = logits[id->valueint];
+        id = id->next;
+        value = value->next;
+    }
+    ba_distance d = n == TOP ? ba_compare(want, got, n) : (ba_distance){.max_abs = INFINITY};
+    double lse = fabs(ba_logsumexp(logits, vocab) - cJSON_GetObjectItem(result, "logsumexp")->valuedouble);
+    bool held = d.finite && d.max_abs <= limit.logit && lse <= limit.lse && tokens == (double)n_tokens;
+    record(model, mode, d.max_abs, lse);
+    if (!held) {
+        printf("         %s %s on '%s': max |dlogit| %.3g (id %d), |dlogsumexp| %.3g, %zu tokens for %.0f\n", model,
+               mode, cJSON_GetObjectItem(result, "prompt")->valuestring, d.max_abs, ids[d.worst], lse, n_tokens,
+               tokens);
+    }
+    return held;
+}
+
+/* Runs one stored result's mode on its prompt and compares. */
+static bool check(const char *model, const ba_bench *bench, const cJSON *requests, const cJSON *result, limits limit) {
     const char *mode = cJSON_GetObjectItem(result, "mode")->valuestring;
     const char *name = cJSON_GetObjectItem(result, "prompt")->valuestring;
-    const cJSON *ids = cJSON_GetObjectItem(result, "ids"), *values = cJSON_GetObjectItem(result, "values");
-    double want[MAX_TOP], got[MAX_TOP], n_tokens = cJSON_GetObjectItem(result, "n_tokens")->valuedouble;
-    char err[BA_ERR_LEN] = "";
-    size_t n = 0, vocab = ba_engine_shape(state.bench.engine)->vocab;
-    const double *logits = NULL;
-    ba_prompt *prompt = prompt_by_name(name, err);
+    char err[BA_ERR_LEN] = "interrupted";
+    ba_prompt *prompt = prompt_by_name(bench, requests, name, err);
     ba_plan *plan = NULL;
     ba_run *run = NULL;
-    bool held = false;
-
+    const double *logits = NULL;
     if (prompt && ba_mode_plan(mode, prompt, &plan, err) == 0 &&
-        ba_engine_run(state.bench.engine, plan, &(ba_engine_options){0}, 0, &run, err) == 0) {
+        ba_engine_run(bench->engine, plan, &(ba_engine_options){0}, 0, &run, err) == 0) {
         logits = ba_run_logits(run);
     }
+    bool held = logits && compare(model, logits, ba_engine_shape(bench->engine)->vocab, plan->n_tokens, result, limit);
     if (!logits) {
-        printf("         %s on '%s': %s\n", mode, name, err);
-    } else {
-        const cJSON *id = ids->child, *value = values->child;
-        for (; n < MAX_TOP && id && value && id->valueint >= 0 && (size_t)id->valueint < vocab; n++) {
-            want[n] = value->valuedouble;
-            got[n] = logits[id->valueint];
-            id = id->next;
-            value = value->next;
-        }
-        ba_distance d = ba_compare(want, got, n);
-        double lse = fabs(ba_logsumexp(logits, vocab) - cJSON_GetObjectItem(result, "logsumexp")->valuedouble);
-        held = n == MAX_TOP && d.finite && d.max_abs <= logit_limit && lse <= lse_limit &&
-               n_tokens == (double)plan->n_tokens;
-        figures *f = figures_of(mode);
-        if (f) {
-            f->n++;
-            f->logit = fmax(f->logit, d.max_abs);
-            f->lse = fmax(f->lse, lse);
-        }
-        if (!held) {
-            printf("         %s on '%s': max |dlogit| %.3g (id %d), |dlogsumexp| %.3g, %zu tokens for %.0f\n", mode,
-                   name, d.max_abs, n ? cJSON_GetArrayItem(ids, (int)d.worst)->valueint : -1, lse, plan->n_tokens,
-                   n_tokens);
-        }
+        printf("         %s %s on '%s': %s\n", model, mode, name, err);
     }
     ba_run_free(run);
     ba_plan_free(plan);
@@ -179,47 +196,69 @@ static bool compare(const cJSON *result, double logit_limit, double lse_limit) {
     return held;
 }
 
-/* One file: the one that the running test is named after. */
-static void golden(void) {
+/* All results of a file, and that there are some. */
+static void check_file(const char *model, const ba_bench *bench, const cJSON *requests, const cJSON *file,
+                       limits limit) {
+    const cJSON *result, *results = cJSON_GetObjectItem(file, "results");
+    CU_ASSERT_TRUE(cJSON_GetArraySize(results) > 0);
+    cJSON_ArrayForEach(result, results) {
+        CU_ASSERT_TRUE(check(model, bench, cJSON_GetObjectItem(requests, "requests"), result, limit));
+    }
+}
+
+/* The real model in one mode: the one that the running test is named after. */
+static void real_model(void) {
     const char *name = CU_get_current_test()->pName;
-    /* transformers' own logits are held to tighter limits than our reading of the other modes */
     bool base = strcmp(name, "full") == 0 || strcmp(name, "block") == 0;
     if (state.skip) {
         ba_test_skip(state.skip);
         return;
     }
     cJSON *file = load(name);
-    const cJSON *result, *results = cJSON_GetObjectItem(file, "results");
-    CU_ASSERT_TRUE(cJSON_GetArraySize(results) > 0);
-    cJSON_ArrayForEach(result, results) {
-        CU_ASSERT_TRUE(compare(result, base ? 2e-3 : 5e-3, base ? 1e-3 : 2e-3));
+    check_file("", &state.bench, state.prompts, file, base ? by_transformers : by_oracle);
+    cJSON_Delete(file);
+}
+
+/* The tiny model that the running test is named after. */
+static void tiny_model(void) {
+    const char *name = CU_get_current_test()->pName;
+    char golden[256], folder[4096];
+    ba_bench bench;
+    snprintf(golden, sizeof golden, "%s/golden", name);
+    path_of(name, "", folder, sizeof folder);
+    cJSON *file = load(golden);
+    int status = open_model(folder, &bench);
+    CU_ASSERT_EQUAL(status, 0);
+    if (!status) {
+        check_file(name, &bench, file, file, by_transformers);
+        ba_bench_close(&bench);
     }
     cJSON_Delete(file);
 }
 
 static void nothing_found(void) {
-    CU_FAIL("tests/golden/*.json: none found; run the tests from the root of the repository");
+    CU_FAIL("no golden files: run the tests from the folder where they were compiled");
+}
+
+/* Adds a test for every file or folder that matches, named by its path inside FOLDER without the suffix. */
+static bool add_tests(CU_pSuite suite, const char *pattern, const char *suffix, CU_TestFunc test) {
+    char path[4096], name[256];
+    glob_t files;
+    bool ok = true;
+    path_of(pattern, suffix, path, sizeof path);
+    if (glob(path, 0, NULL, &files) != 0) {
+        return CU_add_test(suite, pattern, nothing_found) != NULL;
+    }
+    for (size_t i = 0; ok && i < files.gl_pathc; i++) {
+        const char *found = files.gl_pathv[i] + strlen(path) - strlen(pattern) - strlen(suffix);
+        snprintf(name, sizeof name, "%.*s", (int)(strlen(found) - strlen(suffix)), found);
+        ok = strcmp(name, "prompts") == 0 || CU_add_test(suite, name, test) != NULL;
+    }
+    globfree(&files);
+    return ok;
 }
 
 int ba_suite_golden(void) {
-    char pattern[8192];
-    glob_t files;
     CU_pSuite s = CU_add_suite("golden", set_up, tear_down);
-    bool ok = s != NULL;
-    size_t n = 0;
-    find_folder();
-    snprintf(pattern, sizeof pattern, "%s/*.json", state.folder);
-    if (glob(pattern, 0, NULL, &files) == 0) {
-        for (size_t i = 0; ok && i < files.gl_pathc; i++) {
-            char name[256];
-            const char *base = strrchr(files.gl_pathv[i], '/') + 1;
-            snprintf(name, sizeof name, "%.*s", (int)(strlen(base) - strlen(".json")), base);
-            if (strcmp(name, "prompts") != 0) {
-                ok = CU_add_test(s, name, golden) != NULL;
-                n++;
-            }
-        }
-        globfree(&files);
-    }
-    return ok && (n || CU_add_test(s, "files", nothing_found)) ? 0 : -1;
+    return s && add_tests(s, TINY "*", "", tiny_model) && add_tests(s, "*", ".json", real_model) ? 0 : -1;
 }
