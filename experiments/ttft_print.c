@@ -53,7 +53,7 @@ static void print_seconds(const ba_ttft_result *r, double seconds, int width) {
 /* 7.5e12, as in the paper. */
 static void print_flops(const ba_ttft_result *r, double flops, int digits, int width) {
     if (is_shown(r, flops, width)) {
-        char text[CELL], head[CELL];
+        char text[2 * CELL], head[CELL];
         snprintf(head, sizeof head, "%.*e", digits - 1, flops);
         char *e = strchr(head, 'e');
         *e = '\0';
