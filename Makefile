@@ -84,7 +84,7 @@ table3: ## from nothing to Table 3: set-up, model, build, measurement, figures i
 
 figures: ## draw the figures of results/table3.h5
 	@$(SETUP) plots
-	plots/draw.sh $(BUILD)/blockattn results/table3.h5 results
+	LC_ALL=C.UTF-8 plots/draw.sh $(BUILD)/blockattn results/table3.h5 results
 
 bench: ## time the kernels and a short TTFT sweep
 	@$(SETUP) build model
