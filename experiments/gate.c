@@ -11,11 +11,9 @@
 enum { OTHER_ROWS = 96 };
 
 const char *ba_identity_name(ba_identity i) {
-    static const char *const name[BA_IDENTITIES] = {[BA_ID_CACHED] = "cached",
-                                                    [BA_ID_BATCH] = "batch",
-                                                    [BA_ID_FOLDED] = "folded",
-                                                    [BA_ID_MERGE] = "merge",
-                                                    [BA_ID_COUNT] = "count"};
+    static const char *const name[BA_IDENTITIES] = {
+        [BA_ID_CACHED] = "cached", [BA_ID_BATCH] = "batch",   [BA_ID_FOLDED] = "folded",
+        [BA_ID_MERGE] = "merge",   [BA_ID_SWITCH] = "switch", [BA_ID_COUNT] = "count"};
     return (unsigned)i < BA_IDENTITIES ? name[i] : "?";
 }
 
@@ -156,6 +154,73 @@ static int check_identities(ba_engine *e, ba_store *store, const ba_plan *plan, 
     return rc;
 }
 
+/* The next turn of the conversation: question and full attention's answer become a passage, and the question is asked
+ * again. NULL: out of memory. */
+static ba_prompt *next_turn(const ba_reference *ref) {
+    const ba_prompt *p = ref->prompt;
+    ba_prompt *next = ba_prompt_new(NULL);
+    size_t tail = p->n_seg - 1, n = 0;
+    tail -= tail && p->seg[tail].role == BA_ROLE_TASK;
+    for (size_t i = tail; i < p->n_seg; i++) {
+        n += p->seg[i].n;
+    }
+    int32_t *turn = malloc((n + ref->n_greedy) * sizeof *turn), *end = turn;
+    int rc = next && turn ? 0 : -1;
+    if (!rc) {
+        next->bos = p->bos;
+        next->newline = p->newline;
+        next->local_blocks = p->local_blocks;
+        for (size_t i = tail; i < p->n_seg; end += p->seg[i++].n) {
+            memcpy(end, p->seg[i].ids, p->seg[i].n * sizeof *end);
+        }
+        memcpy(end, ref->greedy, ref->n_greedy * sizeof *end);
+    }
+    for (size_t i = 0; !rc && i < tail; i++) {
+        rc = ba_prompt_add(next, p->seg[i].role, p->seg[i].ids, p->seg[i].n);
+    }
+    rc = rc || ba_prompt_add(next, BA_ROLE_PASSAGE, turn, n + ref->n_greedy);
+    for (size_t i = tail; !rc && i < p->n_seg; i++) {
+        rc = ba_prompt_add(next, p->seg[i].role, p->seg[i].ids, p->seg[i].n);
+    }
+    free(turn);
+    if (rc) {
+        ba_prompt_free(next);
+        return NULL;
+    }
+    return next;
+}
+
+/* The store is warm from the first turn, in this mode. */
+static int check_switch(ba_engine *e, ba_store *store, const ba_reference *ref, const char *mode,
+                        const ba_engine_options *opt, ba_gate_row *out, char err[BA_ERR_LEN]) {
+    enum { THERE, IN_FULL, BACK, FRESH_FULL, FRESH, RUNS };
+    size_t n = vocab_of(e);
+    double *logits = malloc(RUNS * n * sizeof *logits);
+    ba_prompt *next = next_turn(ref);
+    ba_plan *plan = NULL, *full = NULL;
+    int rc = logits && next ? 0 : ba_fail(err, "out of memory");
+    rc = rc ? rc : ba_mode_plan(mode, next, &plan, err);
+    rc = rc ? rc : ba_mode_plan("full", next, &full, err);
+    for (size_t i = 0; !rc && i < RUNS; i++) {
+        bool in_full = i == IN_FULL || i == FRESH_FULL;
+        if (i >= FRESH_FULL) {
+            ba_store_clear(store);
+        }
+        rc = logits_of(e, in_full ? full : plan, opt, logits + i * n, err);
+    }
+    if (!rc) {
+        bool same = same_bits(logits + THERE * n, logits + FRESH * n, n) == BA_HELD &&
+                    same_bits(logits + BACK * n, logits + FRESH * n, n) == BA_HELD &&
+                    same_bits(logits + IN_FULL * n, logits + FRESH_FULL * n, n) == BA_HELD;
+        out->held[BA_ID_SWITCH] = same ? BA_HELD : BA_BROKEN;
+    }
+    ba_plan_free(plan);
+    ba_plan_free(full);
+    ba_prompt_free(next);
+    free(logits);
+    return rc;
+}
+
 /* First greedy token at which the run leaves the reference; n_greedy if it does not. */
 static int divergence(ba_engine *e, ba_run *run, const ba_reference *ref, size_t *at, char err[BA_ERR_LEN]) {
     int rc = 0;
@@ -212,6 +277,9 @@ int ba_gate_mode(ba_engine *e, ba_store *store, const ba_reference *ref, const c
         rc = divergence(e, run, ref, &out->diverges, err);
     }
     ba_run_free(run);
+    if (!rc && identities) {
+        rc = check_switch(e, store, ref, mode, opt, out, err);
+    }
     if (!rc && identities) {
         rc = check_identities(e, store, plan, ref, opt, warm, out, err);
     }

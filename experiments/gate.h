@@ -5,7 +5,8 @@
  *   batch   so has one whose blocks were encoded in passes of another size
  *   folded  block with no local block has the logits of full, bit for bit
  *   merge   keys concatenated and rotated (the paper's way) against queries rotated in place: max |dlogit| <= 1e-3
- *   count   FLOPs counted in the kernels equal the closed form of the plan, to the last unit */
+ *   switch  the conversation's next turn, in the mode, in full and in the mode again on one store, has the logits of
+ * fresh runs, bit for bit count   FLOPs counted in the kernels equal the closed form of the plan, to the last unit */
 #ifndef BA_GATE_H
 #define BA_GATE_H
 
@@ -18,6 +19,7 @@ typedef enum ba_identity {
     BA_ID_BATCH,
     BA_ID_FOLDED,
     BA_ID_MERGE,
+    BA_ID_SWITCH,
     BA_ID_COUNT,
     BA_IDENTITIES
 } ba_identity;

@@ -86,24 +86,23 @@ int ba_run_prepare(ba_run *r, const ba_work *w) {
     if (w->row0 > 0) {
         return 0;
     }
-    double start = ba_now();
     for (size_t e = 0; e < v->n_edge; e++) {
         const ba_node *seen = &r->plan->node[v->edge[e].seen];
         bool dropped = ba_run_scored(r->plan, v->edge[e].seen) && !v->path && !r->path_kept[seen->path - 1];
         r->shown[h->edge0 + e] = dropped ? NULL : r->held[v->edge[e].seen].kv;
     }
-    if (r->opt.executor == BA_MERGE_KEYS && !v->stored && v->n_edge) {
-        int rc = merge_keys(r, w->node);
+    bool merge = r->opt.executor == BA_MERGE_KEYS && !v->stored && v->n_edge;
+    double start = ba_now();
+    int rc = merge ? merge_keys(r, w->node) : w->refreshed ? patch_keys(r, w->node) : 0;
+    if (merge || w->refreshed) {
         r->stats.stage[BA_STAGE_MERGE] += ba_now() - start;
-        return rc;
     }
-    if (w->refreshed && patch_keys(r, w->node)) {
-        return -1;
+    if (!rc && !merge) {
+        h->own = ba_run_new_kv(r, v->n + (ba_run_is_last(r, w->node) ? r->room : 0));
+        h->kv = h->own;
+        rc = h->own ? 0 : -1;
     }
-    h->own = ba_run_new_kv(r, v->n + (ba_run_is_last(r, w->node) ? r->room : 0));
-    h->kv = h->own;
-    r->stats.stage[BA_STAGE_MERGE] += ba_now() - start;
-    return h->own ? 0 : -1;
+    return rc;
 }
 
 int ba_run_finish(ba_run *r, ba_batch *b) {
