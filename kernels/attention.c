@@ -31,7 +31,7 @@ const ba_isa *ba_isa_choose(char err[BA_ERR_LEN]) {
     const char *wish = getenv("BLOCKATTN_ISA");
     bool free_choice = !wish || !*wish;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        if (!free_choice && strcmp(wish, all[i]->name)) {
+        if (!free_choice && strcmp(wish, all[i]->name) != 0) {
             continue;
         }
         if (has[i] && all[i]->attend) {

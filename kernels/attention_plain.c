@@ -59,8 +59,7 @@ static inline vec vec_round(vec x) {
 }
 /* x 2^n, n integral; 0 where n is below the exponents of normal numbers. */
 static inline vec vec_scale2(vec x, vec n) {
-    vec biased = vec_max(vec_set(1.0f), n + 127.0f);
-    biased = choose(n == n, biased, vec_set(127.0f)); /* NaN: comes in through x */
+    vec biased = choose(n >= vec_set(-126.0f), n + 127.0f, vec_set(1.0f)); /* NaN, which x carries on, becomes 1 */
     ivec exponent = __builtin_convertvector(biased, ivec) << 23;
     return choose(n < vec_set(-126.0f), vec_set(0), x * (vec)exponent);
 }

@@ -26,7 +26,6 @@ enum {
 typedef struct openblas {
     ba_cpu cpu;
     bool rows_apart; /* OpenBLAS computes rows independently of each other, where products are not small */
-    float *tail;     /* [threads, TILE_ROWS, WIDE] results on their way to out */
     char describe[256];
 } openblas;
 
@@ -48,38 +47,25 @@ static size_t round_up(size_t n, size_t unit) {
     return (n + unit - 1) / unit * unit;
 }
 
-static void store(const float *from, size_t from_cols, float *to, size_t to_cols, size_t rows, size_t cols) {
-    for (size_t r = 0; r < rows; r++) {
-        memcpy(to + r * to_cols, from + r * from_cols, cols * sizeof *to);
-    }
-}
-
-/* Rows [*row, ) and columns [*col, ) of a tile: their numbers. */
-static void tile_at(const product *p, size_t index, size_t *row, size_t *rows, size_t *col, size_t *cols) {
-    *row = index / p->col_tiles * p->tile_rows;
-    *col = index % p->col_tiles * p->tile_cols;
-    *rows = min_size(p->tile_rows, p->rows - *row);
-    *cols = min_size(p->tile_cols, p->w->out - *col);
-}
+_Static_assert(BA_PAD_ROWS *WIDE <= BA_SUM_ROWS * BA_KEYS, "a tile of added rows fits the work space");
 
 static void blas_tile(void *arg, size_t index, size_t worker) {
     const product *p = arg;
     const ba_weight *w = p->w;
-    size_t row, rows, col, cols;
-    tile_at(p, index, &row, &rows, &col, &cols);
-    size_t called = rows < p->min_rows ? p->min_rows : rows;
+    size_t row = index / p->col_tiles * p->tile_rows, rows = min_size(p->tile_rows, p->rows - row);
+    size_t col = index % p->col_tiles * p->tile_cols, cols = min_size(p->tile_cols, w->out - col);
+    size_t called = rows < p->min_rows ? p->min_rows : rows, stride = p->out.buf->cols, to_stride = stride;
     float *out = ba_cpu_row(p->out, row) + col, *to = out;
-    size_t out_cols = p->out.buf->cols, to_cols = out_cols;
     if (called != rows) {
-        to = p->be->tail + worker * TILE_ROWS * WIDE;
-        to_cols = cols;
+        to = p->be->cpu.sum + worker * BA_SUM_ROWS * BA_KEYS;
+        to_stride = cols;
     }
-    bool add = ba_cpu_prepare(w, p->add, out, out_cols, to, to_cols, rows, col, cols);
+    bool add = ba_cpu_prepare(w, p->add, out, stride, to, to_stride, rows, col, cols);
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)called, (blasint)cols, (blasint)w->in, 1,
                 ba_cpu_row(p->x, row), (blasint)p->x.buf->cols, w->at + col * w->in, (blasint)w->in, add ? 1 : 0, to,
-                (blasint)to_cols);
-    if (to != out) {
-        store(to, to_cols, out, out_cols, rows, cols);
+                (blasint)to_stride);
+    for (size_t r = 0; to != out && r < rows; r++) {
+        memcpy(out + r * stride, to + r * to_stride, cols * sizeof *out);
     }
 }
 
@@ -103,8 +89,14 @@ static size_t tile_width(size_t cols, size_t limit) {
 
 /* Whether products of 48 rows or more are past OpenBLAS's code for small matrices in every tile, the last one too. */
 static bool always_large(size_t out, size_t in) {
-    size_t width = tile_width(out, NARROW), rest = out % width;
-    return BA_PAD_ROWS * (rest ? rest : width) * in > SMALL;
+    static const size_t limits[] = {NARROW, WIDE};
+    for (size_t i = 0; i < 2; i++) {
+        size_t width = tile_width(out, limits[i]), rest = out % width;
+        if (BA_PAD_ROWS * (rest ? rest : width) * in <= SMALL) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static ba_weight *openblas_weight_new(ba_backend *be, const ba_weight_src *src, size_t n_src, char err[BA_ERR_LEN]) {
@@ -156,7 +148,7 @@ static bool same_bits(const probe *p) {
         size_t rows = counts[i], first = (i * 7 + 1) % (PROBE_ROWS - rows + 1);
         probe_product(p, first, rows, 0, NARROW, p->out);
         probe_product(p, first, rows, NARROW, PROBE_COLS - NARROW, p->out);
-        if (memcmp(p->whole + first * PROBE_COLS, p->out, rows * PROBE_COLS * sizeof *p->out)) {
+        if (memcmp(p->whole + first * PROBE_COLS, p->out, rows * PROBE_COLS * sizeof *p->out) != 0) {
             return false;
         }
     }
@@ -192,19 +184,17 @@ static int probe_rows(bool *rows_apart) {
 /* ---- the backend ---- */
 
 static void openblas_close(ba_backend *be) {
-    openblas *blas = (openblas *)be;
-    ba_cpu_close(&blas->cpu);
-    free(blas->tail);
-    free(blas);
+    ba_cpu_close((ba_cpu *)be);
+    free(be);
 }
 
 static void write_description(openblas *be) {
-    char version[64];
-    snprintf(version, sizeof version, "%s", openblas_get_config());
-    size_t end = strlen("OpenBLAS ") + strcspn(version + min_size(strlen("OpenBLAS "), strlen(version)), " ");
-    version[min_size(end, sizeof version - 1)] = 0;
-    snprintf(be->describe, sizeof be->describe, "%s %s%s; attention %s; %zu threads", version, openblas_get_corename(),
-             be->rows_apart ? "" : " (unfit: products by own code)", be->cpu.isa->name, ba_pool_threads(be->cpu.pool));
+    /* "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ...": its first two words. */
+    const char *config = openblas_get_config(), *space = strchr(config, ' ');
+    size_t n = space ? (size_t)(space - config) + 1 + strcspn(space + 1, " ") : strlen(config);
+    snprintf(be->describe, sizeof be->describe, "%.*s %s%s; attention %s; %zu threads", (int)n, config,
+             openblas_get_corename(), be->rows_apart ? "" : " (unfit: products by own code)", be->cpu.isa->name,
+             ba_pool_threads(be->cpu.pool));
 }
 
 static int openblas_open(const ba_backend_config *cfg, ba_backend **out, char err[BA_ERR_LEN]) {
@@ -214,9 +204,8 @@ static int openblas_open(const ba_backend_config *cfg, ba_backend **out, char er
     }
     be->cpu.base.ops = &ba_openblas;
     openblas_set_num_threads(1);
-    be->tail = ba_cpu_alloc(cfg->threads, TILE_ROWS, WIDE, sizeof *be->tail);
     int status = ba_cpu_open(&be->cpu, cfg, err);
-    if (status == 0 && (!be->tail || probe_rows(&be->rows_apart))) {
+    if (status == 0 && probe_rows(&be->rows_apart)) {
         status = ba_fail(err, "backend openblas: out of memory");
     }
     if (status) {
