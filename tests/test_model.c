@@ -112,28 +112,28 @@ static void test_gguf_variants(void) {
 static void test_config_variants(void) {
     const struct {
         const char *config;
-        ba_rope_scaling scaling;
         double factor, theta, magnitude;
         size_t window;
+        ba_rope_scaling scaling;
         bool local0, local1;
     } rows[] = {
-        {"{\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}}", BA_ROPE_LINEAR, 2, 1e4, 1, 0, 0, 0},
-        {"{\"rope_scaling\":{\"rope_type\":\"default\"},\"rope_theta\":5e5}", BA_ROPE_NONE, 0, 5e5, 1, 0, 0, 0},
+        {"{\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}}", 2, 1e4, 1, 0, BA_ROPE_LINEAR, 0, 0},
+        {"{\"rope_scaling\":{\"rope_type\":\"default\"},\"rope_theta\":5e5}", 0, 5e5, 1, 0, BA_ROPE_NONE, 0, 0},
         {"{\"rope_theta\":null,\"rope_parameters\":{\"rope_type\":\"llama3\",\"rope_theta\":3e4,\"factor\":8,"
          "\"low_freq_factor\":1,\"high_freq_factor\":4,\"original_max_position_embeddings\":64}}",
-         BA_ROPE_LLAMA3, 8, 3e4, 1, 0, 0, 0},
-        {"{\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":512}}", BA_ROPE_YARN,
-         4, 1e4, 1.138629436111989, 0, 0, 0},
-        {"{\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,\"attention_factor\":1.5}}", BA_ROPE_YARN, 4, 1e4, 1.5, 0,
+         8, 3e4, 1, 0, BA_ROPE_LLAMA3, 0, 0},
+        {"{\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":512}}", 4, 1e4,
+         1.138629436111989, 0, BA_ROPE_YARN, 0, 0},
+        {"{\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,\"attention_factor\":1.5}}", 4, 1e4, 1.5, 0, BA_ROPE_YARN,
          0, 0},
-        {"{\"model_type\":\"mistral\",\"sliding_window\":24}", BA_ROPE_NONE, 0, 1e4, 1, 24, 1, 1},
-        {"{\"model_type\":\"mistral\",\"sliding_window\":null}", BA_ROPE_NONE, 0, 1e4, 1, 0, 0, 0},
-        {"{\"sliding_window\":24,\"use_sliding_window\":false,\"max_window_layers\":1}", BA_ROPE_NONE, 0, 1e4, 1, 0, 0,
+        {"{\"model_type\":\"mistral\",\"sliding_window\":24}", 0, 1e4, 1, 24, BA_ROPE_NONE, 1, 1},
+        {"{\"model_type\":\"mistral\",\"sliding_window\":null}", 0, 1e4, 1, 0, BA_ROPE_NONE, 0, 0},
+        {"{\"sliding_window\":24,\"use_sliding_window\":false,\"max_window_layers\":1}", 0, 1e4, 1, 0, BA_ROPE_NONE, 0,
          0},
-        {"{\"sliding_window\":24,\"use_sliding_window\":true,\"max_window_layers\":1}", BA_ROPE_NONE, 0, 1e4, 1, 24, 0,
+        {"{\"sliding_window\":24,\"use_sliding_window\":true,\"max_window_layers\":1}", 0, 1e4, 1, 24, BA_ROPE_NONE, 0,
          1},
-        {"{\"sliding_window\":24,\"layer_types\":[\"sliding_attention\",\"full_attention\"]}", BA_ROPE_NONE, 0, 1e4, 1,
-         24, 1, 0},
+        {"{\"sliding_window\":24,\"layer_types\":[\"sliding_attention\",\"full_attention\"]}", 0, 1e4, 1, 24,
+         BA_ROPE_NONE, 1, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         ba_model *m = open_tiny("variant", &(ba_tiny_options){.config = rows[i].config}, true);
