@@ -24,9 +24,10 @@ typedef struct ba_text { /* bytes, not NUL-terminated, borrowed from the model *
 typedef struct ba_vocab {
     ba_vocab_kind kind;
     const char *pre; /* pre-tokeniser family: "smollm", "gpt-2", "llama-bpe", "qwen2"; "" for SPM */
-    ba_text *token;  /* [n] as stored in the file (byte-level alphabet for BPE, U+2581 for SPM) */
-    float *score;    /* [n] or NULL */
-    uint8_t *type;   /* [n] ba_token_type */
+    ba_text
+        *token; /* [n] as stored in the file (byte-level alphabet for BPE, U+2581 for SPM); UNUSED ones may be empty */
+    float *score;  /* [n] or NULL */
+    uint8_t *type; /* [n] ba_token_type */
     size_t n;
     ba_text *merge; /* [n_merge], "left right" (BPE) */
     size_t n_merge;

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 static const char *in_test_dir(const char *name, char path[512]) {
-    snprintf(path, 512, "%s/%s", ba_test_dir(), name);
+    snprintf(path, 512, "%s/bad-model-%s", ba_test_dir(), name);
     return path;
 }
 
