@@ -165,7 +165,9 @@ int ba_cli_parse(int argc, char **argv, const char *usage, const char *about, co
     ba_common unused = {0}, *c = common ? common : &unused;
     *c = (ba_common){.mode = standard_mode, .dtype = "auto", .backend = "auto", .threads = processors()};
     const ba_option shared[] = {
-        {"model", "PATH", "GGUF file; default: $BLOCKATTN_MODEL, else the model that `make model` gets", &c->model, 0},
+        {"model", "PATH",
+         "GGUF file or Hugging Face folder; default: $BLOCKATTN_MODEL, else the model that `make model` gets",
+         &c->model, 0},
         {"adapter", "PATH", "adapter folder", &c->adapter, 0},
         {"mode", "MODE", "attention mode, as name or name:key=value,...", &c->mode, 0},
         {"dtype", "TYPE", "element type: auto, f32 or f64; default auto", &c->dtype, 0},
