@@ -82,6 +82,12 @@ table3: ## from nothing to Table 3: set-up, model, build, measurement, figures i
 	$(BUILD)/blockattn run experiments/table3.json
 	@$(MAKE) figures
 
+gate: ## every mode against full attention on real items: table, results/gate.h5, figures
+	@$(SETUP) build plots model
+	@$(MAKE) $(JOBS) all
+	$(BUILD)/blockattn run experiments/gate.json
+	plots/draw_gate.sh $(BUILD)/blockattn results/gate.h5 results
+
 figures: ## draw the figures of results/table3.h5
 	@$(SETUP) plots
 	LC_ALL=C.UTF-8 plots/draw.sh $(BUILD)/blockattn results/table3.h5 results
@@ -124,6 +130,6 @@ help: ## show this list
 	    /^[a-z0-9]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-10s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: all install clean table3 figures bench setup model test check lint asan help FORCE
+.PHONY: all install clean table3 gate figures bench setup model test check lint asan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

@@ -76,24 +76,31 @@ static void see_attention(void *arg, const ba_attention *a) {
     w->in->entropy[a->layer] = entropy;
 }
 
-/* Full attention with a node per segment, each seeing all before it at its place: the same function as one node. */
+/* Full attention with a node per segment (question and task together), each seeing all before it at its place: the same
+ * function as one node. */
 static int plan_full(const ba_prompt *prompt, ba_plan **out, char err[BA_ERR_LEN]) {
     ba_plan *plan = *out = ba_plan_new("full");
-    size_t place = 0;
-    for (size_t i = 0; plan && i < prompt->n_seg; place += prompt->seg[i++].n) {
-        size_t v = ba_plan_add_node(plan, prompt->seg[i].ids, prompt->seg[i].n, i, 1), at = 0;
-        if (v == SIZE_MAX) {
-            break;
+    size_t n_node = prompt->n_seg, place = 0;
+    n_node -= n_node > 1 && prompt->seg[n_node - 1].role == BA_ROLE_TASK;
+    int32_t *ids = malloc((ba_prompt_tokens(prompt) + 1) * sizeof *ids);
+    int rc = plan && ids ? 0 : -1;
+    for (size_t i = 0; !rc && i < n_node; i++) {
+        size_t n = 0, end = i + 1 < n_node ? i + 1 : prompt->n_seg;
+        for (size_t k = i; k < end; n += prompt->seg[k++].n) {
+            memcpy(ids + n, prompt->seg[k].ids, prompt->seg[k].n * sizeof *ids);
         }
-        plan->node[v].pos = (double)place;
-        plan->n_tokens += prompt->seg[i].n;
-        for (size_t e = 0; e < i; at += prompt->seg[e++].n) {
-            if (!ba_plan_add_edge(plan, v, e, (double)at)) {
-                return ba_fail(err, "out of memory");
-            }
+        size_t v = ba_plan_add_node(plan, ids, n, i, end - i);
+        rc = v == SIZE_MAX ? -1 : 0;
+        for (size_t e = 0, at = 0; !rc && e < i; at += prompt->seg[e++].n) {
+            rc = ba_plan_add_edge(plan, v, e, (double)at) ? 0 : -1;
+        }
+        if (!rc) {
+            plan->node[v].pos = (double)place;
+            plan->n_tokens = place += n;
         }
     }
-    return plan && plan->n_node == prompt->n_seg ? 0 : ba_fail(err, "out of memory");
+    free(ids);
+    return rc ? ba_fail(err, "out of memory") : 0;
 }
 
 int ba_insight_make(ba_engine *e, const ba_prompt *prompt, const char *mode, const ba_engine_options *opt,

@@ -13,7 +13,8 @@ typedef struct ba_insight {
     double *mass;    /* [layers, n_seg] attention on each segment of the prompt, mean over rows and heads; sums to 1 */
 } ba_insight;
 
-/* Runs a mode and watches it; "full" is run with a node per segment, so that its mass can be told apart. 0, -1 and err,
+/* Runs a mode and watches it; "full" is run with a node per segment, so that its mass can be told apart; what lies on
+ * question and task counts as the question's. 0, -1 and err,
  * or BA_INTERRUPTED. */
 int ba_insight_make(ba_engine *e, const ba_prompt *prompt, const char *mode, const ba_engine_options *opt,
                     ba_insight *out, char err[BA_ERR_LEN]);

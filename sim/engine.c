@@ -234,7 +234,7 @@ static int check_memory(ba_run *r, const ba_schedule *s, const uint8_t *have, si
         }
         bytes += kv_bytes(r, v->n + (ba_run_is_last(r, i) ? r->room : 0));
         for (size_t e = 0; e < v->n_edge; e++) {
-            if (ba_run_refreshed(v, &v->edge[e]) || (r->opt.executor == BA_MERGE_KEYS && !v->stored)) {
+            if (ba_run_refreshed(v, &v->edge[e]) || (r->opt.executor == BA_MERGE_KEYS && ba_run_is_last(r, i))) {
                 bytes += kv_bytes(r, v->edge[e].n);
             }
         }

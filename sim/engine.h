@@ -29,7 +29,7 @@ const char *ba_stage_name(ba_stage s);
 
 typedef enum ba_executor {
     BA_IN_PLACE,   /* query-side rotation, keys where they lie */
-    BA_MERGE_KEYS, /* the paper's way: concatenate caches, rotate keys, one segment */
+    BA_MERGE_KEYS, /* the paper's way, for the last node: concatenate caches, rotate keys, one segment */
 } ba_executor;
 
 /* What the rows of the output node attend to in one layer, segment by segment: what its edges show (those that were not

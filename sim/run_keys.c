@@ -91,7 +91,7 @@ int ba_run_prepare(ba_run *r, const ba_work *w) {
         bool dropped = ba_run_scored(r->plan, v->edge[e].seen) && !v->path && !r->path_kept[seen->path - 1];
         r->shown[h->edge0 + e] = dropped ? NULL : r->held[v->edge[e].seen].kv;
     }
-    bool merge = r->opt.executor == BA_MERGE_KEYS && !v->stored && v->n_edge;
+    bool merge = r->opt.executor == BA_MERGE_KEYS && ba_run_is_last(r, w->node) && v->n_edge;
     double start = ba_now();
     int rc = merge ? merge_keys(r, w->node) : w->refreshed ? patch_keys(r, w->node) : 0;
     if (merge || w->refreshed) {

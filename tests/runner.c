@@ -25,6 +25,7 @@ static int (*const suites[])(void) = {
     ba_suite_cost,
     ba_suite_store,
     ba_suite_engine,
+    ba_suite_gate,
     ba_suite_golden,
     ba_suite_stats,
     ba_suite_measure,
