@@ -20,9 +20,10 @@ LIBS        = $(LIB_LIBS) -lm -lpthread
 
 LIB_SRC  := $(wildcard kernels/*.c sim/*.c)
 EXP_SRC  := $(wildcard experiments/*.c)
-TEST_SRC := $(wildcard tests/*.c)
-ALL_SRC  := $(LIB_SRC) $(EXP_SRC) $(TEST_SRC)
-ALL_HDR  := $(wildcard kernels/*.h sim/*.h experiments/*.h tests/*.h)
+FUZZ_SRC := $(filter-out %/libfuzzer.c,$(wildcard tests/fuzz/*.c))
+TEST_SRC := $(wildcard tests/*.c) $(FUZZ_SRC)
+ALL_SRC  := $(LIB_SRC) $(EXP_SRC) $(TEST_SRC) tests/fuzz/libfuzzer.c
+ALL_HDR  := $(wildcard kernels/*.h sim/*.h experiments/*.h tests/*.h tests/fuzz/*.h)
 obj       = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 # `make V=1` shows the compiler's command lines.
@@ -66,7 +67,7 @@ $(BUILD)/flags: FORCE
 $(BUILD)/commit: FORCE
 	@$(call keep,$(COMMIT))
 
--include $(wildcard $(patsubst %,$(BUILD)/%/*.d,kernels sim experiments tests))
+-include $(wildcard $(patsubst %,$(BUILD)/%/*.d,kernels sim experiments tests tests/fuzz))
 
 install: all ## install the program and its man page: PREFIX=/usr/local DESTDIR=
 	install -Dm755 $(BUILD)/blockattn $(DESTDIR)$(PREFIX)/bin/blockattn
@@ -125,11 +126,28 @@ asan: ## the tests under the address and undefined-behaviour sanitizers
 	@$(SETUP) build
 	@$(MAKE) $(JOBS) check BUILD=$(BUILD)/asan CFLAGS="-O2 -g -fsanitize=address,undefined $(SANITIZE)"
 
+$(BUILD)/blockattn-fuzz: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(wildcard tests/tiny*.c) \
+                           $(FUZZ_SRC) tests/fuzz/libfuzzer.c)
+	@echo "  link     $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+
+SECONDS := 30
+fuzz: ## feed everything that reads files what strangers may send: SECONDS=30 a reader
+	@$(SETUP) build fuzz
+	@$(MAKE) $(JOBS) $(BUILD)/fuzz/blockattn-fuzz BUILD=$(BUILD)/fuzz CC=clang \
+	    CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined $(SANITIZE)"
+	@tests/fuzz/run.sh $(BUILD)/fuzz/blockattn-fuzz $(BUILD)/fuzz $(SECONDS)
+
+tsan: ## the suites that use threads, under the thread sanitizer
+	@$(SETUP) build
+	@$(MAKE) $(JOBS) check BUILD=$(BUILD)/tsan CFLAGS="-O2 -g -fsanitize=thread $(SANITIZE)" \
+	    ONLY="engine: attention: kernels: threads:"
+
 help: ## show this list
 	@awk '/^## /{printf "\n%s\n", substr($$0, 4)} \
 	    /^[a-z0-9]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-10s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: all install clean table3 gate figures bench setup model test check lint asan help FORCE
+.PHONY: all install clean table3 gate figures bench setup model test check lint asan fuzz tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

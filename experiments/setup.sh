@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what is missing from Debian's packages and gets the default model. Asks nothing; touches nothing when all is
 # there.
-#   setup.sh GROUP...    build | plots | lint: packages;  model: the default model in the user's cache folder
+#   setup.sh GROUP...    build | plots | lint | fuzz: packages;  model: the default model in the user's cache folder
 set -eu
 
 say() { printf 'set-up: %s\n' "$*" >&2; }
@@ -13,8 +13,9 @@ packages_of() {
         libcunit1-dev ;;
     plots) echo gnuplot-nox fonts-dejavu-core ;;
     lint) echo clang clang-format clang-tidy ;;
+    fuzz) echo clang libclang-rt-dev ;;
     fetch) echo python3-pip ca-certificates ;;
-    *) die "unknown group '$1'; there is build, plots, lint, model" ;;
+    *) die "unknown group '$1'; there is build, plots, lint, fuzz, model" ;;
     esac
 }
 

@@ -31,6 +31,7 @@ static int (*const suites[])(void) = {
     ba_suite_measure,
     ba_suite_trace,
     ba_suite_ttft,
+    ba_suite_fuzz,
     ba_suite_cli,
 };
 /* clang-format on */

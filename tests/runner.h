@@ -35,5 +35,6 @@ int ba_suite_cli(void);
 int ba_suite_stats(void);
 int ba_suite_measure(void);
 int ba_suite_ttft(void);
+int ba_suite_fuzz(void);
 
 #endif
