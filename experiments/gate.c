@@ -96,21 +96,25 @@ static ba_verdict same_bits(const double *a, const double *b, size_t n) {
     return memcmp(a, b, n * sizeof *a) ? BA_BROKEN : BA_HELD;
 }
 
-static int check_count(ba_engine *e, const ba_plan *plan, const ba_run_stats *stats, const uint8_t *have,
-                       ba_gate_row *out, char err[BA_ERR_LEN]) {
+/* What the plan costs with all that can be stored in the store; chosen: as in the run. */
+static int warm_cost(ba_engine *e, const ba_plan *plan, const ba_run_stats *stats, uint64_t *flops,
+                     char err[BA_ERR_LEN]) {
     ba_backend *be = ba_engine_backend(e);
-    ba_schedule *s = ba_schedule_new(plan, have, SIZE_MAX);
+    uint8_t *have = malloc(plan->n_node);
+    for (size_t i = 0; have && i < plan->n_node; i++) {
+        have[i] = plan->node[i].stored;
+    }
+    ba_schedule *s = have ? ba_schedule_new(plan, have, SIZE_MAX) : NULL;
     ba_cost cost;
     int rc = s ? 0 : ba_fail(err, "out of memory");
     if (!rc) {
         ba_chosen chosen = {stats->chosen_row, stats->path_kept};
         rc = ba_cost_run(ba_engine_shape(e), plan, s, (ba_sizes){be->real_size, be->weight_size, be->kv_size}, 1,
                          &chosen, &cost, err);
-    }
-    if (!rc) {
-        out->held[BA_ID_COUNT] = cost.flops_exact == stats->count.flops_exact ? BA_HELD : BA_BROKEN;
+        *flops = cost.flops_exact;
     }
     ba_schedule_free(s);
+    free(have);
     return rc;
 }
 
@@ -240,19 +244,14 @@ int ba_gate_mode(ba_engine *e, ba_store *store, const ba_reference *ref, const c
     ba_plan *plan = NULL;
     ba_run *run = NULL;
     double *cold = malloc(n * sizeof *cold), *warm = malloc(n * sizeof *warm);
-    uint8_t *have = NULL;
     *out = (ba_gate_row){.merge_max_abs = NAN, .n_answer = ref->n_answer};
     int rc = cold && warm ? ba_mode_plan(mode, ref->prompt, &plan, err) : ba_fail(err, "out of memory");
     if (!rc) {
         snprintf(out->mode, sizeof out->mode, "%s", plan->mode);
         out->n_tokens = plan->n_tokens;
-        have = malloc(plan->n_node);
-        rc = have ? 0 : ba_fail(err, "out of memory");
     }
     if (!rc && identities) {
         ba_store_clear(store);
-    }
-    if (!rc) {
         rc = logits_of(e, plan, opt, cold, err);
     }
     if (!rc) {
@@ -260,14 +259,11 @@ int ba_gate_mode(ba_engine *e, ba_store *store, const ba_reference *ref, const c
     }
     if (!rc) {
         memcpy(warm, ba_run_logits(run), n * sizeof *warm);
-        out->flops = ba_run_get_stats(run)->count.flops_exact;
-        for (size_t i = 0; i < plan->n_node; i++) {
-            have[i] = plan->node[i].stored;
-        }
-        if (identities) {
-            out->held[BA_ID_CACHED] = same_bits(cold, warm, n);
-        }
-        rc = check_count(e, plan, ba_run_get_stats(run), have, out, err);
+        rc = warm_cost(e, plan, ba_run_get_stats(run), &out->flops, err);
+    }
+    if (!rc && identities) {
+        out->held[BA_ID_CACHED] = same_bits(cold, warm, n);
+        out->held[BA_ID_COUNT] = ba_run_get_stats(run)->count.flops_exact == out->flops ? BA_HELD : BA_BROKEN;
     }
     if (!rc) {
         out->far = ba_logit_compare(ref->logits, warm, n);
@@ -286,6 +282,5 @@ int ba_gate_mode(ba_engine *e, ba_store *store, const ba_reference *ref, const c
     ba_plan_free(plan);
     free(cold);
     free(warm);
-    free(have);
     return rc;
 }
