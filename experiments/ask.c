@@ -13,21 +13,30 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-int ba_ask(const ba_bench *b, const char *path, ba_asked *out) {
-    char err[BA_ERR_LEN], *json;
+int ba_read_prompt(const char *request, const char *message, const ba_tokenizer *tok, size_t n_vocab, ba_prompt **out,
+                   double *tokenize_s) {
+    char err[BA_ERR_LEN], *text;
+    const char *path = message ? message : request;
     size_t len;
-    *out = (ba_asked){0};
-    if (!path) {
-        return ba_cli_fail(BA_EXIT_USAGE, "a request is needed: --request FILE (or - for standard input)");
+    *out = NULL;
+    if (!request == !message) {
+        return ba_cli_fail(BA_EXIT_USAGE,
+                           "a prompt is needed: --request FILE or --message FILE (- for standard input)");
     }
-    if (ba_read_file(path, MAX_REQUEST, &json, &len, err)) {
+    if (ba_read_file(path, MAX_REQUEST, &text, &len, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     double start = now();
-    int rc = ba_prompt_parse(json, len, b->tok, ba_model_shape(b->model)->vocab, &out->prompt, err);
-    out->tokenize_s = now() - start;
-    free(json);
+    int rc = message ? ba_prompt_from_message(text, len, BA_MESSAGE_BLOCKS, false, tok, out, err)
+                     : ba_prompt_parse(text, len, tok, n_vocab, out, err);
+    *tokenize_s = now() - start;
+    free(text);
     return rc ? ba_cli_fail(BA_EXIT_USAGE, "%s: %s", strcmp(path, "-") ? path : "standard input", err) : 0;
+}
+
+int ba_ask(const ba_bench *b, const char *request, const char *message, ba_asked *out) {
+    *out = (ba_asked){0};
+    return ba_read_prompt(request, message, b->tok, ba_model_shape(b->model)->vocab, &out->prompt, &out->tokenize_s);
 }
 
 int ba_ask_mode(ba_asked *a, const char *mode) {

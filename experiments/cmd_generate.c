@@ -93,11 +93,21 @@ static int print_json(const ba_plan *plan, const ba_run_stats *s, const answer *
         snprintf(name, sizeof name, "%s_s", ba_stage_name(i));
         cJSON_AddNumberToObject(stages, name, s->stage[i]);
     }
+    cJSON *lookups = cJSON_AddObjectToObject(o, "lookups");
+    for (ba_lookup why = 0; why < BA_LOOKUP_COUNT; why++) {
+        size_t n = 0;
+        for (size_t i = 0; i < s->n_lookup; i++) {
+            n += s->lookup[i].why == why;
+        }
+        if (n) {
+            cJSON_AddNumberToObject(lookups, ba_lookup_name(why), (double)n);
+        }
+    }
     return ba_json_print(o);
 }
 
 typedef struct wish {
-    const char *request, *max_tokens, *stop, *temperature, *executor, *memory;
+    const char *request, *message, *max_tokens, *stop, *temperature, *executor, *memory;
     uint64_t n;
     double heat;
 } wish;
@@ -123,7 +133,7 @@ static int run_one(const ba_common *c, const ba_bench *b, const wish *w, const b
     ba_run *run = NULL;
     answer out = {0};
     char err[BA_ERR_LEN];
-    int status = ba_ask(b, w->request, &a);
+    int status = ba_ask(b, w->request, w->message, &a);
     if (!status) {
         status = ba_ask_mode(&a, c->mode);
     }
@@ -164,6 +174,8 @@ int ba_cmd_generate(int argc, char **argv) {
     wish w = {.max_tokens = "200", .temperature = "0"};
     const ba_option own[] = {
         {"request", "FILE", "request JSON, - for standard input", &w.request, NULL},
+        {"message", "FILE", "instead: plain text, cut into blocks as the paper does; the last is the question",
+         &w.message, NULL},
         {"max-tokens", "N", "at most so many tokens (200)", &w.max_tokens, NULL},
         {"stop", "TEXT", "end before this text", &w.stop, NULL},
         {"temperature", "T", "0 is greedy (default)", &w.temperature, NULL},

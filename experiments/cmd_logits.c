@@ -87,9 +87,11 @@ static int report(const ba_common *c, const ba_bench *b, const ba_plan *plan, co
 }
 
 int ba_cmd_logits(int argc, char **argv) {
-    const char *request = NULL, *top = "10", *executor = NULL, *memory = NULL;
+    const char *request = NULL, *message = NULL, *top = "10", *executor = NULL, *memory = NULL;
     const ba_option own[] = {
         {"request", "FILE", "request JSON, - for standard input", &request, NULL},
+        {"message", "FILE", "instead: plain text, cut into blocks as the paper does; the last is the question",
+         &message, NULL},
         {"top", "K", "how many of the highest logits (10)", &top, NULL},
         {"executor", "place|merge", "keys where they lie (default), or concatenated and rotated", &executor, NULL},
         {"memory", "SIZE", "refuse a prompt that needs more for KV and work space (free memory)", &memory, NULL},
@@ -115,7 +117,7 @@ int ba_cmd_logits(int argc, char **argv) {
         return status;
     }
     ba_run *run = NULL;
-    if (!(status = ba_ask(&b, request, &a)) && !(status = ba_ask_mode(&a, c.mode))) {
+    if (!(status = ba_ask(&b, request, message, &a)) && !(status = ba_ask_mode(&a, c.mode))) {
         int rc = ba_engine_run(b.engine, a.plan, &opt, 0, &run, err);
         status = rc ? ba_engine_exit(rc, err) : report(&c, &b, a.plan, ba_run_logits(run), k);
     }

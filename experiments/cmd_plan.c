@@ -1,7 +1,7 @@
 /* blockattn plan: what a mode makes of a request, without running it. */
 #include "../sim/modes.h"
 #include "../sim/schedule.h"
-#include "cli.h"
+#include "ask.h"
 #include "commands.h"
 #include "costing.h"
 
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_REQUEST = 1 << 30, MAX_MASK = 4096 };
+enum { MAX_MASK = 4096 };
 
 /* Everything that is asked about one request. */
 typedef struct question {
@@ -272,13 +272,6 @@ static int print_json(const question *q, const ba_cost cost[2]) {
 
 /* --- opening ---------------------------------------------------------------------------------------------------- */
 
-static bool has_ids(const char *json, size_t len) {
-    cJSON *o = cJSON_ParseWithLength(json, len);
-    bool found = cJSON_GetObjectItemCaseSensitive(o, "ids") != NULL;
-    cJSON_Delete(o);
-    return found;
-}
-
 /* Vocabulary and shape of the model, no weights. */
 static int open_vocabulary(const ba_common *c, question *q, char err[BA_ERR_LEN]) {
     char path[4096];
@@ -289,23 +282,13 @@ static int open_vocabulary(const ba_common *c, question *q, char err[BA_ERR_LEN]
 }
 
 /* Token ids need no model; when there is one, its BOS and line feed serve the modes that insert them. */
-static int read_request(const ba_common *c, const char *path, question *q) {
-    char err[BA_ERR_LEN], *json;
-    size_t len;
-    if (!path) {
-        return ba_cli_fail(BA_EXIT_USAGE, "a request is needed: --request FILE (or - for standard input)");
-    }
-    if (ba_read_file(path, MAX_REQUEST, &json, &len, err)) {
+static int read_request(const ba_common *c, const char *request, const char *message, question *q) {
+    char err[BA_ERR_LEN];
+    double seconds;
+    if (open_vocabulary(c, q, err) && (c->model || message)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    int status = BA_EXIT_OK;
-    if (open_vocabulary(c, q, err) && (c->model || !has_ids(json, len))) {
-        status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
-    } else if (ba_prompt_parse(json, len, q->tok, q->tok ? ba_model_vocab(q->model)->n : 0, &q->prompt, err)) {
-        status = ba_cli_fail(BA_EXIT_USAGE, "%s: %s", strcmp(path, "-") ? path : "standard input", err);
-    }
-    free(json);
-    return status;
+    return ba_read_prompt(request, message, q->tok, q->tok ? ba_model_vocab(q->model)->n : 0, &q->prompt, &seconds);
 }
 
 static int answer(const ba_common *c, question *q, const char *shape, bool mask, bool cost) {
@@ -335,10 +318,12 @@ static int answer(const ba_common *c, question *q, const char *shape, bool mask,
 }
 
 int ba_cmd_plan(int argc, char **argv) {
-    const char *request = NULL, *shape = NULL, *max_rows = NULL;
+    const char *request = NULL, *message = NULL, *shape = NULL, *max_rows = NULL;
     bool mask = false, cost = false;
     const ba_option own[] = {
         {"request", "FILE", "request JSON, - for standard input", &request, NULL},
+        {"message", "FILE", "instead: plain text, cut into blocks as the paper does; the last is the question",
+         &message, NULL},
         {"mask", NULL, "print who sees whom: one row of 0 and 1 for each token, and nothing else", NULL, &mask},
         {"cost", NULL, "add FLOPs and bytes, with nothing stored and with everything", NULL, &cost},
         {"shape", "NAME", "cost for a published shape instead of the model's", &shape, NULL},
@@ -371,7 +356,7 @@ int ba_cmd_plan(int argc, char **argv) {
     if (ba_sizes_of(c.dtype, sizeof(float), &q.sizes, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    status = read_request(&c, request, &q);
+    status = read_request(&c, request, message, &q);
     status = status ? status : answer(&c, &q, shape, mask, cost);
     ba_plan_free(q.plan);
     ba_prompt_free(q.prompt);

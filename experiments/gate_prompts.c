@@ -68,7 +68,7 @@ int ba_gate_prompts_read(const ba_bench *b, const char *request, const char *dat
     *out = (ba_gate_prompts){0};
     if (request) {
         ba_asked a;
-        int status = ba_ask(b, request, &a);
+        int status = ba_ask(b, request, NULL, &a);
         if (!status && !(out->p = calloc(1, sizeof *out->p))) {
             status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
         }

@@ -60,4 +60,12 @@ size_t ba_prompt_tokens(const ba_prompt *p);
  * returns how many; 0: an empty message, max_blocks 0 or out of memory. */
 size_t ba_segment_message(const char *text, size_t len, size_t max_blocks, size_t *begin);
 
+/* A plain message as a prompt: its segments as above, the last one the question, the others passages (special: control
+ * tokens in it are parsed). 0, or -1 and err: no text, out of memory. */
+int ba_prompt_from_message(const char *text, size_t len, size_t max_blocks, bool special, const ba_tokenizer *tok,
+                           ba_prompt **out, char err[BA_ERR_LEN]);
+
+/* Blocks that the released code cuts a message into at most. */
+enum { BA_MESSAGE_BLOCKS = 15 };
+
 #endif

@@ -119,3 +119,31 @@ size_t ba_segment_message(const char *text, size_t len, size_t max_blocks, size_
     free(b.item);
     return n;
 }
+
+int ba_prompt_from_message(const char *text, size_t len, size_t max_blocks, bool special, const ba_tokenizer *tok,
+                           ba_prompt **out, char err[BA_ERR_LEN]) {
+    size_t *begin = calloc(max_blocks + 1, sizeof *begin),
+           n = begin ? ba_segment_message(text, len, max_blocks, begin) : 0;
+    ba_prompt *p = *out = ba_prompt_new(tok);
+    int rc = begin && p ? 0 : -1;
+    for (size_t i = 0; !rc && i < n; i++) {
+        size_t end = i + 1 < n ? begin[i + 1] : len, n_ids = 0;
+        int32_t *ids = NULL;
+        rc = ba_tokenize(tok, text + begin[i], end - begin[i], special, &ids, &n_ids);
+        if (!rc && n_ids) {
+            rc = ba_prompt_add(p, i + 1 < n ? BA_ROLE_PASSAGE : BA_ROLE_QUESTION, ids, n_ids);
+        }
+        free(ids);
+    }
+    free(begin);
+    if (!rc && p->n_seg == 0) {
+        rc = ba_fail(err, "the message is empty");
+    } else if (rc) {
+        ba_fail(err, "out of memory");
+    }
+    if (rc) {
+        ba_prompt_free(p);
+        *out = NULL;
+    }
+    return rc;
+}
