@@ -198,14 +198,18 @@ typedef struct mass_row {
     char mode[64];
     uint64_t prompt, layer, segment, tokens;
     char role[16];
-    double mass;
+    double mass, kept;
 } mass_row;
 
-static const ba_column mass_columns[] = {
-    BA_COLUMN(mass_row, mode, BA_COLUMN_TEXT, ""),       BA_COLUMN(mass_row, prompt, BA_COLUMN_U64, ""),
-    BA_COLUMN(mass_row, layer, BA_COLUMN_U64, ""),       BA_COLUMN(mass_row, segment, BA_COLUMN_U64, ""),
-    BA_COLUMN(mass_row, tokens, BA_COLUMN_U64, "token"), BA_COLUMN(mass_row, role, BA_COLUMN_TEXT, ""),
-    BA_COLUMN(mass_row, mass, BA_COLUMN_F64, ""),        {NULL, BA_COLUMN_I64, 0, 0, NULL}};
+static const ba_column mass_columns[] = {BA_COLUMN(mass_row, mode, BA_COLUMN_TEXT, ""),
+                                         BA_COLUMN(mass_row, prompt, BA_COLUMN_U64, ""),
+                                         BA_COLUMN(mass_row, layer, BA_COLUMN_U64, ""),
+                                         BA_COLUMN(mass_row, segment, BA_COLUMN_U64, ""),
+                                         BA_COLUMN(mass_row, tokens, BA_COLUMN_U64, "token"),
+                                         BA_COLUMN(mass_row, role, BA_COLUMN_TEXT, ""),
+                                         BA_COLUMN(mass_row, mass, BA_COLUMN_F64, ""),
+                                         BA_COLUMN(mass_row, kept, BA_COLUMN_F64, ""),
+                                         {NULL, BA_COLUMN_I64, 0, 0, NULL}};
 
 static int write_prompts(const ba_gate_results *r, ba_trace *t, char err[BA_ERR_LEN]) {
     size_t table;
@@ -262,11 +266,52 @@ static int write_mass(const ba_gate_results *r, ba_trace *t, char err[BA_ERR_LEN
                                 .layer = k / in->n_seg,
                                 .segment = k % in->n_seg,
                                 .tokens = seg->n,
-                                .mass = in->mass[k]};
+                                .mass = in->mass[k],
+                                .kept = in->kept[k]};
                 memcpy(row.mode, r->summary[m].mode, sizeof row.mode);
                 snprintf(row.role, sizeof row.role, "%s", ba_role_name(seg->role));
                 rc = ba_trace_append(t, table, &row, err);
             }
+        }
+    }
+    return rc;
+}
+
+/* What a mode chose while it ran: rows that it refreshed (index: counted over the keys of all it sees), paths with
+ * their scores. */
+typedef struct choice_row {
+    char mode[64];
+    uint64_t prompt;
+    char kind[8];
+    uint64_t index, kept;
+    double score;
+} choice_row;
+
+static const ba_column choice_columns[] = {BA_COLUMN(choice_row, mode, BA_COLUMN_TEXT, ""),
+                                           BA_COLUMN(choice_row, prompt, BA_COLUMN_U64, ""),
+                                           BA_COLUMN(choice_row, kind, BA_COLUMN_TEXT, ""),
+                                           BA_COLUMN(choice_row, index, BA_COLUMN_U64, ""),
+                                           BA_COLUMN(choice_row, kept, BA_COLUMN_U64, ""),
+                                           BA_COLUMN(choice_row, score, BA_COLUMN_F64, "nat"),
+                                           {NULL, BA_COLUMN_I64, 0, 0, NULL}};
+
+static int write_choices(const ba_gate_results *r, ba_trace *t, char err[BA_ERR_LEN]) {
+    size_t table;
+    int rc = ba_trace_declare(t, "choices", choice_columns, sizeof(choice_row), &table, err);
+    for (size_t k = 0; !rc && k < r->n_mode * r->n_insight; k++) {
+        const ba_insight *in = &r->insight[k];
+        choice_row row = {.prompt = k % r->n_insight, .kind = "row", .kept = 1, .score = NAN};
+        memcpy(row.mode, r->summary[k / r->n_insight].mode, sizeof row.mode);
+        for (size_t i = 0; !rc && i < in->n_row; i++) {
+            row.index = in->row[i];
+            rc = ba_trace_append(t, table, &row, err);
+        }
+        snprintf(row.kind, sizeof row.kind, "path");
+        for (size_t i = 0; !rc && i < in->n_path; i++) {
+            row.index = i;
+            row.kept = in->path_kept[i];
+            row.score = in->path_score[i];
+            rc = ba_trace_append(t, table, &row, err);
         }
     }
     return rc;
@@ -281,5 +326,6 @@ int ba_gate_write(const ba_gate_results *r, ba_trace *t, char err[BA_ERR_LEN]) {
     rc = rc ? rc : write_prompts(r, t, err);
     rc = rc ? rc : write_layers(r, t, err);
     rc = rc ? rc : write_mass(r, t, err);
+    rc = rc ? rc : write_choices(r, t, err);
     return rc ? rc : ba_trace_finish(t, err);
 }

@@ -43,7 +43,7 @@ bool ba_gate_summarise(ba_gate_results *r, const ba_gate_limits *limits);
 void ba_gate_print_table(const ba_gate_results *r);
 void ba_gate_print_rows(const ba_gate_results *r, ba_rows_format format);
 
-/* Tables "modes", "prompts", "layers" and "mass". 0, or what the trace returned. */
+/* Tables "modes", "prompts", "layers", "mass" and "choices". 0, or what the trace returned. */
 int ba_gate_write(const ba_gate_results *r, ba_trace *t, char err[BA_ERR_LEN]);
 
 #endif

@@ -61,12 +61,15 @@ static void weigh(const watched *w, const ba_attention *a, const double *lse) {
 /* Entropy of a mixture: sum of w_s (H_s - log w_s), where H_s = lse_s - mean score of segment s. */
 static void see_attention(void *arg, const ba_attention *a) {
     watched *w = arg;
-    double *mass = w->in->mass + a->layer * w->in->n_seg, share = 1 / (double)(a->rows * a->heads), entropy = 0;
+    double *mass = w->in->mass + a->layer * w->in->n_seg, *kept = w->in->kept + a->layer * w->in->n_seg;
+    double share = 1 / (double)(a->rows * a->heads), entropy = 0;
     memset(mass, 0, w->in->n_seg * sizeof *mass);
+    memset(kept, 0, w->in->n_seg * sizeof *kept);
     for (size_t i = 0; i < a->rows * a->heads; i++) {
         const double *lse = a->lse + i * a->n_seg, *mean = a->mean_score + i * a->n_seg;
         weigh(w, a, lse);
         for (size_t s = 0; s < a->n_seg; s++) {
+            kept[segment_of(w, a->edge[s])] += isinf(lse[s]) ? 0 : share;
             if (w->weight[s] > 0) {
                 mass[segment_of(w, a->edge[s])] += share * w->weight[s];
                 entropy += share * w->weight[s] * (lse[s] - mean[s] - log(w->weight[s]));
@@ -103,6 +106,25 @@ static int plan_full(const ba_prompt *prompt, ba_plan **out, char err[BA_ERR_LEN
     return rc ? ba_fail(err, "out of memory") : 0;
 }
 
+static int keep_choices(ba_insight *in, const ba_run_stats *stats) {
+    in->row = malloc((stats->n_chosen_row + 1) * sizeof *in->row);
+    in->path_score = malloc((stats->n_path + 1) * sizeof *in->path_score);
+    in->path_kept = malloc(stats->n_path + 1);
+    if (!in->row || !in->path_score || !in->path_kept) {
+        return -1;
+    }
+    in->n_row = stats->n_chosen_row;
+    in->n_path = stats->n_path;
+    for (size_t i = 0; i < in->n_row; i++) {
+        in->row[i] = stats->chosen_row[i];
+    }
+    for (size_t i = 0; i < in->n_path; i++) {
+        in->path_score[i] = stats->path_score[i];
+        in->path_kept[i] = stats->path_kept[i];
+    }
+    return 0;
+}
+
 int ba_insight_make(ba_engine *e, const ba_prompt *prompt, const char *mode, const ba_engine_options *opt,
                     ba_insight *out, char err[BA_ERR_LEN]) {
     const ba_shape *s = ba_engine_shape(e);
@@ -119,7 +141,9 @@ int ba_insight_make(ba_engine *e, const ba_prompt *prompt, const char *mode, con
         out->mass = calloc(s->layers * prompt->n_seg, sizeof *out->mass);
         w.weight = calloc(w.node->n_edge + 1, sizeof *w.weight);
         w.lse = calloc(w.node->n_group + 1, sizeof *w.lse);
-        rc = out->hidden && out->entropy && out->mass && w.weight && w.lse ? 0 : ba_fail(err, "out of memory");
+        out->kept = calloc(s->layers * prompt->n_seg, sizeof *out->kept);
+        rc = out->hidden && out->entropy && out->mass && out->kept && w.weight && w.lse ? 0
+                                                                                        : ba_fail(err, "out of memory");
     }
     if (!rc) {
         ba_engine_options watching = opt ? *opt : (ba_engine_options){0};
@@ -127,6 +151,9 @@ int ba_insight_make(ba_engine *e, const ba_prompt *prompt, const char *mode, con
         watching.attention = see_attention;
         watching.arg = &w;
         rc = ba_engine_run(e, plan, &watching, 0, &run, err);
+    }
+    if (!rc) {
+        rc = keep_choices(out, ba_run_get_stats(run)) ? ba_fail(err, "out of memory") : 0;
     }
     ba_run_free(run);
     ba_plan_free(plan);
@@ -142,6 +169,10 @@ void ba_insight_free(ba_insight *in) {
     free(in->hidden);
     free(in->entropy);
     free(in->mass);
+    free(in->kept);
+    free(in->row);
+    free(in->path_score);
+    free(in->path_kept);
     *in = (ba_insight){0};
 }
 

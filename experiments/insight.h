@@ -11,6 +11,14 @@ typedef struct ba_insight {
     double *hidden;  /* [layers, d_model] behind each layer, of the prompt's last token */
     double *entropy; /* [layers] of the attention of the output node's rows, nats, mean over rows and heads */
     double *mass;    /* [layers, n_seg] attention on each segment of the prompt, mean over rows and heads; sums to 1 */
+    double *kept;    /* [layers, n_seg] share of rows and heads that look at the segment at all: below 1 where a mode
+                        selects */
+    /* What was chosen on the way: rows of the seen nodes that were refreshed by choice; scores of paths, and which
+     * stayed. */
+    size_t *row, n_row;
+    double *path_score;
+    uint8_t *path_kept;
+    size_t n_path;
 } ba_insight;
 
 /* Runs a mode and watches it; "full" is run with a node per segment, so that its mass can be told apart; what lies on

@@ -122,13 +122,27 @@ static void inside_of_every_mode(void) {
             }
             CU_ASSERT_DOUBLE_EQUAL(mass, 1, 1e-5);
             CU_ASSERT_TRUE(other.entropy[l] > 0 && other.entropy[l] <= log(100));
+            /* selective:k=2 keeps two of the three passages for every row and head, all else always. */
+            double kept = 0;
+            for (size_t s = 1; s < 4; s++) {
+                kept += other.kept[l * other.n_seg + s];
+            }
+            if (!strcmp(mode->name, "selective")) {
+                CU_ASSERT_DOUBLE_EQUAL(kept, 2, 1e-9);
+            }
             CU_ASSERT_TRUE(strcmp(mode->name, "full") || ba_insight_departure(&full, &other, l) == 0);
         }
         /* The joint scaffold, with all its modules used, is full attention (MODES.md). */
         bool is_full = !strcmp(mode->name, "full") || !strcmp(mode->name, "promptcache");
         CU_ASSERT_EQUAL(ba_insight_departure(&full, &other, other.layers - 1) < 1e-5, is_full);
+        /* int(0.16 x 96 tokens) rows. */
+        CU_ASSERT_EQUAL(other.n_row, strcmp(mode->name, "cacheblend") ? 0 : 15);
         ba_insight_free(&other);
     }
+    CU_ASSERT_EQUAL_FATAL(ba_insight_make(f.engine, f.prompt, "superposition:topk=1", NULL, &other, err), 0);
+    CU_ASSERT_EQUAL(other.n_path, 3);
+    CU_ASSERT_EQUAL(other.path_kept[0] + other.path_kept[1] + other.path_kept[2], 1);
+    ba_insight_free(&other);
     ba_insight_free(&full);
     close_all(&f);
 }
