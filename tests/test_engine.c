@@ -4,6 +4,7 @@
 #include "../sim/cost.h"
 #include "../sim/engine.h"
 #include "../sim/modes.h"
+#include "plans.h"
 #include "runner.h"
 #include "tiny.h"
 
@@ -479,6 +480,62 @@ static void counted_equals_closed_form(void) {
     }
 }
 
+/* Logits and counts of random plans: every backend against the oracle in double, warm against cold to the bit, counted
+ * against the closed form to the unit. Small seeds make small plans, so the first seed printed is a small case. */
+static void random_plans_agree(void) {
+    enum { SEEDS = 60 };
+    double *want[SEEDS] = {0};
+    for (size_t b = 0; b < BACKENDS; b++) {
+        fixture f = open_engine(backends[b], 2);
+        ba_sizes sizes = {f.be->real_size, f.be->weight_size, f.be->kv_size};
+        for (uint64_t seed = 0; seed < SEEDS; seed++) {
+            ba_plan *plan = ba_random_plan(seed);
+            CU_ASSERT_PTR_NOT_NULL_FATAL(plan);
+            for (size_t i = 0; i < plan->n_node; i++) {
+                for (size_t k = 0; k < plan->node[i].n; k++) {
+                    plan->node[i].ids[k] %= (int32_t)f.vocab;
+                }
+            }
+            char err[BA_ERR_LEN];
+            ba_run *run = NULL;
+            ba_cost cost;
+            ba_store_clear(f.store);
+            CU_ASSERT_EQUAL_FATAL(ba_engine_run(f.engine, plan, NULL, 0, &run, err), 0);
+            double *cold = malloc(f.vocab * sizeof *cold);
+            CU_ASSERT_PTR_NOT_NULL_FATAL(cold);
+            memcpy(cold, ba_run_logits(run), f.vocab * sizeof *cold);
+            const ba_run_stats *stats = ba_run_get_stats(run);
+            ba_schedule *s = ba_schedule_new(plan, NULL, BA_PASS_ROWS);
+            ba_chosen chosen = {stats->chosen_row, stats->path_kept};
+            CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+            CU_ASSERT_EQUAL_FATAL(ba_cost_run(ba_model_shape(f.model), plan, s, sizes, 1, &chosen, &cost, err), 0);
+            bool counted = stats->count.flops_exact == cost.flops_exact &&
+                           stats->count.flops_dense == cost.flops_dense && stats->count.bytes_read == cost.bytes_read &&
+                           stats->count.bytes_written == cost.bytes_written;
+            double *warm = logits_of(&f, plan, NULL, NULL);
+            bool cached = !memcmp(cold, warm, f.vocab * sizeof *cold);
+            want[seed] = b == 0 ? cold : want[seed];
+            bool near = ba_close(want[seed], cold, f.vocab, rounding[b]);
+            if (!counted || !cached || !near) {
+                fprintf(stderr, "random plan of seed %zu, %s:%s%s%s\n", (size_t)seed, backends[b],
+                        counted ? "" : " counts", cached ? "" : " cached", near ? "" : " logits");
+            }
+            CU_ASSERT_TRUE(counted && cached && near);
+            free(warm);
+            if (b > 0) {
+                free(cold);
+            }
+            ba_schedule_free(s);
+            ba_run_free(run);
+            ba_plan_free(plan);
+        }
+        close_engine(&f);
+    }
+    for (size_t seed = 0; seed < SEEDS; seed++) {
+        free(want[seed]);
+    }
+}
+
 static void sampling_follows_the_distribution(void) {
     const double logits[4] = {0, log(2), log(5), -INFINITY};
     uint64_t rng = 7;
@@ -513,6 +570,7 @@ int ba_suite_engine(void) {
         {"a prompt over the memory limit is refused", over_the_memory_limit_is_refused},
         {"a run can be stopped anywhere", a_run_can_be_stopped_anywhere},
         {"counted FLOPs and bytes equal the closed form", counted_equals_closed_form},
+        {"random plans: oracle, store and closed form agree", random_plans_agree},
         {"sampling follows the distribution", sampling_follows_the_distribution},
     };
     CU_pSuite s = CU_add_suite("engine", NULL, NULL);
