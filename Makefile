@@ -10,8 +10,10 @@ PREFIX ?= /usr/local
 # What `pkg-config` knows about the libraries, asked once, at first use.
 PKGS       := openblas hdf5 libcjson libxxhash libutf8proc zlib
 once        = $(eval $(1) := $(2))$($(1))
-LIB_CFLAGS  = $(call once,LIB_CFLAGS,$(shell pkg-config --cflags $(PKGS) 2>/dev/null))
-LIB_LIBS    = $(call once,LIB_LIBS,$(shell pkg-config --libs $(PKGS) 2>/dev/null))
+LIB_CFLAGS  = $(call once,LIB_CFLAGS,$(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(if $(DNNL),-DBA_HAVE_DNNL))
+LIB_LIBS    = $(call once,LIB_LIBS,$(shell pkg-config --libs $(PKGS) 2>/dev/null) $(if $(DNNL),-ldnnl -l:libgomp.so.1))
+# oneDNN is optional: it makes the backend onednn. Debian's comes without a .pc file. `make DNNL=` leaves it out.
+DNNL        = $(call once,DNNL,$(shell echo '\#include <oneapi/dnnl/dnnl.h>' | $(CC) -E - >/dev/null 2>&1 && echo yes))
 
 # No contraction: a product and a sum must round alike in every loop, whatever the compiler fuses.
 WARN       := -Wall -Wextra -Wpedantic -Wvla -Wshadow $(WERROR)
@@ -47,6 +49,7 @@ $(BUILD)/blockattn-tests: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,
 # Each instruction set is assumed in its own file only, and chosen at run time.
 $(BUILD)/kernels/attention_avx2.o: EXTRA = -mavx2 -mfma
 $(BUILD)/kernels/attention_avx512.o: EXTRA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
+$(BUILD)/kernels/attention_bf16_avx512.o: EXTRA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mfma
 
 # The commit is baked into the one file that reports it.
 COMMIT = $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)

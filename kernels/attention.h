@@ -21,12 +21,12 @@ enum {
 /* A tile of rows against keys [key0, key1) of one segment, tokens of its KV. Row r sees lo[r] <= key < hi[r], inside of
  * [key0, key1). m, l and o are the running maximum, sum and (not yet divided) output. */
 typedef struct ba_tile {
-    const float *k, *v; /* of one layer and head, laid out as in cpu.h */
+    const void *k, *v; /* of one layer and head, laid out as in cpu.h or bf16.h */
     size_t dim, v_stride;
     size_t key0, key1;
     size_t rows;
     const int32_t *lo, *hi; /* [rows] */
-    const float *q;         /* [rows, dim] */
+    const float *q;         /* [rows, dim], each row as rotate left it */
     float bias;
     float *m, *l;   /* [rows] */
     float *o;       /* [rows, v_stride] */
@@ -44,12 +44,14 @@ typedef struct ba_isa {
     void (*scores)(const ba_tile *t, size_t key_tile);
     /* c[rows, 64] = x[rows, depth] w[depth, 64], or += if `more`. w and c aligned and without gaps. */
     void (*product)(size_t rows, size_t depth, const float *x, size_t x_stride, const float *w, float *c, bool more);
-    /* out = (x rotated by rot [2, dim / 2]) * factor */
+    /* out = (x rotated by rot [2, dim / 2]) * factor, in the form that attend and scores like best */
     void (*rotate)(const float *x, size_t dim, const float *rot, float factor, float *out);
     /* out = act(x[0:cols]) * x[cols:2 cols]; out may be x */
     void (*glu)(ba_act act, const float *x, size_t cols, float *out);
     /* out = x / sqrt(mean(x^2) + eps) * gain; out may be x */
     void (*rmsnorm)(const float *x, size_t cols, const float *gain, float eps, float *out);
+    /* Values [64, v_stride] of a key tile in fp32; NULL: that is what they are. */
+    void (*values)(const void *v, size_t v_stride, float *out);
 } ba_isa;
 
 extern const ba_isa ba_isa_plain, ba_isa_avx2, ba_isa_avx512;

@@ -69,6 +69,8 @@ static bool desk_open(const selection *s, ba_attn_worker *w, size_t heads, desk 
 typedef void visit_tile(const selection *s, desk *d, size_t seg, const float *score, const float *v, size_t lo,
                         size_t hi);
 
+static visit_tile add_values;
+
 static void walk(const selection *s, ba_attn_worker *w, desk *d, const task *t, size_t seg_index, visit_tile *visit) {
     const ba_attn_call *call = s->call;
     const ba_kv_segment *seg = &s->job->seg[seg_index];
@@ -78,7 +80,8 @@ static void walk(const selection *s, ba_attn_worker *w, desk *d, const task *t, 
     }
     size_t kv_head = t->head / call->group;
     ba_attn_rotate(call, s->job, seg, t->row, t->head, t->heads, w->q);
-    const float *v = ba_cpu_values(seg->kv, call->layer, kv_head);
+    const char *v = ba_cpu_values(seg->kv, call->layer, kv_head);
+    size_t tile_bytes = BA_KEYS * call->v_stride * seg->kv->size;
     ba_tile tile = {.k = ba_cpu_keys(seg->kv, call->layer, kv_head),
                     .dim = call->dim,
                     .rows = t->heads,
@@ -90,7 +93,12 @@ static void walk(const selection *s, ba_attn_worker *w, desk *d, const task *t, 
         size_t lo = first > i * BA_KEYS ? first - i * BA_KEYS : 0;
         size_t hi = last - i * BA_KEYS < BA_KEYS ? last - i * BA_KEYS : BA_KEYS;
         call->cpu->isa->scores(&tile, i);
-        visit(s, d, seg_index, w->s, v + i * BA_KEYS * call->v_stride, lo, hi);
+        const float *values = (const float *)(v + i * tile_bytes);
+        if (call->cpu->isa->values && visit == add_values) {
+            call->cpu->isa->values(v + i * tile_bytes, call->v_stride, w->o); /* free: there are no partial states */
+            values = w->o;
+        }
+        visit(s, d, seg_index, w->s, values, lo, hi);
     }
 }
 

@@ -160,9 +160,10 @@ static size_t block_at(const ba_tile *t, size_t row) {
 
 /* First all scores of a key tile, then all its values: either part fits the first-level cache. */
 static void attend(ba_tile *t) {
+    const float *keys = t->k, *values = t->v;
     for (size_t tile = t->key0 / BA_KEYS; tile * BA_KEYS < t->key1; tile++) {
         int32_t key0 = (int32_t)(tile * BA_KEYS), lo, hi;
-        const float *k = t->k + tile * t->dim * BA_KEYS, *v = t->v + tile * BA_KEYS * t->v_stride;
+        const float *k = keys + tile * t->dim * BA_KEYS, *v = values + tile * BA_KEYS * t->v_stride;
         for (size_t r = 0; r < t->rows; r += BLOCK_ROWS) {
             size_t rows = block_at(t, r);
             visible_any(t, r, rows, key0, &lo, &hi);
@@ -192,8 +193,9 @@ static void attend(ba_tile *t) {
 }
 
 static void scores(const ba_tile *t, size_t tile) {
+    const float *keys = t->k;
     for (size_t r = 0; r < t->rows; r += BLOCK_ROWS) {
-        product(block_at(t, r), BA_KEYS / VEC_LANES, t->dim, t->q + r * t->dim, t->dim, t->k + tile * t->dim * BA_KEYS,
+        product(block_at(t, r), BA_KEYS / VEC_LANES, t->dim, t->q + r * t->dim, t->dim, keys + tile * t->dim * BA_KEYS,
                 BA_KEYS, t->s + r * BA_KEYS, BA_KEYS, NULL, t->bias);
     }
 }
@@ -275,4 +277,4 @@ static void rmsnorm(const float *x, size_t cols, const float *gain, float eps, f
 }
 
 #define ISA_TABLE                                                                                                      \
-    { ISA_NAME, attend, scores, matrix_product, rotate, glu, rmsnorm }
+    { ISA_NAME, attend, scores, matrix_product, rotate, glu, rmsnorm, NULL }

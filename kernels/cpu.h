@@ -58,8 +58,9 @@ struct ba_rot {
 struct ba_kv {
     size_t kv_heads, dim, tiles;
     size_t v_stride; /* dim, rounded up to whole vectors */
-    float *k;        /* [layers, kv_heads, tiles, dim, BA_KEYS] */
-    float *v;        /* [layers, kv_heads, tiles * BA_KEYS, v_stride] */
+    size_t size;     /* bytes of an element: 4; 2 in the layout of bf16.h, which has as many elements */
+    void *k;         /* [layers, kv_heads, tiles, dim, BA_KEYS] */
+    void *v;         /* [layers, kv_heads, tiles * BA_KEYS, v_stride] */
 };
 
 static inline size_t ba_cpu_v_stride(size_t dim) {
@@ -71,12 +72,12 @@ static inline float *ba_cpu_row(ba_view view, size_t r) {
 }
 
 /* Keys and values of one layer and head. */
-static inline float *ba_cpu_keys(const ba_kv *kv, size_t layer, size_t head) {
-    return kv->k + (layer * kv->kv_heads + head) * kv->tiles * kv->dim * BA_KEYS;
+static inline void *ba_cpu_keys(const ba_kv *kv, size_t layer, size_t head) {
+    return (char *)kv->k + (layer * kv->kv_heads + head) * kv->tiles * kv->dim * BA_KEYS * kv->size;
 }
 
-static inline float *ba_cpu_values(const ba_kv *kv, size_t layer, size_t head) {
-    return kv->v + (layer * kv->kv_heads + head) * kv->tiles * BA_KEYS * kv->v_stride;
+static inline void *ba_cpu_values(const ba_kv *kv, size_t layer, size_t head) {
+    return (char *)kv->v + (layer * kv->kv_heads + head) * kv->tiles * BA_KEYS * kv->v_stride * kv->size;
 }
 
 /* Starts pool and work space and chooses the instruction set; cpu is part of a zeroed allocation of the caller. On

@@ -22,9 +22,9 @@ ba_kv *ba_cpu_kv_new(ba_backend *be, size_t layers, size_t kv_heads, size_t head
     if (!kv) {
         return NULL;
     }
-    *kv = (ba_kv){kv_heads, head_dim, tiles, stride, NULL, NULL};
-    kv->k = ba_cpu_alloc(tokens, head_dim, BA_KEYS, sizeof *kv->k);
-    kv->v = ba_cpu_alloc(tokens, stride, BA_KEYS, sizeof *kv->v);
+    *kv = (ba_kv){kv_heads, head_dim, tiles, stride, be->kv_size, NULL, NULL};
+    kv->k = ba_cpu_alloc(tokens, head_dim, BA_KEYS, kv->size);
+    kv->v = ba_cpu_alloc(tokens, stride, BA_KEYS, kv->size);
     if (!kv->k || !kv->v) {
         ba_cpu_kv_free(be, kv);
         return NULL;
@@ -47,11 +47,13 @@ size_t ba_cpu_kv_bytes(const ba_backend *be, size_t layers, size_t kv_heads, siz
 
 /* Where dimension d of token t lies: this + d * BA_KEYS. */
 static float *key_at(const ba_kv *kv, size_t layer, size_t head, size_t token) {
-    return ba_cpu_keys(kv, layer, head) + token / BA_KEYS * kv->dim * BA_KEYS + token % BA_KEYS;
+    float *keys = ba_cpu_keys(kv, layer, head);
+    return keys + token / BA_KEYS * kv->dim * BA_KEYS + token % BA_KEYS;
 }
 
 static float *value_at(const ba_kv *kv, size_t layer, size_t head, size_t token) {
-    return ba_cpu_values(kv, layer, head) + token * kv->v_stride;
+    float *values = ba_cpu_values(kv, layer, head);
+    return values + token * kv->v_stride;
 }
 
 /* A write of rows or a copy of tokens; rot NULL: keys stay as they are. */

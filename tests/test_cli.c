@@ -192,7 +192,6 @@ static void test_model_files(void) {
         {2, "folder", {"logits", "--model", "folder", "--request", "request.json"}},
         {2, "--backend abacus", {"logits", "--model", "empty.gguf", "--backend", "abacus"}},
         {2, "--dtype f16", {"logits", "--model", "empty.gguf", "--dtype", "f16"}},
-        {2, "--dtype bf16", {"logits", "--model", "empty.gguf", "--dtype", "bf16"}},
         {2, "--dtype f32", {"logits", "--model", "empty.gguf", "--dtype", "f32", "--backend", "ref"}},
         {2, "--store tape:2G", {"logits", "--model", "empty.gguf", "--store", "tape:2G"}},
         {2, "--store ram:lots", {"logits", "--model", "empty.gguf", "--store", "ram:lots"}},

@@ -175,7 +175,9 @@ static void test_open(void) {
     CU_ASSERT_PTR_NULL(rig_backend("openblas", 1, "abacus"));
     for (size_t i = 0; ba_backend_at(i); i++) {
         be = rig_backend(ba_backend_at(i)->name, 3, NULL);
-        CU_ASSERT_PTR_NOT_NULL_FATAL(be);
+        if (!be) {
+            continue; /* not for this processor */
+        }
         CU_ASSERT(be->ops == ba_backend_at(i) && strlen(be->ops->describe(be)) > 0);
         CU_ASSERT(be->count.flops_exact == 0 && be->count.bytes_read == 0);
         ba_backend_close(be);
@@ -234,6 +236,16 @@ static double *matrix_take(matrix m) {
     return x;
 }
 
+/* fp32: `limit`. bf16: its rounding, 2^-9 of each factor, against the largest sum of products; errors of a sum's terms
+ * mostly cancel, so half of that is generous. */
+static double limit_of(const ba_backend *be, double limit, const double *want, size_t n) {
+    double most = 0;
+    for (size_t i = 0; i < n; i++) {
+        most = fmax(most, fabs(want[i]));
+    }
+    return be->weight_size == 2 ? limit + most * 0x1p-8 : limit;
+}
+
 /* Calls `apply` on the oracle and on all other backends, and compares what it returns ([n], freed here). */
 static void against_oracle(double *(*apply)(ba_backend *be, const void *arg, size_t *n), const void *arg,
                            double limit) {
@@ -255,11 +267,12 @@ static void against_oracle(double *(*apply)(ba_backend *be, const void *arg, siz
             double *got = apply(be, arg, &n_got);
             CU_ASSERT_EQUAL_FATAL(n_got, n);
             ba_distance d = ba_compare(want, got, n);
-            if (!d.finite || d.max_abs > limit) {
+            double most = limit_of(be, limit, want, n);
+            if (!d.finite || d.max_abs > most) {
                 printf("\n  %s %s: off by %g at %zu of %zu, limit %g\n", be->ops->name, isas[k], d.max_abs, d.worst, n,
-                       limit);
+                       most);
             }
-            CU_ASSERT(d.finite && d.max_abs <= limit);
+            CU_ASSERT(d.finite && d.max_abs <= most);
             CU_ASSERT_EQUAL(ref->count.flops_exact, be->count.flops_exact);
             CU_ASSERT_EQUAL(ref->count.flops_dense, be->count.flops_dense);
             free(got);
@@ -342,7 +355,9 @@ static void check_linear_invariant(const char *backend) {
         CU_ASSERT_FATAL(whole && part);
         for (size_t threads = 1; threads <= 3; threads++) {
             ba_backend *be = rig_backend(backend, threads, NULL);
-            CU_ASSERT_PTR_NOT_NULL_FATAL(be);
+            if (!be) {
+                break; /* not for this processor */
+            }
             ba_weight *weight = weight_of(be, out, in, w, false);
             ba_buf *from = be->ops->buf_new(be, MOST, in), *to = be->ops->buf_new(be, MOST, out);
             CU_ASSERT_FATAL(from && to);
@@ -372,6 +387,7 @@ static void check_linear_invariant(const char *backend) {
 static void test_linear_invariant(void) {
     check_linear_invariant("native");
     check_linear_invariant("openblas");
+    check_linear_invariant("onednn");
 }
 
 /* Two sources of different types, one with its rows in another order, one with a bias; embed reads single rows. */
@@ -584,7 +600,9 @@ static void test_kv(void) {
 static void test_rotation_angles(void) {
     for (size_t i = 0; ba_backend_at(i); i++) {
         ba_backend *be = rig_backend(ba_backend_at(i)->name, 2, NULL);
-        CU_ASSERT_PTR_NOT_NULL_FATAL(be);
+        if (!be) {
+            continue;
+        }
         double freq[1] = {0.7306}, pos[] = {0, 1, 1023, 1024, 70000, 1e6, -3, 0.5, 131071, 131072};
         enum { N = sizeof pos / sizeof *pos };
         ba_freqs *f = be->ops->freqs_new(be, freq, 1, 1);
@@ -597,14 +615,15 @@ static void test_rotation_angles(void) {
         }
         matrix x = matrix_new(be, N, 2, ones);
         CU_ASSERT_FATAL(f && rot && kv);
+        double limit = be->kv_size == 2 ? 0x1p-9 : 1e-7;
         for (int again = 0; again < 2; again++) {
             be->ops->rot_fill(be, rot, 0, N, pos, f);
             be->ops->kv_write(be, kv, 0, 0, NULL, N, view_of(&x), view_of(&x), rot, 0);
             be->ops->kv_read(be, kv, 0, 0, N, k, NULL);
             for (size_t j = 0; j < N; j++) {
                 long double angle = (long double)pos[j] * 0.7306L;
-                CU_ASSERT(fabs(k[2 * j] - (double)cosl(angle)) < 1e-7);
-                CU_ASSERT(fabs(k[2 * j + 1] - (double)sinl(angle)) < 1e-7);
+                CU_ASSERT(fabs(k[2 * j] - (double)cosl(angle)) < limit);
+                CU_ASSERT(fabs(k[2 * j + 1] - (double)sinl(angle)) < limit);
             }
         }
         free(matrix_take(x));
@@ -619,7 +638,9 @@ static void test_rotation_angles(void) {
 static void test_absurd_sizes(void) {
     for (size_t i = 0; ba_backend_at(i); i++) {
         ba_backend *be = rig_backend(ba_backend_at(i)->name, 1, NULL);
-        CU_ASSERT_PTR_NOT_NULL_FATAL(be);
+        if (!be) {
+            continue;
+        }
         CU_ASSERT_PTR_NULL(be->ops->buf_new(be, SIZE_MAX / 4, 8));
         CU_ASSERT_PTR_NULL(be->ops->buf_new(be, SIZE_MAX - 8, 1));
         CU_ASSERT_PTR_NULL(be->ops->rot_new(be, SIZE_MAX / 2, 64));

@@ -1,0 +1,88 @@
+/* Inside of the bf16 backends on the CPU: weights, keys and values are kept in bf16, activations in fp32. Every product
+ * takes bf16 and sums in fp32; norms, activation functions and the residual stream stay in fp32. Built on cpu.h, whose
+ * handles and row operations are used as they are. Files: bf16.c (memory, keys and values), attention_bf16_*.c (tile
+ * code under attention.c), and a file per backend that adds linear, weights and the table: bf16_plain.c, onednn.c.
+ *
+ * Attention: queries are rotated and scaled in fp32, then rounded; probabilities are rounded before they weigh the
+ * values, and their sum is that of the rounded ones, so that constant values come out constant.
+ *
+ * Layout of keys and values: what is summed over lies in pairs side by side, as dot-product instructions want it. Per
+ * layer and head
+ *   keys   [tiles, dim / 2, BA_KEYS, 2]        pairs of dimensions
+ *   values [tiles * BA_KEYS / 2, v_stride, 2]  pairs of tokens
+ * Room that holds no token is zero. */
+#ifndef BA_BF16_H
+#define BA_BF16_H
+
+#include "cpu.h"
+
+/* What is compiled per instruction set. */
+typedef struct ba_bf16_isa {
+    ba_isa tile; /* name, attend, scores, rotate and values only; the rest is that of the fp32 table */
+    void (*round)(const float *x, size_t n, uint16_t *out);
+} ba_bf16_isa;
+
+/* The second has no functions if the compiler is not for that processor family. */
+extern const ba_bf16_isa ba_bf16_isa_plain, ba_bf16_isa_avx512;
+
+typedef struct ba_bf16 {
+    ba_cpu cpu;
+    ba_isa isa; /* what cpu.isa points to */
+    void (*round)(const float *x, size_t n, uint16_t *out);
+    uint16_t *x; /* operand of a product, as large as the largest buffer */
+    size_t n_x;
+} ba_bf16;
+
+/* Whether processor and build have ba_bf16_isa_avx512. */
+bool ba_bf16_has_avx512(void);
+
+/* As ba_cpu_open and ba_cpu_close. isa: what to use, or NULL for the best one (plain if BLOCKATTN_ISA says plain). */
+int ba_bf16_open(ba_bf16 *be, const ba_backend_config *cfg, const ba_bf16_isa *isa, char err[BA_ERR_LEN]);
+void ba_bf16_close(ba_bf16 *be);
+
+/* Rounds rows of x [rows, cols] to be->x, without gaps. */
+void ba_bf16_round_rows(ba_bf16 *be, ba_view x, size_t rows, size_t cols);
+
+/* out[0..n) = sum + bias, or += that. */
+void ba_bf16_store(const float *sum, const float *bias, size_t n, bool add, float *out);
+
+/* Rows of the table, as documented in backend.h. */
+ba_buf *ba_bf16_buf_new(ba_backend *be, size_t rows, size_t cols);
+void ba_bf16_kv_write(ba_backend *be, ba_kv *kv, size_t layer, size_t at, const int32_t *token, size_t n, ba_view k,
+                      ba_view v, const ba_rot *rot, size_t rot_row);
+void ba_bf16_kv_copy(ba_backend *be, ba_kv *dst, size_t at, const ba_kv *src, size_t first, size_t n, size_t layer,
+                     const ba_rot *rot, size_t rot_row);
+void ba_bf16_kv_read(ba_backend *be, const ba_kv *kv, size_t layer, size_t first, size_t n, double *k, double *v);
+void ba_bf16_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv *a, size_t first_a, const ba_kv *b,
+                         size_t first_b, size_t n, double *out);
+
+/* Entries of the instruction sets' tables that are shared: a query rotated in fp32, times factor, rounded to bf16 [dim]
+ * in the first half of out's floats; and the values of a key tile. */
+void ba_bf16_rotate(const float *x, size_t dim, const float *rot, float factor, float *out);
+void ba_bf16_values(const void *v, size_t v_stride, float *out);
+
+/* Where element d of a token lies in the keys, and in the values, of a layer and head. */
+static inline size_t ba_bf16_key_at(size_t dim, size_t token, size_t d) {
+    return ((token / BA_KEYS * (dim / 2) + d / 2) * BA_KEYS + token % BA_KEYS) * 2 + d % 2;
+}
+
+static inline size_t ba_bf16_value_at(size_t v_stride, size_t token, size_t d) {
+    return (token / 2 * v_stride + d) * 2 + token % 2;
+}
+
+/* Round to nearest even; NaN stays NaN. Inline, since layouts are written element by element. */
+static inline uint16_t ba_bf16_round(float x) {
+    uint32_t bits;
+    __builtin_memcpy(&bits, &x, sizeof bits);
+    bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+    return (uint16_t)((nan ? bits | 0x00400000u : bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+}
+
+static inline float ba_bf16_wide(uint16_t h) {
+    uint32_t bits = (uint32_t)h << 16;
+    float x;
+    __builtin_memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+#endif
