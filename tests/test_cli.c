@@ -181,7 +181,7 @@ static void test_model_files(void) {
     write_text("empty.gguf", "");
     write_text("short.gguf", "GGUF");
     write_text("magic.gguf", "This is no model, but it is long enough to hold a header of one.");
-    CU_ASSERT_EQUAL(mkdir(in_folder("folder", path), 0700), 0);
+    CU_ASSERT_EQUAL(mkdir(in_folder("a-folder", path), 0700), 0);
     write_text("request.json", "{\"blocks\": [\"a\", \"b\"]}");
     static const refusal rows[] = {
         {2, "absent.gguf", {"logits", "--model", "absent.gguf", "--request", "request.json"}},
@@ -189,7 +189,7 @@ static void test_model_files(void) {
         {2, "short.gguf", {"logits", "--model", "short.gguf", "--request", "request.json"}},
         {2, "magic.gguf", {"logits", "--model", "magic.gguf", "--request", "request.json"}},
         {2, "cut.gguf", {"logits", "--model", "cut.gguf", "--request", "request.json"}},
-        {2, "folder", {"logits", "--model", "folder", "--request", "request.json"}},
+        {2, "a-folder", {"logits", "--model", "a-folder", "--request", "request.json"}},
         {2, "--backend abacus", {"logits", "--model", "empty.gguf", "--backend", "abacus"}},
         {2, "--dtype f16", {"logits", "--model", "empty.gguf", "--dtype", "f16"}},
         {2, "--dtype f32", {"logits", "--model", "empty.gguf", "--dtype", "f32", "--backend", "ref"}},
@@ -295,7 +295,7 @@ static void test_unwritable_trace(void) {
 #define TTFT(out)                                                                                                      \
     { "ttft", "--model", "tiny.gguf", "--lengths", "64", "--out", out }
     static const refusal rows[] = {
-        {3, "absent/trace.h5", TTFT("absent/trace.h5")},
+        {2, "absent/trace.h5", TTFT("absent/trace.h5")},
         {2, "text.h5", TTFT("text.h5")},
     };
 #undef TTFT
