@@ -189,12 +189,10 @@ static int make_row(const sweep *s, size_t length, row *r, char err[BA_ERR_LEN])
 
 /* "7.22e12" with three digits, rounded. */
 static const char *figure(char out[16], uint64_t x) {
-    int exponent = 0;
-    double v = (double)x;
-    for (; v >= 9.995; v /= 10) {
-        exponent++;
-    }
-    snprintf(out, 16, "%.2fe%d", v, exponent);
+    char text[32];
+    snprintf(text, sizeof text, "%.2e", (double)x);
+    const char *e = strchr(text, 'e');
+    snprintf(out, 16, "%.*se%ld", (int)(e - text), text, strtol(e + 1, NULL, 10));
     return out;
 }
 

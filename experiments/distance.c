@@ -36,7 +36,7 @@ ba_logit_distance ba_logit_compare(const double *a, const double *b, size_t n) {
         kl += exp(log_p) * (log_p - log_q);
     }
     out.kl = kl > 0 ? kl : 0; /* rounding may leave it a hair below */
-    size_t top_a[TOP], top_b[TOP], shared = 0;
+    size_t top_a[TOP] = {0}, top_b[TOP] = {0}, shared = 0;
     largest(a, n, top_a);
     largest(b, n, top_b);
     for (size_t i = 0; i < TOP; i++) {

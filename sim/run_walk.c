@@ -28,6 +28,7 @@ static void watch_end(watch *w) {
     free(w->probe.lse);
     free(w->probe.mean_score);
     free(w->edge);
+    *w = (watch){0}; /* ended twice when it could not begin */
 }
 
 static int watch_begin(ba_run *r, const ba_batch *b, watch *w) {

@@ -100,7 +100,7 @@ static void identities_hold_in_every_mode(void) {
         CU_ASSERT_EQUAL(row.held[BA_ID_COUNT], BA_HELD);
         CU_ASSERT_EQUAL(row.held[BA_ID_FOLDED] == BA_HELD, !strcmp(mode->name, "block"));
         CU_ASSERT_TRUE(row.far.finite && isfinite(row.nll));
-        CU_ASSERT_TRUE(strcmp(mode->name, "full") || row.far.max_abs == 0);
+        CU_ASSERT_TRUE(strcmp(mode->name, "full") != 0 || row.far.max_abs == 0);
     }
     ba_reference_free(&ref);
     close_all(&f);
@@ -130,10 +130,10 @@ static void inside_of_every_mode(void) {
             if (!strcmp(mode->name, "selective")) {
                 CU_ASSERT_DOUBLE_EQUAL(kept, 2, 1e-9);
             }
-            CU_ASSERT_TRUE(strcmp(mode->name, "full") || ba_insight_departure(&full, &other, l) == 0);
+            CU_ASSERT_TRUE(strcmp(mode->name, "full") != 0 || ba_insight_departure(&full, &other, l) == 0);
         }
         /* The joint scaffold, with all its modules used, is full attention (MODES.md). */
-        bool is_full = !strcmp(mode->name, "full") || !strcmp(mode->name, "promptcache");
+        bool is_full = !strcmp(mode->name, "full") != 0 || !strcmp(mode->name, "promptcache");
         CU_ASSERT_EQUAL(ba_insight_departure(&full, &other, other.layers - 1) < 1e-5, is_full);
         /* int(0.16 x 96 tokens) rows. */
         CU_ASSERT_EQUAL(other.n_row, strcmp(mode->name, "cacheblend") ? 0 : 15);

@@ -399,8 +399,8 @@ static int done_in(const ba_plan *p, const ba_schedule *s, size_t *pass_of) {
 
 static bool schedule_holds(const ba_plan *p, const uint8_t *have, size_t max_rows) {
     ba_schedule *s = ba_schedule_new(p, have, max_rows);
-    size_t pass_of[16], computed = 0;
-    bool holds = s && !done_in(p, s, pass_of) && pass_of[p->n_node - 1] != SIZE_MAX;
+    size_t pass_of[16] = {0}, computed = 0;
+    bool holds = s && p->n_node > 0 && p->n_node <= 16 && !done_in(p, s, pass_of) && pass_of[p->n_node - 1] != SIZE_MAX;
     for (size_t i = 0; holds && i < p->n_node; i++) {
         const ba_node *v = &p->node[i];
         for (size_t e = 0; pass_of[i] != SIZE_MAX && e < v->n_edge; e++) {

@@ -14,7 +14,7 @@ static void *open_request(const ba_fuzz *self, const char *folder) {
 }
 
 static bool plan(const ba_prompt *prompt, size_t which) {
-    size_t modes = 0;
+    size_t modes = 1;
     while (ba_mode_at(modes)) {
         modes++;
     }
