@@ -90,7 +90,7 @@ gate: ## every mode against full attention on real items: table, results/gate.h5
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
 	$(BUILD)/blockattn run experiments/gate.json
-	plots/draw_gate.sh $(BUILD)/blockattn results/gate.h5 results
+	LC_ALL=C.UTF-8 plots/draw_gate.sh $(BUILD)/blockattn results/gate.h5 results
 
 figures: ## draw the figures of results/table3.h5
 	@$(SETUP) plots
