@@ -1,0 +1,266 @@
+/* The error budget of bf16: what the fast backend computes differs from the oracle by at most twice what plain bf16
+ * does, where both are measured by the root of the mean square. Kernel by kernel, then logits of whole prompts. */
+#include "kernel_rig.h"
+#include "tiny.h"
+
+#include "../experiments/cli.h"
+#include "../sim/modes.h"
+#include "runner.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double BUDGET = 2;
+
+static double distance(const double *a, const double *b, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += (a[i] - b[i]) * (a[i] - b[i]);
+    }
+    return sqrt(sum / (double)n); /* NaN stays NaN, and no comparison with it holds */
+}
+
+/* In order: what is right, plain bf16, fast bf16. */
+typedef struct trio {
+    ba_backend *be[3];
+} trio;
+
+/* false, and the test counts as skipped, if this build or processor has no fast bf16. */
+static bool trio_open(trio *t) {
+    static const char *const name[] = {"ref", "bf16-plain", "onednn"};
+    for (size_t i = 0; i < 3; i++) {
+        t->be[i] = rig_backend(name[i], 2, NULL);
+    }
+    if (!t->be[2]) {
+        ba_test_skip("the backend onednn is not in this build, or not for this processor");
+    }
+    return t->be[0] && t->be[1] && t->be[2];
+}
+
+static void trio_close(trio *t) {
+    for (size_t i = 0; i < 3; i++) {
+        ba_backend_close(t->be[i]);
+    }
+}
+
+/* ---- attention ---- */
+
+/* Sums of squares over many cases: of a few numbers the ratio is a matter of luck. */
+typedef struct tally {
+    double plain, fast;
+} tally;
+
+static void attend(trio *t, size_t keys, size_t rows, size_t heads, size_t kv_heads, size_t dim, tally *sum) {
+    uint64_t seed = keys * 31 + dim + heads;
+    scene s = {.heads = heads, .kv_heads = kv_heads, .dim = dim, .rows = rows, .n_kv = 1, .tokens = {keys ? keys : 1}};
+    scene_make(&s, &seed);
+    size_t n = rows * heads * dim;
+    rig_job j = {.job = {.rows = rows, .n_seg = 1}};
+    j.seg[0] = (ba_kv_segment){.n = keys, .rot_row = s.n_rot / 2, .score_scale = 1};
+    double *out = malloc(3 * n * sizeof *out);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(out);
+    for (size_t i = 0; i < 3; i++) {
+        rig r;
+        rig_open(&r, &s, t->be[i]);
+        rig_attend(&r, &j, 1, out + i * n);
+        rig_close(&r);
+    }
+    double plain = distance(out, out + n, n), fast = distance(out, out + 2 * n, n);
+    CU_ASSERT(plain < 0.02 && fast < 0.02);
+    sum->plain += plain * plain * (double)n;
+    sum->fast += fast * fast * (double)n;
+    free(out);
+    scene_free(&s);
+}
+
+static void hold(const char *what, size_t which, tally sum) {
+    bool held = sqrt(sum.fast) <= BUDGET * sqrt(sum.plain);
+    if (!held) {
+        printf("         %s %zu: %.3g times the error of plain bf16\n", what, which, sqrt(sum.fast / sum.plain));
+    }
+    CU_ASSERT_TRUE(held);
+}
+
+static void test_attention(void) {
+    static const size_t dims[] = {64, 80, 96, 128, 256}, groups[] = {1, 3, 4, 8}, odd[] = {511, 777, 2049, 4500};
+    trio t;
+    if (trio_open(&t)) {
+        for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
+            tally sum = {0};
+            for (size_t keys = 0; keys <= 130; keys++) {
+                attend(&t, keys, 2, 2, 1, dims[i], &sum);
+            }
+            for (size_t k = 0; k < sizeof odd / sizeof *odd; k++) {
+                attend(&t, odd[k], 3, 2, 1, dims[i], &sum);
+            }
+            hold("head dimension", dims[i], sum);
+        }
+        for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+            tally sum = {0};
+            for (size_t rows = 1; rows < 100; rows += 9) {
+                attend(&t, 200, rows, 2 * groups[i], 2, 64, &sum);
+            }
+            hold("group of", groups[i], sum);
+        }
+    }
+    trio_close(&t);
+}
+
+/* ---- logits ---- */
+
+typedef struct runner {
+    ba_store *store;
+    ba_engine *engine;
+} runner;
+
+static runner runner_open(ba_model *model, ba_backend *be) {
+    char err[BA_ERR_LEN];
+    runner r = {.store = ba_store_new(be, UINT64_C(1) << 30)};
+    CU_ASSERT_PTR_NOT_NULL_FATAL(r.store);
+    CU_ASSERT_EQUAL_FATAL(ba_engine_new(model, be, r.store, NULL, &r.engine, err), 0);
+    return r;
+}
+
+static void runner_close(runner *r) {
+    ba_engine_free(r->engine);
+    ba_store_free(r->store);
+}
+
+static void logits_of(runner *r, const ba_prompt *prompt, const char *mode, double *out) {
+    char err[BA_ERR_LEN] = "";
+    ba_plan *plan = NULL;
+    ba_run *run = NULL;
+    CU_ASSERT_EQUAL_FATAL(ba_mode_plan(mode, prompt, &plan, err), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_engine_run(r->engine, plan, NULL, 0, &run, err), 0);
+    memcpy(out, ba_run_logits(run), ba_engine_shape(r->engine)->vocab * sizeof *out);
+    ba_run_free(run);
+    ba_plan_free(plan);
+}
+
+/* Every mode on one prompt, with `t->be[0]` as what is right. */
+static void hold_modes(ba_model *model, trio *t, const ba_prompt *prompt, const char *const *mode, size_t n_mode) {
+    size_t vocab = ba_model_shape(model)->vocab;
+    double *out = malloc(3 * n_mode * vocab * sizeof *out);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(out);
+    for (size_t i = 0; i < 3; i++) {
+        runner r = runner_open(model, t->be[i]);
+        for (size_t m = 0; m < n_mode; m++) {
+            logits_of(&r, prompt, mode[m], out + (i * n_mode + m) * vocab);
+        }
+        runner_close(&r);
+    }
+    for (size_t m = 0; m < n_mode; m++) {
+        const double *right = out + m * vocab, *plain = right + n_mode * vocab, *fast = plain + n_mode * vocab;
+        double a = distance(right, plain, vocab), b = distance(right, fast, vocab);
+        printf("         %-22s logits off by %.2e in plain bf16, %.2e in fast\n", mode[m], a, b);
+        CU_ASSERT(a > 0 && b <= BUDGET * a);
+    }
+    free(out);
+}
+
+/* Modes that choose by comparing scores may choose otherwise in bf16: that is no error of rounding. */
+static const char *const modes[] = {"full",          "block",  "block-nopos", "turborag",         "promptcache",
+                                    "pcw",           "lego-0", "sink",        "blockdist",        "kvlink",
+                                    "block:n=3",     "ape",    "lego",        "lego:k=3,qbos=no", "cacheblend:r=0",
+                                    "cacheblend:r=1"};
+
+static ba_prompt *tiny_prompt(ba_model *model, bool task) {
+    enum { N = 6, TOKENS = 217 };
+    static const size_t length[N] = {7, 40, 1, 90, 66, 13};
+    ba_prompt *prompt = ba_prompt_new(NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(prompt);
+    int32_t text[TOKENS];
+    uint64_t seed = 5;
+    for (size_t i = 0; i < TOKENS; i++) {
+        text[i] = (int32_t)rig_below(&seed, ba_model_shape(model)->vocab);
+    }
+    for (size_t i = 0, at = 0; i < N; at += length[i++]) {
+        ba_role role = i == 0 ? BA_ROLE_SYSTEM : BA_ROLE_PASSAGE;
+        if (i + 1 == N || (task && i + 2 == N)) {
+            role = task && i + 1 == N ? BA_ROLE_TASK : BA_ROLE_QUESTION;
+        }
+        CU_ASSERT_EQUAL_FATAL(ba_prompt_add(prompt, role, text + at, length[i]), 0);
+    }
+    prompt->bos = 1;
+    prompt->newline = 2;
+    return prompt;
+}
+
+static void test_tiny_model(void) {
+    static const char *const with_task[] = {"superposition"};
+    trio t;
+    if (trio_open(&t)) {
+        char path[512], err[BA_ERR_LEN];
+        ba_model *model;
+        snprintf(path, sizeof path, "%s/bf16.gguf", ba_test_dir());
+        CU_ASSERT_EQUAL_FATAL(ba_tiny_gguf(path, &(ba_tiny_options){.layers = 4}), 0);
+        CU_ASSERT_EQUAL_FATAL(ba_model_open(path, true, &model, err), 0);
+        ba_prompt *prompt = tiny_prompt(model, false), *task = tiny_prompt(model, true);
+        hold_modes(model, &t, prompt, modes, sizeof modes / sizeof *modes);
+        hold_modes(model, &t, task, with_task, 1);
+        ba_prompt_free(prompt);
+        ba_prompt_free(task);
+        ba_model_close(model);
+    }
+    trio_close(&t);
+}
+
+/* A real prompt of the golden ones, by name. */
+static ba_prompt *golden_prompt(ba_model *model, const char *name) {
+    char path[4096], err[BA_ERR_LEN], *text = NULL;
+    const char *slash = strrchr(__FILE__, '/');
+    size_t len;
+    ba_prompt *prompt = NULL;
+    ba_tokenizer *tok = NULL;
+    snprintf(path, sizeof path, "%.*sgolden/prompts.json", slash ? (int)(slash + 1 - __FILE__) : 0, __FILE__);
+    CU_ASSERT_EQUAL_FATAL(ba_read_file(path, 16u << 20, &text, &len, err), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_tokenizer_new(ba_model_vocab(model), &tok, err), 0);
+    cJSON *all = cJSON_ParseWithLength(text, len), *request;
+    cJSON_ArrayForEach(request, cJSON_GetObjectItem(all, "requests")) {
+        if (!strcmp(cJSON_GetObjectItem(request, "name")->valuestring, name)) {
+            cJSON_DeleteItemFromObject(request, "name"); /* a request has none */
+            char *one = cJSON_PrintUnformatted(request);
+            CU_ASSERT_EQUAL_FATAL(ba_prompt_parse(one, strlen(one), tok, 0, &prompt, err), 0);
+            cJSON_free(one);
+            break;
+        }
+    }
+    cJSON_Delete(all);
+    free(text);
+    ba_tokenizer_free(tok);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(prompt);
+    return prompt;
+}
+
+/* fp32 stands for what is right: the golden logits hold it to 2e-3, a hundredth of what bf16 is off by. */
+static void test_real_model(void) {
+    static const char *const some[] = {"full", "block"};
+    char err[BA_ERR_LEN];
+    ba_model *model = NULL;
+    trio t;
+    if (!ba_test_model()) {
+        ba_test_skip("the model is not cached");
+        return;
+    }
+    if (trio_open(&t)) {
+        ba_backend_close(t.be[0]);
+        t.be[0] = rig_backend("native", 2, NULL);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(t.be[0]);
+        CU_ASSERT_EQUAL_FATAL(ba_model_open(ba_test_model(), true, &model, err), 0);
+        ba_prompt *prompt = golden_prompt(model, "task-no-system");
+        hold_modes(model, &t, prompt, some, sizeof some / sizeof *some);
+        ba_prompt_free(prompt);
+        ba_model_close(model);
+    }
+    trio_close(&t);
+}
+
+int ba_suite_bf16(void) {
+    CU_pSuite suite = CU_add_suite("bf16", NULL, NULL);
+    return !suite ||
+           !CU_add_test(suite, "attention: any length, head size and group within the budget", test_attention) ||
+           !CU_add_test(suite, "logits of the tiny model within the budget", test_tiny_model) ||
+           !CU_add_test(suite, "logits of the real model within the budget", test_real_model);
+}
