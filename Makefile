@@ -42,9 +42,12 @@ $(BUILD)/blockattn: $(call obj,$(LIB_SRC) $(EXP_SRC))
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+# Functions that tests/faults.c stands in for.
+FAULTY := malloc calloc realloc aligned_alloc free strdup strndup fopen open close write rename
+comma  := ,
 $(BUILD)/blockattn-tests: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(TEST_SRC))
 	@echo "  link     $@"
-	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ -lcunit $(LIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) $(addprefix -Wl$(comma)--wrap=,$(FAULTY)) -o $@ $^ -lcunit $(LIBS)
 
 # Each instruction set is assumed in its own file only, and chosen at run time.
 $(BUILD)/kernels/attention_avx2.o: EXTRA = -mavx2 -mfma

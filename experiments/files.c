@@ -23,6 +23,10 @@ static int read_all(FILE *in, size_t limit, char **text, size_t *len, const char
         errno = 0;
         size_t got = fread(*text + *len, 1, room - *len - 1, in);
         *len += got;
+        if (ferror(in)) { /* at once: a further fread may go on behind the fault, and errno would be lost */
+            *why = strerror(errno);
+            return -1;
+        }
         if (*len > limit) {
             *why = "larger than anything this program reads there";
             return -1;
@@ -31,8 +35,7 @@ static int read_all(FILE *in, size_t limit, char **text, size_t *len, const char
             continue;
         }
         (*text)[*len] = '\0';
-        *why = strerror(errno);
-        return ferror(in) ? -1 : 0;
+        return 0;
     }
 }
 

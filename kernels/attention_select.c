@@ -273,6 +273,7 @@ static void give_up(const selection *s, const task *t) {
     for (size_t i = 0; i < t->heads * s->call->dim; i++) {
         out[i] = NAN;
     }
+    s->call->cpu->base.no_memory = true;
 }
 
 static void vote_task(void *arg, size_t index, size_t worker) {

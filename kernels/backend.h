@@ -2,8 +2,9 @@
  *
  * A backend keeps activations, weights and KV in its own element type and memory; the engine holds opaque handles and
  * never looks inside. All matrices are row-major. Handles are made and freed through the backend that made them and
- * must be freed before it is closed. Operations do not allocate, do not fail and return when their results are ready
- * to be used by the next operation; a backend may use all its threads in each of them, and no two may run at once.
+ * must be freed before it is closed. Operations do not fail (but for `no_memory` below) and return when their results
+ * are ready to be used by the next operation; a backend may use all its threads in each of them, and no two may run at
+ * once.
  *
  * Batch invariance. Every operation computes a row of its result from that row's own inputs by a sequence of
  * floating-point operations that depends neither on the other rows in the call, nor on their number, nor on the
@@ -15,6 +16,7 @@
 #include "dtype.h"
 #include "error.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -170,10 +172,11 @@ typedef struct ba_backend_ops {
 /* What every backend's struct begins with. */
 struct ba_backend {
     const ba_backend_ops *ops;
-    ba_counters count;  /* since open; the owner may zero it */
-    size_t real_size;   /* bytes of an activation element */
-    size_t weight_size; /* bytes of a weight element as kept */
-    size_t kv_size;     /* bytes of a K or V element as kept */
+    atomic_bool no_memory; /* an attention had none for its work space and answered NaN; the owner clears it */
+    ba_counters count;     /* since open; the owner may zero it */
+    size_t real_size;      /* bytes of an activation element */
+    size_t weight_size;    /* bytes of a weight element as kept */
+    size_t kv_size;        /* bytes of a K or V element as kept */
 };
 
 /* Table of backends compiled in; NULL past the last. "auto" is the first that opens. */

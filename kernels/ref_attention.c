@@ -233,6 +233,7 @@ void ba_ref_attention(ba_backend *be, size_t layer, size_t heads, double scale, 
         double *at = ba_ref_scratch((ba_ref_backend *)be, dim + keys + 3 * n_seg + 2 * n_group);
         if (!at) {
             poison(&job[j], heads * dim, out);
+            be->no_memory = true;
             continue;
         }
         row_state s = {.be = (ba_ref_backend *)be,

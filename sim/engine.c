@@ -197,6 +197,19 @@ static int look_up(ba_run *r, const ba_schedule *s, uint8_t *have) {
     return rc;
 }
 
+/* A plan knows no model: its ids may come from another one's tokenizer. */
+static int check_ids(const ba_engine *e, const ba_plan *plan, char err[BA_ERR_LEN]) {
+    for (size_t i = 0; i < plan->n_node; i++) {
+        for (size_t t = 0; t < plan->node[i].n; t++) {
+            int32_t id = plan->node[i].ids[t];
+            if (id < 0 || (size_t)id >= e->net.shape->vocab) {
+                return ba_fail(err, "token id %d is not one of the model's %zu", (int)id, e->net.shape->vocab);
+            }
+        }
+    }
+    return 0;
+}
+
 /* What the paper's executor cannot honour. */
 static int check_executor(const ba_run *r, char err[BA_ERR_LEN]) {
     if (r->opt.executor != BA_MERGE_KEYS) {
@@ -317,7 +330,7 @@ static int run_passes(ba_run *r, const ba_schedule *s) {
 int ba_engine_run(ba_engine *e, const ba_plan *plan, const ba_engine_options *opt, size_t room, ba_run **out,
                   char err[BA_ERR_LEN]) {
     *out = NULL;
-    if (ba_plan_check(plan, err)) {
+    if (ba_plan_check(plan, err) || check_ids(e, plan, err)) {
         return -1;
     }
     ba_run *r = run_new(e, plan, opt, room);

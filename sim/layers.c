@@ -246,7 +246,12 @@ static ba_view at(ba_buf *buf) {
 }
 
 void ba_network_embed(ba_network *net, const ba_batch *b) {
+    net->be->no_memory = false;
     net->be->ops->embed(net->be, net->embed, b->ids, b->rows, net->shape->embed_scale, at(net->x));
+}
+
+bool ba_network_starved(const ba_network *net) {
+    return net->be->no_memory;
 }
 
 void ba_network_keys(ba_network *net, const ba_batch *b, size_t layer, bool stable) {

@@ -42,6 +42,9 @@ uint64_t ba_network_work_bytes(const ba_network *net, size_t rows, bool choice);
 /* The batch's rotations, filled into the network's tables. 0, or -1: out of memory. */
 int ba_network_rotate(ba_network *net, const double *place, size_t n);
 
+/* Whether an operation of the walk, since embed, had no memory: its rows are NaN. */
+bool ba_network_starved(const ba_network *net);
+
 /* One walk. embed: x = embedding of the batch's ids. keys: norm, Q K V and their store. attend: attention and its
  * output product. feed: the feed-forward half. They work on net->x. */
 void ba_network_embed(ba_network *net, const ba_batch *b);

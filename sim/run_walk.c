@@ -78,5 +78,5 @@ int ba_run_walk(ba_run *r, const ba_batch *b, size_t first, bool last, ba_stage 
     if (watched) {
         watch_end(&w);
     }
-    return rc;
+    return !rc && ba_network_starved(net) ? -1 : rc;
 }

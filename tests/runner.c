@@ -33,6 +33,7 @@ static int (*const suites[])(void) = {
     ba_suite_trace,
     ba_suite_ttft,
     ba_suite_fuzz,
+    ba_suite_faults,
     ba_suite_cli,
 };
 /* clang-format on */

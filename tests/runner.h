@@ -37,5 +37,6 @@ int ba_suite_stats(void);
 int ba_suite_measure(void);
 int ba_suite_ttft(void);
 int ba_suite_fuzz(void);
+int ba_suite_faults(void);
 
 #endif
