@@ -150,7 +150,7 @@ fuzz: ## feed everything that reads files what strangers may send: SECONDS=30 a 
 tsan: ## the suites that use threads, under the thread sanitizer
 	@$(SETUP) build
 	@$(MAKE) $(JOBS) check BUILD=$(BUILD)/tsan CFLAGS="-O2 -g -fsanitize=thread $(SANITIZE)" \
-	    ONLY="engine: attention: kernels: threads:"
+	    ONLY="engine: attention: kernels:"
 
 help: ## show this list
 	@awk '/^## /{printf "\n%s\n", substr($$0, 4)} \
