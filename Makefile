@@ -22,9 +22,10 @@ LIBS        = $(LIB_LIBS) -lm -lpthread
 
 LIB_SRC  := $(wildcard kernels/*.c sim/*.c)
 EXP_SRC  := $(wildcard experiments/*.c)
+BENCH_SRC := experiments/bench/kernels.c
 FUZZ_SRC := $(filter-out %/libfuzzer.c,$(wildcard tests/fuzz/*.c))
 TEST_SRC := $(wildcard tests/*.c) $(FUZZ_SRC)
-ALL_SRC  := $(LIB_SRC) $(EXP_SRC) $(TEST_SRC) tests/fuzz/libfuzzer.c
+ALL_SRC  := $(LIB_SRC) $(EXP_SRC) $(BENCH_SRC) $(TEST_SRC) tests/fuzz/libfuzzer.c
 ALL_HDR  := $(wildcard kernels/*.h sim/*.h experiments/*.h tests/*.h tests/fuzz/*.h)
 obj       = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
@@ -48,6 +49,10 @@ comma  := ,
 $(BUILD)/blockattn-tests: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(TEST_SRC))
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) $(addprefix -Wl$(comma)--wrap=,$(FAULTY)) -o $@ $^ -lcunit $(LIBS)
+
+$(BUILD)/bench-kernels: $(call obj,$(filter kernels/%,$(LIB_SRC)) $(BENCH_SRC))
+	@echo "  link     $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 # Each instruction set is assumed in its own file only, and chosen at run time.
 $(BUILD)/kernels/attention_avx2.o: EXTRA = -mavx2 -mfma
@@ -73,7 +78,7 @@ $(BUILD)/flags: FORCE
 $(BUILD)/commit: FORCE
 	@$(call keep,$(COMMIT))
 
--include $(wildcard $(patsubst %,$(BUILD)/%/*.d,kernels sim experiments tests tests/fuzz))
+-include $(wildcard $(patsubst %,$(BUILD)/%/*.d,kernels sim experiments experiments/bench tests tests/fuzz))
 
 install: all ## install the program and its man page: PREFIX=/usr/local DESTDIR=
 	install -Dm755 $(BUILD)/blockattn $(DESTDIR)$(PREFIX)/bin/blockattn
@@ -101,7 +106,8 @@ figures: ## draw the figures of results/table3.h5
 
 bench: ## time the kernels and a short TTFT sweep
 	@$(SETUP) build model
-	@$(MAKE) $(JOBS) all
+	@$(MAKE) $(JOBS) all $(BUILD)/bench-kernels
+	$(BUILD)/bench-kernels
 	$(BUILD)/blockattn ttft --lengths 50,512,2K
 
 setup: ## install what is missing from Debian's packages
