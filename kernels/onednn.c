@@ -12,7 +12,6 @@
 #include "bf16.h"
 #include "count.h"
 
-#include <math.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -307,7 +306,7 @@ static void onednn_embed(ba_backend *be, const ba_weight *w, const int32_t *ids,
 /* ---- products ---- */
 
 typedef struct product {
-    const onednn *be;
+    onednn *be;
     const onednn_weight *w;
     ba_view out;
     size_t rows, tile_rows, panels;
@@ -328,10 +327,11 @@ static void product_tile(void *arg, size_t index, size_t worker) {
     float *sum = p->be->sum + worker * TILE_ROWS * WIDE;
     int status = run_primitive(p->be, s, primitive_of(rows), worker, p->be->bf16.x + row * w->in,
                                p->w->packed + panel * s->panel_size, sum);
+    if (status) {
+        p->be->bf16.cpu.base.no_memory = true;
+        memset(sum, 0xff, rows * s->cols * sizeof *sum); /* NaN: no check lets it pass */
+    }
     for (size_t r = 0; r < rows; r++) {
-        if (status) {
-            sum[r * s->cols] = NAN; /* what no check lets pass; the whole row is lost */
-        }
         ba_bf16_store(sum + r * s->cols, w->bias ? w->bias + col : NULL, cols, p->add,
                       ba_cpu_row(p->out, row + r) + col);
     }
