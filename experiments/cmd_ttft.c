@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_LENGTH = 1 << 24 };
+enum { MAX_LENGTH = 1 << 24, MAX_PROMPTS = 1 << 16 };
 
 /* Options as they are written. */
 typedef struct texts {
-    const char *lengths, *question, *block, *executors, *repeat, *min_time;
+    const char *question, *executors, *repeat, *min_time;
 } texts;
 
 static int parse_executors(const char *list, ba_ttft_wish *w) {
@@ -45,32 +45,71 @@ static int parse_number(const char *name, const char *text, size_t *out) {
 }
 
 static int by_size(const void *a, const void *b) {
-    size_t x = *(const size_t *)a, y = *(const size_t *)b;
-    return (x > y) - (x < y);
+    const ba_ttft_size *x = a, *y = b;
+    return x->length != y->length ? (x->length > y->length) - (x->length < y->length)
+                                  : (x->block > y->block) - (x->block < y->block);
 }
 
-/* *length is malloc'ed. */
-static int parse_lengths(ba_ttft_wish *w, size_t **length) {
+/* The list of an option; why: what the least value is. *list is malloc'ed. */
+static int parse_list(const char *name, const char *text, size_t least, const char *why, size_t **list, size_t *n) {
     char err[BA_ERR_LEN];
-    if (ba_parse_sizes(w->lengths, length, &w->n_length, err)) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--lengths: %s", err);
+    if (ba_parse_sizes(text, list, n, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--%s: %s", name, err);
     }
-    size_t *l = *length, n = 0;
-    qsort(l, w->n_length, sizeof *l, by_size);
-    for (size_t i = 0; i < w->n_length; i++) {
-        if (n == 0 || l[i] != l[n - 1]) {
-            l[n++] = l[i];
+    for (size_t i = 0; i < *n; i++) {
+        if ((*list)[i] < least || (*list)[i] > MAX_LENGTH) {
+            return ba_cli_fail(BA_EXIT_USAGE, "--%s: %zu is out of range, from %zu%s to %d", name, (*list)[i], least,
+                               why, MAX_LENGTH);
         }
     }
-    w->length = l;
-    w->n_length = n;
-    if (l[0] < w->question || l[n - 1] > MAX_LENGTH) {
-        return ba_cli_fail(BA_EXIT_USAGE,
-                           "--lengths: %zu is out of range: a prompt holds the question (%zu tokens, see --question) "
-                           "and at most %d tokens",
-                           l[0] < w->question ? l[0] : l[n - 1], w->question, MAX_LENGTH);
-    }
     return 0;
+}
+
+/* The product of lengths (or numbers of passages) and passage sizes: *size is malloc'ed. */
+static int multiply(ba_ttft_wish *w, const size_t *count, size_t n_count, const size_t *block, size_t n_block,
+                    ba_ttft_size **size) {
+    if (n_count > MAX_PROMPTS / n_block) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--block-tokens: %zu times %zu prompts; at most %d", n_block, n_count,
+                           MAX_PROMPTS);
+    }
+    ba_ttft_size *all = *size = malloc(n_count * n_block * sizeof *all);
+    if (!all) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    for (size_t i = 0; i < n_count * n_block; i++) {
+        size_t c = count[i / n_block], b = block[i % n_block];
+        all[i] = (ba_ttft_size){w->passages ? w->question + c * b : c, b};
+        if (all[i].length > MAX_LENGTH) {
+            return ba_cli_fail(BA_EXIT_USAGE, "--passages: %zu of %zu tokens are more than %d tokens", c, b,
+                               MAX_LENGTH);
+        }
+    }
+    qsort(all, n_count * n_block, sizeof *all, by_size);
+    for (size_t i = 0; i < n_count * n_block; i++) {
+        if (w->n_size == 0 || by_size(&all[i], &all[w->n_size - 1]) != 0) {
+            all[w->n_size++] = all[i];
+        }
+    }
+    w->size = all;
+    return 0;
+}
+
+/* *size is malloc'ed. */
+static int parse_sizes(ba_ttft_wish *w, ba_ttft_size **size) {
+    if (w->lengths && w->passages) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--lengths and --passages: one of them, the other follows");
+    }
+    w->lengths = w->lengths || w->passages ? w->lengths : "50,512,1K,2K,4K,8K";
+    size_t *count = NULL, *block = NULL, n_count = 0, n_block = 0;
+    int status = parse_list("block-tokens", w->blocks, 1, "", &block, &n_block);
+    status = status ? status
+             : w->passages
+                 ? parse_list("passages", w->passages, 1, "", &count, &n_count)
+                 : parse_list("lengths", w->lengths, w->question, " (the question, see --question)", &count, &n_count);
+    status = status ? status : multiply(w, count, n_count, block, n_block, size);
+    free(count);
+    free(block);
+    return status;
 }
 
 static int check_modes(const ba_ttft_wish *w) {
@@ -88,13 +127,12 @@ static int check_modes(const ba_ttft_wish *w) {
     return 0;
 }
 
-static int parse_wish(const texts *t, const ba_common *c, ba_ttft_wish *w, size_t **length) {
+static int parse_wish(const texts *t, const ba_common *c, ba_ttft_wish *w, ba_ttft_size **size) {
     int status;
     char *end;
     if ((status = parse_number("question", t->question, &w->question)) ||
-        (status = parse_number("block-tokens", t->block, &w->block)) ||
         (status = parse_number("repeat", t->repeat, &w->repeat)) || (status = parse_executors(t->executors, w)) ||
-        (status = parse_lengths(w, length)) || (status = check_modes(w))) {
+        (status = parse_sizes(w, size)) || (status = check_modes(w))) {
         return status;
     }
     w->min_time = strtod(t->min_time, &end);
@@ -111,12 +149,13 @@ static int parse_wish(const texts *t, const ba_common *c, ba_ttft_wish *w, size_
 }
 
 int ba_cmd_ttft(int argc, char **argv) {
-    texts t = {"50,512,1K,2K,4K,8K", "50", "128", "place,merge", "3", "1"};
-    ba_ttft_wish w = {.modes = "full,block"};
+    texts t = {"50", "place,merge", "3", "1"};
+    ba_ttft_wish w = {.modes = "full,block", .blocks = "128"};
     const ba_option own[] = {
-        {"lengths", "LIST", "tokens of the whole prompt; default 50,512,1K,2K,4K,8K", &t.lengths, NULL},
+        {"lengths", "LIST", "tokens of the whole prompt; default 50,512,1K,2K,4K,8K", &w.lengths, NULL},
+        {"passages", "LIST", "numbers of passages, in place of lengths", &w.passages, NULL},
         {"question", "N", "tokens of the question; default 50", &t.question, NULL},
-        {"block-tokens", "N", "tokens of a passage; default 128", &t.block, NULL},
+        {"block-tokens", "LIST", "tokens of a passage; default 128; a list: every length with each", &w.blocks, NULL},
         {"executor", "LIST",
          "place (queries rotated, keys where they lie) and merge (the paper's way: caches concatenated, keys rotated); "
          "default both",
@@ -125,20 +164,26 @@ int ba_cmd_ttft(int argc, char **argv) {
         {"warm", NULL, "only with every passage in the store", NULL, &w.warm},
         {"repeat", "N", "visits of each case, in random order; default 3", &t.repeat, NULL},
         {"min-time", "S", "seconds measured per case, at least; default 1", &t.min_time, NULL},
+        {"distance", NULL, "how far the next token is from full attention's: KL and max |dlogit|; not timed", NULL,
+         &w.distance},
         {"data", "FILE", "cut passages out of this text; default: words made up by --seed", &w.data, NULL},
         {"memory", "SIZE", "refuse runs that need more; default: what is free", &w.memory, NULL},
         {"profile", NULL, "every stage of every case, as share of the time", NULL, &w.profile},
         {"resume", NULL, "go on with the trace --out names", NULL, &w.resume},
         {NULL, NULL, NULL, NULL, NULL}};
     ba_common c;
-    int first, status = ba_cli_parse(argc, argv, "[OPTIONS]",
-                                     "Time to first token, FLOPs and bytes over lengths and modes (the paper's Table "
-                                     "3). --mode takes a list; default full,block. Exit status 1 if a check failed: "
-                                     "such a row has no figures.\n"
-                                     "Examples\n"
-                                     "  blockattn ttft --lengths 50,512,2K --out ttft.h5\n"
-                                     "  blockattn ttft --lengths 1K-32K*2 --executor place --warm --csv",
-                                     own, &c, &first);
+    int first,
+        status =
+            ba_cli_parse(argc, argv, "[OPTIONS]",
+                         "Time to first token, FLOPs and bytes over lengths, passages and modes (the "
+                         "paper's Table 3). --mode takes a list; default full,block. Exit status 1 if a check failed: "
+                         "such a row has no figures.\n"
+                         "Examples\n"
+                         "  blockattn ttft --lengths 50,512,2K --out ttft.h5\n"
+                         "  blockattn ttft --lengths 1K-32K*2 --executor place --warm --csv\n"
+                         "  blockattn ttft --mode full,block,sink --passages 2,4,8 --block-tokens 64,128 "
+                         "--distance",
+                         own, &c, &first);
     if (status >= 0) {
         return status;
     }
@@ -146,14 +191,13 @@ int ba_cmd_ttft(int argc, char **argv) {
         return ba_cli_fail(BA_EXIT_USAGE, "unexpected operand '%s'; lengths are given by --lengths", argv[first]);
     }
     w.modes = c.mode_given ? c.mode : w.modes;
-    w.lengths = t.lengths;
     w.executors = t.executors;
     char **mode = ba_modes_split(w.modes, &w.n_mode);
-    size_t *length = NULL;
+    ba_ttft_size *size = NULL;
     w.mode = mode;
-    status = mode ? parse_wish(&t, &c, &w, &length) : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    status = mode ? parse_wish(&t, &c, &w, &size) : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     status = status ? status : ba_ttft_session(&w, &c, argc, argv);
-    free(length);
+    free(size);
     ba_modes_free(mode);
     return status;
 }

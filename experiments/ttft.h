@@ -1,5 +1,5 @@
-/* Time to first token over lengths and modes: the records of the command `ttft`, how one is taken, and what they come
- * to. Column tables give names, types and units; traces, CSV and JSON are all written from them. */
+/* Time to first token over lengths, passages and modes: the records of the command `ttft`, how one is taken, and what
+ * they come to. Column tables give names, types and units; traces, CSV and JSON are all written from them. */
 #ifndef BA_TTFT_H
 #define BA_TTFT_H
 
@@ -18,8 +18,9 @@ typedef struct ba_ttft_case {
     uint64_t item; /* index of the case */
     char mode[64], executor[8];
     uint64_t length, question, block_tokens; /* tokens */
+    uint64_t passages;                       /* number of them; the last may be shorter */
     uint64_t cold, timing_only;              /* 0 or 1; timing_only: longer than the context the model was trained on */
-    size_t unit;                             /* index of (mode, length); not recorded */
+    size_t unit;                             /* index of (mode, prompt); not recorded */
     ba_executor how;                         /* not recorded */
 } ba_ttft_case;
 
@@ -34,6 +35,7 @@ typedef struct ba_ttft_sample {
     uint64_t logits_hash; /* XXH3 of all logits behind the prompt */
     double max_dlogit;    /* against the first executor's; NaN: logits are not finite */
     uint64_t counted;     /* 1: FLOPs and tokens equal the closed form of the plan */
+    double kl, max_abs;   /* distance of the logits from those of full attention, where these are known; else NaN */
 } ba_ttft_sample;
 
 /* What the samples of a case come to: one row of the table `results`. Figures are NaN (blank) unless the check passed.
@@ -57,6 +59,8 @@ typedef struct ba_ttft_result {
     double floor_s;                   /* if FLOPs and bytes ran at the measured peaks */
     double max_dlogit;                /* between executors */
     double paper_ttft_s, paper_flops; /* the paper's own, for its 8B model, where it has them */
+    uint64_t passages;
+    double kl, max_abs; /* next token: KL(full || this) in nats, max |dlogit| */
     char plan_hash[33], model_hash[33], schema[24], commit[64];
     const char *model, *backend, *libraries, *cpu, *command; /* borrowed */
     uint64_t threads, seed;
@@ -64,17 +68,28 @@ typedef struct ba_ttft_result {
 
 extern const ba_column ba_ttft_case_columns[], ba_ttft_sample_columns[], ba_ttft_result_columns[];
 
-/* One mode at one length: the prompt, and what its plan costs. */
+/* One prompt, which every mode is measured on. */
+typedef struct ba_ttft_prompt {
+    size_t length, block; /* tokens */
+    ba_workload text;
+    double *full; /* [vocab] logits of full attention behind it, or NULL: not known */
+} ba_ttft_prompt;
+
+void ba_ttft_prompt_free(ba_ttft_prompt *p);
+/* Runs it in full attention, not timed, for the logits. 0; -1 and err; BA_INTERRUPTED. */
+int ba_ttft_prompt_full(const ba_bench *b, ba_ttft_prompt *p, const ba_engine_options *opt, char err[BA_ERR_LEN]);
+
+/* One mode on one prompt, and what its plan costs. */
 typedef struct ba_ttft_unit {
-    const char *mode; /* borrowed */
-    ba_workload prompt;
-    bool stores;        /* some node may live in the store */
-    ba_cost cold, warm; /* closed form */
-    ba_key hash;        /* of the plan */
-    double *reference;  /* [vocab] logits of the first executor, once there are any */
+    const char *mode;             /* borrowed */
+    const ba_ttft_prompt *prompt; /* borrowed */
+    bool stores;                  /* some node may live in the store */
+    ba_cost cold, warm;           /* closed form */
+    ba_key hash;                  /* of the plan */
+    double *reference;            /* [vocab] logits of the first executor, once there are any */
 } ba_ttft_unit;
 
-/* Fills all but the prompt, which is there already. 0, or -1 and err. */
+/* Fills all but mode and prompt, which are there already. 0, or -1 and err. */
 int ba_ttft_unit_plan(const ba_bench *b, ba_ttft_unit *u, char err[BA_ERR_LEN]);
 void ba_ttft_unit_free(ba_ttft_unit *u);
 

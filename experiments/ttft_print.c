@@ -7,11 +7,12 @@
 
 enum { CELL = 24 };
 
-static const ba_ttft_result *find(const ba_ttft_result *r, size_t n, uint64_t length, const char *mode,
+/* The row of this prompt in another mode, executor or state, or NULL. */
+static const ba_ttft_result *find(const ba_ttft_result *r, size_t n, const ba_ttft_result *like, const char *mode,
                                   const char *executor, bool cold) {
     for (size_t i = 0; i < n; i++) {
-        if (r[i].length == length && (r[i].cold != 0) == cold && strcmp(r[i].mode, mode) == 0 &&
-            strcmp(r[i].executor, executor) == 0) {
+        if (r[i].length == like->length && r[i].block_tokens == like->block_tokens && (r[i].cold != 0) == cold &&
+            strcmp(r[i].mode, mode) == 0 && strcmp(r[i].executor, executor) == 0) {
             return &r[i];
         }
     }
@@ -95,18 +96,23 @@ typedef struct line {
 } line;
 
 static line line_of(const ba_ttft_result *r, size_t n, const ba_ttft_result *of, const char *mode) {
-    uint64_t length = of->length;
-    return (line){.full = find(r, n, length, "full", "place", true),
-                  .cold = find(r, n, length, mode, "place", true),
-                  .warm = find(r, n, length, mode, "place", false),
-                  .merge_cold = find(r, n, length, mode, "merge", true),
-                  .merge_warm = find(r, n, length, mode, "merge", false),
-                  .paper = of->question == 50 ? ba_table3_of(length) : NULL,
-                  .length = length,
+    return (line){.full = find(r, n, of, "full", "place", true),
+                  .cold = find(r, n, of, mode, "place", true),
+                  .warm = find(r, n, of, mode, "place", false),
+                  .merge_cold = find(r, n, of, mode, "merge", true),
+                  .merge_warm = find(r, n, of, mode, "merge", false),
+                  .paper = of->question == 50 ? ba_table3_of(of->length) : NULL,
+                  .length = of->length,
                   .timing_only = of->timing_only};
 }
 
-static void print_times(const line *l) {
+/* What the tables have beside their usual columns. */
+typedef struct extras {
+    bool blocks;   /* passages of several sizes: each has its own tables */
+    bool distance; /* from full attention */
+} extras;
+
+static void print_times(const line *l, extras more) {
     const ba_ttft_result *warm = l->warm ? l->warm : l->merge_warm;
     print_length(l->length, l->timing_only);
     print_seconds(l->full, l->full ? l->full->ttft_s_median : NAN, 8);
@@ -122,6 +128,10 @@ static void print_times(const line *l) {
     printf(" ");
     print_seconds(l->full, l->full ? l->full->floor_s : NAN, 8);
     print_seconds(warm, warm ? warm->floor_s : NAN, 8);
+    if (more.distance) {
+        const ba_ttft_result *any = warm ? warm : l->cold ? l->cold : l->merge_cold;
+        print_number(any, any ? any->kl : NAN, "%.2g", 9);
+    }
     if (l->paper) {
         char ratio[CELL];
         snprintf(ratio, sizeof ratio, "%.1fx", l->paper->full_s / l->paper->block_s);
@@ -171,73 +181,100 @@ static void print_stage_line(const ba_ttft_result *r, bool share) {
     putchar('\n');
 }
 
-static void print_stages(const ba_ttft_result *r, size_t n, bool profile) {
+/* Of the longest prompt in passages of this size, or (profile) of all of them. */
+static void print_stages(const ba_ttft_result *r, size_t n, uint64_t block, bool profile) {
     uint64_t longest = 0;
     for (size_t i = 0; i < n; i++) {
-        longest = r[i].n > 0 && r[i].length > longest ? r[i].length : longest;
+        longest = r[i].n > 0 && r[i].block_tokens == block && r[i].length > longest ? r[i].length : longest;
     }
-    printf("\nStages%s\n length  case                       TTFT", profile ? ", share of the time to first token" : "");
+    printf("\nStages, passages of %.0f%s\n length  case                       TTFT", (double)block,
+           profile ? ", share of the time to first token" : "");
     for (size_t i = 0; i < BA_STAGE_COUNT; i++) {
         print_text(9, i == BA_STAGE_FIRST ? "first" : ba_stage_name((ba_stage)i));
     }
     puts("     other");
     for (size_t i = 0; i < n; i++) {
-        if (r[i].n > 0 && (profile || r[i].length == longest)) {
+        if (r[i].n > 0 && r[i].block_tokens == block && (profile || r[i].length == longest)) {
             print_stage_line(&r[i], profile);
         }
     }
 }
 
-/* Is this the first row of its mode (or, with length, of its mode and length)? */
+/* Rows of one table: one mode, passages of one size. */
+static bool is_beside(const ba_ttft_result *a, const ba_ttft_result *b) {
+    return strcmp(a->mode, b->mode) == 0 && a->block_tokens == b->block_tokens;
+}
+
+/* Is this the first row of its table (or, with length, of its line in it)? */
 static bool is_first(const ba_ttft_result *r, size_t i, bool length) {
     for (size_t j = 0; j < i; j++) {
-        if (strcmp(r[j].mode, r[i].mode) == 0 && (!length || r[j].length == r[i].length)) {
+        if (is_beside(&r[j], &r[i]) && (!length || r[j].length == r[i].length)) {
             return false;
         }
     }
     return true;
 }
 
-static void print_mode(const ba_ttft_result *r, size_t n, const char *mode) {
-    printf("\nTime to first token, median%43s floor%13s paper, 8B model (ms)\n", "", "");
-    printf(" length     full      cold     warm  merged: cold  warm   full/   even      full     warm    full block  "
-           "ratio\n");
-    printf("%63s   warm  after\n", "");
+static void print_mode(const ba_ttft_result *r, size_t n, const ba_ttft_result *of, extras more) {
+    printf("\nTime to first token, median%43s floor%13s%*s paper, 8B model (ms)\n", "", "", more.distance ? 10 : 0, "");
+    printf(" length     full      cold     warm  merged: cold  warm   full/   even      full     warm%s    full block  "
+           "ratio\n",
+           more.distance ? "        KL" : "");
+    printf("%63s   warm  after%*s\n", "", more.distance ? 29 : 0, more.distance ? "to full" : "");
     for (size_t i = 0; i < n; i++) {
-        if (strcmp(r[i].mode, mode) == 0 && is_first(r, i, true)) {
-            line l = line_of(r, n, &r[i], mode);
-            print_times(&l);
+        if (is_beside(&r[i], of) && is_first(r, i, true)) {
+            line l = line_of(r, n, &r[i], of->mode);
+            print_times(&l, more);
         }
     }
     printf("\nWork: FLOPs, exact%22s reduction, warm%11s KV, bytes read%12s paper, 8B model\n", "", "", "");
     printf(" length      full      cold      warm    exact   dense   paper        KV     full     warm      full    "
            "block  reduc.\n");
     for (size_t i = 0; i < n; i++) {
-        if (strcmp(r[i].mode, mode) == 0 && is_first(r, i, true)) {
-            line l = line_of(r, n, &r[i], mode);
+        if (is_beside(&r[i], of) && is_first(r, i, true)) {
+            line l = line_of(r, n, &r[i], of->mode);
             print_work(&l);
         }
     }
 }
 
+static bool is_first_block(const ba_ttft_result *r, size_t i) {
+    size_t j = 0;
+    while (r[j].block_tokens != r[i].block_tokens) {
+        j++;
+    }
+    return j == i;
+}
+
 void ba_ttft_print(const ba_ttft_result *r, size_t n, const ba_peak *peak, bool profile) {
     bool only_full = true, timing_only = false;
     size_t outliers = 0, samples = 0;
+    extras more = {0};
     for (size_t i = 0; i < n; i++) {
         only_full &= strcmp(r[i].mode, "full") == 0;
         timing_only |= r[i].timing_only != 0;
         outliers += r[i].n_outliers;
         samples += r[i].n;
+        more.blocks |= r[i].block_tokens != r[0].block_tokens;
+        more.distance |= !isnan(r[i].kl);
     }
     for (size_t i = 0; i < n; i++) {
         if (is_first(r, i, false) && (only_full || strcmp(r[i].mode, "full") != 0)) {
             if (!only_full) {
-                printf("\n=== %s against full ===\n", r[i].mode);
+                printf("\n=== %s against full", r[i].mode);
+                if (more.blocks) {
+                    printf(", passages of %.0f", (double)r[i].block_tokens);
+                }
+                puts(" ===");
             }
-            print_mode(r, n, r[i].mode);
+            print_mode(r, n, &r[i], more);
         }
     }
-    print_stages(r, n, profile);
+    for (size_t i = 0; i < n; i++) {
+        if (is_first_block(r, i)) {
+            print_stages(r, n, r[i].block_tokens, profile);
+        }
+    }
     printf(
         "\nfloor: measured peaks, %.0f GFLOP/s in fp32 and %.1f GB/s; even after: warm uses until encoding has paid\n",
         peak->flops / 1e9, peak->bytes / 1e9);

@@ -70,10 +70,10 @@ static void check(const ba_ttft_case *cases, size_t item, const ba_ttft_sample *
 
 /* Blank unless the check passed. */
 static void blank(ba_ttft_result *r) {
-    double *const figure[] = {&r->ttft_s_median,   &r->ttft_s_min,  &r->ttft_s_mad, &r->flops_exact,
-                              &r->flops_dense,     &r->flops_paper, &r->bytes_read, &r->kv_bytes,
-                              &r->n_computed,      &r->n_reused,    &r->other_s,    &r->bytes_written,
-                              &r->flops_attention, &r->work_bytes,  &r->floor_s};
+    double *const figure[] = {
+        &r->ttft_s_median,   &r->ttft_s_min, &r->ttft_s_mad, &r->flops_exact, &r->flops_dense, &r->flops_paper,
+        &r->bytes_read,      &r->kv_bytes,   &r->n_computed, &r->n_reused,    &r->other_s,     &r->bytes_written,
+        &r->flops_attention, &r->work_bytes, &r->floor_s,    &r->kl,          &r->max_abs};
     for (size_t i = 0; i < sizeof figure / sizeof *figure; i++) {
         *figure[i] = NAN;
     }
@@ -110,16 +110,19 @@ static void fill(const ba_ttft_case *c, const ba_ttft_unit *u, const ba_ttft_sam
     r->work_bytes = (double)last->work_bytes;
     r->n_computed = (double)last->n_computed;
     r->n_reused = (double)last->n_reused;
+    r->kl = last->kl;
+    r->max_abs = last->max_abs;
     r->floor_s = ba_peak_floor(peak, r->flops_exact, r->bytes_read);
 }
 
-/* The row of another case of this length, or NULL. mode NULL: this one's mode and executor. */
+/* The row of another case of this prompt, or NULL. mode NULL: this one's mode and executor. */
 static const ba_ttft_result *find(const ba_ttft_result *r, size_t n, const ba_ttft_result *like, const char *mode,
                                   bool cold) {
     for (size_t i = 0; i < n; i++) {
         bool same = mode ? strcmp(r[i].mode, mode) == 0
                          : strcmp(r[i].mode, like->mode) == 0 && strcmp(r[i].executor, like->executor) == 0;
-        if (same && r[i].length == like->length && (r[i].cold != 0) == cold) {
+        if (same && r[i].length == like->length && r[i].block_tokens == like->block_tokens &&
+            (r[i].cold != 0) == cold) {
             return &r[i];
         }
     }
@@ -164,6 +167,7 @@ int ba_ttft_results(const ba_ttft_case *cases, size_t n_case, const ba_ttft_unit
         *r = (ba_ttft_result){.length = c->length,
                               .question = c->question,
                               .block_tokens = c->block_tokens,
+                              .passages = c->passages,
                               .cold = c->cold,
                               .timing_only = c->timing_only,
                               .max_dlogit = NAN};

@@ -1,6 +1,7 @@
 /* Taking one first token. */
 #include "ttft.h"
 
+#include "distance.h"
 #include "measure.h"
 
 #include "../kernels/compare.h"
@@ -10,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
+
+enum { TASK = 8 };
 
 #define TEXT(row, member)       BA_COLUMN(row, member, BA_COLUMN_TEXT, "")
 #define COUNT(row, member)      BA_COLUMN(row, member, BA_COLUMN_U64, "")
@@ -25,9 +28,11 @@
         STAGE(row, "first_token_s", BA_STAGE_FIRST), REAL(row, other_s, "s")
 
 const ba_column ba_ttft_case_columns[] = {
-    COUNT(ba_ttft_case, item),   TEXT(ba_ttft_case, mode),         TEXT(ba_ttft_case, executor),
-    COUNT(ba_ttft_case, length), COUNT(ba_ttft_case, question),    COUNT(ba_ttft_case, block_tokens),
-    COUNT(ba_ttft_case, cold),   COUNT(ba_ttft_case, timing_only), {.name = NULL},
+    COUNT(ba_ttft_case, item),        TEXT(ba_ttft_case, mode),
+    TEXT(ba_ttft_case, executor),     COUNT(ba_ttft_case, length),
+    COUNT(ba_ttft_case, question),    COUNT(ba_ttft_case, block_tokens),
+    COUNT(ba_ttft_case, passages),    COUNT(ba_ttft_case, cold),
+    COUNT(ba_ttft_case, timing_only), {.name = NULL},
 };
 
 const ba_column ba_ttft_sample_columns[] = {
@@ -40,7 +45,8 @@ const ba_column ba_ttft_sample_columns[] = {
     COUNT(ba_ttft_sample, n_computed),  COUNT(ba_ttft_sample, n_reused),
     BYTES(ba_ttft_sample, kv_bytes),    BYTES(ba_ttft_sample, work_bytes),
     COUNT(ba_ttft_sample, logits_hash), REAL(ba_ttft_sample, max_dlogit, ""),
-    COUNT(ba_ttft_sample, counted),     {.name = NULL},
+    COUNT(ba_ttft_sample, counted),     REAL(ba_ttft_sample, kl, "nat"),
+    REAL(ba_ttft_sample, max_abs, ""),  {.name = NULL},
 };
 
 /* The first columns and their order are the command line's contract. */
@@ -79,6 +85,9 @@ const ba_column ba_ttft_result_columns[] = {
     REAL(ba_ttft_result, max_dlogit, ""),
     REAL(ba_ttft_result, paper_ttft_s, "s"),
     REAL(ba_ttft_result, paper_flops, "FLOP"),
+    COUNT(ba_ttft_result, passages),
+    REAL(ba_ttft_result, kl, "nat"),
+    REAL(ba_ttft_result, max_abs, ""),
     TEXT(ba_ttft_result, plan_hash),
     TEXT(ba_ttft_result, model_hash),
     TEXT(ba_ttft_result, schema),
@@ -93,15 +102,22 @@ const ba_column ba_ttft_result_columns[] = {
     {.name = NULL},
 };
 
+/* The question's last tokens are its task, for the modes that tell the two apart (superposition); all others take them
+ * as one block, so that nothing changes for them. A short question is halved, a single token has no task. */
+static int add_question(ba_prompt *p, const int32_t *ids, size_t n) {
+    size_t task = n / 2 < TASK ? n / 2 : TASK;
+    return ba_prompt_add(p, BA_ROLE_QUESTION, ids, n - task) ||
+           (task && ba_prompt_add(p, BA_ROLE_TASK, ids + n - task, task));
+}
+
 /* Tokenises the prompt, segment by segment. NULL: out of memory. */
 static ba_prompt *tokenize(const ba_tokenizer *tok, const ba_workload *w) {
     ba_prompt *p = ba_prompt_new(tok);
     for (size_t i = 0; p && i < w->n; i++) {
         int32_t *ids = NULL;
         size_t n;
-        ba_role role = i + 1 < w->n ? BA_ROLE_PASSAGE : BA_ROLE_QUESTION;
-        int failed =
-            ba_tokenize(tok, w->text[i], strlen(w->text[i]), false, &ids, &n) || ba_prompt_add(p, role, ids, n);
+        int failed = ba_tokenize(tok, w->text[i], strlen(w->text[i]), false, &ids, &n) ||
+                     (i + 1 < w->n ? ba_prompt_add(p, BA_ROLE_PASSAGE, ids, n) : add_question(p, ids, n));
         free(ids);
         if (failed) {
             ba_prompt_free(p);
@@ -128,7 +144,7 @@ static int closed_form(const ba_bench *b, const ba_plan *plan, bool cold, const 
 }
 
 int ba_ttft_unit_plan(const ba_bench *b, ba_ttft_unit *u, char err[BA_ERR_LEN]) {
-    ba_prompt *prompt = tokenize(b->tok, &u->prompt);
+    ba_prompt *prompt = tokenize(b->tok, &u->prompt->text);
     ba_plan *plan = NULL;
     int status = prompt ? ba_mode_plan(u->mode, prompt, &plan, err) : ba_fail(err, "out of memory");
     if (!status) {
@@ -145,8 +161,35 @@ int ba_ttft_unit_plan(const ba_bench *b, ba_ttft_unit *u, char err[BA_ERR_LEN]) 
 }
 
 void ba_ttft_unit_free(ba_ttft_unit *u) {
-    ba_workload_free(&u->prompt);
     free(u->reference);
+}
+
+void ba_ttft_prompt_free(ba_ttft_prompt *p) {
+    ba_workload_free(&p->text);
+    free(p->full);
+}
+
+int ba_ttft_prompt_full(const ba_bench *b, ba_ttft_prompt *p, const ba_engine_options *opt, char err[BA_ERR_LEN]) {
+    size_t size = ba_engine_shape(b->engine)->vocab * sizeof *p->full;
+    ba_engine_options options = *opt;
+    options.max_rows = BA_PASS_ROWS;
+    ba_plan *plan = NULL;
+    ba_run *run = NULL;
+    const double *logits;
+    ba_prompt *prompt = tokenize(b->tok, &p->text);
+    int status = prompt ? ba_mode_plan("full", prompt, &plan, err) : ba_fail(err, "out of memory");
+    status = status ? status : ba_engine_run(b->engine, plan, &options, 0, &run, err);
+    if (!status && !(logits = ba_run_logits(run))) {
+        status = BA_INTERRUPTED;
+    } else if (!status && !(p->full = malloc(size))) {
+        status = ba_fail(err, "out of memory");
+    } else if (!status) {
+        memcpy(p->full, logits, size);
+    }
+    ba_run_free(run);
+    ba_plan_free(plan);
+    ba_prompt_free(prompt);
+    return status;
 }
 
 /* Everything that a finished run tells about itself, apart from time. */
@@ -166,6 +209,12 @@ static int inspect(const ba_bench *b, ba_ttft_unit *u, const ba_ttft_case *c, co
     }
     ba_distance d = ba_compare(u->reference, logits, vocab);
     out->max_dlogit = d.finite ? d.max_abs : NAN;
+    out->kl = out->max_abs = NAN;
+    if (u->prompt->full) {
+        ba_logit_distance far = ba_logit_compare(u->prompt->full, logits, vocab);
+        out->kl = far.kl;
+        out->max_abs = far.max_abs;
+    }
     out->logits_hash = XXH3_64bits(logits, vocab * sizeof *logits);
     out->flops_exact = stats->count.flops_exact;
     out->flops_dense = stats->count.flops_dense;
@@ -193,7 +242,7 @@ int ba_ttft_take(const ba_bench *b, ba_ttft_unit *u, const ba_ttft_case *c, cons
     const double *logits = NULL;
     uint64_t rng = 0;
     double start = ba_clock();
-    ba_prompt *prompt = tokenize(b->tok, &u->prompt);
+    ba_prompt *prompt = tokenize(b->tok, &u->prompt->text);
     double tokenized = ba_clock();
     int status = prompt ? ba_mode_plan(u->mode, prompt, &plan, err) : ba_fail(err, "out of memory");
     double planned = ba_clock();

@@ -37,7 +37,9 @@ typedef struct session {
     ba_engine_options opt;
     ba_environment env;
     ba_peak peak;
-    ba_ttft_unit *unit; /* [n_mode * n_length] */
+    ba_ttft_prompt *prompt; /* [n_prompt] */
+    size_t n_prompt;
+    ba_ttft_unit *unit; /* [n_size * n_mode] */
     size_t n_unit;
     ba_ttft_case *cases; /* [n_case] */
     size_t *group;       /* [n_case] */
@@ -59,7 +61,7 @@ typedef struct session {
 /* ---- cases ---- */
 
 /* A warm case needs a store that holds the whole prompt. */
-static int check_store(const session *s, const ba_ttft_unit *u, size_t length) {
+static int check_store(const session *s, const ba_ttft_unit *u) {
     double reused = (double)u->warm.n_reused, all = reused + (double)u->warm.n_computed;
     double needed = (double)u->warm.kv_bytes * reused / all, budget = (double)ba_store_get_stats(s->b.store).budget;
     if (!s->w->warm || needed <= budget) {
@@ -69,45 +71,59 @@ static int check_store(const session *s, const ba_ttft_unit *u, size_t length) {
     ba_print_bytes(want, sizeof want, needed);
     ba_print_bytes(have, sizeof have, budget);
     return ba_cli_fail(BA_EXIT_USAGE, "--store holds %s, the passages of %zu tokens in mode %s take %s: raise it", have,
-                       length, u->mode, want);
+                       u->prompt->length, u->mode, want);
 }
 
-static int make_units(session *s, const char *text, size_t text_len) {
+static int make_prompts(session *s, const char *text, size_t text_len) {
     const ba_ttft_wish *w = s->w;
-    s->unit = calloc(w->n_mode * w->n_length, sizeof *s->unit);
     char err[BA_ERR_LEN];
-    if (!s->unit) {
+    if (!(s->prompt = calloc(w->n_size, sizeof *s->prompt))) {
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
-    for (size_t l = 0; l < w->n_length; l++) {
-        for (size_t m = 0; m < w->n_mode; m++) {
-            ba_ttft_unit *u = &s->unit[s->n_unit++];
-            const ba_workload_spec spec = {w->length[l], w->question, w->block, text, text_len, s->common->seed};
-            u->mode = w->mode[m];
-            if (ba_workload_new(s->b.tok, &spec, &u->prompt, err)) {
-                return ba_cli_fail(BA_EXIT_USAGE, "%s%s--lengths %zu: %s", w->data ? w->data : "", w->data ? ": " : "",
-                                   w->length[l], err);
-            }
-            if (ba_ttft_unit_plan(&s->b, u, err)) {
-                return ba_cli_fail(BA_EXIT_USAGE, "%s, %zu tokens: %s", u->mode, w->length[l], err);
-            }
-            int status = check_store(s, u, w->length[l]);
-            if (status) {
-                return status;
-            }
+    for (size_t i = 0; i < w->n_size; i++) {
+        size_t length = w->size[i].length, block = w->size[i].block;
+        const ba_workload_spec spec = {length, w->question, block, text, text_len, s->common->seed};
+        ba_ttft_prompt *p = &s->prompt[s->n_prompt++];
+        *p = (ba_ttft_prompt){.length = length, .block = block};
+        if (ba_workload_new(s->b.tok, &spec, &p->text, err)) {
+            return ba_cli_fail(BA_EXIT_USAGE, "%s%s%zu tokens in passages of %zu: %s", w->data ? w->data : "",
+                               w->data ? ": " : "", length, block, err);
         }
     }
     return 0;
 }
 
-static void add_case(session *s, size_t unit, size_t length, ba_executor how, bool cold) {
+static int make_units(session *s) {
+    const ba_ttft_wish *w = s->w;
+    char err[BA_ERR_LEN];
+    if (!(s->unit = calloc(w->n_size * w->n_mode, sizeof *s->unit))) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    for (size_t i = 0; i < w->n_size * w->n_mode; i++) {
+        ba_ttft_unit *u = &s->unit[s->n_unit++];
+        u->mode = w->mode[i % w->n_mode];
+        u->prompt = &s->prompt[i / w->n_mode];
+        if (ba_ttft_unit_plan(&s->b, u, err)) {
+            return ba_cli_fail(BA_EXIT_USAGE, "%s, %zu tokens: %s", u->mode, u->prompt->length, err);
+        }
+        int status = check_store(s, u);
+        if (status) {
+            return status;
+        }
+    }
+    return 0;
+}
+
+static void add_case(session *s, size_t unit, ba_executor how, bool cold) {
     ba_ttft_case *c = &s->cases[s->n_case];
+    const ba_ttft_prompt *p = s->unit[unit].prompt;
     *c = (ba_ttft_case){.item = s->n_case,
-                        .length = length,
+                        .length = p->length,
                         .question = s->w->question,
-                        .block_tokens = s->w->block,
+                        .block_tokens = p->block,
+                        .passages = p->text.n - 1,
                         .cold = cold,
-                        .timing_only = length > ba_engine_shape(s->b.engine)->ctx,
+                        .timing_only = p->length > ba_engine_shape(s->b.engine)->ctx,
                         .unit = unit,
                         .how = how};
     snprintf(c->mode, sizeof c->mode, "%s", s->unit[unit].mode);
@@ -125,20 +141,18 @@ static int make_cases(session *s) {
     if (!s->cases || !s->group) {
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
-    for (size_t l = 0; l < w->n_length; l++) {
-        for (size_t m = 0; m < w->n_mode; m++) {
-            size_t unit = l * w->n_mode + m, length = w->length[l];
-            if (!s->unit[(w->n_length - 1) * w->n_mode + m].stores) {
-                add_case(s, unit, length, BA_IN_PLACE, true);
-                continue;
+    for (size_t unit = 0; unit < s->n_unit; unit++) {
+        size_t longest = s->n_unit - w->n_mode + unit % w->n_mode;
+        if (!s->unit[longest].stores) {
+            add_case(s, unit, BA_IN_PLACE, true);
+            continue;
+        }
+        for (int how = BA_IN_PLACE; how <= BA_MERGE_KEYS; how++) {
+            if (w->executor[how] && w->cold) {
+                add_case(s, unit, (ba_executor)how, true);
             }
-            for (int how = BA_IN_PLACE; how <= BA_MERGE_KEYS; how++) {
-                if (w->executor[how] && w->cold) {
-                    add_case(s, unit, length, (ba_executor)how, true);
-                }
-                if (w->executor[how] && w->warm) {
-                    add_case(s, unit, length, (ba_executor)how, false);
-                }
+            if (w->executor[how] && w->warm) {
+                add_case(s, unit, (ba_executor)how, false);
             }
         }
     }
@@ -170,10 +184,23 @@ static int run_case(session *s, const ba_ttft_case *c, ba_ttft_sample *out) {
     return 0;
 }
 
-/* Not timed: a warm case finds its blocks in the store, and logits of the first executor are there to compare with. */
+/* Logits of full attention for the case's prompt, if distances are wanted. */
+static int know_full(session *s, const ba_ttft_case *c) {
+    ba_ttft_prompt *p = &s->prompt[c->unit / s->w->n_mode];
+    char err[BA_ERR_LEN] = "";
+    int rc = s->w->distance && !p->full ? ba_ttft_prompt_full(&s->b, p, &s->opt, err) : 0;
+    return rc ? run_failed(c, rc, err) : 0;
+}
+
+/* Not timed: a warm case finds its blocks in the store, and logits of full attention and of the first executor are
+ * there to compare with. */
 static int prepare(void *arg, size_t item) {
     session *s = arg;
     ba_ttft_case first = s->cases[item];
+    int status = know_full(s, &first);
+    if (status) {
+        return status;
+    }
     ba_executor how = s->w->executor[BA_IN_PLACE] ? BA_IN_PLACE : BA_MERGE_KEYS;
     bool reference = s->unit[first.unit].reference || (first.cold && first.how == how);
     if (reference && (first.cold || s->held == first.unit)) {
@@ -279,12 +306,15 @@ static int describe(session *s, int argc, char **argv, const char *text, size_t 
         ba_environment_add(e, "model", "%s (%s)", ba_model_name(s->b.model), ba_model_types(s->b.model)) ||
         ba_environment_add(e, "model_hash", "%s", ba_model_hash(s->b.model)) ||
         ba_environment_add(e, "adapter", "%s", c->adapter ? c->adapter : "") ||
-        ba_environment_add(e, "lengths", "%s", w->lengths) || ba_environment_add(e, "modes", "%s", w->modes) ||
-        ba_environment_add(e, "executors", "%s", w->executors) ||
+        ba_environment_add(e, "lengths", "%s", w->lengths ? w->lengths : "") ||
+        ba_environment_add(e, "passages", "%s", w->passages ? w->passages : "") ||
+        ba_environment_add(e, "modes", "%s", w->modes) || ba_environment_add(e, "executors", "%s", w->executors) ||
         ba_environment_add(e, "states", "%s%s", w->cold ? "cold " : "", w->warm ? "warm" : "") ||
         ba_environment_add(e, "question_tokens", "%zu", w->question) ||
-        ba_environment_add(e, "block_tokens", "%zu", w->block) || ba_environment_add(e, "repeat", "%zu", w->repeat) ||
-        ba_environment_add(e, "min_time_s", "%g", w->min_time) || ba_environment_add(e, "seed", "%" PRIu64, c->seed) ||
+        ba_environment_add(e, "block_tokens", "%s", w->blocks) ||
+        ba_environment_add(e, "distance", "%s", w->distance ? "yes" : "no") ||
+        ba_environment_add(e, "repeat", "%zu", w->repeat) || ba_environment_add(e, "min_time_s", "%g", w->min_time) ||
+        ba_environment_add(e, "seed", "%" PRIu64, c->seed) ||
         ba_environment_add(e, "data_hash", "%016" PRIx64, text ? XXH3_64bits(text, text_len) : 0);
     return failed ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory") : 0;
 }
@@ -390,8 +420,8 @@ static void print_results(const session *s, const ba_ttft_result *r) {
     }
     printf("%s, %s, %zu thread%s, %s\n", ba_environment_get(&s->env, "model"), ba_environment_get(&s->env, "backend"),
            s->common->threads, s->common->threads == 1 ? "" : "s", ba_environment_get(&s->env, "cpu"));
-    printf("question of %zu tokens, passages of %zu; at least %zu samples and %g s a case\n", s->w->question,
-           s->w->block, s->w->repeat, s->w->min_time);
+    printf("question of %zu tokens, passages of %s; at least %zu samples and %g s a case\n", s->w->question,
+           s->w->blocks, s->w->repeat, s->w->min_time);
     ba_ttft_print(r, s->n_case, &s->peak, s->w->profile);
 }
 
@@ -461,9 +491,10 @@ static int run_session(session *s, int argc, char **argv) {
     if (text && memchr(text, 0, text_len)) {
         status = ba_cli_fail(BA_EXIT_USAGE, "%s: holds a NUL byte: --data needs a text", s->w->data);
     } else if (!(status = ba_bench_open(s->common, &s->b))) {
-        status = make_units(s, text, text_len);
+        status = make_prompts(s, text, text_len);
     }
-    if (!status && !(status = make_cases(s)) && !(status = describe(s, argc, argv, text, text_len))) {
+    if (!status && !(status = make_units(s)) && !(status = make_cases(s)) &&
+        !(status = describe(s, argc, argv, text, text_len))) {
         status = ba_peak_measure(s->common->threads, &s->peak) ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory")
                                                                : open_trace(s);
     }
@@ -488,7 +519,11 @@ static void close_session(session *s) {
     for (size_t i = 0; i < s->n_unit; i++) {
         ba_ttft_unit_free(&s->unit[i]);
     }
+    for (size_t i = 0; i < s->n_prompt; i++) {
+        ba_ttft_prompt_free(&s->prompt[i]);
+    }
     free(s->unit);
+    free(s->prompt);
     free(s->cases);
     free(s->group);
     free(s->sample);

@@ -6,16 +6,23 @@
 
 #include <stdbool.h>
 
-/* What is measured. Everything is borrowed. */
+/* A prompt that is wished for, in tokens. */
+typedef struct ba_ttft_size {
+    size_t length; /* of the whole prompt, not below the question's */
+    size_t block;  /* of a passage */
+} ba_ttft_size;
+
+/* What is measured: each mode on each prompt. Everything is borrowed. */
 typedef struct ba_ttft_wish {
-    const char *lengths, *modes, *executors; /* as written, for the record */
-    const size_t *length;                    /* [n_length] ascending, no two alike, none below question */
-    size_t n_length;
+    const char *lengths, *passages, *blocks, *modes, *executors; /* as written, for the record; or NULL */
+    const ba_ttft_size *size;                                    /* [n_size] ascending, no two alike */
+    size_t n_size;
     char *const *mode; /* [n_mode] */
     size_t n_mode;
     bool executor[2]; /* by ba_executor */
     bool cold, warm;
-    size_t question, block; /* tokens */
+    size_t question; /* tokens */
+    bool distance;   /* from full attention, of every prompt */
     size_t repeat;
     double min_time;
     const char *data;   /* path of a text, or NULL */

@@ -105,8 +105,8 @@ static int compose(const ba_tokenizer *tok, words *w, size_t want, char **out, c
         } else if (tokens <= want - have) {
             have += tokens;
             failed = append(&d, word, n);
-        } else if (have > 0) {
-            *w = before; /* the next passage begins with this word */
+        } else if (have > 0 || !w->text) { /* made-up words never end: fillers make a passage too short for any */
+            *w = before;                   /* the next passage begins with this word */
             break;
         } /* else: longer than a whole passage, left out */
         before = *w;

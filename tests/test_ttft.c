@@ -144,6 +144,69 @@ static void interrupted_and_resumed(void) {
     CU_ASSERT_PTR_NULL(strstr(output, "fail"));
 }
 
+/* Every mode on the product of two lists, its distance from full attention beside its times. */
+static void lists_make_a_product(void) {
+    enum { MODES = 15, PROMPTS = 2 * 3 };
+    char more[12288], args[16384];
+    CU_ASSERT_EQUAL_FATAL(write_model(), 0);
+    snprintf(trace, sizeof trace, "%s/sweep.h5", ba_test_dir());
+    snprintf(
+        more, sizeof more,
+        "ttft --model '%s' --question 16 --passages 2,4,3 --block-tokens 24,12 --threads 2 --executor place --mode "
+        "full,block,block-nopos,turborag,promptcache,pcw,ape,superposition:topk=2,lego:k=4,lego-0,cacheblend,"
+        "kvlink,sink,selective,blockdist --repeat 1 --min-time 0 --distance --quiet --csv --out '%s'",
+        model, trace);
+    CU_ASSERT_EQUAL(program("", more), 0);
+    CU_ASSERT_EQUAL(lines(), 1 + PROMPTS * (2 * MODES - 1)); /* full has no warm case */
+    size_t far = 0;
+    for (const char *line = strchr(output, '\n') + 1; *line; line = strchr(line, '\n') + 1) {
+        char check[64], name[64];
+        field(line, "check", check);
+        field(line, "mode", name);
+        double length = number(line, "length"), block = number(line, "block_tokens"), n = number(line, "passages");
+        double kl = number(line, "kl"), max_abs = number(line, "max_abs");
+        CU_ASSERT_STRING_EQUAL(check, "pass");
+        CU_ASSERT_EQUAL(length, 16 + n * block);
+        CU_ASSERT_TRUE(n >= 2 && n <= 4 && (block == 12 || block == 24));
+        bool same = strcmp(name, "full") == 0;
+        bool close = strcmp(name, "promptcache") == 0 || strcmp(name, "cacheblend") == 0; /* of two layers: all rows */
+        CU_ASSERT_TRUE(same    ? kl == 0 && max_abs == 0
+                       : close ? kl >= 0 && max_abs < 1e-4
+                               : kl > 1e-4 && max_abs > 1e-2);
+        CU_ASSERT_TRUE(same ? number(line, "speedup") == -1 : number(line, "speedup") > 0);
+        far += strcmp(name, "block") == 0 && number(line, "cold") == 0;
+    }
+    CU_ASSERT_EQUAL(far, PROMPTS);
+    snprintf(args, sizeof args, "export '%s' samples --csv", trace);
+    CU_ASSERT_EQUAL(program("", args), 0);
+    size_t before = lines();
+    snprintf(args, sizeof args, "%s --resume", more);
+    CU_ASSERT_EQUAL(program("", args), 0);
+    CU_ASSERT_EQUAL(lines(), 1 + PROMPTS * (2 * MODES - 1));
+    for (const char *line = strchr(output, '\n') + 1; *line; line = strchr(line, '\n') + 1) {
+        CU_ASSERT_TRUE(number(line, "kl") >= 0); /* still there, though nothing was run */
+    }
+    snprintf(args, sizeof args, "export '%s' samples --csv", trace);
+    CU_ASSERT_EQUAL(program("", args), 0);
+    CU_ASSERT_EQUAL(lines(), before);
+}
+
+/* Without --distance the columns are there, and blank. */
+static void distance_is_blank_unless_asked_for(void) {
+    CU_ASSERT_EQUAL_FATAL(write_model(), 0);
+    CU_ASSERT_EQUAL(ttft("", "--repeat 1 --min-time 0 --executor place --csv --quiet"), 0);
+    CU_ASSERT_EQUAL(lines(), 1 + 3 * 3);
+    for (const char *line = strchr(output, '\n') + 1; *line; line = strchr(line, '\n') + 1) {
+        char kl[64], max_abs[64];
+        field(line, "kl", kl);
+        field(line, "max_abs", max_abs);
+        CU_ASSERT_STRING_EQUAL(kl, "");
+        CU_ASSERT_STRING_EQUAL(max_abs, "");
+        double length = number(line, "length");
+        CU_ASSERT_EQUAL(number(line, "passages"), length == 16 ? 0 : length == 60 ? 2 : 8);
+    }
+}
+
 static void write_file(const char *path, const char *text) {
     FILE *f = fopen(path, "w");
     CU_ASSERT_PTR_NOT_NULL_FATAL(f);
@@ -187,10 +250,22 @@ static void experiment_files(void) {
 
 static void bad_input_is_one_line(void) {
     static const char *const wrong[][2] = {
-        {"--lengths 8", "--lengths"},      {"--executor fast", "--executor"}, {"--repeat 0", "--repeat"},
-        {"--min-time soon", "--min-time"}, {"--mode full,full", "--mode"},    {"--mode nope", "nope"},
-        {"--resume", "--resume"},          {"--store ram:1K", "--store"},     {"--data /dev/null", "too short"},
-        {"--out /dev/full", "/dev/full"},  {"--out /none/ttft.h5", "/none/"}, {"--threads 0", "--threads"},
+        {"--lengths 8", "--lengths"},
+        {"--executor fast", "--executor"},
+        {"--repeat 0", "--repeat"},
+        {"--min-time soon", "--min-time"},
+        {"--mode full,full", "--mode"},
+        {"--mode nope", "nope"},
+        {"--resume", "--resume"},
+        {"--store ram:1K", "--store"},
+        {"--data /dev/null", "too short"},
+        {"--block-tokens 0", "--block-tokens"},
+        {"--block-tokens 1,", "--block-tokens"},
+        {"--passages 2", "--passages"},
+        {"--mode superposition --question 1", "task"},
+        {"--out /dev/full", "/dev/full"},
+        {"--out /none/ttft.h5", "/none/"},
+        {"--threads 0", "--threads"},
     };
     CU_ASSERT_EQUAL_FATAL(write_model(), 0);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -207,6 +282,8 @@ int ba_suite_ttft(void) {
     if (!s || !CU_add_test(s, "every row passes its check on a tiny model", every_check_passes) ||
         !CU_add_test(s, "a trace is resumed and exported", a_trace_is_resumed_and_exported) ||
         !CU_add_test(s, "interrupted and resumed", interrupted_and_resumed) ||
+        !CU_add_test(s, "lists make a product, distances beside it", lists_make_a_product) ||
+        !CU_add_test(s, "distance is blank unless asked for", distance_is_blank_unless_asked_for) ||
         !CU_add_test(s, "experiment files, and what is wrong in them", experiment_files) ||
         !CU_add_test(s, "bad input is one line", bad_input_is_one_line)) {
         return -1;
