@@ -104,6 +104,12 @@ figures: ## draw the figures of results/table3.h5
 	@$(SETUP) plots
 	LC_ALL=C.UTF-8 plots/draw.sh $(BUILD)/blockattn results/table3.h5 results
 
+sweep: ## all modes x lengths x passage sizes: TTFT and distance from full, figures in results/
+	@$(SETUP) build plots model
+	@$(MAKE) $(JOBS) all
+	$(BUILD)/blockattn run experiments/sweep.json
+	LC_ALL=C.UTF-8 plots/draw_sweep.sh $(BUILD)/blockattn results/sweep.h5 results
+
 bench: ## time the kernels and a short TTFT sweep
 	@$(SETUP) build model
 	@$(MAKE) $(JOBS) all $(BUILD)/bench-kernels

@@ -1,0 +1,55 @@
+# One quantity of a sweep over one axis: a panel for every mode, a line for every value of the other axis.
+#   gnuplot -c plots/sweep.gp RESULTS.csv OUT QUANTITY AXIS
+# QUANTITY: ttft_s_median (warm; full: cold, in every panel in grey) or kl. AXIS: length, block_tokens or passages.
+data = ARG1; out = ARG2; quantity = ARG3; axis = ARG4
+load "plots/style.gp"
+
+# Modes in the order of the file, and the values that lines are drawn for: lengths over the passages' size, else sizes.
+by = axis eq "block_tokens" ? "length" : "block_tokens"
+modes = ""; values = ""
+stats data using (modes = strstrt(modes, "'".stringcolumn("mode")."'") ? modes : modes." '".stringcolumn("mode")."'", \
+                  values = strstrt(values." ", " ".stringcolumn(by)." ") ? values : values." ".stringcolumn(by), 0) nooutput
+name(column) = column eq "length" ? "prompt length (tokens)" : column eq "passages" ? "number of passages" : "size of passages (tokens)"
+time = quantity eq "ttft_s_median"
+# Full attention is cold only: it keeps nothing. What a store answers is looked at warm.
+shown(mode, value) = stringcolumn("mode") eq mode && stringcolumn("executor") eq "place" && column(by) == value + 0 \
+    && column("cold") == (mode eq "full") ? column(quantity) : NaN
+# What equals full but for rounding lies at the floor of the axis.
+floor = 1e-4
+drawn(mode, value) = time ? shown(mode, value) : shown(mode, value) < floor ? floor : shown(mode, value)
+
+set logscale xy
+set format y "10^{%T}"
+# Ticks where the data are; a panel has room for five.
+at = ""
+stats data using (at = strstrt(at." ", " ".stringcolumn(axis)." ") ? at : at." ".stringcolumn(axis), column(axis)) nooutput
+set xrange [STATS_min / 1.25 : STATS_max * 1.25]
+step = words(at) > 5 ? 2 : 1
+axes = "set border 3; set tics out font ',11'; set xtics nomirror; set ytics nomirror; set grid xtics ytics lt 1 lw 0.6 lc rgb '#DDDDDD'; set xtics () nomirror"
+do for [t = 1:words(at):step] { axes = axes.sprintf("; set xtics add ('%s' %s)", word(at, t), word(at, t)) }
+stats data using (column(quantity) > (time ? 0 : floor) && (column("cold") == 0 || stringcolumn("mode") eq "full") ? column(quantity) : NaN) nooutput
+set yrange [(time ? STATS_min / 1.5 : floor / 1.5) : STATS_max * 1.5]
+set lmargin 7; set rmargin 2; set tmargin 2; set bmargin 2.5
+columns_ = 4
+rows_ = (words(modes) + columns_) / columns_ # one panel more, for the legend
+
+do for [kind in "svg png"] {
+    eval page(kind, 1200, 60 + 220 * rows_)
+    eval axes
+    unset key
+    set multiplot layout rows_, columns_ title (time ? "Time to first token (s) over ".name(axis).": passages from the store; full attention in grey" \
+        : "Distance from full attention over ".name(axis).": KL of the next token (nats); lowest: below 10^{-4}") font ",15"
+    do for [m = 1:words(modes)] {
+        mode = word(modes, m)
+        set title mode font ",13" offset 0, -0.6
+        plot for [v = 1:words(values)] data using (column(axis)):(time ? drawn("full", word(values, v)) : NaN) with lines lc rgb grey lw 1.5 dt v notitle, \
+             for [v = 1:words(values)] data using (column(axis)):(drawn(mode, word(values, v))) with linespoints ls v
+    }
+    # The legend.
+    set title "" 
+    set key at graph 0.02, 0.9 left top Left reverse font ",12"
+    unset border; unset tics; unset grid
+    plot for [v = 1:words(values)] NaN with linespoints ls v title (by eq "length" ? "prompts of " : "passages of ").word(values, v)
+    unset multiplot
+    unset output
+}
