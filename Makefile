@@ -169,6 +169,6 @@ help: ## show this list
 	    /^[a-z0-9]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-10s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: all install clean table3 gate figures bench setup model gemma test check lint asan fuzz tsan help FORCE
+.PHONY: all install clean table3 gate figures sweep bench setup model gemma test check lint asan fuzz tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

@@ -13,7 +13,7 @@ static char model[4200], trace[4200], output[ROOM];
 
 /* Runs `blockattn ARGS`, standard error with it, into output. Returns the exit status. */
 static int program(const char *before, const char *args) {
-    static char line[ARGS];
+    static char line[2 * ARGS];
     snprintf(line, sizeof line, "%s '%s' %s 2>&1", before, ba_test_program(), args);
     FILE *f = popen(line, "r");
     CU_ASSERT_PTR_NOT_NULL_FATAL(f);
