@@ -11,7 +11,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* What the linker's --wrap asks for: a call of NAME comes to __wrap_NAME, and __real_NAME is the library's. */
+/* What the linker's --wrap asks for: a call of NAME comes to __wrap_NAME, and __real_NAME is the library's. The names
+ * are the linker's, not ours. NOLINTBEGIN(bugprone-reserved-identifier) */
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *at, size_t n);
@@ -37,6 +38,7 @@ int __wrap_open(const char *path, int flags, ...);
 int __wrap_close(int fd);
 ssize_t __wrap_write(int fd, const void *data, size_t n);
 int __wrap_rename(const char *from, const char *to);
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 enum { SLOTS = 1 << 16, FEW = 100 };
 
