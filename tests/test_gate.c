@@ -133,8 +133,8 @@ static void inside_of_every_mode(void) {
             CU_ASSERT_TRUE(strcmp(mode->name, "full") != 0 || ba_insight_departure(&full, &other, l) == 0);
         }
         /* The joint scaffold, with all its modules used, is full attention (MODES.md). */
-        bool is_full = !strcmp(mode->name, "full") != 0 || !strcmp(mode->name, "promptcache");
-        CU_ASSERT_EQUAL(ba_insight_departure(&full, &other, other.layers - 1) < 1e-5, is_full);
+        bool is_full = !strcmp(mode->name, "full") || !strcmp(mode->name, "promptcache");
+        CU_ASSERT_TRUE((ba_insight_departure(&full, &other, other.layers - 1) < 1e-5) == is_full);
         /* int(0.16 x 96 tokens) rows. */
         CU_ASSERT_EQUAL(other.n_row, strcmp(mode->name, "cacheblend") ? 0 : 15);
         ba_insight_free(&other);
