@@ -145,7 +145,8 @@ lint: ## formatting, clang-tidy, and warnings of gcc and clang as errors
 SANITIZE := -fno-omit-frame-pointer -fno-sanitize-recover=all
 asan: ## the tests under the address and undefined-behaviour sanitizers
 	@$(SETUP) build
-	@$(MAKE) $(JOBS) check BUILD=$(BUILD)/asan CFLAGS="-O2 -g -fsanitize=address,undefined $(SANITIZE)"
+	@LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 \
+	    $(MAKE) $(JOBS) check BUILD=$(BUILD)/asan CFLAGS="-O2 -g -fsanitize=address,undefined $(SANITIZE)"
 
 $(BUILD)/blockattn-fuzz: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(wildcard tests/tiny*.c) \
                            $(FUZZ_SRC) tests/fuzz/libfuzzer.c)
