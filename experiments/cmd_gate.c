@@ -27,6 +27,7 @@ static int measure(const ba_common *c, const ba_bench *b, const wish *w, const b
     ba_progress bar;
     int rc = 0;
     r->n_greedy = w->n_greedy;
+    r->prompt = all->p;
     ba_progress_start(&bar, "gate", c->quiet);
     for (size_t i = 0; !rc && i < all->n; i++) {
         const ba_gate_prompt *p = &all->p[i];
@@ -135,8 +136,9 @@ int ba_cmd_gate(int argc, char **argv) {
     wish w = {.limit = "5", .greedy = "16", .identities = "1M", .insight = "1"};
     const ba_option own[] = {
         {"request", "FILE", "one prompt, - for standard input", &w.request, NULL},
-        {"data", "FILE", "RAG items, JSON Lines, plain or gzipped (made-up words if neither is given)", &w.data, NULL},
-        {"limit", "N", "prompts: the first N items of the data, 0 = all (5)", &w.limit, NULL},
+        {"data", "FILE[,FILE..]", "RAG items, JSON Lines, plain or gzipped (made-up words if neither is given)",
+         &w.data, NULL},
+        {"limit", "N", "prompts: the first N items of every data file, 0 = all (5)", &w.limit, NULL},
         {"greedy", "N", "greedy tokens to compare (16)", &w.greedy, NULL},
         {"identities", "N", "check the identities on the first N prompts (all)", &w.identities, NULL},
         {"insight", "N", "with --out: look inside of the modes, layer by layer, on the first N prompts (1)", &w.insight,
@@ -150,7 +152,8 @@ int ba_cmd_gate(int argc, char **argv) {
     ba_common c;
     ba_bench b;
     ba_engine_options opt;
-    int first, status = ba_cli_parse(argc, argv, "[--request FILE | --data FILE.jsonl] [--mode MODE[,MODE..]] [limits]",
+    int first, status = ba_cli_parse(argc, argv,
+                                     "[--request FILE | --data FILE.jsonl[,FILE..]] [--mode MODE[,MODE..]] [limits]",
                                      "Does reuse equal recompute, and how far is each mode from full attention. "
                                      "Exit status 1 if an identity does not hold or a limit is exceeded.",
                                      own, &c, &first);

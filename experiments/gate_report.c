@@ -33,21 +33,28 @@ static const ba_column summary_columns[] = {BA_COLUMN(ba_gate_summary, mode, BA_
 /* One prompt under one mode, for the trace. */
 typedef struct detail {
     uint64_t prompt, n_tokens;
-    char mode[64];
+    char item[64], mode[64];
     double max_abs, kl, top1, top5;
     uint64_t diverges, n_answer;
     double nll_full, nll;
     uint64_t flops, flops_full;
 } detail;
 
-static const ba_column detail_columns[] = {
-    BA_COLUMN(detail, prompt, BA_COLUMN_U64, ""),         BA_COLUMN(detail, n_tokens, BA_COLUMN_U64, "token"),
-    BA_COLUMN(detail, mode, BA_COLUMN_TEXT, ""),          BA_COLUMN(detail, max_abs, BA_COLUMN_F64, ""),
-    BA_COLUMN(detail, kl, BA_COLUMN_F64, "nat"),          BA_COLUMN(detail, top1, BA_COLUMN_F64, ""),
-    BA_COLUMN(detail, top5, BA_COLUMN_F64, ""),           BA_COLUMN(detail, diverges, BA_COLUMN_U64, "token"),
-    BA_COLUMN(detail, n_answer, BA_COLUMN_U64, "token"),  BA_COLUMN(detail, nll_full, BA_COLUMN_F64, "nat"),
-    BA_COLUMN(detail, nll, BA_COLUMN_F64, "nat"),         BA_COLUMN(detail, flops, BA_COLUMN_U64, "FLOP"),
-    BA_COLUMN(detail, flops_full, BA_COLUMN_U64, "FLOP"), {NULL, BA_COLUMN_I64, 0, 0, NULL}};
+static const ba_column detail_columns[] = {BA_COLUMN(detail, prompt, BA_COLUMN_U64, ""),
+                                           BA_COLUMN(detail, n_tokens, BA_COLUMN_U64, "token"),
+                                           BA_COLUMN(detail, item, BA_COLUMN_TEXT, ""),
+                                           BA_COLUMN(detail, mode, BA_COLUMN_TEXT, ""),
+                                           BA_COLUMN(detail, max_abs, BA_COLUMN_F64, ""),
+                                           BA_COLUMN(detail, kl, BA_COLUMN_F64, "nat"),
+                                           BA_COLUMN(detail, top1, BA_COLUMN_F64, ""),
+                                           BA_COLUMN(detail, top5, BA_COLUMN_F64, ""),
+                                           BA_COLUMN(detail, diverges, BA_COLUMN_U64, "token"),
+                                           BA_COLUMN(detail, n_answer, BA_COLUMN_U64, "token"),
+                                           BA_COLUMN(detail, nll_full, BA_COLUMN_F64, "nat"),
+                                           BA_COLUMN(detail, nll, BA_COLUMN_F64, "nat"),
+                                           BA_COLUMN(detail, flops, BA_COLUMN_U64, "FLOP"),
+                                           BA_COLUMN(detail, flops_full, BA_COLUMN_U64, "FLOP"),
+                                           {NULL, BA_COLUMN_I64, 0, 0, NULL}};
 
 /* Verdict on an identity over all prompts. */
 static void verdict(char out[8], const ba_gate_row *row, size_t n, ba_identity k) {
@@ -229,6 +236,7 @@ static int write_prompts(const ba_gate_results *r, ba_trace *t, char err[BA_ERR_
                         .nll = row->nll,
                         .flops = row->flops,
                         .flops_full = r->ref[i].flops};
+            memcpy(d.item, r->prompt[i].name, sizeof d.item);
             memcpy(d.mode, row->mode, sizeof d.mode);
             rc = ba_trace_append(t, table, &d, err);
         }

@@ -3,6 +3,7 @@
 #define BA_GATE_REPORT_H
 
 #include "gate.h"
+#include "gate_prompts.h"
 #include "insight.h"
 #include "rows.h"
 
@@ -26,11 +27,12 @@ typedef struct ba_gate_limits {
 /* Everything about n_mode modes on n_prompt prompts. */
 typedef struct ba_gate_results {
     size_t n_mode, n_prompt, n_greedy, n_insight;
-    ba_reference *ref;        /* [n_prompt] */
-    ba_gate_row *row;         /* [n_mode, n_prompt] */
-    ba_gate_summary *summary; /* [n_mode] */
-    ba_insight *full;         /* [n_insight] of full attention, on the first prompts */
-    ba_insight *insight;      /* [n_mode, n_insight] */
+    const ba_gate_prompt *prompt; /* [n_prompt], borrowed */
+    ba_reference *ref;            /* [n_prompt] */
+    ba_gate_row *row;             /* [n_mode, n_prompt] */
+    ba_gate_summary *summary;     /* [n_mode] */
+    ba_insight *full;             /* [n_insight] of full attention, on the first prompts */
+    ba_insight *insight;          /* [n_mode, n_insight] */
 } ba_gate_results;
 
 /* 0, or -1: out of memory. */
