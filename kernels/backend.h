@@ -167,6 +167,9 @@ typedef struct ba_backend_ops {
      * materialises more than a tile of scores. */
     void (*attention)(ba_backend *be, size_t layer, size_t heads, double scale, const ba_rot *rot,
                       const ba_attn_job *job, size_t n_jobs, ba_view q, ba_view out);
+
+    /* What it needs to train (train.h); NULL: it cannot. */
+    const struct ba_train_ops *train;
 } ba_backend_ops;
 
 /* What every backend's struct begins with. */

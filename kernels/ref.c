@@ -395,4 +395,5 @@ const ba_backend_ops ba_ref = {
     .glu = ref_glu,
     .gather = ref_gather,
     .attention = ba_ref_attention,
+    .train = &ba_train_ref,
 };
