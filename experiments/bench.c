@@ -2,24 +2,31 @@
 #include "cli.h"
 #include "measure.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define DEFAULT_MODEL "SmolLM2-135M-Instruct.Q4_1.gguf"
 
+/* Path of something in the user's cache folder. 0, or -1 if it does not fit. */
+static int in_cache(const char *name, char *path, size_t size) {
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n = cache && *cache ? snprintf(path, size, "%s/blockattn/%s", cache, name)
+                            : snprintf(path, size, "%s/.cache/blockattn/%s", home ? home : "", name);
+    return n < 0 || (size_t)n >= size ? -1 : 0;
+}
+
 int ba_model_path_of(const ba_common *c, char *path, size_t size, char err[BA_ERR_LEN]) {
     const char *given = c && c->model ? c->model : getenv("BLOCKATTN_MODEL");
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    int n;
+    bool fits;
     if (given && *given) {
-        n = snprintf(path, size, "%s", given);
-    } else if (cache && *cache) {
-        n = snprintf(path, size, "%s/blockattn/%s", cache, DEFAULT_MODEL);
+        int n = snprintf(path, size, "%s", given);
+        fits = n >= 0 && (size_t)n < size;
     } else {
-        n = snprintf(path, size, "%s/.cache/blockattn/%s", home ? home : "", DEFAULT_MODEL);
+        fits = in_cache(DEFAULT_MODEL, path, size) == 0;
     }
-    if (n < 0 || (size_t)n >= size) {
+    if (!fits) {
         return ba_fail(err, "the model's path is too long");
     }
     if (!(given && *given) && access(path, F_OK) != 0) {
@@ -88,6 +95,16 @@ static int store_budget(const char *text, uint64_t *bytes, char err[BA_ERR_LEN])
     return 0;
 }
 
+/* Only weights as the model has them are kept, and only where conversion takes longer than opening a file. */
+static ba_packed *open_packed(const ba_common *c, const ba_bench *b) {
+    enum { WORTH = 16 << 20 };
+    char folder[4096];
+    bool wanted = !c->no_packed && !c->adapter && ba_model_file_bytes(b->model) >= WORTH;
+    return wanted && in_cache("packed", folder, sizeof folder) == 0
+               ? ba_packed_open(folder, ba_model_hash(b->model), b->be)
+               : NULL;
+}
+
 /* 0, or an exit status with err filled; the caller closes what is open. */
 static int open_all(const ba_common *c, ba_bench *b, char err[BA_ERR_LEN]) {
     char path[4096];
@@ -111,7 +128,8 @@ static int open_all(const ba_common *c, ba_bench *b, char err[BA_ERR_LEN]) {
         ba_fail(err, "out of memory");
         return BA_EXIT_MACHINE;
     }
-    if (ba_engine_new(b->model, b->be, b->store, c->adapter, &b->engine, err) != 0) {
+    b->packed = open_packed(c, b);
+    if (ba_engine_new_packed(b->model, b->be, b->store, c->adapter, b->packed, &b->engine, err) != 0) {
         return c->adapter ? BA_EXIT_USAGE : BA_EXIT_MACHINE;
     }
     return BA_EXIT_OK;
@@ -127,6 +145,10 @@ int ba_bench_open(const ba_common *c, ba_bench *b) {
         return ba_cli_fail(status, "%s", err);
     }
     b->load_s = ba_clock() - start;
+    const char *remark = ba_packed_remark(b->packed);
+    if (*remark && !c->quiet) {
+        fprintf(stderr, "%s: %s\n", program_invocation_short_name, remark);
+    }
     return BA_EXIT_OK;
 }
 
@@ -134,6 +156,7 @@ void ba_bench_close(ba_bench *b) {
     if (b->engine) {
         ba_engine_free(b->engine);
     }
+    ba_packed_close(b->packed);
     if (b->store) {
         ba_store_free(b->store);
     }

@@ -40,6 +40,7 @@ typedef struct ba_common {
     uint64_t seed;
     ba_format format;
     bool quiet;
+    bool no_packed; /* neither read nor write files of packed weights */
 } ba_common;
 
 /* Parses options: the command's own (table ends with name NULL) and, if common is not NULL, the common ones; prints
@@ -66,8 +67,9 @@ typedef struct ba_bench {
     ba_tokenizer *tok;
     ba_backend *be;
     ba_store *store;
+    ba_packed *packed; /* or NULL */
     ba_engine *engine;
-    double load_s; /* model opened, weights converted */
+    double load_s; /* model opened, weights converted or mapped */
 } ba_bench;
 
 /* Path of the model: --model, else $BLOCKATTN_MODEL, else the cached default model. */

@@ -179,6 +179,7 @@ int ba_cli_parse(int argc, char **argv, const char *usage, const char *about, co
         {"out", "FILE.h5", "also write a trace", &c->out, 0},
         {"json", 0, "print JSON, and nothing else, on standard output", 0, &json},
         {"csv", 0, "print CSV, and nothing else, on standard output", 0, &csv},
+        {"no-packed", 0, "convert the weights, and keep no file of packed ones for the next start", 0, &c->no_packed},
         {"quiet", 0, "no progress and no remarks on standard error", 0, &c->quiet},
         {0}};
     const ba_option general[] = {

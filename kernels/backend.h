@@ -53,6 +53,14 @@ typedef struct ba_weight_src {
     const uint32_t *row_order; /* [rows] or NULL: row r of the weight is row row_order[r] of data (and of bias) */
 } ba_weight_src;
 
+/* A weight as a backend keeps it, but for its bias. layout tells apart whatever the backend may choose anew elsewhere.
+ */
+typedef struct ba_packed_view {
+    const void *data; /* [size] bytes, at a multiple of 64 */
+    size_t size;
+    uint64_t layout;
+} ba_packed_view;
+
 typedef enum ba_act { BA_ACT_SILU, BA_ACT_GELU_TANH } ba_act;
 
 /* What a run of query rows sees of one KV: keys [first, first + n).
@@ -120,6 +128,13 @@ typedef struct ba_backend_ops {
     ba_weight *(*weight_new)(ba_backend *be, const ba_weight_src *src, size_t n_src, char err[BA_ERR_LEN]);
     void (*weight_free)(ba_backend *be, ba_weight *w);
     size_t (*weight_bytes)(const ba_weight *w);
+    /* Packed weights, so that a later start maps a file instead of converting the model; all NULL where conversion is
+     * not worth a file. packing: version of the layout, library and instruction set. weight_packed: what weight_new
+     * made, owned by the weight. weight_mapped: a weight over such bytes, which it borrows until it is freed; src gives
+     * sizes and biases, its data are not read; NULL: not what weight_new would make of src here. */
+    const char *(*packing)(const ba_backend *be);
+    ba_packed_view (*weight_packed)(const ba_weight *w);
+    ba_weight *(*weight_mapped)(ba_backend *be, const ba_weight_src *src, size_t n_src, ba_packed_view packed);
 
     /* Rotary tables. freq[i]: radians per position of pair (i, i + head_dim / 2); magnitude multiplies cos and sin. */
     ba_freqs *(*freqs_new)(ba_backend *be, const double *freq, size_t half_dim, double magnitude);

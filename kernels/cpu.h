@@ -94,6 +94,8 @@ void ba_cpu_for(ba_cpu *cpu, size_t n, size_t cost, void (*body)(const void *arg
 
 /* The weight, packed or not; the rest as weight_new in backend.h. */
 ba_weight *ba_cpu_weight_as(ba_cpu *cpu, const ba_weight_src *src, size_t n_src, bool packed, char err[BA_ERR_LEN]);
+/* Gives a weight, whose sizes are set, the biases of its sources. 0, or -1: out of memory. */
+int ba_cpu_weight_bias(ba_weight *w, const ba_weight_src *src, size_t n_src);
 
 /* Prepares `rows` x `cols` results for a product that starts at column `col`: to = bias + old, where there is a bias
  * and `add` is set. to may be old. Returns whether the product is to be added to it. */

@@ -45,29 +45,37 @@ static void decode_rows(const void *arg, size_t first, size_t last) {
                 to[(i + k) * step] = piece[k];
             }
         }
-        if (d->src->bias) {
-            d->w->bias[d->out0 + r] = d->src->bias[from];
+    }
+}
+
+int ba_cpu_weight_bias(ba_weight *w, const ba_weight_src *src, size_t n_src) {
+    bool bias = false;
+    for (size_t s = 0; s < n_src; s++) {
+        bias = bias || src[s].bias;
+    }
+    w->bias = bias ? ba_cpu_alloc(w->out, 1, 1, sizeof *w->bias) : NULL;
+    for (size_t s = 0, out0 = 0; w->bias && s < n_src; out0 += src[s++].rows) {
+        for (size_t r = 0; src[s].bias && r < src[s].rows; r++) {
+            w->bias[out0 + r] = src[s].bias[src[s].row_order ? src[s].row_order[r] : r];
         }
     }
+    return bias && !w->bias ? -1 : 0;
 }
 
 ba_weight *ba_cpu_weight_as(ba_cpu *cpu, const ba_weight_src *src, size_t n_src, bool packed, char err[BA_ERR_LEN]) {
     size_t in, out;
-    bool bias = false;
+    int status = -1;
     if (ba_weight_shape(src, n_src, &out, &in, err)) {
         return NULL;
-    }
-    for (size_t s = 0; s < n_src; s++) {
-        bias = bias || src[s].bias;
     }
     ba_weight *w = malloc(sizeof *w);
     if (w) {
         size_t tiles = out / BA_KEYS + (out % BA_KEYS != 0);
         float *at = packed ? ba_cpu_alloc(tiles, in, BA_KEYS, sizeof *at) : ba_cpu_alloc(out, in, 1, sizeof *at);
         *w = (ba_weight){in, out, packed, at, NULL};
-        w->bias = bias ? ba_cpu_alloc(out, 1, 1, sizeof *w->bias) : NULL;
+        status = ba_cpu_weight_bias(w, src, n_src);
     }
-    if (!w || !w->at || (bias && !w->bias)) {
+    if (!w || !w->at || status) {
         ba_cpu_weight_free(&cpu->base, w);
         ba_fail(err, "weight of %zu x %zu: out of memory", out, in);
         return NULL;

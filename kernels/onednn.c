@@ -51,14 +51,15 @@ typedef struct onednn {
     shape *shapes; /* list; freed with the backend */
     float *sum;    /* [threads, TILE_ROWS, WIDE] */
     bool rows_apart;
-    char describe[192];
+    char describe[192], packing[64];
 } onednn;
 
 typedef struct onednn_weight {
     ba_weight base; /* sizes and bias */
     shape *shape;
-    uint16_t *packed;  /* [panels, shape->panel_size] */
-    size_t *row, *col; /* [in], [shape->cols]: element (i, o) of a panel lies at row[i] + col[o] */
+    const uint16_t *packed; /* [panels, shape->panel_size] */
+    uint16_t *own;          /* the same if it is ours, NULL if it is a file's */
+    size_t *row, *col;      /* [in], [shape->cols]: element (i, o) of a panel lies at row[i] + col[o] */
 } onednn_weight;
 
 static size_t min_size(size_t a, size_t b) {
@@ -207,7 +208,7 @@ static size_t offset_of(const dnnl_memory_desc_t *desc, int dim, size_t x) {
 static void onednn_weight_free(ba_backend *be, ba_weight *weight) {
     if (weight) {
         onednn_weight *w = (onednn_weight *)weight;
-        free(w->packed);
+        free(w->own);
         free(w->row);
         free(w->col);
         ba_cpu_weight_free(be, weight);
@@ -221,7 +222,7 @@ static size_t panels_of(const onednn_weight *w) {
 static void pack_panels(const void *arg, size_t first, size_t last) {
     const onednn_weight *w = arg;
     for (size_t o = first * w->shape->cols; o < min_size(last * w->shape->cols, w->base.out); o++) {
-        uint16_t *to = w->packed + o / w->shape->cols * w->shape->panel_size + w->col[o % w->shape->cols];
+        uint16_t *to = w->own + o / w->shape->cols * w->shape->panel_size + w->col[o % w->shape->cols];
         const float *from = w->base.at + o * w->base.in;
         for (size_t i = 0; i < w->base.in; i++) {
             to[w->row[i]] = ba_bf16_round(from[i]);
@@ -229,16 +230,16 @@ static void pack_panels(const void *arg, size_t first, size_t last) {
     }
 }
 
-static int pack(onednn *be, onednn_weight *w, char err[BA_ERR_LEN]) {
+/* Shape of the panels, and where in them an element lies, of a weight whose sizes are set. */
+static int lay_out(onednn *be, onednn_weight *w, char err[BA_ERR_LEN]) {
     size_t in = w->base.in, out = w->base.out;
     w->shape = find_shape(be, in, out < MANY ? NARROW : WIDE);
     if (!w->shape) {
         return ba_fail(err, "weight of %zu x %zu: oneDNN has no bf16 product for it, or memory is out", out, in);
     }
-    w->packed = ba_cpu_alloc(panels_of(w), w->shape->panel_size, 1, sizeof *w->packed);
     w->row = ba_cpu_alloc(in, 1, 1, sizeof *w->row);
     w->col = ba_cpu_alloc(w->shape->cols, 1, 1, sizeof *w->col);
-    if (!w->packed || !w->row || !w->col) {
+    if (!w->row || !w->col) {
         return ba_fail(err, "weight of %zu x %zu: out of memory", out, in);
     }
     for (size_t i = 0; i < in; i++) {
@@ -247,7 +248,18 @@ static int pack(onednn *be, onednn_weight *w, char err[BA_ERR_LEN]) {
     for (size_t o = 0; o < w->shape->cols; o++) {
         w->col[o] = offset_of(&w->shape->panel, 1, o);
     }
-    ba_cpu_for(&be->bf16.cpu, panels_of(w), in * w->shape->cols, pack_panels, w);
+    return 0;
+}
+
+static int pack(onednn *be, onednn_weight *w, char err[BA_ERR_LEN]) {
+    if (lay_out(be, w, err)) {
+        return -1;
+    }
+    w->packed = w->own = ba_cpu_alloc(panels_of(w), w->shape->panel_size, 1, sizeof *w->own);
+    if (!w->own) {
+        return ba_fail(err, "weight of %zu x %zu: out of memory", w->base.out, w->base.in);
+    }
+    ba_cpu_for(&be->bf16.cpu, panels_of(w), w->base.in * w->shape->cols, pack_panels, w);
     return 0;
 }
 
@@ -270,6 +282,48 @@ static ba_weight *onednn_weight_new(ba_backend *be, const ba_weight_src *src, si
     free(w->base.at);
     w->base.at = NULL;
     return &w->base;
+}
+
+static const char *onednn_packing(const ba_backend *be) {
+    return ((const onednn *)be)->packing;
+}
+
+/* FNV-1a over the places of all elements: oneDNN may choose other ones on another processor. */
+static uint64_t layout_of(const onednn_weight *w) {
+    const struct {
+        const size_t *at;
+        size_t n;
+    } part[] = {{w->row, w->base.in}, {w->col, w->shape->cols}, {&w->shape->panel_size, 1}};
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t p = 0; p < sizeof part / sizeof *part; p++) {
+        for (size_t i = 0; i < part[p].n; i++) {
+            hash = (hash ^ part[p].at[i]) * UINT64_C(0x100000001b3);
+        }
+    }
+    return hash;
+}
+
+static ba_packed_view onednn_weight_packed(const ba_weight *weight) {
+    const onednn_weight *w = (const onednn_weight *)weight;
+    return (ba_packed_view){w->packed, panels_of(w) * w->shape->panel_size * sizeof *w->packed, layout_of(w)};
+}
+
+static ba_weight *onednn_weight_mapped(ba_backend *be, const ba_weight_src *src, size_t n_src, ba_packed_view packed) {
+    char unused[BA_ERR_LEN];
+    onednn_weight *w = ba_cpu_alloc(1, 1, 1, sizeof *w);
+    if (!w) {
+        return NULL;
+    }
+    if (ba_weight_shape(src, n_src, &w->base.out, &w->base.in, unused) == 0 &&
+        ba_cpu_weight_bias(&w->base, src, n_src) == 0 && lay_out((onednn *)be, w, unused) == 0) {
+        ba_packed_view expected = onednn_weight_packed(&w->base);
+        if (expected.size == packed.size && expected.layout == packed.layout) {
+            w->packed = packed.data;
+            return &w->base;
+        }
+    }
+    onednn_weight_free(be, &w->base);
+    return NULL;
 }
 
 static size_t onednn_weight_bytes(const ba_weight *weight) {
@@ -462,6 +516,8 @@ static int start(onednn *be, const ba_backend_config *cfg, char err[BA_ERR_LEN])
         return ba_fail(err, "backend onednn: oneDNN cannot be started, or memory is out");
     }
     const dnnl_version_t *v = dnnl_version();
+    snprintf(be->packing, sizeof be->packing, "panels 1; oneDNN %d.%d.%d; isa %x", v->major, v->minor, v->patch,
+             (unsigned)dnnl_get_effective_cpu_isa());
     snprintf(be->describe, sizeof be->describe, "oneDNN %d.%d.%d%s; attention %s; %zu threads", v->major, v->minor,
              v->patch, be->rows_apart ? "" : " (row by row)", be->bf16.isa.name, cfg->threads);
     return 0;
@@ -504,6 +560,9 @@ const ba_backend_ops ba_onednn = {
     .weight_new = onednn_weight_new,
     .weight_free = onednn_weight_free,
     .weight_bytes = onednn_weight_bytes,
+    .packing = onednn_packing,
+    .weight_packed = onednn_weight_packed,
+    .weight_mapped = onednn_weight_mapped,
     .freqs_new = ba_cpu_freqs_new,
     .freqs_free = ba_cpu_freqs_free,
     .rot_new = ba_cpu_rot_new,

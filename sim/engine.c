@@ -29,6 +29,11 @@ ba_counters ba_counters_less(ba_counters after, ba_counters before) {
 
 int ba_engine_new(ba_model *model, ba_backend *be, ba_store *store, const char *adapter, ba_engine **out,
                   char err[BA_ERR_LEN]) {
+    return ba_engine_new_packed(model, be, store, adapter, NULL, out, err);
+}
+
+int ba_engine_new_packed(ba_model *model, ba_backend *be, ba_store *store, const char *adapter, ba_packed *packed,
+                         ba_engine **out, char err[BA_ERR_LEN]) {
     ba_engine *e = calloc(1, sizeof *e);
     size_t size = strlen(be->ops->name) + strlen(be->ops->dtype) + 2;
     *out = NULL;
@@ -37,7 +42,7 @@ int ba_engine_new(ba_model *model, ba_backend *be, ba_store *store, const char *
         return ba_fail(err, "out of memory");
     }
     snprintf(e->dtype, size, "%s/%s", be->ops->name, be->ops->dtype);
-    if (ba_network_open(&e->net, model, be, err)) {
+    if (ba_network_open(&e->net, model, be, packed, err)) {
         ba_engine_free(e);
         return -1;
     }

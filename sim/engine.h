@@ -8,6 +8,7 @@
 
 #include "../kernels/backend.h"
 #include "model.h"
+#include "packed.h"
 #include "plan.h"
 #include "store.h"
 
@@ -80,6 +81,10 @@ typedef struct ba_run_stats {
 /* Loads the weights. The model must outlive the engine; the store may be NULL (nothing is kept). */
 int ba_engine_new(ba_model *model, ba_backend *be, ba_store *store, const char *adapter, ba_engine **out,
                   char err[BA_ERR_LEN]);
+/* As ba_engine_new, with weights from a file of packed ones, or kept there for the next start. packed: NULL, or opened
+ * for this model (without adapter) and backend; must outlive the engine. */
+int ba_engine_new_packed(ba_model *model, ba_backend *be, ba_store *store, const char *adapter, ba_packed *packed,
+                         ba_engine **out, char err[BA_ERR_LEN]);
 void ba_engine_free(ba_engine *e);
 const ba_shape *ba_engine_shape(const ba_engine *e);
 ba_backend *ba_engine_backend(const ba_engine *e);

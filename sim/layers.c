@@ -16,7 +16,7 @@ static ba_weight *load(ba_network *net, const ba_model *model, const ba_tensor *
     for (size_t i = 0; i < n; i++) {
         src[i] = source(model, t[i], layer);
     }
-    ba_weight *w = net->be->ops->weight_new(net->be, src, n, err);
+    ba_weight *w = ba_packed_weight(net->packed, net->be, src, n, err);
     if (w) {
         net->weight_bytes += net->be->ops->weight_bytes(w);
     }
@@ -78,10 +78,10 @@ static ba_freqs *load_freqs(ba_network *net, const ba_rope *rope) {
     return net->be->ops->freqs_new(net->be, freq, net->shape->head_dim / 2, magnitude);
 }
 
-int ba_network_open(ba_network *net, ba_model *model, ba_backend *be, char err[BA_ERR_LEN]) {
+int ba_network_open(ba_network *net, ba_model *model, ba_backend *be, ba_packed *packed, char err[BA_ERR_LEN]) {
     static const ba_tensor embed[] = {BA_T_EMBED}, head[] = {BA_T_HEAD};
     const ba_shape *s = ba_model_shape(model);
-    *net = (ba_network){.shape = s, .be = be};
+    *net = (ba_network){.shape = s, .be = be, .packed = packed};
     if (s->head_dim > 1024) {
         return ba_fail(err, "%s: head dimension %zu; at most 1024 is supported", ba_model_path(model), s->head_dim);
     }
@@ -102,6 +102,7 @@ int ba_network_open(ba_network *net, ba_model *model, ba_backend *be, char err[B
             goto fail;
         }
     }
+    ba_packed_keep(packed);
     net->hn = be->ops->buf_new(be, BA_SCORE_ROWS, s->d_model);
     net->logits = be->ops->buf_new(be, BA_SCORE_ROWS, s->vocab);
     if (!net->hn || !net->logits) {

@@ -6,6 +6,7 @@
 #include "../kernels/backend.h"
 #include "batch.h"
 #include "model.h"
+#include "packed.h"
 #include "schedule.h"
 
 typedef struct ba_layer {
@@ -18,6 +19,7 @@ typedef struct ba_layer {
 typedef struct ba_network {
     const ba_shape *shape;
     ba_backend *be;
+    ba_packed *packed;       /* borrowed, or NULL */
     ba_weight *embed, *head; /* the same handle if tied */
     ba_buf *final_norm;
     ba_layer *layer;               /* [shape->layers] */
@@ -33,7 +35,8 @@ typedef struct ba_network {
     ba_buf *hn, *logits; /* [BA_SCORE_ROWS, d], [BA_SCORE_ROWS, vocab] */
 } ba_network;
 
-int ba_network_open(ba_network *net, ba_model *model, ba_backend *be, char err[BA_ERR_LEN]);
+/* packed: where weights may come from and be kept, or NULL; must outlive the network. */
+int ba_network_open(ba_network *net, ba_model *model, ba_backend *be, ba_packed *packed, char err[BA_ERR_LEN]);
 void ba_network_close(ba_network *net);
 
 /* Work space for that many rows, of which some may be chosen to go on alone. 0, or -1: out of memory. */
