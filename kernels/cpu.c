@@ -1,5 +1,7 @@
 #include "cpu.h"
 
+#include "train_cpu.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,7 @@ int ba_cpu_open(ba_cpu *cpu, const ba_backend_config *cfg, char err[BA_ERR_LEN])
 }
 
 void ba_cpu_close(ba_cpu *cpu) {
+    ba_train_cpu_free(cpu->train);
     free(cpu->sum);
     ba_attn_space_free(cpu->space);
     ba_pool_free(cpu->pool);

@@ -19,6 +19,8 @@ typedef struct ba_cpu {
     const ba_isa *isa;
     ba_attn_space *space;
     float *sum; /* [threads, BA_SUM_ROWS, BA_KEYS] a tile of a product on its way to out */
+    const struct ba_train_product *train_product; /* how it multiplies in training; NULL: it does not train */
+    struct ba_train_cpu *train;                   /* NULL before that */
 } ba_cpu;
 
 struct ba_buf {

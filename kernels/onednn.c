@@ -11,6 +11,7 @@
 #ifdef BA_HAVE_DNNL
 #include "bf16.h"
 #include "count.h"
+#include "train_cpu.h"
 
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
@@ -534,6 +535,7 @@ static int onednn_open(const ba_backend_config *cfg, ba_backend **out, char err[
         return ba_fail(err, "backend onednn: out of memory");
     }
     be->bf16.cpu.base.ops = &ba_onednn;
+    be->bf16.cpu.train_product = &ba_train_product_onednn;
     if (start(be, cfg, err)) {
         onednn_close(&be->bf16.cpu.base);
         return -1;
@@ -582,5 +584,6 @@ const ba_backend_ops ba_onednn = {
     .glu = ba_cpu_glu,
     .gather = ba_cpu_gather,
     .attention = ba_cpu_attention,
+    .train = &ba_train_cpu_ops,
 };
 #endif

@@ -8,7 +8,7 @@
  */
 #include "backends.h"
 #include "count.h"
-#include "cpu.h"
+#include "train_cpu.h"
 
 #include <cblas.h>
 #include <stdio.h>
@@ -203,6 +203,7 @@ static int openblas_open(const ba_backend_config *cfg, ba_backend **out, char er
         return ba_fail(err, "backend openblas: out of memory");
     }
     be->cpu.base.ops = &ba_openblas;
+    be->cpu.train_product = &ba_train_product_openblas;
     openblas_set_num_threads(1);
     int status = ba_cpu_open(&be->cpu, cfg, err);
     if (status == 0 && probe_rows(&be->rows_apart)) {
@@ -254,4 +255,5 @@ const ba_backend_ops ba_openblas = {
     .glu = ba_cpu_glu,
     .gather = ba_cpu_gather,
     .attention = ba_cpu_attention,
+    .train = &ba_train_cpu_ops,
 };

@@ -1,0 +1,235 @@
+#include "train_cpu.h"
+
+#include "bf16.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what training adds to a backend ---- */
+
+static const ba_train_lanes *choose_lanes(const ba_cpu *cpu) {
+    static const ba_train_lanes *const all[] = {&ba_train_lanes_avx512, &ba_train_lanes_avx2};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (!strcmp(cpu->isa->name, all[i]->name) && all[i]->dot) {
+            return all[i];
+        }
+    }
+    return &ba_train_lanes_plain;
+}
+
+void ba_train_cpu_free(ba_train_cpu *t) {
+    if (t) {
+        if (t->state) {
+            t->product->close(t->state);
+        }
+        free(t->sum);
+        free(t->half[0]);
+        free(t->half[1]);
+        free(t->space);
+        free(t);
+    }
+}
+
+ba_train_cpu *ba_train_cpu_of(ba_backend *be, char err[BA_ERR_LEN]) {
+    ba_cpu *cpu = (ba_cpu *)be;
+    if (cpu->train) {
+        return cpu->train;
+    }
+    ba_train_cpu *t = calloc(1, sizeof *t);
+    size_t threads = ba_pool_threads(cpu->pool);
+    if (!t || !(t->sum = ba_cpu_alloc(threads, BA_TRAIN_TILE, BA_TRAIN_TILE, sizeof *t->sum))) {
+        ba_train_cpu_free(t);
+        ba_fail(err, "out of memory");
+        return NULL;
+    }
+    t->product = cpu->train_product;
+    t->threads = threads;
+    t->lanes = choose_lanes(cpu);
+    if (t->product->open(threads, &t->state, err)) {
+        ba_train_cpu_free(t);
+        return NULL;
+    }
+    cpu->train = t;
+    return t;
+}
+
+float *ba_train_space(ba_backend *be, size_t n) {
+    ba_train_cpu *t = ((ba_cpu *)be)->train;
+    if (n > t->n_space) {
+        free(t->space);
+        t->space = ba_cpu_alloc(n, 1, 1, sizeof *t->space);
+        t->n_space = t->space ? n : 0;
+    }
+    be->no_memory = be->no_memory || !t->space;
+    return t->space;
+}
+
+ba_train_mask *ba_train_cpu_mask_new(ba_backend *be, const ba_train_job *job, size_t n_jobs, size_t rows,
+                                     size_t rot_rows) {
+    char err[BA_ERR_LEN];
+    return ba_train_cpu_of(be, err) ? ba_train_mask_new(be, job, n_jobs, rows, rot_rows) : NULL;
+}
+
+/* ---- parameters ---- */
+
+void ba_train_param_free(ba_backend *be, ba_param *p) {
+    (void)be;
+    if (p) {
+        free(p->value);
+        free(p->grad);
+        free(p->mean);
+        free(p->variance);
+        free(p->half);
+        free(p);
+    }
+}
+
+typedef struct renewal {
+    const ba_train_lanes *lanes;
+    ba_param *p;
+} renewal;
+
+static void renew_rows(const void *arg, size_t first, size_t last) {
+    const renewal *r = arg;
+    size_t cols = r->p->cols;
+    r->lanes->round(r->p->value + first * cols, (last - first) * cols, r->p->half + first * cols);
+}
+
+/* The copy that products use follows the value. */
+static void renew(ba_cpu *cpu, ba_param *p) {
+    if (p->half) {
+        renewal r = {cpu->train->lanes, p};
+        ba_cpu_for(cpu, p->rows, p->cols, renew_rows, &r);
+    }
+}
+
+static int allocate(ba_param *p, bool trained, bool half) {
+    float **part[] = {&p->value, &p->grad, &p->mean, &p->variance};
+    bool ok = true;
+    for (size_t i = 0; ok && i < (trained ? 4 : 1); i++) {
+        ok = (*part[i] = ba_cpu_alloc(p->rows, p->cols, 1, sizeof(float))) != NULL;
+    }
+    if (half) {
+        ok = ok && (p->half = ba_cpu_alloc(p->rows, p->cols, 1, sizeof *p->half)) != NULL;
+    }
+    return ok ? 0 : -1;
+}
+
+ba_param *ba_train_param_new(ba_backend *be, const ba_weight_src *src, bool trained, char err[BA_ERR_LEN]) {
+    const ba_train_cpu *t = ba_train_cpu_of(be, err);
+    ba_param shape = {0};
+    if (!t || ba_weight_shape(src, 1, &shape.rows, &shape.cols, err)) {
+        return NULL;
+    }
+    ba_param *p = calloc(1, sizeof *p);
+    if (p) {
+        *p = shape;
+    }
+    if (!p || allocate(p, trained, t->product->half && p->rows > 1)) {
+        ba_train_param_free(be, p);
+        ba_fail(err, "parameter of %zu x %zu: out of memory", shape.rows, shape.cols);
+        return NULL;
+    }
+    const ba_dtype_info *type = ba_dtype_get(src->type);
+    for (size_t r = 0; r < p->rows; r++) {
+        size_t from = src->row_order ? src->row_order[r] : r;
+        type->decode((const uint8_t *)src->data + from * (p->cols / type->block * type->bytes), p->value + r * p->cols,
+                     p->cols);
+    }
+    renew((ba_cpu *)be, p);
+    return p;
+}
+
+static float *part_of(const ba_param *p, ba_param_part part) {
+    float *const parts[] = {p->value, p->grad, p->mean, p->variance};
+    return parts[part];
+}
+
+void ba_train_param_read(ba_backend *be, const ba_param *p, ba_param_part part, double *dst) {
+    (void)be;
+    const float *from = part_of(p, part);
+    for (size_t i = 0; i < p->rows * p->cols; i++) {
+        dst[i] = from[i];
+    }
+}
+
+void ba_train_param_write(ba_backend *be, ba_param *p, ba_param_part part, const double *src) {
+    float *to = part_of(p, part);
+    for (size_t i = 0; i < p->rows * p->cols; i++) {
+        to[i] = (float)src[i];
+    }
+    if (part == BA_PARAM_VALUE) {
+        renew((ba_cpu *)be, p);
+    }
+}
+
+/* ---- optimiser ---- */
+
+double ba_train_grad_norm(ba_backend *be, ba_param *const *p, size_t n) {
+    const ba_train_cpu *t = ((ba_cpu *)be)->train;
+    double sum = 0;
+    for (size_t k = 0; k < n; k++) {
+        sum += t->lanes->square_sum(p[k]->grad, p[k]->rows * p[k]->cols);
+    }
+    return sqrt(sum);
+}
+
+void ba_train_grad_zero(ba_backend *be, ba_param *const *p, size_t n) {
+    (void)be;
+    for (size_t k = 0; k < n; k++) {
+        memset(p[k]->grad, 0, p[k]->rows * p[k]->cols * sizeof *p[k]->grad);
+    }
+}
+
+typedef struct step {
+    const ba_train_lanes *lanes;
+    const ba_adamw *cfg;
+    double bias1, bias2;
+    ba_param *p;
+} step;
+
+static void step_rows(const void *arg, size_t first, size_t last) {
+    const step *s = arg;
+    size_t at = first * s->p->cols, n = (last - first) * s->p->cols;
+    s->lanes->adamw(s->cfg, s->bias1, s->bias2, n, s->p->grad + at, s->p->mean + at, s->p->variance + at,
+                    s->p->value + at);
+}
+
+void ba_train_adamw(ba_backend *be, ba_param *const *p, size_t n, const ba_adamw *cfg) {
+    ba_cpu *cpu = (ba_cpu *)be;
+    double bias1 = 1 - pow(cfg->beta1, (double)cfg->step), bias2 = 1 - pow(cfg->beta2, (double)cfg->step);
+    for (size_t k = 0; k < n; k++) {
+        step s = {cpu->train->lanes, cfg, bias1, bias2, p[k]};
+        ba_cpu_for(cpu, p[k]->rows, p[k]->cols * 4, step_rows, &s);
+        renew(cpu, p[k]);
+    }
+}
+
+const ba_train_ops ba_train_cpu_ops = {
+    .param_new = ba_train_param_new,
+    .param_free = ba_train_param_free,
+    .param_read = ba_train_param_read,
+    .param_write = ba_train_param_write,
+    .mask_new = ba_train_cpu_mask_new,
+    .mask_free = ba_train_mask_free,
+    .copy = ba_train_copy,
+    .zero = ba_train_zero,
+    .scatter = ba_train_scatter,
+    .embed = ba_train_embed,
+    .embed_back = ba_train_embed_back,
+    .linear = ba_train_linear,
+    .linear_back = ba_train_linear_back,
+    .linear_grad = ba_train_linear_grad,
+    .bias = ba_train_bias,
+    .bias_grad = ba_train_bias_grad,
+    .rmsnorm = ba_train_rmsnorm,
+    .rmsnorm_back = ba_train_rmsnorm_back,
+    .rotate = ba_train_rotate,
+    .attention = ba_train_attention_forward,
+    .attention_back = ba_train_attention_back,
+    .glu_back = ba_train_glu_back,
+    .cross_entropy = ba_train_cross_entropy,
+    .grad_norm = ba_train_grad_norm,
+    .grad_zero = ba_train_grad_zero,
+    .adamw = ba_train_adamw,
+};

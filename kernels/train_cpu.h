@@ -1,0 +1,101 @@
+/* Inside of training on the CPU, over the buffers and rotations of cpu.h: everything in fp32, but for the operands of
+ * products, which a backend may round to bf16. Files: train_cpu.c (parameters, optimiser), train_cpu_rows.c (row
+ * operations and loss), train_cpu_product.c (linear, cut into tiles), train_cpu_attention.c; train_openblas.c and
+ * train_onednn.c multiply a tile and have the tables. */
+#ifndef BA_TRAIN_CPU_H
+#define BA_TRAIN_CPU_H
+
+#include "backends.h"
+#include "cpu.h"
+#include "train_lanes.h"
+#include "train_mask.h"
+
+enum {
+    BA_TRAIN_TILE = 256, /* rows and columns of a tile of a product, at most */
+    BA_TRAIN_UNIT = 64   /* bf16 operands are padded with zero rows to a multiple of this: few shapes of products */
+};
+
+/* Element (i, j) at at[i stride + j], or at[j stride + i] if turned: floats, or bf16. */
+typedef struct ba_operand {
+    const void *at;
+    size_t stride;
+    bool turned;
+} ba_operand;
+
+/* How a backend multiplies. */
+typedef struct ba_train_product {
+    bool half; /* operands are bf16 */
+    /* What it needs; *state is given to the others. 0, or -1 and err. */
+    int (*open)(size_t threads, void **state, char err[BA_ERR_LEN]);
+    void (*close)(void *state);
+    /* Before tiles of these sizes are asked for, from one thread; state changes only here. 0, or -1. */
+    int (*prepare)(void *state, size_t m, size_t n, size_t k, ba_operand a, ba_operand b);
+    /* c [m, n], without gaps, = a [m, k] b [k, n], within the calling thread. 0, or -1. */
+    int (*tile)(const void *state, size_t worker, size_t m, size_t n, size_t k, ba_operand a, ba_operand b, float *c);
+} ba_train_product;
+
+extern const ba_train_product ba_train_product_openblas, ba_train_product_onednn;
+
+/* What training adds to an open backend. Made with its first parameter or mask, freed with the backend. */
+typedef struct ba_train_cpu {
+    const ba_train_product *product;
+    void *state;
+    const ba_train_lanes *lanes;
+    size_t threads;
+    float *sum;        /* [threads, BA_TRAIN_TILE, BA_TRAIN_TILE] */
+    uint16_t *half[2]; /* bf16 operands of a product; grow-only */
+    size_t n_half[2];
+    float *space; /* of row operations and attention; grow-only */
+    size_t n_space;
+} ba_train_cpu;
+
+struct ba_param {
+    size_t rows, cols;
+    float *value, *grad, *mean, *variance; /* [rows, cols]; the last three NULL if not trained */
+    uint16_t *half;                        /* value in bf16, or NULL */
+};
+
+/* The backend's, made if need be; NULL and err. */
+ba_train_cpu *ba_train_cpu_of(ba_backend *be, char err[BA_ERR_LEN]);
+void ba_train_cpu_free(ba_train_cpu *t);
+/* n floats, valid until the next call; NULL: out of memory, and the backend says so. */
+float *ba_train_space(ba_backend *be, size_t n);
+
+/* Operations of the table, as documented in train.h. */
+ba_param *ba_train_param_new(ba_backend *be, const ba_weight_src *src, bool trained, char err[BA_ERR_LEN]);
+void ba_train_param_free(ba_backend *be, ba_param *p);
+void ba_train_param_read(ba_backend *be, const ba_param *p, ba_param_part part, double *dst);
+void ba_train_param_write(ba_backend *be, ba_param *p, ba_param_part part, const double *src);
+ba_train_mask *ba_train_cpu_mask_new(ba_backend *be, const ba_train_job *job, size_t n_jobs, size_t rows,
+                                     size_t rot_rows);
+double ba_train_grad_norm(ba_backend *be, ba_param *const *p, size_t n);
+void ba_train_grad_zero(ba_backend *be, ba_param *const *p, size_t n);
+void ba_train_adamw(ba_backend *be, ba_param *const *p, size_t n, const ba_adamw *cfg);
+
+void ba_train_copy(ba_backend *be, ba_view src, size_t rows, size_t cols, ba_view dst);
+void ba_train_zero(ba_backend *be, ba_view x, size_t rows, size_t cols);
+void ba_train_scatter(ba_backend *be, ba_view src, const size_t *row, size_t n, size_t cols, ba_view dst);
+void ba_train_embed(ba_backend *be, const ba_param *p, const int32_t *ids, size_t n, double scale, ba_view out);
+void ba_train_embed_back(ba_backend *be, ba_param *p, const int32_t *ids, size_t n, double scale, ba_view dout);
+void ba_train_bias(ba_backend *be, const ba_param *p, size_t rows, ba_view out);
+void ba_train_bias_grad(ba_backend *be, ba_param *p, ba_view dout, size_t rows);
+void ba_train_rmsnorm(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, const ba_param *gain,
+                      double eps, ba_view out);
+void ba_train_rmsnorm_back(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, ba_param *gain,
+                           double eps, ba_view dout, bool add, ba_view dx);
+void ba_train_rotate(ba_backend *be, ba_view x, size_t rows, size_t heads, size_t head_dim, const ba_rot *rot,
+                     size_t rot_row, bool back, ba_view out);
+void ba_train_glu_back(ba_backend *be, ba_act act, ba_view x, ba_view dout, size_t rows, size_t cols, ba_view dx);
+void ba_train_cross_entropy(ba_backend *be, ba_view logits, size_t n, size_t vocab, const int32_t *target,
+                            double weight, ba_view teacher, double kl_weight, double sum[2]);
+
+void ba_train_linear(ba_backend *be, const ba_param *p, ba_view x, size_t rows, double scale, bool add, ba_view out);
+void ba_train_linear_back(ba_backend *be, const ba_param *p, ba_view dout, size_t rows, double scale, bool add,
+                          ba_view dx);
+void ba_train_linear_grad(ba_backend *be, ba_param *p, ba_view dout, ba_view x, size_t rows, double scale);
+
+void ba_train_attention_forward(ba_backend *be, const ba_train_attention *a);
+void ba_train_attention_back(ba_backend *be, const ba_train_attention *a, ba_view dout, ba_view dq, ba_view dk,
+                             ba_view dv);
+
+#endif
