@@ -21,12 +21,12 @@ CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -ffp-contract=off $(LIB_C
 LIBS        = $(LIB_LIBS) -lm -lpthread
 
 LIB_SRC  := $(wildcard kernels/*.c sim/*.c)
-EXP_SRC  := $(wildcard experiments/*.c)
+EXP_SRC  := $(wildcard experiments/*.c experiments/tasks/*.c)
 BENCH_SRC := experiments/bench/kernels.c
 FUZZ_SRC := $(filter-out %/libfuzzer.c,$(wildcard tests/fuzz/*.c))
 TEST_SRC := $(wildcard tests/*.c) $(FUZZ_SRC)
 ALL_SRC  := $(LIB_SRC) $(EXP_SRC) $(BENCH_SRC) $(TEST_SRC) tests/fuzz/libfuzzer.c
-ALL_HDR  := $(wildcard kernels/*.h sim/*.h experiments/*.h tests/*.h tests/fuzz/*.h)
+ALL_HDR  := $(wildcard kernels/*.h sim/*.h experiments/*.h experiments/tasks/*.h tests/*.h tests/fuzz/*.h)
 obj       = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 # `make V=1` shows the compiler's command lines.
@@ -59,6 +59,9 @@ $(BUILD)/kernels/attention_avx2.o $(BUILD)/kernels/train_lanes_avx2.o: EXTRA = -
 $(BUILD)/kernels/attention_avx512.o $(BUILD)/kernels/train_lanes_avx512.o: EXTRA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
 $(BUILD)/kernels/attention_bf16_avx512.o: EXTRA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mfma
 
+# The wording of prompts is put into the program as it stands in its file.
+$(BUILD)/experiments/tasks/prompts.o: experiments/tasks/prompts.json
+
 # The commit is baked into the one file that reports it.
 COMMIT = $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
 $(BUILD)/experiments/environment.o: EXTRA = -DBA_COMMIT='"$(COMMIT)"'
@@ -78,7 +81,7 @@ $(BUILD)/flags: FORCE
 $(BUILD)/commit: FORCE
 	@$(call keep,$(COMMIT))
 
--include $(wildcard $(patsubst %,$(BUILD)/%/*.d,kernels sim experiments experiments/bench tests tests/fuzz))
+-include $(wildcard $(patsubst %,$(BUILD)/%/*.d,kernels sim experiments experiments/tasks experiments/bench tests tests/fuzz))
 
 install: all ## install the program and its man page: PREFIX=/usr/local DESTDIR=
 	install -Dm755 $(BUILD)/blockattn $(DESTDIR)$(PREFIX)/bin/blockattn

@@ -1,80 +1,14 @@
 /* blockattn generate: text that follows a prompt, in any mode. */
 #include "ask.h"
 #include "commands.h"
+#include "decode.h"
 #include "json.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-typedef struct answer {
-    int32_t *ids; /* [room] */
-    size_t n;
-    char *text; /* bytes of all ids, NUL-terminated */
-    size_t len, cap;
-    const char *stop; /* why it ended */
-} answer;
-
-static int append(answer *a, const char *bytes, size_t n) {
-    if (a->len + n + 1 > a->cap) {
-        size_t cap = (a->len + n + 1) * 2;
-        char *text = realloc(a->text, cap);
-        if (!text) {
-            return -1;
-        }
-        a->text = text;
-        a->cap = cap;
-    }
-    memcpy(a->text + a->len, bytes, n);
-    a->len += n;
-    a->text[a->len] = 0;
-    return 0;
-}
-
-/* Decodes until an end token, the stop text or max_tokens. Streams to `live` what can no longer belong to the stop
- * text. */
-static int decode(const ba_bench *b, ba_run *run, size_t max_tokens, double temperature, uint64_t seed,
-                  const char *stop, FILE *live, answer *out, char err[BA_ERR_LEN]) {
-    size_t shown = 0, hold = stop ? strlen(stop) - 1 : 0;
-    out->stop = "length";
-    while (out->n < max_tokens) {
-        const double *logits = ba_run_logits(run);
-        int32_t id = ba_sample(logits, ba_engine_shape(b->engine)->vocab, temperature, &seed);
-        if (ba_token_ends(b->tok, id)) {
-            out->stop = "eos";
-            break;
-        }
-        char bytes[512];
-        size_t n = ba_token_bytes(b->tok, id, false, bytes, sizeof bytes);
-        out->ids[out->n++] = id;
-        if (append(out, bytes, n)) {
-            return ba_fail(err, "out of memory");
-        }
-        char *cut = stop ? memmem(out->text, out->len, stop, strlen(stop)) : NULL;
-        if (cut) {
-            *cut = 0;
-            out->len = (size_t)(cut - out->text);
-            out->stop = "string";
-            break;
-        }
-        if (live && out->len > shown + hold) {
-            fwrite(out->text + shown, 1, out->len - hold - shown, live);
-            fflush(live);
-            shown = out->len - hold;
-        }
-        int rc = out->n < max_tokens ? ba_run_extend(run, &id, 1, NULL, err) : 0;
-        if (rc) {
-            return rc;
-        }
-    }
-    if (live) {
-        fwrite(out->text + shown, 1, out->len - shown, live);
-        fputc('\n', live);
-    }
-    return 0;
-}
-
-static int print_json(const ba_plan *plan, const ba_run_stats *s, const answer *a, double ttft) {
+static int print_json(const ba_plan *plan, const ba_run_stats *s, const ba_decoded *a, double ttft) {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "mode", plan->mode);
     cJSON *ids = cJSON_AddArrayToObject(o, "ids");
@@ -131,14 +65,11 @@ static int check(wish *w) {
 static int run_one(const ba_common *c, const ba_bench *b, const wish *w, const ba_engine_options *opt) {
     ba_asked a;
     ba_run *run = NULL;
-    answer out = {0};
+    ba_decoded out = {0};
     char err[BA_ERR_LEN];
     int status = ba_ask(b, w->request, w->message, &a);
     if (!status) {
         status = ba_ask_mode(&a, c->mode);
-    }
-    if (!status && !((out.ids = malloc(w->n * sizeof *out.ids)) && !append(&out, "", 0))) {
-        status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
     if (!status) {
         bool json = c->format == BA_FORMAT_JSON;
@@ -149,7 +80,13 @@ static int run_one(const ba_common *c, const ba_bench *b, const wish *w, const b
             for (ba_stage i = 0; i < BA_STAGE_COUNT; i++) {
                 ttft += ba_run_get_stats(run)->stage[i];
             }
-            rc = decode(b, run, w->n, w->heat, c->seed, w->stop, json ? NULL : stdout, &out, err);
+            const char *const stop[] = {w->stop, NULL};
+            ba_decode_options how = {.max_tokens = w->n,
+                                     .temperature = w->heat,
+                                     .seed = c->seed,
+                                     .stop = stop,
+                                     .live = json ? NULL : stdout};
+            rc = ba_decode(b->engine, b->tok, run, &how, &out, err);
         }
         status = ba_engine_exit(rc, err);
         if (!status && json) {
@@ -165,8 +102,7 @@ static int run_one(const ba_common *c, const ba_bench *b, const wish *w, const b
     }
     ba_run_free(run);
     ba_asked_free(&a);
-    free(out.ids);
-    free(out.text);
+    ba_decoded_free(&out);
     return status;
 }
 

@@ -1,13 +1,12 @@
 #include "rag.h"
 
-#include <cjson/cJSON.h>
-#include <errno.h>
-#include <stdio.h>
+#include "../sim/grow.h"
+#include "tasks/lines.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
-static void free_item(ba_item *it) {
+void ba_item_free(ba_item *it) {
     for (size_t i = 0; i < it->n_answer; i++) {
         free(it->answers[i]);
     }
@@ -23,7 +22,7 @@ static void free_item(ba_item *it) {
 
 void ba_items_free(ba_items *items) {
     for (size_t i = 0; i < items->n; i++) {
-        free_item(&items->item[i]);
+        ba_item_free(&items->item[i]);
     }
     free(items->item);
     *items = (ba_items){0};
@@ -76,13 +75,8 @@ static int parse_answers(const cJSON *list, ba_item *it, char err[BA_ERR_LEN]) {
     return 0;
 }
 
-static int parse_item(const char *line, ba_item *it, char err[BA_ERR_LEN]) {
+int ba_item_parse(const cJSON *o, ba_item *it, char err[BA_ERR_LEN]) {
     *it = (ba_item){0};
-    cJSON *o = cJSON_Parse(line);
-    if (!cJSON_IsObject(o)) {
-        cJSON_Delete(o);
-        return ba_fail(err, "not a JSON object");
-    }
     const cJSON *docs = cJSON_GetObjectItemCaseSensitive(o, "documents");
     const cJSON *answers = cJSON_GetObjectItemCaseSensitive(o, "answers");
     int rc = 0;
@@ -94,70 +88,41 @@ static int parse_item(const char *line, ba_item *it, char err[BA_ERR_LEN]) {
                parse_documents(docs, it, err) || parse_answers(answers, it, err)) {
         rc = -1;
     }
-    cJSON_Delete(o);
     if (rc) {
-        free_item(it);
+        ba_item_free(it);
     }
     return rc;
 }
 
-/* One line without its end, malloc'ed; NULL at the end of the file or with *failed set. */
-static char *read_line(gzFile f, bool *failed) {
-    size_t len = 0, cap = 1 << 16;
-    char *line = malloc(cap);
-    *failed = !line;
-    while (line && gzgets(f, line + len, (int)(cap - len))) {
-        len += strlen(line + len);
-        if (len && line[len - 1] == '\n') {
-            line[len - 1] = 0;
-            return line;
-        }
-        if (len + 1 >= cap) {
-            char *longer = cap < (size_t)1 << 28 ? realloc(line, cap *= 2) : NULL;
-            if (!longer) {
-                *failed = true;
-                break;
-            }
-            line = longer;
-        }
-    }
-    int code;
-    gzerror(f, &code);
-    *failed = *failed || (code != Z_OK && code != Z_STREAM_END);
-    if (*failed || len == 0) {
-        free(line);
-        return NULL;
-    }
-    return line;
-}
-
 int ba_items_read(const char *path, size_t limit, ba_items *out, char err[BA_ERR_LEN]) {
     *out = (ba_items){0};
-    gzFile f = gzopen(path, "rb");
-    if (!f) {
-        return ba_fail(err, "%s: %s", path, strerror(errno ? errno : ENOMEM));
+    ba_lines *lines;
+    if (ba_lines_open(path, &lines, err)) {
+        return -1;
     }
-    bool failed = false;
-    char *line, why[BA_ERR_LEN];
-    int rc = 0;
-    for (size_t n = 1; !rc && (!limit || out->n < limit) && (line = read_line(f, &failed)); n++) {
-        if (line[strspn(line, " \t\r")]) {
-            ba_item *more = realloc(out->item, (out->n + 1) * sizeof *more);
-            out->item = more ? more : out->item;
-            if (!more) {
-                rc = ba_fail(err, "out of memory");
-            } else if (parse_item(line, &out->item[out->n], why)) {
-                rc = ba_fail(err, "%s: line %zu: %s", path, n, why);
-            } else {
-                out->n++;
-            }
+    size_t cap = 0;
+    int rc = 0, got = 1;
+    char why[BA_ERR_LEN];
+    while (!rc && (!limit || out->n < limit)) {
+        cJSON *o = NULL;
+        got = ba_lines_next(lines, &o, why);
+        if (got == 0) {
+            break;
         }
-        free(line);
+        if (got < 0) {
+            rc = ba_fail(err, "%s", why);
+        } else if (got == BA_LINE_BAD) {
+            rc = ba_fail(err, "%s: line %zu: %s", path, ba_lines_number(lines), why);
+        } else if (ba_grow(&out->item, &cap, out->n + 1, sizeof *out->item)) {
+            rc = ba_fail(err, "out of memory");
+        } else if (ba_item_parse(o, &out->item[out->n], why)) {
+            rc = ba_fail(err, "%s: line %zu: %s", path, ba_lines_number(lines), why);
+        } else {
+            out->n++;
+        }
+        cJSON_Delete(o);
     }
-    if (failed) {
-        rc = ba_fail(err, "%s: cannot be read to the end (damaged, or a line of more than 256 MB)", path);
-    }
-    gzclose(f);
+    ba_lines_close(lines);
     if (!rc && out->n == 0) {
         rc = ba_fail(err, "%s: no items", path);
     }
@@ -167,93 +132,47 @@ int ba_items_read(const char *path, size_t limit, ba_items *out, char err[BA_ERR
     return rc;
 }
 
-typedef struct id_list {
-    int32_t *ids;
-    size_t n;
-} id_list;
-
-/* Appends the ids of the parts, joined. Chat marks are control tokens; what comes out of a data file never is. */
-static int encode(id_list *list, const ba_tokenizer *tok, bool marks, const char *const *part, size_t n_part) {
-    size_t len = 0, n = 0;
-    for (size_t i = 0; i < n_part; i++) {
-        len += strlen(part[i]);
+int ba_item_parts(const ba_item *item, const ba_prompts *prompts, ba_order order, ba_part **parts, size_t *n,
+                  char err[BA_ERR_LEN]) {
+    ba_part *part = calloc(item->n_doc + 2, sizeof *part);
+    if (!part) {
+        return ba_fail(err, "out of memory");
     }
-    char *text = malloc(len + 1), *end = text;
-    int32_t *ids = NULL, *more = NULL;
-    for (size_t i = 0; text && i < n_part; i++) {
-        end = stpcpy(end, part[i]);
+    part[0] = (ba_part){BA_ROLE_SYSTEM, ba_prompts_fill(prompts, "rag", "system", NULL, err)};
+    for (size_t i = 0; i < item->n_doc; i++) {
+        const ba_document *d = &item->doc[order == BA_BEST_FIRST ? item->n_doc - 1 - i : i];
+        const ba_field fields[] = {{"title", d->title}, {"text", d->text}, {0}};
+        part[1 + i] = (ba_part){BA_ROLE_PASSAGE, ba_prompts_fill(prompts, "rag", "passage", fields, err)};
     }
-    int rc = text ? ba_tokenize(tok, text, len, marks, &ids, &n) : -1;
-    if (!rc && n) {
-        more = realloc(list->ids, (list->n + n) * sizeof *more);
-        rc = more ? 0 : -1;
+    const ba_field fields[] = {{"question", item->question}, {0}};
+    part[1 + item->n_doc] = (ba_part){BA_ROLE_QUESTION, ba_prompts_fill(prompts, "rag", "question", fields, err)};
+    *parts = part;
+    *n = item->n_doc + 2;
+    for (size_t i = 0; i < *n; i++) {
+        if (!part[i].text) {
+            ba_parts_free(part, *n);
+            return -1;
+        }
     }
-    if (more) {
-        memcpy(more + list->n, ids, n * sizeof *more);
-        *list = (id_list){more, list->n + n};
-    }
-    free(ids);
-    free(text);
-    return rc;
-}
-
-/* One segment: marks, plain text, marks. */
-static int add(ba_prompt *p, const ba_tokenizer *tok, ba_role role, const char *open, const char *const *part,
-               size_t n_part, const char *close) {
-    id_list list = {0};
-    int rc = encode(&list, tok, true, &open, 1) || encode(&list, tok, false, part, n_part) ||
-                     encode(&list, tok, true, &close, 1) || ba_prompt_add(p, role, list.ids, list.n)
-                 ? -1
-                 : 0;
-    free(list.ids);
-    return rc;
+    return 0;
 }
 
 ba_prompt *ba_item_prompt(const ba_item *item, const ba_tokenizer *tok) {
-    static const ba_chat plain = {"plain", "", "", "", "", "\nAnswer:", ""};
-    const ba_chat *chat = ba_chat_of(ba_tokenizer_vocab(tok));
-    chat = chat ? chat : &plain;
-    const char *system = "You answer questions from search documents. They follow, each with its title.\n\n";
-    const char *question[] = {
-        "\nPlease write a high-quality answer for the given question using only the provided search "
-        "documents (some of which might be irrelevant).\nQuestion: ",
-        item->question};
-    char close[256];
-    snprintf(close, sizeof close, "%s%s", chat->user_close, chat->answer_open);
-    ba_prompt *p = ba_prompt_new(tok);
-    int rc = p ? add(p, tok, BA_ROLE_SYSTEM, chat->user_open, &system, 1, "") : -1;
-    for (size_t i = 0; !rc && i < item->n_doc; i++) {
-        const char *doc[] = {"- Title: ", item->doc[i].title, "\n", item->doc[i].text, "\n"};
-        rc = add(p, tok, BA_ROLE_PASSAGE, "", doc, 5, "");
+    char err[BA_ERR_LEN];
+    ba_prompts *prompts = NULL;
+    ba_part *part = NULL;
+    size_t n = 0;
+    ba_prompt *p = NULL;
+    if (!ba_prompts_open(NULL, tok, &prompts, err) && !ba_item_parts(item, prompts, BA_BEST_LAST, &part, &n, err)) {
+        p = ba_parts_prompt(part, n, tok);
     }
-    if (!rc) {
-        rc = add(p, tok, BA_ROLE_QUESTION, "", question, 2, "");
-    }
-    if (!rc) {
-        rc = add(p, tok, BA_ROLE_TASK, close, NULL, 0, "");
-    }
-    if (rc) {
-        ba_prompt_free(p);
-        return NULL;
-    }
+    ba_parts_free(part, n);
+    ba_prompts_close(prompts);
     return p;
 }
 
 int ba_item_answer(const ba_item *item, const ba_tokenizer *tok, int32_t **ids, size_t *n) {
     *ids = NULL;
     *n = 0;
-    if (!item->n_answer) {
-        return 0;
-    }
-    const ba_chat *chat = ba_chat_of(ba_tokenizer_vocab(tok));
-    const char *space = chat ? "" : " ";
-    size_t len = strlen(space) + strlen(item->answers[0]);
-    char *text = malloc(len + 1);
-    if (!text) {
-        return -1;
-    }
-    stpcpy(stpcpy(text, space), item->answers[0]);
-    int rc = ba_tokenize(tok, text, len, false, ids, n);
-    free(text);
-    return rc;
+    return item->n_answer ? ba_answer_ids(item->answers[0], tok, ids, n) : 0;
 }

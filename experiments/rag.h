@@ -4,7 +4,9 @@
 #ifndef BA_RAG_H
 #define BA_RAG_H
 
-#include "../sim/prompt.h"
+#include "tasks/prompts.h"
+
+#include <cjson/cJSON.h>
 
 typedef struct ba_document {
     char *title, *text;
@@ -27,7 +29,18 @@ typedef struct ba_items {
 int ba_items_read(const char *path, size_t limit, ba_items *out, char err[BA_ERR_LEN]);
 void ba_items_free(ba_items *items);
 
-/* The item's prompt in the model's chat format (plain text if it has none); NULL: out of memory. */
+/* One item out of a line's object. 0, or -1 and err naming the field. */
+int ba_item_parse(const cJSON *object, ba_item *out, char err[BA_ERR_LEN]);
+void ba_item_free(ba_item *item);
+
+/* The paper puts the most relevant document next to the question; its released scripts put it first. */
+typedef enum ba_order { BA_BEST_LAST, BA_BEST_FIRST } ba_order;
+
+/* The item in words: system, passages, question. *parts [*n] is to be freed by ba_parts_free. */
+int ba_item_parts(const ba_item *item, const ba_prompts *prompts, ba_order order, ba_part **parts, size_t *n,
+                  char err[BA_ERR_LEN]);
+
+/* The item's prompt with the built-in wording, in the model's chat format; NULL: out of memory. */
 ba_prompt *ba_item_prompt(const ba_item *item, const ba_tokenizer *tok);
 
 /* Ids of the gold answer as a continuation of the prompt: no special tokens; with the space in front that a plain

@@ -29,6 +29,8 @@ static int (*const suites[])(void) = {
     ba_suite_store,
     ba_suite_engine,
     ba_suite_gate,
+    ba_suite_scores,
+    ba_suite_eval,
     ba_suite_golden,
     ba_suite_stats,
     ba_suite_measure,

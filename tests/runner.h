@@ -32,6 +32,8 @@ int ba_suite_cost(void);
 int ba_suite_store(void);
 int ba_suite_engine(void);
 int ba_suite_gate(void);
+int ba_suite_scores(void);
+int ba_suite_eval(void);
 int ba_suite_golden(void);
 int ba_suite_trace(void);
 int ba_suite_cli(void);

@@ -1,0 +1,20 @@
+/* A text file that takes its name when it is whole: written as PATH.tmp, brought to the disk, renamed. */
+#ifndef BA_WHOLE_FILE_H
+#define BA_WHOLE_FILE_H
+
+#include "../kernels/error.h"
+
+#include <stdio.h>
+
+typedef struct ba_whole_file {
+    FILE *f; /* to write to; NULL when it is finished or was never open */
+    char *path, *temporary;
+} ba_whole_file;
+
+/* 0, or -1 and err naming the file. */
+int ba_whole_file_open(const char *path, ba_whole_file *out, char err[BA_ERR_LEN]);
+int ba_whole_file_finish(ba_whole_file *w, char err[BA_ERR_LEN]);
+/* Frees, and removes what was not finished. */
+void ba_whole_file_close(ba_whole_file *w);
+
+#endif
