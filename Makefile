@@ -15,12 +15,23 @@ LIB_LIBS    = $(call once,LIB_LIBS,$(shell pkg-config --libs $(PKGS) 2>/dev/null
 # oneDNN is optional: it makes the backend onednn. Debian's comes without a .pc file. `make DNNL=` leaves it out.
 DNNL        = $(call once,DNNL,$(shell echo '\#include <oneapi/dnnl/dnnl.h>' | $(CC) -E - >/dev/null 2>&1 && echo yes))
 
+# CUDA is optional, and there only if asked for: `make CUDA=1` adds the backend cuda. It takes nvcc (toolkit 12 or
+# later) from the path, or from NVCC; CUDA_ARCH names the GPU it is for.
+NVCC       ?= nvcc
+CUDA_ARCH  ?= sm_90
+CUDA_HOME   = $(call once,CUDA_HOME,$(patsubst %/bin/,%,$(dir $(realpath $(shell command -v $(NVCC))))))
+CUDA_SRC   := $(if $(CUDA),$(wildcard kernels/cuda/*.c))
+CUDA_OBJ   := $(if $(CUDA),$(patsubst %,$(BUILD)/%.o,$(wildcard kernels/cuda/*.cu)))
+CUDA_CFLAGS = $(if $(CUDA),-DBA_HAVE_CUDA -isystem $(CUDA_HOME)/include)
+CUDA_LIBS   = $(if $(CUDA),-L$(CUDA_HOME)/lib64 -lcudart_static -lstdc++ -ldl -lrt)
+NVCC_FLAGS  = -std=c++17 -O3 --fmad=false -arch=$(CUDA_ARCH) -Werror all-warnings -Xcompiler -Wall,-Wextra
+
 # No contraction: a product and a sum must round alike in every loop, whatever the compiler fuses.
 WARN       := -Wall -Wextra -Wpedantic -Wvla -Wshadow $(WERROR)
-CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -ffp-contract=off $(LIB_CFLAGS)
-LIBS        = $(LIB_LIBS) -lm -lpthread
+CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -ffp-contract=off $(LIB_CFLAGS) $(CUDA_CFLAGS)
+LIBS        = $(LIB_LIBS) $(CUDA_LIBS) -lm -lpthread
 
-LIB_SRC  := $(wildcard kernels/*.c sim/*.c)
+LIB_SRC  := $(wildcard kernels/*.c sim/*.c) $(CUDA_SRC)
 EXP_SRC  := $(wildcard experiments/*.c experiments/tasks/*.c)
 BENCH_SRC := experiments/bench/kernels.c
 FUZZ_SRC := $(filter-out %/libfuzzer.c,$(wildcard tests/fuzz/*.c))
@@ -39,18 +50,18 @@ JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 ## Build
 all: $(BUILD)/blockattn ## build build/blockattn (default)
 
-$(BUILD)/blockattn: $(call obj,$(LIB_SRC) $(EXP_SRC))
+$(BUILD)/blockattn: $(call obj,$(LIB_SRC) $(EXP_SRC)) $(CUDA_OBJ)
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 # Functions that tests/faults.c stands in for.
 FAULTY := malloc calloc realloc aligned_alloc free strdup strndup fopen open close write rename
 comma  := ,
-$(BUILD)/blockattn-tests: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(TEST_SRC))
+$(BUILD)/blockattn-tests: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(TEST_SRC)) $(CUDA_OBJ)
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) $(addprefix -Wl$(comma)--wrap=,$(FAULTY)) -o $@ $^ -lcunit $(LIBS)
 
-$(BUILD)/bench-kernels: $(call obj,$(filter kernels/%,$(LIB_SRC)) $(BENCH_SRC))
+$(BUILD)/bench-kernels: $(call obj,$(filter kernels/%,$(LIB_SRC)) $(BENCH_SRC)) $(CUDA_OBJ)
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -72,6 +83,11 @@ $(BUILD)/%.o: %.c $(BUILD)/flags Makefile
 	@echo "  compile  $<"
 	$(Q)$(CC) $(CFLAGS_ALL) $(EXTRA) -MMD -MP -c -o $@ $<
 
+$(BUILD)/%.cu.o: %.cu $(wildcard kernels/cuda/*.h kernels/cuda/*.cuh) Makefile
+	@mkdir -p $(@D)
+	@echo "  compile  $<"
+	$(Q)$(NVCC) $(NVCC_FLAGS) -c -o $@ $<
+
 # Files that are rewritten only when what they hold changes: other flags or another commit rebuild what they should.
 keep = mkdir -p $(@D) && printf '%s\n' '$(1)' | cmp -s - $@ || printf '%s\n' '$(1)' > $@
 $(BUILD)/flags: FORCE
@@ -81,7 +97,8 @@ $(BUILD)/flags: FORCE
 $(BUILD)/commit: FORCE
 	@$(call keep,$(COMMIT))
 
--include $(wildcard $(patsubst %,$(BUILD)/%/*.d,kernels sim experiments experiments/tasks experiments/bench tests tests/fuzz))
+-include $(wildcard $(patsubst %,$(BUILD)/%/*.d,kernels kernels/cuda sim experiments experiments/tasks experiments/bench tests \
+                                               tests/fuzz))
 
 install: all ## install the program and its man page: PREFIX=/usr/local DESTDIR=
 	install -Dm755 $(BUILD)/blockattn $(DESTDIR)$(PREFIX)/bin/blockattn
@@ -152,7 +169,7 @@ asan: ## the tests under the address and undefined-behaviour sanitizers
 	    $(MAKE) $(JOBS) check BUILD=$(BUILD)/asan CFLAGS="-O2 -g -fsanitize=address,undefined $(SANITIZE)"
 
 $(BUILD)/blockattn-fuzz: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(wildcard tests/tiny*.c) \
-                           $(FUZZ_SRC) tests/fuzz/libfuzzer.c)
+                           $(FUZZ_SRC) tests/fuzz/libfuzzer.c) $(CUDA_OBJ)
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 

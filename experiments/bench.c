@@ -62,7 +62,9 @@ static const char *backend_name(const ba_common *c, char err[BA_ERR_LEN]) {
     bool any_backend = strcmp(c->backend, "auto") == 0, any_dtype = strcmp(c->dtype, "auto") == 0;
     const ba_backend_ops *named = any_backend ? NULL : backend_by_name(c->backend);
     if (!any_backend && !named) {
-        ba_fail(err, "--backend %s: unknown; there is auto, %s", c->backend, list);
+        bool left_out = strcmp(c->backend, "cuda") == 0;
+        ba_fail(err, "--backend %s: %s; there is auto, %s", c->backend,
+                left_out ? "this build has none, 'make CUDA=1' adds it" : "unknown", list);
         return NULL;
     }
     if (any_dtype) {

@@ -6,11 +6,16 @@
 #include <string.h>
 
 /* In the order in which "auto" tries them. */
-static const ba_backend_ops *const table[] = {&ba_native, &ba_openblas,
+static const ba_backend_ops *const table[] = {
+    &ba_native,     &ba_openblas,
 #ifdef BA_HAVE_DNNL
-                                              &ba_onednn,
+    &ba_onednn,
 #endif
-                                              &ba_bf16_plain, &ba_ref};
+    &ba_bf16_plain, &ba_ref,
+#ifdef BA_HAVE_CUDA
+    &ba_cuda,
+#endif
+};
 enum { COUNT = sizeof table / sizeof *table };
 
 const ba_backend_ops *ba_backend_at(size_t i) {

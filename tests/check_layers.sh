@@ -33,6 +33,8 @@ refuse() {
 
 here='[a-z0-9_]+\.h'
 may_include 'kernels include kernels' "$here" kernels/*.[ch]
+may_include 'the cuda backend includes kernels' "$here|(\.\./)?[a-z0-9_]+\.cuh|\.\./$here" kernels/cuda/*
+may_include 'its device side knows no handle' '(device\.h|[a-z0-9_]+\.cuh)' kernels/cuda/*.cu kernels/cuda/*.cuh
 may_include 'sim includes sim and kernels' "$here|\.\./kernels/$here" sim/*.[ch]
 may_include 'experiments include sim and the boundary of kernels' \
     "$here|tasks/$here|\.\./sim/$here|\.\./kernels/(backend|compare|dtype|error)\.h" experiments/*.[ch]
@@ -53,11 +55,11 @@ for file in kernels/*.[ch] sim/*.[ch] experiments/*.[ch] experiments/tasks/*.[ch
     [ "$file" = sim/trace.c ] || refuse 'only sim/trace.c includes hdf5.h' 'include[[:space:]]*[<"]hdf5' "$file"
 done
 
-refuse 'NaN and rounding must mean what they say' 'fast-math' kernels/*.[ch] sim/*.[ch]
+refuse 'NaN and rounding must mean what they say' 'fast-math' kernels/*.[ch] kernels/cuda/* sim/*.[ch]
 
 # Names of modes that mean nothing else; "full", "block" and "sink" are ordinary words.
 refuse 'kernels know no mode' \
-    '\<(turborag|promptcache|pcw|superposition|lego|cacheblend|kvlink|blockdist|nopos)\>' kernels/*.[ch]
+    '\<(turborag|promptcache|pcw|superposition|lego|cacheblend|kvlink|blockdist|nopos)\>' kernels/*.[ch] kernels/cuda/*
 
 # Nothing that exists is forgotten: a suite runs only if it is listed, a command is found only if it is documented.
 for suite in $(sed -nE 's/^int (ba_suite_[a-z0-9_]+)\(void\) \{.*/\1/p' tests/*.c); do

@@ -27,14 +27,14 @@ typedef struct trio {
     ba_backend *be[3];
 } trio;
 
-/* false, and the test counts as skipped, if this build or processor has no fast bf16. */
-static bool trio_open(trio *t) {
-    static const char *const name[] = {"ref", "bf16-plain", "onednn"};
+/* false, and the test counts as skipped, if this build or machine does not have the fast one. */
+static bool trio_open(trio *t, const char *fast) {
+    const char *const name[] = {"ref", "bf16-plain", fast};
     for (size_t i = 0; i < 3; i++) {
         t->be[i] = rig_backend(name[i], 2, NULL);
     }
     if (!t->be[2]) {
-        ba_test_skip("the backend onednn is not in this build, or not for this processor");
+        ba_test_skip("this backend is not in this build, or not for this machine");
     }
     return t->be[0] && t->be[1] && t->be[2];
 }
@@ -83,10 +83,10 @@ static void hold(const char *what, size_t which, tally sum) {
     CU_ASSERT_TRUE(held);
 }
 
-static void test_attention(void) {
+static void hold_attention(const char *fast) {
     static const size_t dims[] = {64, 80, 96, 128, 256}, groups[] = {1, 3, 4, 8}, odd[] = {511, 777, 2049, 4500};
     trio t;
-    if (trio_open(&t)) {
+    if (trio_open(&t, fast)) {
         for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
             tally sum = {0};
             for (size_t keys = 0; keys <= 130; keys++) {
@@ -188,10 +188,10 @@ static ba_prompt *tiny_prompt(ba_model *model, bool task) {
     return prompt;
 }
 
-static void test_tiny_model(void) {
+static void hold_tiny_model(const char *fast) {
     static const char *const with_task[] = {"superposition"};
     trio t;
-    if (trio_open(&t)) {
+    if (trio_open(&t, fast)) {
         char path[512], err[BA_ERR_LEN];
         ba_model *model;
         snprintf(path, sizeof path, "%s/bf16.gguf", ba_test_dir());
@@ -235,7 +235,7 @@ static ba_prompt *golden_prompt(ba_model *model, const char *name) {
 }
 
 /* fp32 stands for what is right: the golden logits hold it to 2e-3, a hundredth of what bf16 is off by. */
-static void test_real_model(void) {
+static void hold_real_model(const char *fast) {
     static const char *const some[] = {"full", "block"};
     char err[BA_ERR_LEN];
     ba_model *model = NULL;
@@ -244,7 +244,7 @@ static void test_real_model(void) {
         ba_test_skip("the model is not cached");
         return;
     }
-    if (trio_open(&t)) {
+    if (trio_open(&t, fast)) {
         ba_backend_close(t.be[0]);
         t.be[0] = rig_backend("native", 2, NULL);
         CU_ASSERT_PTR_NOT_NULL_FATAL(t.be[0]);
@@ -257,10 +257,39 @@ static void test_real_model(void) {
     trio_close(&t);
 }
 
+static void onednn_attention(void) {
+    hold_attention("onednn");
+}
+
+static void onednn_tiny_model(void) {
+    hold_tiny_model("onednn");
+}
+
+static void onednn_real_model(void) {
+    hold_real_model("onednn");
+}
+
+static void cuda_attention(void) {
+    hold_attention("cuda");
+}
+
+static void cuda_tiny_model(void) {
+    hold_tiny_model("cuda");
+}
+
+static void cuda_real_model(void) {
+    hold_real_model("cuda");
+}
+
 int ba_suite_bf16(void) {
     CU_pSuite suite = CU_add_suite("bf16", NULL, NULL);
     return !suite ||
-           !CU_add_test(suite, "attention: any length, head size and group within the budget", test_attention) ||
-           !CU_add_test(suite, "logits of the tiny model within the budget", test_tiny_model) ||
-           !CU_add_test(suite, "logits of the real model within the budget", test_real_model);
+           !CU_add_test(suite, "onednn: attention of any length, head size and group within the budget",
+                        onednn_attention) ||
+           !CU_add_test(suite, "onednn: logits of the tiny model within the budget", onednn_tiny_model) ||
+           !CU_add_test(suite, "onednn: logits of the real model within the budget", onednn_real_model) ||
+           !CU_add_test(suite, "cuda: attention of any length, head size and group within the budget",
+                        cuda_attention) ||
+           !CU_add_test(suite, "cuda: logits of the tiny model within the budget", cuda_tiny_model) ||
+           !CU_add_test(suite, "cuda: logits of the real model within the budget", cuda_real_model);
 }

@@ -388,6 +388,7 @@ static void test_linear_invariant(void) {
     check_linear_invariant("native");
     check_linear_invariant("openblas");
     check_linear_invariant("onednn");
+    check_linear_invariant("cuda");
 }
 
 /* Two sources of different types, one with its rows in another order, one with a bias; embed reads single rows. */

@@ -1,0 +1,387 @@
+/* Attention over segments in place, in two kernels: partial states of (row tile, chunk of keys) pairs, and their merge
+ * in order. A chunk's cuts depend on tokens alone, so a row's bits depend neither on the rows beside it nor on the keys
+ * behind the last one that it sees.
+ *
+ * Queries are rotated and scaled in fp32, then rounded; probabilities are rounded before they weigh the values, and
+ * their sum is that of the rounded ones. */
+#include "bf16.cuh"
+#include "device.h"
+#include "segments.cuh"
+
+namespace {
+
+using namespace ba;
+
+enum { WARP = 32, WARPS = 4, THREADS = WARP * WARPS, TILE = BA_DEV_TILE };
+
+/* Of one item and part of the heads. */
+struct partial_state {
+    float *m, *l, *o; /* [TILE], [TILE], [TILE, dim]; m and o mean nothing where l is 0 */
+};
+
+__device__ partial_state partial_at(float *partial, size_t slot, int dim) {
+    float *at = partial + slot * TILE * (size_t)(dim + 2);
+    return {at, at + TILE, at + 2 * TILE};
+}
+
+/* The last job that begins at or before an item or tile. */
+__device__ int find_job(const ba_dev_job *job, int n, int at, int ba_dev_job::*begin) {
+    int low = 0, high = n - 1;
+    while (low < high) {
+        int middle = (low + high + 1) / 2;
+        if (job[middle].*begin <= at) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    return low;
+}
+
+/* A tile: rows row .. row + rows of a job, heads head .. head + heads, which share a KV head; row-major. */
+struct tile {
+    int row, rows, head, heads, kv_head;
+};
+
+__device__ tile tile_at(const ba_dev_attention &a, const ba_dev_job &job, int index, int part) {
+    int group = a.heads / a.kv_heads, parts = (group + TILE - 1) / TILE, each = group < TILE ? TILE / group : 1;
+    tile t;
+    t.kv_head = part / parts;
+    int skip = part % parts * TILE;
+    t.heads = min(group - skip, (int)TILE);
+    t.head = t.kv_head * group + skip;
+    t.row = index * each;
+    t.rows = min(each, job.rows - t.row);
+    return t;
+}
+
+template <int dim> struct attend_room {
+    uint16_t q[TILE][dim + 8], k[2][TILE][dim + 8], v[2][TILE][dim + 8];
+    int lo[TILE], hi[TILE];
+};
+
+/* Rotated, scaled, rounded queries of a tile; zeros where there is no row or dimension. */
+template <int dim>
+__device__ void load_queries(uint16_t (*q)[dim + 8], const ba_dev_attention &a, const ba_dev_job &job,
+                             const ba_dev_segment &seg, const tile &t) {
+    int half = a.dim / 2;
+    for (int i = (int)threadIdx.x; i < TILE * (dim / 2); i += THREADS) {
+        int r = i / (dim / 2), d = i % (dim / 2);
+        if (r < t.rows * t.heads && d < half) {
+            int row = t.row + r / t.heads, head = t.head + r % t.heads;
+            const float *x = a.q.at + (size_t)(job.row0 + row) * a.q.stride + (size_t)head * a.dim;
+            const float *rot = a.rot + (size_t)(seg.rot_row + row) * a.dim;
+            q[r][d] = round_bf16((x[d] * rot[d] - x[d + half] * rot[half + d]) * seg.factor);
+            q[r][d + half] = round_bf16((x[d + half] * rot[d] + x[d] * rot[half + d]) * seg.factor);
+        }
+        if (r >= t.rows * t.heads) {
+            q[r][2 * d] = q[r][2 * d + 1] = 0;
+        }
+    }
+    for (int i = (int)threadIdx.x; i < TILE * (dim - a.dim); i += THREADS) {
+        q[i / (dim - a.dim)][a.dim + i % (dim - a.dim)] = 0;
+    }
+}
+
+/* Starts to copy tokens [token, token + TILE) of a layer and head; zeros outside of [begin, end). */
+template <int dim>
+__device__ void fetch_tokens(uint16_t (*to)[dim + 8], const uint16_t *from, int stride, int token, int begin, int end) {
+    constexpr int per_row = dim / 8;
+    for (int i = (int)threadIdx.x; i < TILE * per_row; i += THREADS) {
+        int r = i / per_row, d = i % per_row * 8;
+        bool inside = token + r >= begin && token + r < end && d < stride;
+        copy16(&to[r][d], inside ? from + (size_t)(token + r) * stride + d : from, inside ? 16 : 0);
+    }
+}
+
+/* A warp's 16 rows: lane 4 g + t has rows g and g + 8. */
+template <int dim> struct row_state { float m[2], l[2], o[dim / 8][4]; };
+
+/* Scores of 16 rows against a step of keys, in units of log 2. */
+template <int dim>
+__device__ void score(float (&s)[TILE / 8][4], const uint16_t (*q)[dim + 8], const uint16_t (*k)[dim + 8], int lane) {
+#pragma unroll
+    for (int n = 0; n < TILE / 8; n++) {
+        s[n][0] = s[n][1] = s[n][2] = s[n][3] = 0;
+    }
+#pragma unroll
+    for (int d = 0; d < dim; d += 16) {
+        uint32_t a[4];
+        load_tiles(a, &q[lane % 16][d + lane / 16 * 8]);
+#pragma unroll
+        for (int n = 0; n < TILE / 8; n += 2) {
+            uint32_t b[4];
+            load_tiles(b, &k[n * 8 + lane / 16 * 8 + lane % 8][d + lane / 8 % 2 * 8]);
+            mma(s[n], a, b[0], b[1]);
+            mma(s[n + 1], a, b[2], b[3]);
+        }
+    }
+}
+
+/* Masks, softens, and adds the values of a step of keys that begins at `token`; lo, hi: of the lane's two rows. */
+template <int dim>
+__device__ void add_step(row_state<dim> &state, float (&s)[TILE / 8][4], const uint16_t (*v)[dim + 8], int token,
+                         const int (&lo)[2], const int (&hi)[2], float bias, int lane) {
+    float most[2] = {-INFINITY, -INFINITY};
+#pragma unroll
+    for (int n = 0; n < TILE / 8; n++) {
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            int key = token + n * 8 + lane % 4 * 2 + i % 2;
+            s[n][i] = key >= lo[i / 2] && key < hi[i / 2] ? s[n][i] + bias : -INFINITY;
+            most[i / 2] = fmaxf(most[i / 2], s[n][i]);
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        most[r] = fmaxf(most[r], __shfl_xor_sync(0xffffffffu, most[r], 1));
+        most[r] = fmaxf(most[r], __shfl_xor_sync(0xffffffffu, most[r], 2));
+        float m = fmaxf(state.m[r], most[r]), factor = exp2f(state.m[r] - m);
+        state.m[r] = m;
+        state.l[r] *= factor;
+#pragma unroll
+        for (int d = 0; d < dim / 8; d++) {
+            state.o[d][2 * r] *= factor;
+            state.o[d][2 * r + 1] *= factor;
+        }
+    }
+    uint32_t p[TILE / 8][2]; /* probabilities of the two rows, as pairs of keys */
+#pragma unroll
+    for (int n = 0; n < TILE / 8; n++) {
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            p[n][r] = round_pair(exp2f(s[n][2 * r] - state.m[r]), exp2f(s[n][2 * r + 1] - state.m[r]));
+            state.l[r] += wide_low(p[n][r]) + wide_high(p[n][r]);
+        }
+    }
+#pragma unroll
+    for (int n = 0; n < TILE / 8; n += 2) {
+        uint32_t a[4] = {p[n][0], p[n][1], p[n + 1][0], p[n + 1][1]};
+#pragma unroll
+        for (int d = 0; d < dim / 8; d += 2) {
+            uint32_t b[4];
+            load_tiles_transposed(b, &v[n * 8 + lane % 16][d * 8 + lane / 16 * 8]);
+            mma(state.o[d], a, b[0], b[1]);
+            mma(state.o[d + 1], a, b[2], b[3]);
+        }
+    }
+}
+
+template <int dim>
+__device__ void store_state(const row_state<dim> &state, partial_state to, int row, int rows, int real_dim, int lane) {
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        float l = state.l[r];
+        l += __shfl_xor_sync(0xffffffffu, l, 1);
+        l += __shfl_xor_sync(0xffffffffu, l, 2);
+        int at = row + lane / 4 + 8 * r;
+        if (at >= rows) {
+            continue;
+        }
+        if (lane % 4 == 0) {
+            to.m[at] = state.m[r];
+            to.l[at] = l;
+        }
+#pragma unroll
+        for (int d = 0; d < dim / 8; d++) {
+#pragma unroll
+            for (int i = 0; i < 2; i++) {
+                int col = d * 8 + lane % 4 * 2 + i;
+                if (col < real_dim) {
+                    to.o[(size_t)at * real_dim + col] = state.o[d][2 * r + i];
+                }
+            }
+        }
+    }
+}
+
+/* A block per item and part of the heads. */
+template <int dim>
+__global__ void __launch_bounds__(THREADS) attend_kernel(ba_dev_attention a, int item0, float *partial) {
+    extern __shared__ __align__(16) unsigned char memory[];
+    auto &room = *reinterpret_cast<attend_room<dim> *>(memory);
+    const ba_dev_job job = a.job[find_job(a.job, a.n_jobs, item0 + (int)blockIdx.x, &ba_dev_job::item0)];
+    int local = item0 + (int)blockIdx.x - job.item0;
+    const ba_dev_chunk chunk = a.chunk[job.chunk0 + local % job.n_chunk];
+    const ba_dev_segment seg = a.seg[chunk.seg];
+    tile t = tile_at(a, job, local / job.n_chunk, (int)blockIdx.y);
+    int rows = t.rows * t.heads, begin = seg.first + chunk.key0, end = seg.first + chunk.key1;
+    partial_state to = partial_at(partial, (size_t)blockIdx.x * gridDim.y + blockIdx.y, a.dim);
+    __shared__ int first_seen, last_seen;
+    if (threadIdx.x == 0) {
+        first_seen = end;
+        last_seen = begin;
+    }
+    __syncthreads();
+    if (threadIdx.x < TILE) {
+        int r = (int)threadIdx.x, lo = 0, hi = 0;
+        if (r < rows) {
+            see_range(a, seg, t.row + r / t.heads, lo, hi);
+            lo = max(seg.first + lo, begin);
+            hi = min(seg.first + hi, end);
+            if (lo < hi) {
+                atomicMin(&first_seen, lo);
+                atomicMax(&last_seen, hi);
+            }
+        }
+        room.lo[r] = lo;
+        room.hi[r] = hi;
+    }
+    __syncthreads();
+    int first = first_seen / TILE * TILE, last = last_seen;
+    if (first_seen >= last_seen) {
+        if ((int)threadIdx.x < rows) {
+            to.l[threadIdx.x] = 0;
+        }
+        return;
+    }
+    size_t head_at = a.layer * seg.kv.layer_step + (size_t)t.kv_head * seg.kv.head_step;
+    const uint16_t *keys = seg.kv.k + head_at, *values = seg.kv.v + head_at;
+    auto fetch = [&](int token, int which) {
+        if (token < last) {
+            fetch_tokens<dim>(room.k[which], keys, seg.kv.stride, token, begin, end);
+            fetch_tokens<dim>(room.v[which], values, seg.kv.stride, token, begin, end);
+        }
+        copies_commit();
+    };
+    fetch(first, 0);
+    load_queries<dim>(room.q, a, job, seg, t);
+    int lane = (int)threadIdx.x % WARP, row = (int)threadIdx.x / WARP * 16;
+    int lo[2] = {room.lo[row + lane / 4], room.lo[row + lane / 4 + 8]};
+    int hi[2] = {room.hi[row + lane / 4], room.hi[row + lane / 4 + 8]};
+    row_state<dim> state;
+    state.m[0] = state.m[1] = NO_SCORE;
+    state.l[0] = state.l[1] = 0;
+#pragma unroll
+    for (int d = 0; d < dim / 8; d++) {
+        state.o[d][0] = state.o[d][1] = state.o[d][2] = state.o[d][3] = 0;
+    }
+    for (int token = first, which = 0; token < last; token += TILE, which ^= 1) {
+        fetch(token + TILE, which ^ 1);
+        copies_wait<1>();
+        __syncthreads();
+        if (row < rows) {
+            float s[TILE / 8][4];
+            score<dim>(s, room.q + row, room.k[which], lane);
+            add_step<dim>(state, s, room.v[which], token, lo, hi, seg.bias, lane);
+        }
+        __syncthreads();
+    }
+    if (row < rows) {
+        store_state<dim>(state, to, row, rows, a.dim, lane);
+    }
+}
+
+/* ---- the merge ---- */
+
+/* A lane's share of a row's state: dimensions lane, lane + 32, .. */
+struct merged {
+    float m, l, o[BA_DEV_DIM_MAX / WARP];
+};
+
+__device__ void merge(merged &into, float m, float l, const float *o, int dim, int lane) {
+    float most = fmaxf(into.m, m), a = exp2f(into.m - most), b = exp2f(m - most);
+#pragma unroll
+    for (int i = 0; i < BA_DEV_DIM_MAX / WARP; i++) {
+        if (i * WARP + lane < dim) {
+            into.o[i] = into.o[i] * a + o[i] * b;
+        }
+    }
+    into.l = into.l * a + l * b;
+    into.m = most;
+}
+
+__device__ void clear(merged &s) {
+    s.m = NO_SCORE;
+    s.l = 0;
+#pragma unroll
+    for (int i = 0; i < BA_DEV_DIM_MAX / WARP; i++) {
+        s.o[i] = 0;
+    }
+}
+
+/* Adds a finished group to everything; of group 0 as it is, of the others as one key whose score is the scaled
+ * log-sum-exp. */
+__device__ void merge_group(merged &all, merged &group, int index, const float *scale, int dim, int lane) {
+    if (group.l == 0) {
+        return;
+    }
+    if (index > 0) {
+        for (int i = 0; i < BA_DEV_DIM_MAX / WARP; i++) {
+            group.o[i] /= group.l;
+        }
+        group.m = scale[index - 1] * (group.m + log2f(group.l));
+        group.l = 1;
+    }
+    merge(all, group.m, group.l, group.o, dim, lane);
+    clear(group);
+}
+
+/* A warp per row of a tile and part of the heads. */
+__global__ void __launch_bounds__(THREADS) merge_kernel(ba_dev_attention a, int item0, int tile0, float *partial) {
+    int index = tile0 + (int)blockIdx.x / (TILE / WARPS);
+    int r = (int)blockIdx.x % (TILE / WARPS) * WARPS + (int)threadIdx.x / WARP, lane = (int)threadIdx.x % WARP;
+    const ba_dev_job job = a.job[find_job(a.job, a.n_jobs, index, &ba_dev_job::tile0)];
+    tile t = tile_at(a, job, index - job.tile0, (int)blockIdx.y);
+    if (r >= t.rows * t.heads) {
+        return;
+    }
+    size_t item = (size_t)(job.item0 - item0) + (size_t)(index - job.tile0) * job.n_chunk;
+    merged all, group;
+    clear(all);
+    clear(group);
+    int in_hand = 0;
+    for (int c = 0; c < job.n_chunk; c++) {
+        int of = a.chunk[job.chunk0 + c].group;
+        if (of != in_hand) {
+            merge_group(all, group, in_hand, a.lse_scale + job.scale0, a.dim, lane);
+            in_hand = of;
+        }
+        partial_state from = partial_at(partial, (item + c) * gridDim.y + blockIdx.y, a.dim);
+        float l = from.l[r], o[BA_DEV_DIM_MAX / WARP];
+        if (l == 0) {
+            continue;
+        }
+#pragma unroll
+        for (int i = 0; i < BA_DEV_DIM_MAX / WARP; i++) {
+            o[i] = i * WARP + lane < a.dim ? from.o[(size_t)r * a.dim + i * WARP + lane] : 0;
+        }
+        merge(group, from.m[r], l, o, a.dim, lane);
+    }
+    merge_group(all, group, in_hand, a.lse_scale + job.scale0, a.dim, lane);
+    int row = t.row + r / t.heads, head = t.head + r % t.heads;
+    float *out = a.out.at + (size_t)(job.row0 + row) * a.out.stride + (size_t)head * a.dim;
+    float factor = all.l == 0 ? 0 : 1 / all.l;
+#pragma unroll
+    for (int i = 0; i < BA_DEV_DIM_MAX / WARP; i++) {
+        if (i * WARP + lane < a.dim) {
+            out[i * WARP + lane] = all.o[i] * factor;
+        }
+    }
+}
+
+template <int dim> void attend(cudaStream_t stream, const ba_dev_attention *a, int item0, int items, float *partial) {
+    constexpr int room = (int)sizeof(attend_room<dim>);
+    if (room > 48 * 1024) {
+        cudaFuncSetAttribute(attend_kernel<dim>, cudaFuncAttributeMaxDynamicSharedMemorySize, room);
+    }
+    dim3 grid((unsigned)items, (unsigned)ba_dev_head_parts(a->heads, a->kv_heads));
+    attend_kernel<dim><<<grid, THREADS, room, stream>>>(*a, item0, partial);
+}
+
+} // namespace
+
+void ba_dev_attend(cudaStream_t stream, const ba_dev_attention *a, int item0, int items, int tile0, int tiles,
+                   float *partial) {
+    if (items && a->dim <= 64) {
+        attend<64>(stream, a, item0, items, partial);
+    } else if (items && a->dim <= 128) {
+        attend<128>(stream, a, item0, items, partial);
+    } else if (items) {
+        attend<BA_DEV_DIM_MAX>(stream, a, item0, items, partial);
+    }
+    if (tiles) {
+        dim3 grid((unsigned)tiles * (TILE / WARPS), (unsigned)ba_dev_head_parts(a->heads, a->kv_heads));
+        merge_kernel<<<grid, THREADS, 0, stream>>>(*a, item0, tile0, partial);
+    }
+}

@@ -1,0 +1,161 @@
+/* What the host side of the backend (C) asks of its device side (CUDA C++): one function a kernel or a few, each
+ * enqueued on `stream` and not waited for. All pointers are to device memory unless they say otherwise; matrices are
+ * row-major with `stride` elements from row to row; bf16 lies in uint16_t. Launch errors are left to
+ * cudaGetLastError. */
+#ifndef BA_CUDA_DEVICE_H
+#define BA_CUDA_DEVICE_H
+
+#include <cuda_runtime_api.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A view's first element and the distance between its rows. */
+typedef struct ba_dev_matrix {
+    float *at;
+    size_t stride;
+} ba_dev_matrix;
+
+/* ---- rows.cu: every row by itself; nothing happens for rows == 0 ---- */
+
+void ba_dev_embed(cudaStream_t stream, const uint16_t *w, size_t w_stride, const int32_t *ids, size_t n, size_t cols,
+                  float scale, ba_dev_matrix out);
+void ba_dev_rmsnorm(cudaStream_t stream, ba_dev_matrix x, size_t rows, size_t groups, size_t cols, const float *gain,
+                    float eps, ba_dev_matrix out);
+void ba_dev_add(cudaStream_t stream, ba_dev_matrix x, ba_dev_matrix y, size_t rows, size_t cols);
+/* gelu: GELU (tanh) instead of SiLU. */
+void ba_dev_glu(cudaStream_t stream, bool gelu, ba_dev_matrix x, size_t rows, size_t cols, ba_dev_matrix out);
+void ba_dev_gather(cudaStream_t stream, ba_dev_matrix src, const size_t *row, size_t n, size_t cols, ba_dev_matrix dst);
+void ba_dev_round(cudaStream_t stream, ba_dev_matrix x, size_t rows, size_t cols, uint16_t *out, size_t out_stride);
+void ba_dev_fill(cudaStream_t stream, ba_dev_matrix out, size_t rows, size_t cols, float value);
+
+/* ---- linear.cu ---- */
+
+typedef struct ba_dev_linear {
+    const uint16_t *w; /* [out, w_stride], zero behind column `in` */
+    size_t w_stride;   /* a multiple of 8 */
+    const float *bias; /* [out] or NULL */
+    size_t in, out, rows;
+    ba_dev_matrix x, y; /* [rows, in], [rows, out] */
+    uint16_t *rounded;  /* [rows, w_stride] scratch, needed for more than BA_DEV_FEW_ROWS rows */
+    bool add;
+} ba_dev_linear;
+
+enum { BA_DEV_FEW_ROWS = 64 };
+
+/* Products of bf16, summed in fp32 in steps of 16 columns from the left: the same bits of a row in any call. */
+void ba_dev_linear_stable(cudaStream_t stream, const ba_dev_linear *op);
+/* One row, unrounded, summed across a warp. */
+void ba_dev_linear_row(cudaStream_t stream, const ba_dev_linear *op);
+
+/* ---- kv.cu ---- */
+
+/* Keys (or values) of a KV: element d of a token of a layer and head is at[layer * layer_step + head * head_step +
+ * token * stride + d]; what is behind `dim` is zero. */
+typedef struct ba_dev_kv {
+    uint16_t *k, *v;
+    size_t layer_step, head_step;
+    int kv_heads, dim, stride; /* stride: dim, rounded up to a multiple of 8 */
+} ba_dev_kv;
+
+/* rot: [rows, 2, half] cosines, then sines. pos, freq: [n], [half]. */
+void ba_dev_rot_fill(cudaStream_t stream, float *rot, size_t n, size_t half, const double *pos, const double *freq,
+                     double magnitude);
+/* token, rot: or NULL. rot begins at the first row's rotation. */
+void ba_dev_kv_write(cudaStream_t stream, const ba_dev_kv *kv, size_t layer, size_t at, const int32_t *token, size_t n,
+                     ba_dev_matrix k, ba_dev_matrix v, const float *rot);
+void ba_dev_kv_copy(cudaStream_t stream, const ba_dev_kv *to, size_t at, const ba_dev_kv *from, size_t first, size_t n,
+                    size_t layer, const float *rot);
+void ba_dev_kv_distance(cudaStream_t stream, bool keys, const ba_dev_kv *a, size_t first_a, const ba_dev_kv *b,
+                        size_t first_b, size_t n, size_t layer, double *out);
+
+/* ---- attention.cu, select.cu ---- */
+
+enum {
+    BA_DEV_TILE = 64,   /* rows (query row x head) that share a pass over keys, and keys of a step */
+    BA_DEV_CHUNK = 256, /* keys of a partial state, cut at tokens that are multiples of it */
+    BA_DEV_DIM_MAX = 256,
+    BA_DEV_TOP_MAX = 16, /* largest probabilities summed for a choice */
+};
+
+/* ba_kv_segment, as the device wants it. */
+typedef struct ba_dev_segment {
+    ba_dev_kv kv;
+    int first, n, rot_row;
+    int lo, hi;         /* where the job's bounds begin, or -1 */
+    float factor, bias; /* of the score, in units of log 2 */
+    int group;
+    int selectable;
+} ba_dev_segment;
+
+/* Keys [key0, key1) of a segment, counted from its first. A job's chunks are in order of groups. */
+typedef struct ba_dev_chunk {
+    int seg, key0, key1, group;
+} ba_dev_chunk;
+
+/* Items are (row tile, chunk) pairs, tile by tile; indices count over all jobs. */
+typedef struct ba_dev_job {
+    int row0, rows;
+    int seg0, n_seg;
+    int chunk0, n_chunk;
+    int tile0, item0;
+    int scale0, n_groups; /* its factors of log-sum-exps */
+} ba_dev_job;
+
+typedef struct ba_dev_attention {
+    const ba_dev_job *job;
+    const ba_dev_segment *seg;
+    const ba_dev_chunk *chunk;
+    const int32_t *bound;
+    const float *lse_scale;
+    int n_jobs;
+    int heads, kv_heads, dim;
+    size_t layer;
+    const float *rot; /* [.., 2, dim / 2] */
+    ba_dev_matrix q, out;
+} ba_dev_attention;
+
+/* Query rows of a tile. */
+static inline int ba_dev_tile_rows(int heads, int kv_heads) {
+    int group = heads / kv_heads;
+    return group < BA_DEV_TILE ? BA_DEV_TILE / group : 1;
+}
+
+/* Parts into which a group of more heads than a tile has rows is cut, times the KV heads. */
+static inline int ba_dev_head_parts(int heads, int kv_heads) {
+    return kv_heads * ((heads / kv_heads + BA_DEV_TILE - 1) / BA_DEV_TILE);
+}
+
+/* Floats of the partial states of n items. */
+static inline size_t ba_dev_partial_floats(const ba_dev_attention *a, size_t items) {
+    return items * (size_t)ba_dev_head_parts(a->heads, a->kv_heads) * BA_DEV_TILE * (size_t)(a->dim + 2);
+}
+
+/* Items [item0, item0 + items), which are all of tiles [tile0, tile0 + tiles): partial states, then their merge. */
+void ba_dev_attend(cudaStream_t stream, const ba_dev_attention *a, int item0, int items, int tile0, int tiles,
+                   float *partial);
+
+/* One job that chooses or reports; arrays [rows, heads, n_seg] unless they say otherwise. */
+typedef struct ba_dev_select {
+    ba_dev_attention a;
+    int job;
+    int rows, n_seg; /* of the job */
+    int select_k, select_top, shared;
+    double *max, *sum, *weighted; /* scratch: of exp(score - max) and score exp(score - max) */
+    double *top;                  /* scratch: [rows, heads, n_seg, BA_DEV_TOP_MAX] */
+    double *vote;                 /* scratch: block scores; if shared, their sum ends up in the first [n_seg] */
+    uint8_t *chosen;
+    double *lse, *mean;
+} ba_dev_select;
+
+void ba_dev_attend_select(cudaStream_t stream, const ba_dev_select *s);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,122 @@
+/* Backend "cuda": weights, keys and values in bf16, activations in fp32, all in the memory of one NVIDIA GPU. Products
+ * by its tensor cores, sums in fp32; rounding as in bf16.h.
+ *
+ * The host side (host*.c) keeps the handles, counts, and enqueues; the device side (*.cu) is called through device.h.
+ * Everything goes through one stream in order, and only what returns numbers to the host waits for it. What an
+ * operation needs from the host (ids, positions, lists of segments) travels through a staging area that is used from
+ * front to back, and waited for when it begins anew. */
+#ifndef BA_CUDA_HOST_H
+#define BA_CUDA_HOST_H
+
+#include "../backend.h"
+#include "../pool.h"
+#include "device.h"
+
+/* The lists of an attention call, as they were staged; calls of one walk through the layers have the same. */
+typedef struct ba_cuda_lists {
+    char *at; /* grow-only */
+    size_t n, capacity;
+    size_t job, seg, chunk, bound, scale; /* where each begins */
+} ba_cuda_lists;
+
+typedef struct ba_gpu {
+    ba_backend base;
+    char describe[512];
+    ba_pool *pool;
+    cudaStream_t stream;
+    cudaError_t fault; /* the first error of a call; from there on downloads are NaN */
+    char *stage_host, *stage_device;
+    size_t stage_size, stage_used;
+    char *landing; /* pinned: what comes from the device */
+    size_t landing_size;
+    uint16_t *rounded; /* operand of a product, as large as the largest that was needed */
+    size_t rounded_size;
+    float *partial; /* states of attention */
+    size_t partial_size;
+    ba_cuda_lists lists, staged;
+    const char *staged_at; /* where `staged` lies on the device; NULL: no longer */
+} ba_gpu;
+
+struct ba_buf {
+    size_t rows, cols;
+    size_t stride; /* cols, rounded up to whole 16 bytes */
+    float *at;
+};
+
+struct ba_weight {
+    size_t in, out, stride; /* stride: in, rounded up to whole 16 bytes */
+    uint16_t *at;           /* [out, stride] */
+    float *bias;            /* [out] or NULL */
+};
+
+struct ba_freqs {
+    size_t half;
+    double magnitude, *freq;
+};
+
+struct ba_rot {
+    size_t half;
+    float *at; /* [rows, 2, half] */
+};
+
+struct ba_kv {
+    ba_dev_kv on;
+};
+
+static inline ba_dev_matrix ba_cuda_matrix(ba_view view) {
+    return (ba_dev_matrix){view.buf->at + view.row0 * view.buf->stride + view.col0, view.buf->stride};
+}
+
+/* Notes a failed call, and that results are not to be trusted; true if there was none. */
+bool ba_cuda_ok(ba_gpu *be, cudaError_t status);
+/* The same for the kernels launched so far. */
+void ba_cuda_launched(ba_gpu *be);
+
+/* a * b * c elements of device memory, in the stream's order; NULL if that overflows or there is none. */
+void *ba_cuda_alloc(ba_gpu *be, size_t a, size_t b, size_t c, size_t size);
+void ba_cuda_free(ba_gpu *be, void *at);
+/* At least `bytes` in a grow-only array that need not keep what it holds; NULL: out of memory. */
+void *ba_cuda_grow(ba_gpu *be, void *at, size_t *have, size_t bytes);
+
+/* Copies n bytes to the device, where they lie until the staging area begins anew: use them at once. NULL: out of
+ * memory. */
+const void *ba_cuda_stage(ba_gpu *be, const void *from, size_t n);
+/* Room for n bytes in the staging area, and where its twin lies on the device; nothing is copied. */
+void *ba_cuda_stage_room(ba_gpu *be, size_t n, void **twin);
+/* Waits for everything and copies n bytes from the device; the host's copy is good until the next call. NULL: fault. */
+const void *ba_cuda_land(ba_gpu *be, const void *from, size_t n);
+
+/* Rows of the table, as documented in backend.h. */
+ba_buf *ba_cuda_buf_new(ba_backend *be, size_t rows, size_t cols);
+void ba_cuda_buf_free(ba_backend *be, ba_buf *buf);
+void ba_cuda_upload(ba_backend *be, ba_view dst, size_t rows, size_t cols, const double *src);
+void ba_cuda_download(ba_backend *be, ba_view src, size_t rows, size_t cols, double *dst);
+ba_weight *ba_cuda_weight_new(ba_backend *be, const ba_weight_src *src, size_t n_src, char err[BA_ERR_LEN]);
+void ba_cuda_weight_free(ba_backend *be, ba_weight *w);
+size_t ba_cuda_weight_bytes(const ba_weight *w);
+ba_freqs *ba_cuda_freqs_new(ba_backend *be, const double *freq, size_t half_dim, double magnitude);
+void ba_cuda_freqs_free(ba_backend *be, ba_freqs *f);
+ba_rot *ba_cuda_rot_new(ba_backend *be, size_t rows, size_t half_dim);
+void ba_cuda_rot_free(ba_backend *be, ba_rot *rot);
+void ba_cuda_rot_fill(ba_backend *be, ba_rot *rot, size_t row0, size_t n, const double *pos, const ba_freqs *f);
+ba_kv *ba_cuda_kv_new(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity);
+void ba_cuda_kv_free(ba_backend *be, ba_kv *kv);
+size_t ba_cuda_kv_bytes(const ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity);
+void ba_cuda_kv_write(ba_backend *be, ba_kv *kv, size_t layer, size_t at, const int32_t *token, size_t n, ba_view k,
+                      ba_view v, const ba_rot *rot, size_t rot_row);
+void ba_cuda_kv_copy(ba_backend *be, ba_kv *dst, size_t at, const ba_kv *src, size_t first, size_t n, size_t layer,
+                     const ba_rot *rot, size_t rot_row);
+void ba_cuda_kv_read(ba_backend *be, const ba_kv *kv, size_t layer, size_t first, size_t n, double *k, double *v);
+void ba_cuda_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv *a, size_t first_a, const ba_kv *b,
+                         size_t first_b, size_t n, double *out);
+void ba_cuda_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out);
+void ba_cuda_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add, bool stable);
+void ba_cuda_rmsnorm(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, const ba_buf *gain, double eps,
+                     ba_view out);
+void ba_cuda_add(ba_backend *be, ba_view x, ba_view y, size_t rows, size_t cols);
+void ba_cuda_glu(ba_backend *be, ba_act act, ba_view x, size_t rows, size_t cols, ba_view out);
+void ba_cuda_gather(ba_backend *be, ba_view src, const size_t *row, size_t n, size_t cols, ba_view dst);
+void ba_cuda_attention(ba_backend *be, size_t layer, size_t heads, double scale, const ba_rot *rot,
+                       const ba_attn_job *job, size_t n_jobs, ba_view q, ba_view out);
+
+#endif

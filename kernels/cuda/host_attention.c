@@ -1,0 +1,336 @@
+/* Attention: jobs are flattened into lists for the device, counted, and launched in waves that fit the work space. */
+#include "host.h"
+
+#include "../count.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOG2E 1.44269504088896340736
+
+enum { PARTIAL_FLOATS = 64 << 20 }; /* most that a wave's partial states may take */
+
+/* A call of the operation. */
+typedef struct call {
+    ba_gpu *be;
+    const ba_attn_job *job;
+    size_t n_jobs;
+    double scale;
+    ba_dev_attention on;
+} call;
+
+static bool is_select(const ba_attn_job *job) {
+    return job->select_k || job->probe || job->chosen;
+}
+
+static const ba_kv *any_kv(const ba_attn_job *job, size_t n_jobs) {
+    for (size_t j = 0; j < n_jobs; j++) {
+        if (job[j].n_seg) {
+            return job[j].seg[0].kv;
+        }
+    }
+    return NULL;
+}
+
+/* ---- lists ---- */
+
+static size_t chunks_of(const ba_kv_segment *seg) {
+    return seg->n ? (seg->first + seg->n - 1) / BA_DEV_CHUNK - seg->first / BA_DEV_CHUNK + 1 : 0;
+}
+
+typedef struct list_sizes {
+    size_t seg, chunk, bound, scale;
+} list_sizes;
+
+static list_sizes measure(const call *c) {
+    list_sizes n = {0};
+    for (size_t j = 0; j < c->n_jobs; j++) {
+        const ba_attn_job *job = &c->job[j];
+        n.seg += job->n_seg;
+        n.scale += job->n_groups;
+        for (size_t i = 0; i < job->n_seg; i++) {
+            n.chunk += chunks_of(&job->seg[i]);
+            n.bound += (job->seg[i].lo ? job->rows : 0) + (job->seg[i].hi ? job->rows : 0);
+        }
+    }
+    return n;
+}
+
+static size_t place(size_t *end, size_t n, size_t size) {
+    size_t at = *end;
+    *end += (n * size + 15) / 16 * 16;
+    return at;
+}
+
+static bool reserve(ba_cuda_lists *l, size_t n_jobs, list_sizes n) {
+    size_t end = 0;
+    l->job = place(&end, n_jobs, sizeof(ba_dev_job));
+    l->seg = place(&end, n.seg, sizeof(ba_dev_segment));
+    l->chunk = place(&end, n.chunk, sizeof(ba_dev_chunk));
+    l->bound = place(&end, n.bound, sizeof(int32_t));
+    l->scale = place(&end, n.scale, sizeof(float));
+    l->n = end;
+    if (end > l->capacity) {
+        free(l->at);
+        l->at = malloc(2 * end);
+        l->capacity = l->at ? 2 * end : 0;
+    }
+    if (l->at) {
+        memset(l->at, 0, end); /* paddings too: lists are compared as bytes */
+    }
+    return l->at;
+}
+
+/* Puts one bound of every row into the list; where they begin, or -1. */
+static int add_bounds(ba_cuda_lists *l, size_t *n, const int32_t *bound, size_t rows) {
+    if (!bound) {
+        return -1;
+    }
+    size_t at = *n;
+    memcpy(l->at + l->bound + at * sizeof *bound, bound, rows * sizeof *bound);
+    *n += rows;
+    return (int)at;
+}
+
+/* Chunks of the job's segments, group by group. */
+static int add_chunks(ba_cuda_lists *l, size_t first, size_t seg0, const ba_attn_job *job) {
+    ba_dev_chunk *to = (ba_dev_chunk *)(l->at + l->chunk) + first;
+    int n = 0;
+    for (size_t g = 0; g <= job->n_groups; g++) {
+        for (size_t i = 0; i < job->n_seg; i++) {
+            const ba_kv_segment *seg = &job->seg[i];
+            for (size_t key = 0; (size_t)seg->group == g && key < seg->n;) {
+                size_t end = ((seg->first + key) / BA_DEV_CHUNK + 1) * BA_DEV_CHUNK - seg->first;
+                end = end < seg->n ? end : seg->n;
+                to[n++] = (ba_dev_chunk){(int)(seg0 + i), (int)key, (int)end, (int)g};
+                key = end;
+            }
+        }
+    }
+    return n;
+}
+
+static void flatten(const call *c, ba_cuda_lists *l) {
+    ba_dev_job *job = (ba_dev_job *)(l->at + l->job);
+    ba_dev_segment *seg = (ba_dev_segment *)(l->at + l->seg);
+    float *scale = (float *)(l->at + l->scale);
+    int tile_rows = ba_dev_tile_rows(c->on.heads, c->on.kv_heads);
+    list_sizes n = {0};
+    int tile = 0, item = 0;
+    for (size_t j = 0; j < c->n_jobs; j++) {
+        const ba_attn_job *from = &c->job[j];
+        job[j] = (ba_dev_job){.row0 = (int)from->row0,
+                              .rows = (int)from->rows,
+                              .seg0 = (int)n.seg,
+                              .n_seg = (int)from->n_seg,
+                              .chunk0 = (int)n.chunk,
+                              .tile0 = tile,
+                              .item0 = item,
+                              .scale0 = (int)n.scale,
+                              .n_groups = (int)from->n_groups};
+        for (size_t i = 0; i < from->n_seg; i++) {
+            const ba_kv_segment *s = &from->seg[i];
+            ba_dev_segment *to = &seg[n.seg + i];
+            to->kv = s->kv->on;
+            to->first = (int)s->first;
+            to->n = (int)s->n;
+            to->rot_row = (int)s->rot_row;
+            to->lo = add_bounds(l, &n.bound, s->lo, from->rows);
+            to->hi = add_bounds(l, &n.bound, s->hi, from->rows);
+            to->factor = (float)(c->scale * LOG2E * s->score_scale);
+            to->bias = (float)(s->score_bias * LOG2E);
+            to->group = s->group;
+            to->selectable = s->selectable;
+        }
+        for (size_t g = 0; g < from->n_groups; g++) {
+            scale[n.scale++] = (float)from->group_lse_scale[g];
+        }
+        if (!is_select(from)) {
+            int tiles = ((int)from->rows + tile_rows - 1) / tile_rows;
+            job[j].n_chunk = add_chunks(l, n.chunk, n.seg, from);
+            tile += tiles;
+            item += tiles * job[j].n_chunk;
+            n.chunk += (size_t)job[j].n_chunk;
+        }
+        n.seg += from->n_seg;
+    }
+}
+
+/* The lists on the device: those of the last call if they are the same. NULL: out of memory. */
+static const char *stage_lists(call *c) {
+    ba_gpu *be = c->be;
+    ba_cuda_lists *l = &be->lists;
+    if (!reserve(l, c->n_jobs, measure(c))) {
+        return NULL;
+    }
+    flatten(c, l);
+    if (!be->staged_at || be->staged.n != l->n || memcmp(be->staged.at, l->at, l->n) != 0) {
+        const char *at = ba_cuda_stage(be, l->at, l->n);
+        ba_cuda_lists swap = be->staged;
+        be->staged = *l;
+        *l = swap;
+        be->staged_at = at;
+    }
+    return be->staged_at;
+}
+
+/* ---- waves ---- */
+
+/* Tiles and items that are launched together. */
+typedef struct wave {
+    int tile0, tiles, item0, items;
+} wave;
+
+static void launch(call *c, const wave *w) {
+    ba_gpu *be = c->be;
+    size_t room = ba_dev_partial_floats(&c->on, (size_t)w->items) * sizeof(float);
+    be->partial = ba_cuda_grow(be, be->partial, &be->partial_size, room);
+    if (!be->partial) {
+        be->base.no_memory = true;
+        return;
+    }
+    ba_dev_attend(be->stream, &c->on, w->item0, w->items, w->tile0, w->tiles, be->partial);
+    ba_cuda_launched(be);
+}
+
+static void launch_tiles(call *c) {
+    const ba_dev_job *job = (const ba_dev_job *)(c->be->staged.at + c->be->staged.job);
+    int tile_rows = ba_dev_tile_rows(c->on.heads, c->on.kv_heads);
+    size_t most = PARTIAL_FLOATS / ba_dev_partial_floats(&c->on, 1);
+    wave w = {0};
+    for (size_t j = 0; j < c->n_jobs; j++) {
+        int tiles = is_select(&c->job[j]) ? 0 : (job[j].rows + tile_rows - 1) / tile_rows;
+        for (int t = 0; t < tiles; t++) {
+            if (w.tiles && (size_t)(w.items + job[j].n_chunk) > most) {
+                launch(c, &w);
+                w = (wave){w.tile0 + w.tiles, 0, w.item0 + w.items, 0};
+            }
+            w.tiles++;
+            w.items += job[j].n_chunk;
+        }
+    }
+    if (w.tiles) {
+        launch(c, &w);
+    }
+}
+
+/* ---- choices ---- */
+
+/* Copies what a choice reports to where the caller wants it. */
+static void land(ba_gpu *be, const void *from, size_t n, size_t size, void *to) {
+    const void *landed = to ? ba_cuda_land(be, from, n * size) : NULL;
+    if (landed) {
+        memcpy(to, landed, n * size);
+    } else if (to) {
+        be->base.no_memory = true;
+        memset(to, 0xff, n * size); /* NaN, where that can be said */
+    }
+}
+
+static void launch_select(call *c, size_t j) {
+    ba_gpu *be = c->be;
+    const ba_attn_job *job = &c->job[j];
+    size_t n = job->rows * (size_t)c->on.heads * job->n_seg;
+    double *room = ba_cuda_alloc(be, n, BA_DEV_TOP_MAX + 7, 1, sizeof *room); /* the last for the bytes of chosen */
+    ba_dev_matrix out = c->on.out;
+    out.at += job->row0 * out.stride;
+    if (!room || job->select_top > BA_DEV_TOP_MAX) {
+        ba_dev_fill(be->stream, out, job->rows, (size_t)(c->on.heads * c->on.dim), NAN);
+        ba_cuda_free(be, room);
+        be->base.no_memory = true;
+        return;
+    }
+    ba_dev_select s = {.a = c->on,
+                       .job = (int)j,
+                       .rows = (int)job->rows,
+                       .n_seg = (int)job->n_seg,
+                       .select_k = (int)(job->select_k < job->n_seg ? job->select_k : job->n_seg),
+                       .select_top = (int)job->select_top,
+                       .shared = job->select_k && job->select_shared,
+                       .max = room,
+                       .sum = room + n,
+                       .weighted = room + 2 * n,
+                       .vote = room + 3 * n,
+                       .lse = room + 4 * n,
+                       .mean = room + 5 * n,
+                       .top = room + 6 * n,
+                       .chosen = (uint8_t *)(room + (6 + BA_DEV_TOP_MAX) * n)};
+    ba_dev_attend_select(be->stream, &s);
+    ba_cuda_launched(be);
+    land(be, s.chosen, n, 1, job->chosen);
+    land(be, s.lse, n, sizeof(double), job->probe ? job->probe->lse : NULL);
+    land(be, s.mean, n, sizeof(double), job->probe ? job->probe->mean_score : NULL);
+    ba_cuda_free(be, room);
+}
+
+/* ---- the operation ---- */
+
+static void count(call *c) {
+    uint64_t exact = 0, dense = 0;
+    for (size_t j = 0; j < c->n_jobs; j++) {
+        const ba_attn_job *job = &c->job[j];
+        for (size_t i = 0; i < job->n_seg; i++) {
+            const ba_kv_segment *seg = &job->seg[i];
+            dense += (uint64_t)job->rows * seg->n;
+            if (!seg->lo && !seg->hi) {
+                exact += (uint64_t)job->rows * seg->n;
+                continue;
+            }
+            for (size_t r = 0; r < job->rows; r++) {
+                ba_range see = ba_segment_range(seg, r);
+                exact += see.hi - see.lo;
+            }
+        }
+    }
+    uint64_t each = 4 * (uint64_t)c->on.heads * (uint64_t)c->on.dim;
+    c->be->base.count.flops_exact += each * exact;
+    c->be->base.count.flops_dense += each * dense;
+    ba_count_attention_bytes(&c->be->base, c->job, c->n_jobs, (size_t)c->on.heads, (size_t)c->on.kv_heads,
+                             (size_t)c->on.dim);
+}
+
+/* Without memory the rows are NaN, which no check lets pass, rather than something wrong. */
+static void give_up(call *c) {
+    for (size_t j = 0; j < c->n_jobs; j++) {
+        ba_dev_matrix out = c->on.out;
+        out.at += c->job[j].row0 * out.stride;
+        ba_dev_fill(c->be->stream, out, c->job[j].rows, (size_t)(c->on.heads * c->on.dim), NAN);
+    }
+    c->be->base.no_memory = true;
+}
+
+void ba_cuda_attention(ba_backend *be, size_t layer, size_t heads, double scale, const ba_rot *rot,
+                       const ba_attn_job *job, size_t n_jobs, ba_view q, ba_view out) {
+    const ba_kv *kv = any_kv(job, n_jobs);
+    call c = {.be = (ba_gpu *)be,
+              .job = job,
+              .n_jobs = n_jobs,
+              .scale = scale,
+              .on = {.n_jobs = (int)n_jobs,
+                     .heads = (int)heads,
+                     .kv_heads = kv ? kv->on.kv_heads : 1,
+                     .dim = (int)(2 * rot->half),
+                     .layer = layer,
+                     .rot = rot->at,
+                     .q = ba_cuda_matrix(q),
+                     .out = ba_cuda_matrix(out)}};
+    const char *lists = n_jobs ? stage_lists(&c) : NULL;
+    if (!lists) {
+        give_up(&c);
+        return;
+    }
+    const ba_cuda_lists *l = &c.be->staged;
+    c.on.job = (const ba_dev_job *)(lists + l->job);
+    c.on.seg = (const ba_dev_segment *)(lists + l->seg);
+    c.on.chunk = (const ba_dev_chunk *)(lists + l->chunk);
+    c.on.bound = (const int32_t *)(lists + l->bound);
+    c.on.lse_scale = (const float *)(lists + l->scale);
+    launch_tiles(&c);
+    for (size_t j = 0; j < n_jobs; j++) {
+        if (is_select(&job[j]) && job[j].rows) {
+            launch_select(&c, j); /* waits, but stages nothing: the lists stay where they are */
+        }
+    }
+    count(&c);
+}

@@ -1,0 +1,355 @@
+/* Buffers, weights, rotations, keys and values, and the operations on rows. */
+#include "host.h"
+
+#include "../backends.h"
+#include "../count.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static size_t min_size(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* ---- buffers ---- */
+
+ba_buf *ba_cuda_buf_new(ba_backend *be, size_t rows, size_t cols) {
+    ba_gpu *cuda = (ba_gpu *)be;
+    size_t stride;
+    ba_buf *buf = malloc(sizeof *buf);
+    if (!buf || __builtin_add_overflow(cols, (size_t)3, &stride)) {
+        free(buf);
+        return NULL;
+    }
+    stride = stride / 4 * 4;
+    *buf = (ba_buf){rows, cols, stride, ba_cuda_alloc(cuda, rows, stride, 1, sizeof(float))};
+    if (!buf->at) {
+        free(buf);
+        return NULL;
+    }
+    ba_cuda_ok(cuda, cudaMemsetAsync(buf->at, 0, rows * stride * sizeof(float), cuda->stream));
+    return buf;
+}
+
+void ba_cuda_buf_free(ba_backend *be, ba_buf *buf) {
+    if (buf) {
+        ba_cuda_free((ba_gpu *)be, buf->at);
+        free(buf);
+    }
+}
+
+/* ---- weights ---- */
+
+/* Decodes rows of a source into host memory, rounded. */
+typedef struct decoding {
+    const ba_weight_src *src;
+    size_t in, stride;
+    uint16_t *to;
+    float *bias; /* or NULL */
+} decoding;
+
+static void decode_row(void *arg, size_t r, size_t worker) {
+    enum { PIECE = 256 }; /* a multiple of every block */
+    (void)worker;
+    const decoding *d = arg;
+    const ba_dtype_info *type = ba_dtype_get(d->src->type);
+    size_t from = d->src->row_order ? d->src->row_order[r] : r;
+    const uint8_t *data = (const uint8_t *)d->src->data + from * (d->in / type->block * type->bytes);
+    float piece[PIECE];
+    for (size_t i = 0; i < d->in; i += PIECE) {
+        size_t n = min_size(PIECE, d->in - i);
+        type->decode(data + i / type->block * type->bytes, piece, n);
+        for (size_t k = 0; k < n; k++) {
+            d->to[r * d->stride + i + k] = ba_f32_to_bf16(piece[k]);
+        }
+    }
+    if (d->src->bias) {
+        d->bias[r] = d->src->bias[from];
+    }
+}
+
+ba_weight *ba_cuda_weight_new(ba_backend *be, const ba_weight_src *src, size_t n_src, char err[BA_ERR_LEN]) {
+    ba_gpu *cuda = (ba_gpu *)be;
+    size_t in, out;
+    bool has_bias = false;
+    if (ba_weight_shape(src, n_src, &out, &in, err)) {
+        return NULL;
+    }
+    for (size_t s = 0; s < n_src; s++) {
+        has_bias = has_bias || src[s].bias;
+    }
+    size_t stride = in / 8 * 8 + (in % 8 ? 8 : 0);
+    ba_weight *w = malloc(sizeof *w);
+    uint16_t *rows = stride ? calloc(out, stride * sizeof *rows) : NULL;
+    float *bias = calloc(out, sizeof *bias);
+    if (w) {
+        *w = (ba_weight){in, out, stride, ba_cuda_alloc(cuda, out, stride, 1, sizeof *rows), NULL};
+        w->bias = has_bias ? ba_cuda_alloc(cuda, out, 1, 1, sizeof *bias) : NULL;
+    }
+    if (!w || !rows || !bias || !w->at || (has_bias && !w->bias)) {
+        free(rows);
+        free(bias);
+        ba_cuda_weight_free(be, w);
+        ba_fail(err, "weight of %zu x %zu: out of memory", out, in);
+        return NULL;
+    }
+    for (size_t s = 0, out0 = 0; s < n_src; out0 += src[s++].rows) {
+        decoding d = {&src[s], in, stride, rows + out0 * stride, bias + out0};
+        ba_pool_run(cuda->pool, src[s].rows, decode_row, &d);
+    }
+    ba_cuda_ok(cuda, cudaMemcpyAsync(w->at, rows, out * stride * sizeof *rows, cudaMemcpyHostToDevice, cuda->stream));
+    if (has_bias) {
+        ba_cuda_ok(cuda, cudaMemcpyAsync(w->bias, bias, out * sizeof *bias, cudaMemcpyHostToDevice, cuda->stream));
+    }
+    ba_cuda_ok(cuda, cudaStreamSynchronize(cuda->stream));
+    free(rows);
+    free(bias);
+    return w;
+}
+
+void ba_cuda_weight_free(ba_backend *be, ba_weight *w) {
+    if (w) {
+        ba_cuda_free((ba_gpu *)be, w->at);
+        ba_cuda_free((ba_gpu *)be, w->bias);
+        free(w);
+    }
+}
+
+size_t ba_cuda_weight_bytes(const ba_weight *w) {
+    return w->out * w->stride * sizeof *w->at + (w->bias ? w->out * sizeof *w->bias : 0);
+}
+
+void ba_cuda_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out) {
+    ba_gpu *cuda = (ba_gpu *)be;
+    const int32_t *on = ba_cuda_stage(cuda, ids, n * sizeof *ids);
+    if (on) {
+        ba_dev_embed(cuda->stream, w->at, w->stride, on, n, w->in, (float)scale, ba_cuda_matrix(out));
+        ba_cuda_launched(cuda);
+    }
+    ba_count_embed(be, n, w->in);
+}
+
+void ba_cuda_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add, bool stable) {
+    ba_gpu *cuda = (ba_gpu *)be;
+    ba_dev_linear op = {.w = w->at,
+                        .w_stride = w->stride,
+                        .bias = w->bias,
+                        .in = w->in,
+                        .out = w->out,
+                        .rows = rows,
+                        .x = ba_cuda_matrix(x),
+                        .y = ba_cuda_matrix(out),
+                        .add = add};
+    size_t room = rows * w->stride * sizeof *op.rounded;
+    op.rounded = cuda->rounded = ba_cuda_grow(cuda, cuda->rounded, &cuda->rounded_size, room);
+    if (!op.rounded) {
+        ba_dev_fill(cuda->stream, op.y, rows, w->out, NAN);
+        be->no_memory = true;
+    } else if (rows == 1 && !stable) {
+        ba_dev_linear_row(cuda->stream, &op);
+    } else {
+        ba_dev_linear_stable(cuda->stream, &op);
+    }
+    ba_cuda_launched(cuda);
+    ba_count_linear(be, rows, w->in, w->out, add);
+}
+
+/* ---- rows ---- */
+
+void ba_cuda_rmsnorm(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, const ba_buf *gain, double eps,
+                     ba_view out) {
+    ba_gpu *cuda = (ba_gpu *)be;
+    ba_dev_rmsnorm(cuda->stream, ba_cuda_matrix(x), rows, groups, cols, gain->at, (float)eps, ba_cuda_matrix(out));
+    ba_cuda_launched(cuda);
+}
+
+void ba_cuda_add(ba_backend *be, ba_view x, ba_view y, size_t rows, size_t cols) {
+    ba_gpu *cuda = (ba_gpu *)be;
+    ba_dev_add(cuda->stream, ba_cuda_matrix(x), ba_cuda_matrix(y), rows, cols);
+    ba_cuda_launched(cuda);
+}
+
+void ba_cuda_glu(ba_backend *be, ba_act act, ba_view x, size_t rows, size_t cols, ba_view out) {
+    ba_gpu *cuda = (ba_gpu *)be;
+    ba_dev_glu(cuda->stream, act == BA_ACT_GELU_TANH, ba_cuda_matrix(x), rows, cols, ba_cuda_matrix(out));
+    ba_cuda_launched(cuda);
+}
+
+/* Within one buffer the rows go by way of another: they are read before any is written. */
+void ba_cuda_gather(ba_backend *be, ba_view src, const size_t *row, size_t n, size_t cols, ba_view dst) {
+    ba_gpu *cuda = (ba_gpu *)be;
+    const size_t *on = ba_cuda_stage(cuda, row, n * sizeof *row);
+    ba_dev_matrix from = ba_cuda_matrix(src), to = ba_cuda_matrix(dst), by = to;
+    if (src.buf == dst.buf) {
+        by = (ba_dev_matrix){ba_cuda_alloc(cuda, n, cols, 1, sizeof(float)), cols};
+    }
+    if (on && by.at) {
+        ba_dev_gather(cuda->stream, from, on, n, cols, by);
+        ba_cuda_launched(cuda);
+    } else {
+        be->no_memory = true;
+    }
+    if (by.at && by.at != to.at) {
+        ba_cuda_ok(cuda, cudaMemcpy2DAsync(to.at, to.stride * sizeof(float), by.at, cols * sizeof(float),
+                                           cols * sizeof(float), n, cudaMemcpyDeviceToDevice, cuda->stream));
+        ba_cuda_free(cuda, by.at);
+    }
+}
+
+/* ---- rotations ---- */
+
+ba_freqs *ba_cuda_freqs_new(ba_backend *be, const double *freq, size_t half_dim, double magnitude) {
+    ba_gpu *cuda = (ba_gpu *)be;
+    ba_freqs *f = malloc(sizeof *f);
+    if (!f) {
+        return NULL;
+    }
+    *f = (ba_freqs){half_dim, magnitude, ba_cuda_alloc(cuda, half_dim, 1, 1, sizeof *freq)};
+    const double *on = f->freq ? ba_cuda_stage(cuda, freq, half_dim * sizeof *freq) : NULL;
+    if (!on) {
+        ba_cuda_freqs_free(be, f);
+        return NULL;
+    }
+    ba_cuda_ok(cuda, cudaMemcpyAsync(f->freq, on, half_dim * sizeof *freq, cudaMemcpyDeviceToDevice, cuda->stream));
+    return f;
+}
+
+void ba_cuda_freqs_free(ba_backend *be, ba_freqs *f) {
+    if (f) {
+        ba_cuda_free((ba_gpu *)be, f->freq);
+        free(f);
+    }
+}
+
+ba_rot *ba_cuda_rot_new(ba_backend *be, size_t rows, size_t half_dim) {
+    ba_rot *rot = malloc(sizeof *rot);
+    if (!rot) {
+        return NULL;
+    }
+    *rot = (ba_rot){half_dim, ba_cuda_alloc((ba_gpu *)be, rows, 2, half_dim, sizeof *rot->at)};
+    if (!rot->at) {
+        free(rot);
+        return NULL;
+    }
+    return rot;
+}
+
+void ba_cuda_rot_free(ba_backend *be, ba_rot *rot) {
+    if (rot) {
+        ba_cuda_free((ba_gpu *)be, rot->at);
+        free(rot);
+    }
+}
+
+void ba_cuda_rot_fill(ba_backend *be, ba_rot *rot, size_t row0, size_t n, const double *pos, const ba_freqs *f) {
+    ba_gpu *cuda = (ba_gpu *)be;
+    const double *on = ba_cuda_stage(cuda, pos, n * sizeof *pos);
+    if (on) {
+        ba_dev_rot_fill(cuda->stream, rot->at + row0 * 2 * rot->half, n, rot->half, on, f->freq, f->magnitude);
+        ba_cuda_launched(cuda);
+    }
+}
+
+static const float *rot_at(const ba_rot *rot, size_t row) {
+    return rot ? rot->at + row * 2 * rot->half : NULL;
+}
+
+/* ---- keys and values ---- */
+
+static size_t stride_of(size_t dim) {
+    return (dim + 7) / 8 * 8;
+}
+
+ba_kv *ba_cuda_kv_new(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity) {
+    ba_gpu *cuda = (ba_gpu *)be;
+    size_t slices;
+    /* Key indices are 32 bits wide in the kernels. */
+    if (capacity > INT32_MAX / 2 || kv_heads > INT32_MAX || head_dim > BA_DEV_DIM_MAX ||
+        __builtin_mul_overflow(layers, kv_heads, &slices)) {
+        return NULL;
+    }
+    ba_kv *kv = malloc(sizeof *kv);
+    size_t stride = stride_of(head_dim);
+    uint16_t *at = kv ? ba_cuda_alloc(cuda, slices, capacity, 2 * stride, sizeof *at) : NULL;
+    if (!at) {
+        free(kv);
+        return NULL;
+    }
+    size_t n = slices * capacity * stride;
+    ba_cuda_ok(cuda, cudaMemsetAsync(at, 0, 2 * n * sizeof *at, cuda->stream));
+    kv->on = (ba_dev_kv){
+        at, at + n, kv_heads * capacity * stride, capacity * stride, (int)kv_heads, (int)head_dim, (int)stride};
+    return kv;
+}
+
+void ba_cuda_kv_free(ba_backend *be, ba_kv *kv) {
+    if (kv) {
+        ba_cuda_free((ba_gpu *)be, kv->on.k);
+        free(kv);
+    }
+}
+
+size_t ba_cuda_kv_bytes(const ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity) {
+    return layers * kv_heads * capacity * 2 * stride_of(head_dim) * be->kv_size;
+}
+
+void ba_cuda_kv_write(ba_backend *be, ba_kv *kv, size_t layer, size_t at, const int32_t *token, size_t n, ba_view k,
+                      ba_view v, const ba_rot *rot, size_t rot_row) {
+    ba_gpu *cuda = (ba_gpu *)be;
+    const int32_t *on = token ? ba_cuda_stage(cuda, token, n * sizeof *token) : NULL;
+    if (on || !token) {
+        ba_dev_kv_write(cuda->stream, &kv->on, layer, at, on, n, ba_cuda_matrix(k), ba_cuda_matrix(v),
+                        rot_at(rot, rot_row));
+        ba_cuda_launched(cuda);
+    }
+    ba_count_kv_write(be, 2 * n * (size_t)kv->on.kv_heads * (size_t)kv->on.dim);
+}
+
+void ba_cuda_kv_copy(ba_backend *be, ba_kv *dst, size_t at, const ba_kv *src, size_t first, size_t n, size_t layer,
+                     const ba_rot *rot, size_t rot_row) {
+    ba_gpu *cuda = (ba_gpu *)be;
+    ba_dev_kv_copy(cuda->stream, &dst->on, at, &src->on, first, n, layer, rot_at(rot, rot_row));
+    ba_cuda_launched(cuda);
+    ba_count_kv_copy(be, 2 * n * (size_t)src->on.kv_heads * (size_t)src->on.dim);
+}
+
+static void read_part(ba_gpu *be, const ba_kv *kv, const uint16_t *part, size_t layer, size_t first, size_t n,
+                      double *out) {
+    size_t heads = (size_t)kv->on.kv_heads, dim = (size_t)kv->on.dim, stride = (size_t)kv->on.stride;
+    for (size_t h = 0; h < heads; h++) {
+        const uint16_t *from = part + layer * kv->on.layer_step + h * kv->on.head_step + first * stride;
+        const uint16_t *landed = ba_cuda_land(be, from, n * stride * sizeof *from);
+        for (size_t i = 0; i < n; i++) {
+            for (size_t d = 0; d < dim; d++) {
+                out[(i * heads + h) * dim + d] = landed ? (double)ba_bf16_to_f32(landed[i * stride + d]) : NAN;
+            }
+        }
+    }
+}
+
+void ba_cuda_kv_read(ba_backend *be, const ba_kv *kv, size_t layer, size_t first, size_t n, double *k, double *v) {
+    if (k) {
+        read_part((ba_gpu *)be, kv, kv->on.k, layer, first, n, k);
+    }
+    if (v) {
+        read_part((ba_gpu *)be, kv, kv->on.v, layer, first, n, v);
+    }
+}
+
+void ba_cuda_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv *a, size_t first_a, const ba_kv *b,
+                         size_t first_b, size_t n, double *out) {
+    ba_gpu *cuda = (ba_gpu *)be;
+    double *on = ba_cuda_alloc(cuda, n, 1, 1, sizeof *on);
+    const double *landed = NULL;
+    if (on) {
+        ba_dev_kv_distance(cuda->stream, part == BA_KV_K, &a->on, first_a, &b->on, first_b, n, layer, on);
+        ba_cuda_launched(cuda);
+        landed = ba_cuda_land(cuda, on, n * sizeof *on);
+        ba_cuda_free(cuda, on);
+    }
+    for (size_t i = 0; i < n; i++) {
+        out[i] = landed ? landed[i] : NAN;
+    }
+    be->no_memory = be->no_memory || !landed;
+}
