@@ -32,12 +32,12 @@ CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -ffp-contract=off $(LIB_C
 LIBS        = $(LIB_LIBS) $(CUDA_LIBS) -lm -lpthread
 
 LIB_SRC  := $(wildcard kernels/*.c sim/*.c) $(CUDA_SRC)
-EXP_SRC  := $(wildcard experiments/*.c experiments/tasks/*.c)
+EXP_SRC  := $(wildcard experiments/*.c experiments/tasks/*.c experiments/game/*.c)
 BENCH_SRC := experiments/bench/kernels.c
 FUZZ_SRC := $(filter-out %/libfuzzer.c,$(wildcard tests/fuzz/*.c))
 TEST_SRC := $(wildcard tests/*.c) $(FUZZ_SRC)
 ALL_SRC  := $(LIB_SRC) $(EXP_SRC) $(BENCH_SRC) $(TEST_SRC) tests/fuzz/libfuzzer.c
-ALL_HDR  := $(wildcard kernels/*.h sim/*.h experiments/*.h experiments/tasks/*.h tests/*.h tests/fuzz/*.h)
+ALL_HDR  := $(wildcard kernels/*.h sim/*.h experiments/*.h experiments/tasks/*.h experiments/game/*.h tests/*.h tests/fuzz/*.h)
 obj       = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 # `make V=1` shows the compiler's command lines.
@@ -97,7 +97,7 @@ $(BUILD)/flags: FORCE
 $(BUILD)/commit: FORCE
 	@$(call keep,$(COMMIT))
 
--include $(wildcard $(patsubst %,$(BUILD)/%/*.d,kernels kernels/cuda sim experiments experiments/tasks experiments/bench tests \
+-include $(wildcard $(patsubst %,$(BUILD)/%/*.d,kernels kernels/cuda sim experiments experiments/tasks experiments/game experiments/bench tests \
                                                tests/fuzz))
 
 install: all ## install the program and its man page: PREFIX=/usr/local DESTDIR=

@@ -11,6 +11,7 @@ const ba_command ba_commands[] = {
     {"gate", "does reuse equal recompute, and how far is a mode from full", ba_cmd_gate},
     {"ttft", "time to first token, FLOPs and bytes over lengths and modes", ba_cmd_ttft},
     {"eval", "accuracy and NLL of modes on tasks", ba_cmd_eval},
+    {"game", "a game's state told frame by frame: what little changed is encoded", ba_cmd_game},
     {"cost", "FLOPs, bytes, memory and least time of a mode on any shape, without weights", ba_cmd_cost},
     {"run", "an experiment file: a command and its options as data", ba_cmd_run},
     {"export", "a trace as CSV, JSON or Markdown", ba_cmd_export},

@@ -49,6 +49,15 @@ ba_stats ba_stats_of(double *x, size_t n) {
     return s;
 }
 
+double ba_quantile(double *x, size_t n, double q) {
+    if (n == 0) {
+        return NAN;
+    }
+    qsort(x, n, sizeof *x, by_value);
+    double rank = ceil(q * (double)n);
+    return x[rank < 1 ? 0 : rank > (double)n ? n - 1 : (size_t)rank - 1];
+}
+
 uint64_t ba_random(uint64_t *state) {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;

@@ -17,6 +17,10 @@ typedef struct ba_stats {
 /* Of x[n], which is sorted on return. n = 0: everything NaN. */
 ba_stats ba_stats_of(double *x, size_t n);
 
+/* The q-quantile (0..1) of x[n], which is sorted on return: the smallest sample that at least a share q does not exceed
+ * (nearest rank). n = 0: NaN. */
+double ba_quantile(double *x, size_t n, double q);
+
 /* Farther from the median than 3 standard deviations as the MAD estimates them (3 x 1.4826 MAD). With fewer than five
  * samples nothing is an outlier. */
 bool ba_is_outlier(const ba_stats *s, double x);

@@ -37,10 +37,12 @@ may_include 'the cuda backend includes kernels' "$here|(\.\./)?[a-z0-9_]+\.cuh|\
 may_include 'its device side knows no handle' '(device\.h|[a-z0-9_]+\.cuh)' kernels/cuda/*.cu kernels/cuda/*.cuh
 may_include 'sim includes sim and kernels' "$here|\.\./kernels/$here" sim/*.[ch]
 may_include 'experiments include sim and the boundary of kernels' \
-    "$here|tasks/$here|\.\./sim/$here|\.\./kernels/(backend|compare|dtype|error)\.h" experiments/*.[ch]
+    "$here|(tasks|game)/$here|\.\./sim/$here|\.\./kernels/(backend|compare|dtype|error)\.h" experiments/*.[ch]
 may_include 'tasks are text: items, wording and scores, no engine' \
     "$here|\.\./(rag|stats)\.h|\.\./\.\./sim/(grow|ids|json_read|prompt|tokenizer|vocab)\.h|\.\./\.\./kernels/error\.h" \
     experiments/tasks/*.[ch]
+may_include 'a game knows experiments, sim and the boundary of kernels' \
+    "$here|\.\./$here|\.\./\.\./sim/$here|\.\./\.\./kernels/(backend|compare|dtype|error)\.h" experiments/game/*.[ch]
 may_include 'a plan knows plans' '(plan|schedule|visible)[a-z_]*\.h|\.\./kernels/error\.h' sim/plan*.[ch] sim/schedule*.[ch] sim/visible*.[ch]
 may_include 'a trace knows itself' 'trace[a-z_]*\.h|\.\./kernels/error\.h' sim/trace*.[ch]
 may_include 'a mode knows prompts and plans' '(mode|plan|prompt)[a-z_]*\.h|\.\./kernels/error\.h' sim/mode_*.[ch] sim/modes*.[ch]
@@ -51,7 +53,7 @@ may_include 'the engine knows plans, models, the store and a backend' \
 
 may_include 'packed weights know a backend' '(packed|mapping)\.h|\.\./kernels/(backend|error)\.h' sim/packed*.[ch]
 
-for file in kernels/*.[ch] sim/*.[ch] experiments/*.[ch] experiments/tasks/*.[ch] tests/*.[ch]; do
+for file in kernels/*.[ch] sim/*.[ch] experiments/*.[ch] experiments/tasks/*.[ch] experiments/game/*.[ch] tests/*.[ch]; do
     [ "$file" = sim/trace.c ] || refuse 'only sim/trace.c includes hdf5.h' 'include[[:space:]]*[<"]hdf5' "$file"
 done
 

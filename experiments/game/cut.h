@@ -1,0 +1,38 @@
+/* Cuts a state into blocks by rules, so that a block stays what it is while other parts of the state change.
+ *
+ * A block is the canonical text of one part with its JSON pointer in front: "/chips/p2: {"bet":10,"remain":990}\n".
+ * What a rule names is a block; what no rule names stays together with its siblings in one block of their parent. The
+ * first rule of the file that matches counts.
+ *
+ * A block over its limit is halved, and its halves again, by what its children are: by the bits of the hash of a name
+ * (or key), by the bits of an index. So where a child belongs depends on the child alone: one that changes, comes or
+ * goes touches the block it is in, and no boundary behind it moves. A child that is too large by itself is cut in turn;
+ * a text or number stays whole, whatever its size. A block's size is reckoned as
+ * the sum of its children's, each tokenised by itself. */
+#ifndef BA_CUT_H
+#define BA_CUT_H
+
+#include "rules.h"
+
+#include <cjson/cJSON.h>
+
+typedef struct ba_block {
+    char *text; /* NUL-terminated, owned */
+    size_t len;
+    size_t label; /* bytes of text that are the pointer: "" for the whole state */
+} ba_block;
+
+typedef struct ba_blocks {
+    ba_block *block; /* [n] in the order of the state */
+    size_t n, cap;
+} ba_blocks;
+
+/* Tokens of a text; SIZE_MAX: out of memory. */
+typedef size_t (*ba_count)(void *arg, const char *text, size_t len);
+
+/* state: from ba_state_parse. 0, or -1 and err, which begins with `name`: an element without its key, out of memory. */
+int ba_cut(const cJSON *state, const ba_rules *rules, ba_count count, void *arg, const char *name, ba_blocks *out,
+           char err[BA_ERR_LEN]);
+void ba_blocks_free(ba_blocks *blocks);
+
+#endif

@@ -1,0 +1,41 @@
+/* One frame of a game, measured: in block mode with the store, against full prefill and against prefix caching.
+ *
+ * Block mode is timed from the state's JSON to the logits. Full prefill computes every token of the same prompt. Prefix
+ * caching is what servers do that keep the KV of the previous frame (llama.cpp's slots, vLLM's automatic prefix
+ * caching): the tokens that both frames begin with are taken over, everything behind them is computed. It is run as a
+ * plan of two nodes, the common prefix in the store and the rest that sees it; putting the prefix there is not timed.
+ * Neither of the two is charged for parsing and tokenising. */
+#ifndef BA_PLAY_H
+#define BA_PLAY_H
+
+#include "../../sim/engine.h"
+#include "session.h"
+
+typedef struct ba_play_row {
+    uint64_t frame, tokens, blocks;
+    uint64_t changed_tokens;         /* against the frame before, whatever the blocks are */
+    uint64_t new_blocks, new_tokens; /* encoded in this frame */
+    uint64_t common_prefix;          /* tokens */
+    uint64_t new_bytes, kv_bytes;    /* KV encoded in this frame; of the whole frame */
+    double cut_s, lookup_s, encode_s, prefill_s, first_s, block_s; /* block_s: all of it */
+    double full_s, prefix_s;                                       /* NaN: not measured in this frame */
+    uint64_t block_flops, full_flops, prefix_flops;
+    double kl, top1;       /* of block against full; NaN with full_s */
+    double prefix_max_abs; /* max |dlogit| of prefix caching against full: rounding only */
+} ba_play_row;
+
+typedef struct ba_player {
+    ba_engine *engine;
+    const ba_engine_options *opt;
+    const char *mode, *question;
+    uint64_t rng;      /* order of the measurements in a frame */
+    int32_t *previous; /* [n_previous] ids of the last frame; owned */
+    size_t n_previous, frame;
+} ba_player;
+
+/* Plays one frame; measured: full prefill and prefix caching too. 0, -1 and err, or BA_INTERRUPTED. */
+int ba_play(ba_player *p, ba_session *s, const char *state, size_t len, const char *name, bool measured,
+            ba_play_row *out, char err[BA_ERR_LEN]);
+void ba_player_end(ba_player *p);
+
+#endif

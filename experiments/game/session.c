@@ -1,0 +1,167 @@
+#include "session.h"
+
+#include "state.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+/* A text and its ids. The text itself is not kept: 128 bits tell texts apart. */
+typedef struct known {
+    XXH128_hash_t text;
+    int32_t *ids;
+    size_t n;
+    bool used;
+} known;
+
+enum { KNOWN_MIN = 1024, KNOWN_MAX = 1 << 18 };
+
+struct ba_session {
+    const ba_tokenizer *tok;
+    const ba_rules *rules;
+    const ba_chat *chat; /* NULL: plain text */
+    char *system;
+    known *table; /* [n_table] a power of two, open addressing */
+    size_t n_table, n_known;
+    ba_blocks blocks;
+};
+
+static void forget(ba_session *s) {
+    for (size_t i = 0; i < s->n_table; i++) {
+        free(s->table[i].ids);
+    }
+    free(s->table);
+    s->table = NULL;
+    s->n_table = s->n_known = 0;
+}
+
+static known *slot_of(known *table, size_t n, XXH128_hash_t text) {
+    size_t i = text.low64 & (n - 1);
+    while (table[i].used && !XXH128_isEqual(table[i].text, text)) {
+        i = (i + 1) & (n - 1);
+    }
+    return &table[i];
+}
+
+/* Room for one more; a table that has grown large begins anew, since most of it is states long gone. */
+static int make_room(ba_session *s) {
+    if (s->n_known < s->n_table / 2) {
+        return 0;
+    }
+    if (s->n_table == KNOWN_MAX) {
+        forget(s);
+    }
+    size_t n = s->n_table ? 2 * s->n_table : KNOWN_MIN;
+    known *table = calloc(n, sizeof *table);
+    if (!table) {
+        return -1;
+    }
+    for (size_t i = 0; i < s->n_table; i++) {
+        if (s->table[i].used) {
+            *slot_of(table, n, s->table[i].text) = s->table[i];
+        }
+    }
+    free(s->table);
+    s->table = table;
+    s->n_table = n;
+    return 0;
+}
+
+/* Valid until the next call. NULL: out of memory. */
+static const known *ids_of(ba_session *s, const char *text, size_t len, bool special) {
+    XXH128_hash_t hash = XXH3_128bits_withSeed(text, len, special);
+    if (make_room(s)) {
+        return NULL;
+    }
+    known *k = slot_of(s->table, s->n_table, hash);
+    if (!k->used) {
+        if (ba_tokenize(s->tok, text, len, special, &k->ids, &k->n)) {
+            return NULL;
+        }
+        k->text = hash;
+        k->used = true;
+        s->n_known++;
+    }
+    return k;
+}
+
+static size_t count_tokens(void *arg, const char *text, size_t len) {
+    const known *k = ids_of(arg, text, len, false);
+    return k ? k->n : SIZE_MAX;
+}
+
+ba_session *ba_session_new(const ba_tokenizer *tok, const ba_rules *rules, const char *system) {
+    ba_session *s = calloc(1, sizeof *s);
+    if (!s || !(s->system = strdup(system))) {
+        free(s);
+        return NULL;
+    }
+    s->tok = tok;
+    s->rules = rules;
+    s->chat = ba_chat_of(ba_tokenizer_vocab(tok));
+    return s;
+}
+
+void ba_session_free(ba_session *s) {
+    if (s) {
+        forget(s);
+        ba_blocks_free(&s->blocks);
+        free(s->system);
+        free(s);
+    }
+}
+
+const ba_blocks *ba_session_blocks(const ba_session *s) {
+    return &s->blocks;
+}
+
+/* A segment, unless it has no tokens. */
+static int add(ba_session *s, ba_prompt *p, ba_role role, const char *text, size_t len, bool special) {
+    const known *k = ids_of(s, text, len, special);
+    return k && (!k->n || !ba_prompt_add(p, role, k->ids, k->n)) ? 0 : -1;
+}
+
+/* Two texts as one segment; control tokens in them are parsed. */
+static int add_joined(ba_session *s, ba_prompt *p, ba_role role, const char *a, const char *b) {
+    char *text = malloc(strlen(a) + strlen(b) + 1);
+    if (!text) {
+        return -1;
+    }
+    stpcpy(stpcpy(text, a), b);
+    int rc = add(s, p, role, text, strlen(text), true);
+    free(text);
+    return rc;
+}
+
+static int fill(ba_session *s, const char *question, ba_prompt *p) {
+    const ba_chat *chat = s->chat;
+    int rc = add_joined(s, p, BA_ROLE_SYSTEM, chat ? chat->user_open : "", s->system);
+    for (size_t i = 0; i < s->blocks.n && !rc; i++) {
+        rc = add(s, p, BA_ROLE_PASSAGE, s->blocks.block[i].text, s->blocks.block[i].len, false);
+    }
+    rc = rc ? rc : add_joined(s, p, BA_ROLE_QUESTION, "\n", question);
+    return rc ? rc : add_joined(s, p, BA_ROLE_TASK, chat ? chat->user_close : "", chat ? chat->answer_open : "\n");
+}
+
+int ba_session_frame(ba_session *s, const char *state, size_t len, const char *name, const char *question,
+                     ba_prompt **out, char err[BA_ERR_LEN]) {
+    cJSON *tree = NULL;
+    *out = NULL;
+    ba_blocks_free(&s->blocks);
+    if (ba_state_parse(state, len, name, &tree, err)) {
+        return -1;
+    }
+    int rc = ba_cut(tree, s->rules, count_tokens, s, name, &s->blocks, err);
+    cJSON_Delete(tree);
+    if (rc) {
+        return -1;
+    }
+    ba_prompt *p = ba_prompt_new(s->tok);
+    if (!p || fill(s, question, p)) {
+        ba_prompt_free(p);
+        return ba_fail(err, "out of memory");
+    }
+    *out = p;
+    return 0;
+}
