@@ -1,6 +1,7 @@
 /* Everything that a command which runs a model needs: found, opened in order, closed together. */
 #include "cli.h"
 #include "measure.h"
+#include "store_spec.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -84,17 +85,13 @@ static const char *backend_name(const ba_common *c, char err[BA_ERR_LEN]) {
     return NULL;
 }
 
-/* Bytes of the in-memory tier. 0, or -1 and err. */
-static int store_budget(const char *text, uint64_t *bytes, char err[BA_ERR_LEN]) {
-    if (!text) {
-        long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-        *bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page / 2 : UINT64_C(1) << 30;
-        return 0;
-    }
-    if (strncmp(text, "ram:", 4) != 0 || ba_parse_size(text + 4, bytes, err) != 0) {
-        return ba_fail(err, "--store %s: the tier of this build is ram:SIZE, for example ram:2G", text);
-    }
-    return 0;
+/* What the store has to say; nothing under --quiet. */
+static void remark(const char *line) {
+    fprintf(stderr, "%s: %s\n", program_invocation_short_name, line);
+}
+
+static void no_remark(const char *line) {
+    (void)line;
 }
 
 /* Only weights as the model has them are kept, and only where conversion takes longer than opening a file. */
@@ -110,9 +107,9 @@ static ba_packed *open_packed(const ba_common *c, const ba_bench *b) {
 /* 0, or an exit status with err filled; the caller closes what is open. */
 static int open_all(const ba_common *c, ba_bench *b, char err[BA_ERR_LEN]) {
     char path[4096];
-    uint64_t budget = 0;
     const char *backend = backend_name(c, err);
-    if (!backend || store_budget(c->store, &budget, err) != 0 || ba_model_path_of(c, path, sizeof path, err) != 0) {
+    if (!backend || ba_store_spec_parse(c->store, &b->tiers, err) != 0 ||
+        ba_model_path_of(c, path, sizeof path, err) != 0) {
         return BA_EXIT_USAGE;
     }
     if (ba_model_open(path, true, &b->model, err) != 0) {
@@ -125,10 +122,8 @@ static int open_all(const ba_common *c, ba_bench *b, char err[BA_ERR_LEN]) {
     if (ba_backend_open(backend, &config, &b->be, err) != 0) {
         return BA_EXIT_MACHINE;
     }
-    b->store = ba_store_new(b->be, budget);
-    if (!b->store) {
-        ba_fail(err, "out of memory");
-        return BA_EXIT_MACHINE;
+    if (ba_store_open(b->be, &b->tiers, c->quiet ? no_remark : remark, &b->store, err) != 0) {
+        return b->tiers.n_tier ? BA_EXIT_USAGE : BA_EXIT_MACHINE;
     }
     b->packed = open_packed(c, b);
     if (ba_engine_new_packed(b->model, b->be, b->store, c->adapter, b->packed, &b->engine, err) != 0) {
@@ -162,6 +157,7 @@ void ba_bench_close(ba_bench *b) {
     if (b->store) {
         ba_store_free(b->store);
     }
+    ba_store_spec_free(&b->tiers);
     if (b->be) {
         ba_backend_close(b->be);
     }

@@ -66,6 +66,7 @@ typedef struct ba_bench {
     ba_model *model;
     ba_tokenizer *tok;
     ba_backend *be;
+    ba_store_spec tiers;
     ba_store *store;
     ba_packed *packed; /* or NULL */
     ba_engine *engine;

@@ -168,6 +168,7 @@ int ba_cmd_gate(int argc, char **argv) {
         (status = ba_bench_open(&c, &b))) {
         return status;
     }
+    ba_store_use_tiers(b.store, false); /* a block must not come from where it was kept before the measurement */
     ba_trace *trace = NULL;
     status = c.out ? begin_trace(&c, argc, argv, &b, &trace) : 0;
     if (!status) {

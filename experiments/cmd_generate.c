@@ -31,7 +31,7 @@ static int print_json(const ba_plan *plan, const ba_run_stats *s, const ba_decod
     for (ba_lookup why = 0; why < BA_LOOKUP_COUNT; why++) {
         size_t n = 0;
         for (size_t i = 0; i < s->n_lookup; i++) {
-            n += s->lookup[i].why == why;
+            n += s->lookup[i].found.why == why;
         }
         if (n) {
             cJSON_AddNumberToObject(lookups, ba_lookup_name(why), (double)n);

@@ -66,7 +66,7 @@ static int prefill(const ba_bench *b, const ba_plan *plan, const ba_engine_optio
 static bool was_cold(const ba_run *run) {
     const ba_run_stats *s = ba_run_get_stats(run);
     for (size_t i = 0; i < s->n_lookup; i++) {
-        if (s->lookup[i].why != BA_HIT) {
+        if (s->lookup[i].found.why != BA_HIT) {
             return true;
         }
     }

@@ -175,7 +175,10 @@ int ba_cli_parse(int argc, char **argv, const char *usage, const char *about, co
          &c->backend, 0},
         {"threads", "N", "threads; default: the processors available", &threads, 0},
         {"seed", "N", "seed of everything random; default 0", &seed, 0},
-        {"store", "TIER", "where blocks are kept: ram:SIZE; default: half of the memory", &c->store, 0},
+        {"store", "TIERS",
+         "where blocks are kept, in the order asked: ram:SIZE,lmdb:PATH:SIZE; default: half of the "
+         "memory",
+         &c->store, 0},
         {"out", "FILE.h5", "also write a trace", &c->out, 0},
         {"json", 0, "print JSON, and nothing else, on standard output", 0, &json},
         {"csv", 0, "print CSV, and nothing else, on standard output", 0, &csv},

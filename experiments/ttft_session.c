@@ -493,6 +493,9 @@ static int run_session(session *s, int argc, char **argv) {
     } else if (!(status = ba_bench_open(s->common, &s->b))) {
         status = make_prompts(s, text, text_len);
     }
+    if (!status) { /* cold is cold, whatever was kept before */
+        ba_store_use_tiers(s->b.store, false);
+    }
     if (!status && !(status = make_units(s)) && !(status = make_cases(s)) &&
         !(status = describe(s, argc, argv, text, text_len))) {
         status = ba_peak_measure(s->common->threads, &s->peak) ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory")

@@ -102,6 +102,10 @@ typedef struct ba_attn_job {
 
 typedef enum ba_kv_part { BA_KV_K, BA_KV_V } ba_kv_part;
 
+/* Number of the layout that kv_parts shows: stored KV outlives the program, so a backend that lays its bytes out in
+ * another way counts it up. */
+enum { BA_KV_LAYOUT = 1, BA_KV_ALIGN = 64 };
+
 typedef struct ba_backend_config {
     size_t threads; /* >= 1 */
 } ba_backend_config;
@@ -115,7 +119,8 @@ typedef struct ba_backend_ops {
     int (*open)(const ba_backend_config *cfg, ba_backend **out, char err[BA_ERR_LEN]);
     void (*close)(ba_backend *be);
     /* Libraries, their versions, chosen kernels and instruction sets, for the record: "OpenBLAS 0.3.21 Cooperlake;
-     * attention avx512". Owned by the backend. */
+     * attention avx512; 4 threads". What stands before the last semicolon decides every bit of a result. Owned by the
+     * backend. */
     const char *(*describe)(const ba_backend *be);
 
     /* Memory. NULL: out of memory. */
@@ -148,6 +153,13 @@ typedef struct ba_backend_ops {
     ba_kv *(*kv_new)(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity);
     void (*kv_free)(ba_backend *be, ba_kv *kv);
     size_t (*kv_bytes)(const ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity);
+    /* The same bytes where they lie, to be stored or filled: keys, then values. NULL, and kv_view too: they lie on a
+     * device, and cannot be kept elsewhere. */
+    void (*kv_parts)(ba_backend *be, ba_kv *kv, void *part[2], size_t bytes[2]);
+    /* A KV over such bytes (keys, then values) in memory of the caller, which is only read, is aligned to BA_KV_ALIGN
+     * and stays until kv_free. */
+    ba_kv *(*kv_view)(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity,
+                      const void *bytes);
     /* Stores rows of k and v (views [n, kv_heads * head_dim]) as tokens at .. at + n, or token[i] if given. Keys are
      * rotated by rows rot_row.. of rot (NULL: stored as they are). */
     void (*kv_write)(ba_backend *be, ba_kv *kv, size_t layer, size_t at, const int32_t *token, size_t n, ba_view k,

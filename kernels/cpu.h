@@ -58,11 +58,13 @@ struct ba_rot {
 /* Tokens of one layer and head lie in tiles of BA_KEYS, from token 0. Keys are transposed inside a tile, so that one
  * vector holds one dimension of neighbouring keys; values are row-major. Room that holds no token is zero. */
 struct ba_kv {
+    size_t slices; /* layers * kv_heads */
     size_t kv_heads, dim, tiles;
     size_t v_stride; /* dim, rounded up to whole vectors */
     size_t size;     /* bytes of an element: 4; 2 in the layout of bf16.h, which has as many elements */
     void *k;         /* [layers, kv_heads, tiles, dim, BA_KEYS] */
     void *v;         /* [layers, kv_heads, tiles * BA_KEYS, v_stride] */
+    bool borrowed;   /* k and v are the caller's */
 };
 
 static inline size_t ba_cpu_v_stride(size_t dim) {
@@ -120,6 +122,9 @@ void ba_cpu_rot_fill(ba_backend *be, ba_rot *rot, size_t row0, size_t n, const d
 ba_kv *ba_cpu_kv_new(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity);
 void ba_cpu_kv_free(ba_backend *be, ba_kv *kv);
 size_t ba_cpu_kv_bytes(const ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity);
+void ba_cpu_kv_parts(ba_backend *be, ba_kv *kv, void *part[2], size_t bytes[2]);
+ba_kv *ba_cpu_kv_view(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity,
+                      const void *bytes);
 void ba_cpu_kv_write(ba_backend *be, ba_kv *kv, size_t layer, size_t at, const int32_t *token, size_t n, ba_view k,
                      ba_view v, const ba_rot *rot, size_t rot_row);
 void ba_cpu_kv_copy(ba_backend *be, ba_kv *dst, size_t at, const ba_kv *src, size_t first, size_t n, size_t layer,

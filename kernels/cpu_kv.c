@@ -10,21 +10,31 @@ static size_t tiles_of(size_t capacity) {
     return capacity / BA_KEYS + (capacity % BA_KEYS != 0);
 }
 
-ba_kv *ba_cpu_kv_new(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity) {
+/* Without keys and values; *tokens: rooms for one in all layers and heads. */
+static ba_kv *kv_empty(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity,
+                       size_t *tokens) {
     ba_cpu *cpu = (ba_cpu *)be;
-    size_t tiles = tiles_of(capacity), stride = ba_cpu_v_stride(head_dim), slices, tokens;
+    size_t tiles = tiles_of(capacity), slices;
     /* Key indices are 32 bits wide in the kernels. */
     if (capacity > INT32_MAX / 2 || __builtin_mul_overflow(layers, kv_heads, &slices) ||
-        __builtin_mul_overflow(slices, tiles, &tokens) || ba_attn_space_reserve(cpu->space, head_dim)) {
+        __builtin_mul_overflow(slices, tiles, tokens) || ba_attn_space_reserve(cpu->space, head_dim)) {
         return NULL;
     }
     ba_kv *kv = malloc(sizeof *kv);
+    if (kv) {
+        *kv = (ba_kv){slices, kv_heads, head_dim, tiles, ba_cpu_v_stride(head_dim), be->kv_size, NULL, NULL, false};
+    }
+    return kv;
+}
+
+ba_kv *ba_cpu_kv_new(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity) {
+    size_t tokens;
+    ba_kv *kv = kv_empty(be, layers, kv_heads, head_dim, capacity, &tokens);
     if (!kv) {
         return NULL;
     }
-    *kv = (ba_kv){kv_heads, head_dim, tiles, stride, be->kv_size, NULL, NULL};
     kv->k = ba_cpu_alloc(tokens, head_dim, BA_KEYS, kv->size);
-    kv->v = ba_cpu_alloc(tokens, stride, BA_KEYS, kv->size);
+    kv->v = ba_cpu_alloc(tokens, kv->v_stride, BA_KEYS, kv->size);
     if (!kv->k || !kv->v) {
         ba_cpu_kv_free(be, kv);
         return NULL;
@@ -32,13 +42,34 @@ ba_kv *ba_cpu_kv_new(ba_backend *be, size_t layers, size_t kv_heads, size_t head
     return kv;
 }
 
+ba_kv *ba_cpu_kv_view(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity,
+                      const void *bytes) {
+    size_t tokens;
+    ba_kv *kv = kv_empty(be, layers, kv_heads, head_dim, capacity, &tokens);
+    if (kv) {
+        kv->k = (void *)bytes; /* never written: the engine writes to KV that it made */
+        kv->v = (char *)kv->k + tokens * head_dim * BA_KEYS * kv->size;
+        kv->borrowed = true;
+    }
+    return kv;
+}
+
 void ba_cpu_kv_free(ba_backend *be, ba_kv *kv) {
     (void)be;
-    if (kv) {
+    if (kv && !kv->borrowed) {
         free(kv->k);
         free(kv->v);
-        free(kv);
     }
+    free(kv);
+}
+
+void ba_cpu_kv_parts(ba_backend *be, ba_kv *kv, void *part[2], size_t bytes[2]) {
+    size_t tokens = kv->slices * kv->tiles * BA_KEYS;
+    (void)be;
+    part[0] = kv->k;
+    part[1] = kv->v;
+    bytes[0] = tokens * kv->dim * kv->size;
+    bytes[1] = tokens * kv->v_stride * kv->size;
 }
 
 size_t ba_cpu_kv_bytes(const ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity) {

@@ -191,11 +191,11 @@ void ba_ref_rotate(const double *x, size_t dim, const ba_rot *rot, size_t row, d
 
 static void ref_kv_free(ba_backend *be, ba_kv *kv) {
     (void)be;
-    if (kv) {
+    if (kv && !kv->borrowed) {
         free(kv->k);
         free(kv->v);
-        free(kv);
     }
+    free(kv);
 }
 
 static ba_kv *ref_kv_new(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity) {
@@ -205,7 +205,7 @@ static ba_kv *ref_kv_new(ba_backend *be, size_t layers, size_t kv_heads, size_t 
         free(kv);
         return NULL;
     }
-    *kv = (ba_kv){kv_heads, head_dim, capacity, NULL, NULL};
+    *kv = (ba_kv){layers, kv_heads, head_dim, capacity, NULL, NULL, false};
     kv->k = alloc(0, tokens, capacity, head_dim, sizeof *kv->k);
     kv->v = alloc(0, tokens, capacity, head_dim, sizeof *kv->v);
     if (!kv->k || !kv->v) {
@@ -217,6 +217,23 @@ static ba_kv *ref_kv_new(ba_backend *be, size_t layers, size_t kv_heads, size_t 
 
 static size_t ref_kv_bytes(const ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity) {
     return 2 * layers * kv_heads * head_dim * capacity * be->kv_size;
+}
+
+static void ref_kv_parts(ba_backend *be, ba_kv *kv, void *part[2], size_t bytes[2]) {
+    part[0] = kv->k;
+    part[1] = kv->v;
+    bytes[0] = bytes[1] = kv->layers * kv->kv_heads * kv->dim * kv->capacity * be->kv_size;
+}
+
+static ba_kv *ref_kv_view(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity,
+                          const void *bytes) {
+    ba_kv *kv = alloc(0, 1, 1, 1, sizeof *kv);
+    (void)be;
+    if (kv) {
+        double *k = (void *)bytes; /* never written: the engine writes to KV that it made */
+        *kv = (ba_kv){layers, kv_heads, head_dim, capacity, k, k + layers * kv_heads * head_dim * capacity, true};
+    }
+    return kv;
 }
 
 static void ref_kv_write(ba_backend *be, ba_kv *kv, size_t layer, size_t at, const int32_t *token, size_t n, ba_view k,
@@ -384,6 +401,8 @@ const ba_backend_ops ba_ref = {
     .kv_new = ref_kv_new,
     .kv_free = ref_kv_free,
     .kv_bytes = ref_kv_bytes,
+    .kv_parts = ref_kv_parts,
+    .kv_view = ref_kv_view,
     .kv_write = ref_kv_write,
     .kv_copy = ref_kv_copy,
     .kv_read = ref_kv_read,

@@ -34,8 +34,9 @@ struct ba_rot {
 };
 
 struct ba_kv {
-    size_t kv_heads, dim, capacity;
+    size_t layers, kv_heads, dim, capacity;
     double *k, *v; /* [layers, kv_heads, capacity, dim] */
+    bool borrowed; /* k and v are the caller's */
 };
 
 /* First element of a view's row r. */

@@ -35,13 +35,16 @@ int ba_engine_new(ba_model *model, ba_backend *be, ba_store *store, const char *
 int ba_engine_new_packed(ba_model *model, ba_backend *be, ba_store *store, const char *adapter, ba_packed *packed,
                          ba_engine **out, char err[BA_ERR_LEN]) {
     ba_engine *e = calloc(1, sizeof *e);
-    size_t size = strlen(be->ops->name) + strlen(be->ops->dtype) + 2;
+    const char *made_by = be->ops->describe(be);
+    size_t size = strlen(be->ops->name) + strlen(be->ops->dtype) + strlen(made_by) + 3;
     *out = NULL;
     if (!e || !(e->adapter = strdup(adapter ? adapter : "")) || !(e->dtype = malloc(size))) {
         ba_engine_free(e);
         return ba_fail(err, "out of memory");
     }
-    snprintf(e->dtype, size, "%s/%s", be->ops->name, be->ops->dtype);
+    const char *threads = strrchr(made_by, ';'); /* whose number changes no bit */
+    snprintf(e->dtype, size, "%s/%s %.*s", be->ops->name, be->ops->dtype,
+             (int)(threads ? threads - made_by : (ptrdiff_t)strlen(made_by)), made_by);
     if (ba_network_open(&e->net, model, be, packed, err)) {
         ba_engine_free(e);
         return -1;
@@ -52,7 +55,14 @@ int ba_engine_new_packed(ba_model *model, ba_backend *be, ba_store *store, const
         ba_engine_free(e);
         return ba_fail(err, "out of memory");
     }
-    e->origin = (ba_origin){ba_model_hash(model), e->adapter, e->dtype};
+    const ba_shape *s = e->net.shape;
+    e->origin = (ba_origin){.model = ba_model_hash(model),
+                            .adapter = e->adapter,
+                            .dtype = e->dtype,
+                            .tokenizer = ba_model_vocab_hash(model),
+                            .layers = s->layers,
+                            .kv_heads = s->kv_heads,
+                            .head_dim = s->head_dim};
     *out = e;
     return 0;
 }
@@ -111,14 +121,14 @@ static uint64_t kv_bytes(const ba_run *r, size_t tokens) {
     return r->e->net.be->ops->kv_bytes(r->e->net.be, s->layers, s->kv_heads, s->head_dim, tokens);
 }
 
-/* A stored node is complete: it belongs to the store from here on. */
-static int keep(ba_run *r, size_t node) {
+/* A stored node is complete, encoded in so many seconds: it belongs to the store from here on. */
+static int keep(ba_run *r, size_t node, double seconds) {
     const ba_node *v = &r->plan->node[node];
     ba_held *h = &r->held[node];
     ba_kv *kv = h->own;
     h->own = NULL;
     h->entry = ba_store_add(r->e->store, &r->e->origin, key_of(r->plan, node), v->ids, v->n, kv, kv_bytes(r, v->n),
-                            h->aux, h->aux ? r->e->net.shape->d_model + 1 : 0);
+                            h->aux, h->aux ? r->e->net.shape->d_model + 1 : 0, seconds);
     h->kv = h->entry ? ba_entry_kv(h->entry) : NULL;
     return h->entry ? 0 : -1;
 }
@@ -163,7 +173,8 @@ static int run_pass(ba_run *r, const ba_schedule *s, const ba_pass *pass) {
             rc = ba_run_score(r, &work[i], row);
         }
         if (!rc && plan->node[work[i].node].stored && work[i].row0 + work[i].rows == plan->node[work[i].node].n) {
-            rc = keep(r, work[i].node);
+            size_t n = plan->node[work[i].node].n;
+            rc = keep(r, work[i].node, (ba_now() - start) * (double)n / (double)b->rows);
         }
     }
     ba_batch_free(b);
@@ -171,19 +182,42 @@ static int run_pass(ba_run *r, const ba_schedule *s, const ba_pass *pass) {
     return rc;
 }
 
+/* Tells the store all that will be looked up. */
+static int expect(ba_run *r, const ba_schedule *s) {
+    const ba_plan *plan = r->plan;
+    ba_address *address = malloc(plan->n_node * sizeof *address);
+    size_t n = 0;
+    for (size_t i = 0; address && i < plan->n_node; i++) {
+        const ba_node *v = &plan->node[i];
+        if (v->stored && s->same[i] == i) {
+            address[n++] = ba_address_of(&r->e->origin, key_of(plan, i), v->ids, v->n);
+        }
+    }
+    if (!address) {
+        return -1;
+    }
+    double start = ba_now();
+    ba_store_expect(r->e->store, address, n);
+    r->stats.stage[BA_STAGE_LOAD] += ba_now() - start;
+    free(address);
+    return 0;
+}
+
 static int look_up(ba_run *r, const ba_schedule *s, uint8_t *have) {
     const ba_plan *plan = r->plan;
     double start = ba_now();
-    int rc = 0;
+    int rc = ba_store_tiers(r->e->store) ? expect(r, s) : 0;
     for (size_t i = 0; !rc && i < plan->n_node; i++) {
         const ba_node *v = &plan->node[i];
         if (!v->stored || s->same[i] != i) {
             continue;
         }
         ba_held *h = &r->held[i];
-        ba_lookup why;
-        h->entry = ba_store_find(r->e->store, &r->e->origin, key_of(plan, i), v->ids, v->n, &why);
-        r->lookup[r->stats.n_lookup++] = (ba_lookup_record){i, v->n, why};
+        ba_finding found;
+        h->entry = ba_store_find(r->e->store, &r->e->origin, key_of(plan, i), v->ids, v->n, &found);
+        r->lookup[r->stats.n_lookup++] = (ba_lookup_record){i, v->n, found};
+        r->stats.stage[BA_STAGE_LOAD] += found.load_s;
+        r->stats.load_bytes += found.load_bytes;
         if (h->entry) {
             have[i] = 1;
             h->kv = ba_entry_kv(h->entry);
@@ -198,7 +232,7 @@ static int look_up(ba_run *r, const ba_schedule *s, uint8_t *have) {
             }
         }
     }
-    r->stats.stage[BA_STAGE_LOOKUP] = ba_now() - start;
+    r->stats.stage[BA_STAGE_LOOKUP] = ba_now() - start - r->stats.stage[BA_STAGE_LOAD];
     return rc;
 }
 
@@ -347,6 +381,7 @@ int ba_engine_run(ba_engine *e, const ba_plan *plan, const ba_engine_options *op
     if (rc) {
         goto done;
     }
+    ba_store_hold(e->store, true);
     ba_counters before = e->net.be->count;
     if (look_up(r, s, have) || !(todo = ba_schedule_new(plan, have, max_rows))) {
         rc = ba_fail(err, "out of memory");
@@ -374,6 +409,7 @@ int ba_engine_run(ba_engine *e, const ba_plan *plan, const ba_engine_options *op
     }
     r->stats.count = ba_counters_less(e->net.be->count, before);
 done:
+    ba_store_hold(e->store, false);
     ba_schedule_free(s);
     ba_schedule_free(todo);
     free(have);

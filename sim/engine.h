@@ -19,7 +19,7 @@ typedef struct ba_run ba_run;
 typedef enum ba_stage {
     BA_STAGE_TOKENIZE, /* the caller's */
     BA_STAGE_LOOKUP,   /* keys and store look-ups */
-    BA_STAGE_LOAD,     /* bringing found entries to where kernels use them (0 in memory) */
+    BA_STAGE_LOAD,     /* finding entries in the store's tiers and bringing them to where kernels use them */
     BA_STAGE_ENCODE,   /* missing blocks */
     BA_STAGE_MERGE,    /* concatenating and rotating keys (BA_MERGE_KEYS), copies for refreshed rows */
     BA_STAGE_PREFILL,  /* the question */
@@ -60,7 +60,7 @@ enum { BA_INTERRUPTED = -2 };
 
 typedef struct ba_lookup_record {
     size_t node, tokens;
-    ba_lookup why;
+    ba_finding found;
 } ba_lookup_record;
 
 typedef struct ba_run_stats {
@@ -68,6 +68,7 @@ typedef struct ba_run_stats {
     ba_counters count;            /* of this run so far */
     size_t n_prompt, n_computed, n_reused;
     uint64_t kv_bytes, work_bytes;
+    uint64_t load_bytes;            /* from the store's tiers */
     const ba_lookup_record *lookup; /* [n_lookup], owned by the run */
     size_t n_lookup;
     /* Dynamic choices, owned by the run. */

@@ -59,6 +59,8 @@ const float *ba_model_gain(const ba_model *m, ba_tensor t, size_t layer, size_t 
 /* XXH3-128 of the weights' bytes and the shape: names the model in store keys and traces. 32 hex digits. Computed at
  * the first call. */
 const char *ba_model_hash(ba_model *m);
+/* XXH3-128 of everything in the vocabulary that decides ids. 32 hex digits. Computed at the first call. */
+const char *ba_model_vocab_hash(ba_model *m);
 /* "Q4_1 (211), F32 (61)": types and how many tensors have them; bytes of the files. */
 const char *ba_model_types(const ba_model *m);
 uint64_t ba_model_file_bytes(const ba_model *m);

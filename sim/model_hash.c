@@ -43,6 +43,11 @@ static void hash_slot(XXH3_state_t *state, const ba_slot *s) {
     }
 }
 
+static void name_hash(const XXH3_state_t *state, char out[33]) {
+    XXH128_hash_t h = XXH3_128bits_digest(state);
+    snprintf(out, 33, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
+}
+
 const char *ba_model_hash(ba_model *m) {
     XXH3_state_t *state = m->hash[0] || !m->slot ? NULL : XXH3_createState();
     if (!state) {
@@ -53,8 +58,38 @@ const char *ba_model_hash(ba_model *m) {
     for (size_t i = 0; i < ba_slots(m); i++) {
         hash_slot(state, &m->slot[i]);
     }
-    XXH128_hash_t h = XXH3_128bits_digest(state);
+    name_hash(state, m->hash);
     XXH3_freeState(state);
-    snprintf(m->hash, sizeof m->hash, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
     return m->hash;
+}
+
+static void hash_texts(XXH3_state_t *state, const ba_text *text, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        uint64_t size = text[i].n;
+        XXH3_128bits_update(state, &size, sizeof size);
+        XXH3_128bits_update(state, text[i].s, text[i].n);
+    }
+}
+
+const char *ba_model_vocab_hash(ba_model *m) {
+    const ba_vocab *v = &m->vocab;
+    XXH3_state_t *state = m->vocab_hash[0] ? NULL : XXH3_createState();
+    if (!state) {
+        return m->vocab_hash;
+    }
+    const uint64_t facts[] = {v->kind, v->n, v->n_merge, v->score != NULL, v->add_space_prefix};
+    XXH3_128bits_reset(state);
+    XXH3_128bits_update(state, facts, sizeof facts);
+    XXH3_128bits_update(state, v->pre ? v->pre : "", v->pre ? strlen(v->pre) : 0);
+    hash_texts(state, v->token, v->n);
+    hash_texts(state, v->merge, v->n_merge);
+    if (v->n) {
+        XXH3_128bits_update(state, v->type, v->n * sizeof *v->type);
+    }
+    if (v->score) {
+        XXH3_128bits_update(state, v->score, v->n * sizeof *v->score);
+    }
+    name_hash(state, m->vocab_hash);
+    XXH3_freeState(state);
+    return m->vocab_hash;
 }

@@ -33,7 +33,7 @@ struct ba_model {
     uint32_t *q_order, *k_order;
     float *freq_factors;
     const char *prefix; /* of names in a folder */
-    char types[160], hash[33];
+    char types[160], hash[33], vocab_hash[33];
 };
 
 size_t ba_slots(const ba_model *m);

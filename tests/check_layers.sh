@@ -57,6 +57,11 @@ for file in kernels/*.[ch] sim/*.[ch] experiments/*.[ch] experiments/tasks/*.[ch
     [ "$file" = sim/trace.c ] || refuse 'only sim/trace.c includes hdf5.h' 'include[[:space:]]*[<"]hdf5' "$file"
 done
 
+for file in kernels/*.[ch] sim/*.[ch] experiments/*.[ch]; do
+    [ "$file" = sim/tier_lmdb.c ] || refuse 'only sim/tier_lmdb.c includes lmdb.h' 'include[[:space:]]*[<"]lmdb' "$file"
+done
+may_include 'eviction knows itself' '(evict|grow)\.h' sim/evict*.[ch]
+
 refuse 'NaN and rounding must mean what they say' 'fast-math' kernels/*.[ch] kernels/cuda/* sim/*.[ch]
 
 # Names of modes that mean nothing else; "full", "block" and "sink" are ordinary words.

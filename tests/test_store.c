@@ -6,7 +6,8 @@
 
 enum { LAYERS = 2, HEADS = 1, DIM = 8, TOKENS = 4 };
 
-static const ba_origin origin = {"model-a", "", "ref/f64"};
+static const ba_origin origin = {
+    .model = "model-a", .adapter = "", .dtype = "ref/f64", .layers = LAYERS, .kv_heads = HEADS, .head_dim = DIM};
 static const int32_t words[] = {11, 12, 13, 14, 15, 16, 17, 18};
 
 typedef struct fixture {
@@ -36,15 +37,15 @@ static ba_entry *add(fixture *f, size_t first, uint64_t key, uint64_t bytes) {
     ba_kv *kv = f->be->ops->kv_new(f->be, LAYERS, HEADS, DIM, TOKENS);
     CU_ASSERT_PTR_NOT_NULL_FATAL(kv);
     double aux = (double)key;
-    return ba_store_add(f->store, &origin, (ba_key){key, 0}, words + first, TOKENS, kv, bytes, &aux, 1);
+    return ba_store_add(f->store, &origin, (ba_key){key, 0}, words + first, TOKENS, kv, bytes, &aux, 1, 1);
 }
 
 static ba_lookup look(fixture *f, const ba_origin *from, size_t first, uint64_t key) {
-    ba_lookup why;
-    ba_entry *e = ba_store_find(f->store, from, (ba_key){key, 0}, words + first, TOKENS, &why);
-    CU_ASSERT_EQUAL(e != NULL, why == BA_HIT);
+    ba_finding found;
+    ba_entry *e = ba_store_find(f->store, from, (ba_key){key, 0}, words + first, TOKENS, &found);
+    CU_ASSERT_EQUAL(e != NULL, found.why == BA_HIT);
     ba_store_release(f->store, e);
-    return why;
+    return found.why;
 }
 
 static void hit_returns_what_was_added(void) {
@@ -52,10 +53,10 @@ static void hit_returns_what_was_added(void) {
     ba_entry *e = add(&f, 0, 1, f.bytes);
     const ba_kv *kv = ba_entry_kv(e);
     ba_store_release(f.store, e);
-    ba_lookup why;
-    ba_entry *again = ba_store_find(f.store, &origin, (ba_key){1, 0}, words, TOKENS, &why);
+    ba_finding found;
+    ba_entry *again = ba_store_find(f.store, &origin, (ba_key){1, 0}, words, TOKENS, &found);
     size_t n;
-    CU_ASSERT_EQUAL(why, BA_HIT);
+    CU_ASSERT_EQUAL(found.why, BA_HIT);
     CU_ASSERT_PTR_EQUAL(ba_entry_kv(again), kv);
     CU_ASSERT_EQUAL(ba_entry_aux(again, &n)[0], 1.0);
     CU_ASSERT_EQUAL(n, 1);
@@ -135,14 +136,14 @@ static void thousands_of_entries(void) {
     for (uint64_t k = 0; k < 5000; k++) {
         int32_t ids[2] = {(int32_t)k, 7};
         ba_kv *kv = f.be->ops->kv_new(f.be, 1, 1, DIM, 2);
-        ba_store_release(f.store, ba_store_add(f.store, &origin, (ba_key){k, 1}, ids, 2, kv, f.bytes, NULL, 0));
+        ba_store_release(f.store, ba_store_add(f.store, &origin, (ba_key){k, 1}, ids, 2, kv, f.bytes, NULL, 0, 1));
     }
     size_t hits = 0;
     for (uint64_t k = 0; k < 5000; k++) {
         int32_t ids[2] = {(int32_t)k, 7};
-        ba_lookup why;
-        ba_entry *e = ba_store_find(f.store, &origin, (ba_key){k, 1}, ids, 2, &why);
-        CU_ASSERT_TRUE(why == BA_HIT || why == BA_MISS_EVICTED);
+        ba_finding found;
+        ba_entry *e = ba_store_find(f.store, &origin, (ba_key){k, 1}, ids, 2, &found);
+        CU_ASSERT_TRUE(found.why == BA_HIT || found.why == BA_MISS_EVICTED);
         hits += e != NULL;
         ba_store_release(f.store, e);
     }

@@ -125,7 +125,7 @@ static int play_full(const turn *t, bool measured) {
 static void count_new(const turn *t, const ba_run_stats *s) {
     ba_play_row *row = t->row;
     for (size_t i = 0; i < s->n_lookup; i++) {
-        if (s->lookup[i].why != BA_HIT) {
+        if (s->lookup[i].found.why != BA_HIT) {
             row->new_blocks++;
             row->new_tokens += s->lookup[i].tokens;
         }

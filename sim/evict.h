@@ -1,0 +1,56 @@
+/* Which block goes first when a tier is full: policies as pure functions of how a block was used, and a heap of
+ * candidates. Knows no store, no clock and no bytes but their number, so that a simulation evicts exactly what a real
+ * tier does.
+ *
+ * A block's worth is computed when it is used and stands until its next use; the block of least worth goes first, of
+ * equals the one that was not used for longest. `age` is the worth of what went last: policies that count uses add it,
+ * so that a block which was popular long ago does not stay for ever (L. Cherkasova, "Improving WWW proxies performance
+ * with Greedy-Dual-Size-Frequency caching policy", HP Labs 1998). */
+#ifndef BA_EVICT_H
+#define BA_EVICT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct ba_use {
+    uint64_t last;  /* tick of the last use; ticks count uses in the tier */
+    uint64_t uses;  /* insertion is the first */
+    uint64_t bytes; /* in the tier */
+    double seconds; /* to encode the block again */
+    double worth;   /* at its last use */
+    size_t slot;    /* place in the heap; the heap's own */
+} ba_use;
+
+/* One row a policy. */
+typedef struct ba_policy {
+    const char *name; /* as in --store ram:2G:NAME */
+    const char *summary;
+    double (*worth)(const ba_use *use, double age);
+} ba_policy;
+
+/* NULL past the last. The first is the default. */
+const ba_policy *ba_policy_at(size_t i);
+/* NULL: there is none of this name. */
+const ba_policy *ba_policy_find(const char *name);
+
+/* Counts a use at this tick. */
+void ba_use_touch(ba_use *use, const ba_policy *policy, uint64_t tick, double age);
+/* Whether a goes before b. */
+bool ba_use_before(const ba_use *a, const ba_use *b);
+
+/* A heap of blocks that may go; it borrows them. Zeroed is empty. */
+typedef struct ba_victims {
+    ba_use **at; /* [room] */
+    size_t n, room;
+} ba_victims;
+
+/* Room for n blocks, so that adding cannot fail. 0, or -1: out of memory. */
+int ba_victims_reserve(ba_victims *v, size_t n);
+void ba_victims_add(ba_victims *v, ba_use *use);
+void ba_victims_remove(ba_victims *v, ba_use *use);
+/* The one that goes first, still in the heap; NULL: none. */
+ba_use *ba_victims_first(const ba_victims *v);
+void ba_victims_free(ba_victims *v);
+
+#endif
