@@ -31,6 +31,7 @@ static int (*const suites[])(void) = {
     ba_suite_engine,
     ba_suite_gate,
     ba_suite_scores,
+    ba_suite_tasks,
     ba_suite_eval,
     ba_suite_game,
     ba_suite_golden,

@@ -1,7 +1,10 @@
 /* Scorers against values of their official scripts, run once on the texts below; intervals and tests of a difference
  * against published tables and values worked out by hand. */
 #include "../experiments/intervals.h"
+#include "../experiments/tasks/score_drop.h"
+#include "../experiments/tasks/score_math.h"
 #include "../experiments/tasks/score_text.h"
+#include "../experiments/tasks/tasks.h"
 #include "runner.h"
 
 #include <math.h>
@@ -58,6 +61,137 @@ static void squad_scores(void) {
     CU_ASSERT_EQUAL(ba_subspan_em("anything", NULL, 0), 0);
 }
 
+/* Expected: the regular expression of openai/grade-school-math; and the last number where there is no mark. */
+static void gsm8k_numbers(void) {
+    static const char *const row[][3] = {{"so 9*2\n#### 18", "18", "18"},
+                                         {"#### 1,234 then 5", "1234", "5"},
+                                         {"#### -5.", "-5.", "-5"},
+                                         {"no mark 18", "", "18"},
+                                         {"####18", "", "18"},
+                                         {"#### $18\n#### 7", "7", "7"},
+                                         {"He pays $1,234.50.", "", "1234.50"},
+                                         {"it is -3, or", "", "-3"},
+                                         {"10-3 apples", "", "3"},
+                                         {"none", "", ""}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        char *marked = ba_gsm8k_marked(row[i][0]), *last = ba_last_number(row[i][0]);
+        CU_ASSERT_STRING_EQUAL(marked, row[i][1]);
+        CU_ASSERT_STRING_EQUAL(last, row[i][2]);
+        free(marked);
+        free(last);
+    }
+}
+
+/* Expected: _strip_string of hendrycks/math. */
+static void math_normalisation(void) {
+    static const char *const row[][2] = {
+        {"\\frac12", "\\frac{1}{2}"},
+        {"\\frac1{72}", "\\frac{1}{72}"},
+        {"\\dfrac{9}{7}", "\\frac{9}{7}"},
+        {"0.5", "\\frac{1}{2}"},
+        {".25", "0.25"},
+        {"x = 3", "3"},
+        {"k=5", "5"},
+        {"3/4", "\\frac{3}{4}"},
+        {"-3/4", "\\frac{-3}{4}"},
+        {"a/b", "a/b"},
+        {"\\sqrt3+\\sqrt{5}", "\\sqrt{3}+\\sqrt{5}"},
+        {"10\\text{ cm}", "10"},
+        {"50\\%", "50"},
+        {"90^\\circ", "90"},
+        {"90^{\\circ}", "90"},
+        {"\\left( 3, \\frac{\\pi}{2} \\right)", "(3,\\frac{\\pi}{2})"},
+        {"\\$32,000", "32,000"},
+        {"{.5}", "{0.5}"},
+        {"1 000", "1000"},
+        {"\\tfrac{-1}3", "\\frac{-1}3"},
+        {"x=y=2", "x=y=2"},
+        {"", ""},
+        {"abc = 4", "abc=4"},
+        {"2 .5", "20.5"},
+        {"\\begin{pmatrix}1\\\\2\\end{pmatrix}", "\\begin{pmatrix}1\\2\\end{pmatrix}"},
+        {"\\frac{1}2", "\\frac{1}2"},
+        {"3\\frac34", "3\\frac{3}{4}"},
+        {"\\frac", "\\frac"}, /* there the script fails, and compares the texts as they are */
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        char *got = ba_math_normalise(row[i][0]);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(got);
+        CU_ASSERT_STRING_EQUAL(got, row[i][1]);
+        free(got);
+    }
+}
+
+static void math_answers(void) {
+    static const char *const row[][2] = {
+        {"so \\boxed{\\frac{1}{2}} and \\boxed{x^{2}}.", "x^{2}"},
+        {"is $\\boxed{24}.$\nFinal Answer: The final answer is $25$. I hope it is correct.", "24"},
+        {"Final Answer: The final answer is $[2,5)$. I hope it is correct.", "[2,5)"},
+        {"The final answer is 7.", "7"},
+        {"\\boxed{1 + \\frac{2", ""},
+        {"no answer", ""},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        char *got = ba_math_answer(row[i][0]);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(got);
+        CU_ASSERT_STRING_EQUAL(got, row[i][1]);
+        free(got);
+    }
+    CU_ASSERT_TRUE(ba_math_equal("0.5", "\\dfrac12"));
+    CU_ASSERT_TRUE(ba_math_equal("1,000", "1000.0"));
+    CU_ASSERT_TRUE(ba_math_equal("\\frac{3}{4}", ".75"));
+    CU_ASSERT_TRUE(ba_math_equal("-\\frac{3}{4}", "-3/4"));
+    CU_ASSERT_FALSE(ba_math_equal("1,2", "12"));
+    CU_ASSERT_FALSE(ba_math_equal("", ""));
+    CU_ASSERT_FALSE(ba_math_equal("x", "2"));
+}
+
+static void bbh_answers(void) {
+    static const struct {
+        const char *output, *target;
+        double score;
+    } row[] = {{"A = False. So the answer is False.", "False", 1},
+               {"So the answer is (B).\nQ: next", "(B)", 1},
+               {"So the answer is (B", "(B)", 0},
+               {"the answer is 5. the answer is 6.", "6", 0},
+               {"True", "True", 1},
+               {"So the answer is } ]", "} ]", 1}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        char *answer[] = {(char *)row[i].target};
+        CU_ASSERT_EQUAL(ba_bbh_score(&(ba_task_item){.answer = answer, .n_answer = 1}, row[i].output).score,
+                        row[i].score);
+    }
+}
+
+/* Expected: drop_eval.py of AllenNLP, spans of one. */
+static void drop_scores(void) {
+    static const struct {
+        const char *output, *answer;
+        double em, f1;
+    } row[] = {{"30-27", "30-27", 1, 1},
+               {"The Steelers", "Steelers", 1, 1},
+               {"a 36-yard field goal", "36", 0, 0.4},
+               {"36", "36.0", 1, 1},
+               {"about 35 yards", "36", 0, 0},
+               {"LaGarrette Blount and Ben", "Ben Roethlisberger", 0, 0.33},
+               {"", "x", 0, 0},
+               {"$1,000", "1000", 1, 1},
+               {"1.50", "1.5", 1, 1},
+               {"25 October 1720", "October 1720", 0, 0.8},
+               {"the", "a", 1, 1},
+               {"twenty-two men", "twenty two women", 0, 0.67}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        double em, f1;
+        char *answer[] = {(char *)row[i].answer};
+        ba_drop_score(row[i].output, answer, 1, &em, &f1);
+        CU_ASSERT_EQUAL(em, row[i].em);
+        CU_ASSERT_DOUBLE_EQUAL(f1, row[i].f1, 1e-12);
+    }
+    double em, f1;
+    ba_drop_score("yes", (char *[]){(char *)"no", (char *)"yes"}, 2, &em, &f1);
+    CU_ASSERT_TRUE(em == 1 && f1 == 1);
+}
+
 /* Newcombe, Statistics in Medicine 17 (1998), table I, method 3. */
 static void wilson(void) {
     static const struct {
@@ -106,6 +240,10 @@ int ba_suite_scores(void) {
     CU_pSuite s = CU_add_suite("scores", NULL, NULL);
     return s && CU_add_test(s, "SQuAD normalisation", squad_normalisation) &&
                    CU_add_test(s, "subspan, exact match and F1", squad_scores) &&
+                   CU_add_test(s, "GSM8K numbers", gsm8k_numbers) &&
+                   CU_add_test(s, "MATH normalisation", math_normalisation) &&
+                   CU_add_test(s, "MATH answers and equality", math_answers) &&
+                   CU_add_test(s, "BBH answers", bbh_answers) && CU_add_test(s, "DROP scores", drop_scores) &&
                    CU_add_test(s, "Wilson intervals as published", wilson) &&
                    CU_add_test(s, "McNemar's exact p by hand", mcnemar) &&
                    CU_add_test(s, "bootstrap intervals", bootstrap)

@@ -91,8 +91,33 @@ int ba_shots_add(ba_shots *shots, const char *topic, ba_role role, char *text, c
 /* The demonstrations of a topic, copied in front of what follows. */
 int ba_task_shots(ba_task_item *item, const ba_shots *shots, const char *topic, char err[BA_ERR_LEN]);
 
-/* Families. */
-int ba_rag_parse(const ba_task_source *, const ba_shots *, const cJSON *, ba_task_item *, char err[BA_ERR_LEN]);
+/* Families: rag_qa.c, few_shot.c, zero_shot.c, synthetic.c. */
+#define BA_TASK_PARSE(name)                                                                                            \
+    int name(const ba_task_source *from, const ba_shots *shots, const cJSON *line, ba_task_item *out,                  \
+             char err[BA_ERR_LEN])
+#define BA_TASK_SHOTS(name) int name(const ba_task_source *from, const char *path, ba_shots *out, char err[BA_ERR_LEN])
+#define BA_TASK_MAKE(name)  int name(const ba_task_source *from, size_t number, ba_task_item *out, char err[BA_ERR_LEN])
+BA_TASK_PARSE(ba_rag_parse);
 ba_scores ba_rag_score(const ba_task_item *item, const char *output);
+BA_TASK_PARSE(ba_gsm8k_parse);
+BA_TASK_SHOTS(ba_gsm8k_shots);
+ba_scores ba_gsm8k_score(const ba_task_item *item, const char *output);
+BA_TASK_PARSE(ba_math_parse);
+BA_TASK_SHOTS(ba_math_shots);
+ba_scores ba_math_score(const ba_task_item *item, const char *output);
+BA_TASK_PARSE(ba_bbh_parse);
+BA_TASK_SHOTS(ba_bbh_shots);
+ba_scores ba_bbh_score(const ba_task_item *item, const char *output);
+BA_TASK_PARSE(ba_drop_parse);
+BA_TASK_SHOTS(ba_drop_shots);
+ba_scores ba_drop_score_item(const ba_task_item *item, const char *output);
+BA_TASK_PARSE(ba_mmlu_parse);
+BA_TASK_PARSE(ba_ifeval_parse);
+BA_TASK_PARSE(ba_humaneval_parse);
+BA_TASK_MAKE(ba_needle_make);
+BA_TASK_MAKE(ba_needles_make);
+BA_TASK_MAKE(ba_kv_make);
+BA_TASK_MAKE(ba_hops_make);
+BA_TASK_MAKE(ba_compare_make);
 
 #endif
