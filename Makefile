@@ -68,7 +68,7 @@ $(BUILD)/bench-kernels: $(call obj,$(filter kernels/%,$(LIB_SRC)) $(BENCH_SRC)) 
 # Each instruction set is assumed in its own file only, and chosen at run time.
 $(BUILD)/kernels/attention_avx2.o $(BUILD)/kernels/train_lanes_avx2.o: EXTRA = -mavx2 -mfma
 $(BUILD)/kernels/attention_avx512.o $(BUILD)/kernels/train_lanes_avx512.o: EXTRA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
-$(BUILD)/kernels/attention_bf16_avx512.o: EXTRA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mfma
+$(BUILD)/kernels/attention_bf16_avx512.o $(BUILD)/kernels/product_bf16_avx512.o: EXTRA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mfma
 
 # The wording of prompts is put into the program as it stands in its file.
 $(BUILD)/experiments/tasks/prompts.o: experiments/tasks/prompts.json

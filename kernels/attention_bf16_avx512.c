@@ -81,12 +81,13 @@ INLINE void soften(__m512 s[COLS], int32_t lo, int32_t hi, float *m, float *sum,
             s[j] = mask_lanes(s[j], lo - (int32_t)(j * LANES), hi - (int32_t)(j * LANES));
         }
     }
-    float old = *m, top = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(s[0], s[1]), _mm512_max_ps(s[2], s[3])));
-    __m512 l = _mm512_load_ps(sum);
-    top = top > old ? top : old;
+    __m512 high = _mm512_max_ps(_mm512_max_ps(s[0], s[1]), _mm512_max_ps(s[2], s[3])), l = _mm512_load_ps(sum);
+    float top = *m;
     *rescale = 1.0f;
-    if (top != old) {
-        __m512 factor = exp2_below_1(_mm512_set1_ps(old - top));
+    /* Mostly nothing is higher: known without looking across the lanes. */
+    if (_mm512_cmp_ps_mask(high, _mm512_set1_ps(top), _CMP_GT_OQ)) {
+        top = _mm512_reduce_max_ps(high);
+        __m512 factor = exp2_below_1(_mm512_set1_ps(*m - top));
         l = _mm512_mul_ps(l, factor);
         *rescale = _mm512_cvtss_f32(factor);
         *m = top;
@@ -198,6 +199,20 @@ static void attend_rows(ba_tile *t, size_t row, size_t rows, size_t key0, float 
     }
 }
 
+/* Asks for a part of the keys and values of the tile at key0, while row r of the tile before is worked on. */
+INLINE void prefetch(const ba_tile *t, size_t key0, size_t r) {
+    if (key0 >= t->key1) {
+        return;
+    }
+    const char *k = (const char *)((const uint16_t *)t->k + key0 * t->dim);
+    const char *v = (const char *)((const uint16_t *)t->v + key0 * t->v_stride);
+    size_t bytes = BA_KEYS * t->dim * sizeof(uint16_t), share = (bytes / t->rows + 1) * BLOCK_ROWS;
+    for (size_t at = r / BLOCK_ROWS * share; at < bytes && at < (r / BLOCK_ROWS + 1) * share; at += 64) {
+        _mm_prefetch(k + at, _MM_HINT_T1);
+        _mm_prefetch(v + at, _MM_HINT_T1);
+    }
+}
+
 static void attend(ba_tile *t) {
     __attribute__((aligned(64))) float sum[BA_TILE_ROWS * LANES];
     memset(sum, 0, t->rows * LANES * sizeof *sum);
@@ -206,6 +221,7 @@ static void attend(ba_tile *t) {
     }
     for (size_t key0 = t->key0 / BA_KEYS * BA_KEYS; key0 < t->key1; key0 += BA_KEYS) {
         for (size_t r = 0; r < t->rows; r += BLOCK_ROWS) {
+            prefetch(t, key0 + BA_KEYS, r);
             attend_rows(t, r, t->rows - r < BLOCK_ROWS ? t->rows - r : BLOCK_ROWS, key0, sum + r * LANES);
         }
     }
@@ -224,6 +240,23 @@ static void scores(const ba_tile *t, size_t tile) {
     }
 }
 
+/* (x rotated) * factor in fp32, as ba_bf16_rotate but for a fused multiply-add; what is left over of 16 pairs is
+ * masked. */
+static void rotate(const float *x, size_t dim, const float *rot, float factor, float *out) {
+    size_t half = dim / 2;
+    const __m512 times = _mm512_set1_ps(factor);
+    uint16_t *rounded = (uint16_t *)out;
+    for (size_t i = 0; i < half; i += LANES) {
+        __mmask16 in = half - i < LANES ? (__mmask16)((1u << (half - i)) - 1) : (__mmask16)-1;
+        __m512 a = _mm512_maskz_loadu_ps(in, x + i), b = _mm512_maskz_loadu_ps(in, x + half + i);
+        __m512 cosine = _mm512_maskz_loadu_ps(in, rot + i), sine = _mm512_maskz_loadu_ps(in, rot + half + i);
+        __m512 left = _mm512_fmsub_ps(a, cosine, _mm512_mul_ps(b, sine));
+        __m512 right = _mm512_fmadd_ps(b, cosine, _mm512_mul_ps(a, sine));
+        _mm256_mask_storeu_epi16(rounded + i, in, (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(left, times)));
+        _mm256_mask_storeu_epi16(rounded + half + i, in, (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(right, times)));
+    }
+}
+
 static void round_all(const float *x, size_t n, uint16_t *out) {
     size_t i = 0;
     for (; i + 2 * LANES <= n; i += 2 * LANES) {
@@ -236,8 +269,7 @@ static void round_all(const float *x, size_t n, uint16_t *out) {
 }
 
 const ba_bf16_isa ba_bf16_isa_avx512 = {
-    {.name = "avx512_bf16", .attend = attend, .scores = scores, .rotate = ba_bf16_rotate, .values = ba_bf16_values},
-    round_all};
+    {.name = "avx512_bf16", .attend = attend, .scores = scores, .rotate = rotate, .values = ba_bf16_values}, round_all};
 #else
 const ba_bf16_isa ba_bf16_isa_avx512 = {.tile = {.name = "avx512_bf16"}};
 #endif

@@ -8,6 +8,7 @@
 extern const ba_backend_ops ba_ref;
 extern const ba_backend_ops ba_native;
 extern const ba_backend_ops ba_openblas;
+extern const ba_backend_ops ba_native_bf16;
 extern const ba_backend_ops ba_onednn; /* if built with it: BA_HAVE_DNNL */
 extern const ba_backend_ops ba_bf16_plain;
 extern const ba_backend_ops ba_cuda; /* if built with it: BA_HAVE_CUDA */

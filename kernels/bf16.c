@@ -4,6 +4,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 bool ba_bf16_has_avx512(void) {
 #if defined(__x86_64__)
@@ -14,6 +19,19 @@ bool ba_bf16_has_avx512(void) {
     return false;
 #endif
 }
+
+#if defined(__x86_64__) && defined(__linux__)
+bool ba_bf16_has_amx(void) {
+    enum { ASK_PERMISSION = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM; state component, from Linux 5.16 on */
+    unsigned a, b, c, d;
+    bool cpu = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) && (d >> 24 & 1); /* AMX-BF16, AMX-TILE */
+    return cpu && syscall(SYS_arch_prctl, ASK_PERMISSION, TILE_DATA) == 0;
+}
+#else
+bool ba_bf16_has_amx(void) {
+    return false;
+}
+#endif
 
 int ba_bf16_open(ba_bf16 *be, const ba_backend_config *cfg, const ba_bf16_isa *isa, char err[BA_ERR_LEN]) {
     if (ba_cpu_open(&be->cpu, cfg, err)) {
@@ -46,6 +64,7 @@ ba_buf *ba_bf16_buf_new(ba_backend *be, size_t rows, size_t cols) {
     if (__builtin_add_overflow(rows, (size_t)BA_PAD_ROWS, &padded) || __builtin_mul_overflow(padded, cols, &n)) {
         return NULL;
     }
+    n += padded; /* rows of an odd depth are rounded up to pairs */
     if (n > bf16->n_x) {
         uint16_t *x = ba_cpu_alloc(n, 1, 1, sizeof *x);
         if (!x) {
@@ -61,18 +80,22 @@ ba_buf *ba_bf16_buf_new(ba_backend *be, size_t rows, size_t cols) {
 typedef struct rounding {
     const ba_bf16 *be;
     ba_view x;
-    size_t cols;
+    size_t cols, depth;
 } rounding;
 
 static void round_some(const void *arg, size_t first, size_t last) {
     const rounding *r = arg;
     for (size_t i = first; i < last; i++) {
-        r->be->round(ba_cpu_row(r->x, i), r->cols, r->be->x + i * r->cols);
+        uint16_t *to = r->be->x + i * r->depth;
+        r->be->round(ba_cpu_row(r->x, i), r->cols, to);
+        if (r->depth > r->cols) {
+            to[r->cols] = 0;
+        }
     }
 }
 
-void ba_bf16_round_rows(ba_bf16 *be, ba_view x, size_t rows, size_t cols) {
-    rounding r = {be, x, cols};
+void ba_bf16_round_rows(ba_bf16 *be, ba_view x, size_t rows, size_t cols, size_t depth) {
+    rounding r = {be, x, cols, depth};
     ba_cpu_for(&be->cpu, rows, cols, round_some, &r);
 }
 

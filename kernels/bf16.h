@@ -1,7 +1,8 @@
 /* Inside of the bf16 backends on the CPU: weights, keys and values are kept in bf16, activations in fp32. Every product
  * takes bf16 and sums in fp32; norms, activation functions and the residual stream stay in fp32. Built on cpu.h, whose
  * handles and row operations are used as they are. Files: bf16.c (memory, keys and values), attention_bf16_*.c (tile
- * code under attention.c), and a file per backend that adds linear, weights and the table: bf16_plain.c, onednn.c.
+ * code under attention.c), and a file per backend that adds linear, weights and the table: bf16_plain.c, native_bf16.c
+ * (with product_bf16_avx512.c), onednn.c.
  *
  * Attention: queries are rotated and scaled in fp32, then rounded; probabilities are rounded before they weigh the
  * values, and their sum is that of the rounded ones, so that constant values come out constant.
@@ -35,13 +36,30 @@ typedef struct ba_bf16 {
 
 /* Whether processor and build have ba_bf16_isa_avx512. */
 bool ba_bf16_has_avx512(void);
+/* Whether processor and kernel have bf16 matrix units (AMX), for this process. */
+bool ba_bf16_has_amx(void);
 
 /* As ba_cpu_open and ba_cpu_close. isa: what to use, or NULL for the best one (plain if BLOCKATTN_ISA says plain). */
 int ba_bf16_open(ba_bf16 *be, const ba_backend_config *cfg, const ba_bf16_isa *isa, char err[BA_ERR_LEN]);
 void ba_bf16_close(ba_bf16 *be);
 
-/* Rounds rows of x [rows, cols] to be->x, without gaps. */
-void ba_bf16_round_rows(ba_bf16 *be, ba_view x, size_t rows, size_t cols);
+/* Rounds rows of x [rows, cols] to be->x [rows, depth]; depth: cols, or one more, which becomes zero. */
+void ba_bf16_round_rows(ba_bf16 *be, ba_view x, size_t rows, size_t cols, size_t depth);
+
+/* A part of a product: out [rows, cols] of rows `stride` apart = x w + bias, or += that. */
+typedef struct ba_bf16_product {
+    size_t rows, cols, depth; /* cols: at most BA_KEYS; depth: even */
+    const uint16_t *x;        /* [rows, depth] */
+    const uint16_t *w;        /* [depth / 2, BA_KEYS, 2] pairs of depth */
+    const uint16_t *ahead;    /* what a later product will have as w, to be fetched meanwhile, or NULL */
+    const float *bias;        /* [cols] or NULL */
+    bool add;
+    float *out;
+    size_t stride;
+} ba_bf16_product;
+
+/* Only where ba_bf16_has_avx512() says so. */
+void ba_bf16_product_avx512(const ba_bf16_product *p);
 
 /* out[0..n) = sum + bias, or += that. */
 void ba_bf16_store(const float *sum, const float *bias, size_t n, bool add, float *out);

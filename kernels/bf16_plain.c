@@ -96,7 +96,7 @@ static void plain_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t r
                          bool stable) {
     (void)stable; /* always is */
     ba_bf16 *bf16 = (ba_bf16 *)be;
-    ba_bf16_round_rows(bf16, x, rows, w->in);
+    ba_bf16_round_rows(bf16, x, rows, w->in, w->in);
     product p = {bf16, (const plain_weight *)w, out, (w->out + TILE_COLS - 1) / TILE_COLS, add};
     ba_pool_run(bf16->cpu.pool, rows * p.col_tiles, product_task, &p);
     ba_count_linear(be, rows, w->in, w->out, add);

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 int ba_cpu_open(ba_cpu *cpu, const ba_backend_config *cfg, char err[BA_ERR_LEN]) {
     cpu->base.real_size = cpu->base.weight_size = cpu->base.kv_size = sizeof(float);
@@ -28,6 +29,10 @@ void ba_cpu_close(ba_cpu *cpu) {
     ba_pool_free(cpu->pool);
 }
 
+/* Rows of a large matrix lie on different small pages: a panel of a product's result needs more of them than the
+ * processor keeps track of. Only whole huge pages are asked for, so that nothing is wasted at the end. */
+enum { HUGE_PAGE = 2 << 20, HUGE_FROM = 2 * HUGE_PAGE };
+
 void *ba_cpu_alloc(size_t a, size_t b, size_t c, size_t size) {
     size_t n;
     if (__builtin_mul_overflow(a, b, &n) || __builtin_mul_overflow(n, c, &n) || __builtin_mul_overflow(n, size, &n) ||
@@ -35,7 +40,11 @@ void *ba_cpu_alloc(size_t a, size_t b, size_t c, size_t size) {
         return NULL;
     }
     n = (n + 64) / 64 * 64;
-    void *at = aligned_alloc(64, n);
+    bool large = n >= HUGE_FROM;
+    void *at = aligned_alloc(large ? HUGE_PAGE : 64, large ? (n + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE : n);
+    if (at && large) {
+        madvise(at, n / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* if the kernel will not, pages are small */
+    }
     return at ? memset(at, 0, n) : NULL;
 }
 

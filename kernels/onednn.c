@@ -410,7 +410,7 @@ static void onednn_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t 
             make_primitive(dnn, s, index); /* if it cannot, run_primitive says so */
         }
     }
-    ba_bf16_round_rows(&dnn->bf16, x, rows, w->in);
+    ba_bf16_round_rows(&dnn->bf16, x, rows, w->in, w->in);
     ba_pool_run(dnn->bf16.cpu.pool, tiles * p.panels, product_tile, &p);
     ba_count_linear(be, rows, w->in, w->out, add);
 }

@@ -17,8 +17,9 @@
 static const struct {
     const char *backend, *isa;
     double limit;
-} kind[] = {{"native", "plain", LIMIT},       {"native", "avx2", LIMIT},    {"native", "avx512", LIMIT},
-            {"bf16-plain", NULL, LIMIT_BF16}, {"onednn", NULL, LIMIT_BF16}, {"cuda", NULL, LIMIT_BF16}};
+} kind[] = {{"native", "plain", LIMIT},       {"native", "avx2", LIMIT},         {"native", "avx512", LIMIT},
+            {"bf16-plain", NULL, LIMIT_BF16}, {"native-bf16", NULL, LIMIT_BF16}, {"onednn", NULL, LIMIT_BF16},
+            {"cuda", NULL, LIMIT_BF16}};
 enum { N_KIND = sizeof kind / sizeof *kind, BF16_PLAIN = 3 };
 
 /* Opened once: opening is not what these tests are about. */

@@ -118,10 +118,10 @@ static bool close_by(fixture *f, double *a, double *b, double limit) {
     return near;
 }
 
-static const char *const backends[] = {"ref", "openblas", "native", "bf16-plain", "onednn", "cuda"};
+static const char *const backends[] = {"ref", "openblas", "native", "bf16-plain", "native-bf16", "onednn", "cuda"};
 enum { BACKENDS = sizeof backends / sizeof *backends, BF16 = 3 };
 /* Other orders of summation change the last bits only. */
-static const double rounding[] = {1e-9, 2e-4, 2e-4, 0.1, 0.1, 0.1};
+static const double rounding[] = {1e-9, 2e-4, 2e-4, 0.1, 0.1, 0.1, 0.1};
 
 /* The first from b on that this build and machine have: the last ones need more than a processor. */
 static size_t next_backend(size_t b) {

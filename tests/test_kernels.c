@@ -344,7 +344,7 @@ static void test_linear(void) {
 
 /* Row r of a product, to the bit, whatever the rows around it and the thread count. */
 static void check_linear_invariant(const char *backend) {
-    static const size_t shapes[][2] = {{576, 960}, {576, 3072}, {1536, 576}, {64, 192}, {288, 100}};
+    static const size_t shapes[][2] = {{576, 960}, {576, 3072}, {1536, 576}, {64, 192}, {288, 100}, {77, 130}};
     static const size_t counts[] = {1, 2, 7, 47, 48, 49, 50, 95, 97, 193, 479, 481, 500, 700};
     enum { MOST = 700 };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
@@ -387,6 +387,7 @@ static void check_linear_invariant(const char *backend) {
 static void test_linear_invariant(void) {
     check_linear_invariant("native");
     check_linear_invariant("openblas");
+    check_linear_invariant("native-bf16");
     check_linear_invariant("onednn");
     check_linear_invariant("cuda");
 }
