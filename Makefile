@@ -180,16 +180,22 @@ fuzz: ## feed everything that reads files what strangers may send: SECONDS=30 a 
 	    CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined $(SANITIZE)"
 	@tests/fuzz/run.sh $(BUILD)/fuzz/blockattn-fuzz $(BUILD)/fuzz $(SECONDS)
 
+KILLS := 200
+store-torture: ## kill -9 a process that writes to a store, KILLS=200 times at random moments, and look what is left
+	@$(SETUP) build
+	@$(MAKE) $(JOBS) $(BUILD)/blockattn $(BUILD)/blockattn-tests
+	@BLOCKATTN_KILLS=$(KILLS) $(BUILD)/blockattn-tests "tiers: killed"
+
 tsan: ## the suites that use threads, under the thread sanitizer
 	@$(SETUP) build
 	@$(MAKE) $(JOBS) check BUILD=$(BUILD)/tsan CFLAGS="-O2 -g -fsanitize=thread $(SANITIZE)" \
-	    ONLY="engine: attention: kernels:"
+	    ONLY="engine: attention: kernels: tiers:"
 
 help: ## show this list
 	@awk '/^## /{printf "\n%s\n", substr($$0, 4)} \
-	    /^[a-z0-9]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-10s %s\n", part[1], $$0}' Makefile
+	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-13s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: all install clean table3 gate figures sweep bench setup model gemma test check lint asan fuzz tsan help FORCE
+.PHONY: all install clean table3 gate figures sweep bench setup model gemma test check lint asan fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

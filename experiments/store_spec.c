@@ -67,8 +67,8 @@ static int parse_item(char *item, const char *whole, ba_store_spec *out, char er
         return 0;
     }
     t.ops = find_tier(item);
-    if (!t.ops || !*rest) {
-        return fail(whole, t.ops ? "it says not where" : "no such tier", err);
+    if (!t.ops) {
+        return fail(whole, "no such tier", err);
     }
     if (out->n_tier == BA_MAX_TIERS) {
         return fail(whole, "too many tiers", err);
@@ -81,6 +81,9 @@ static int parse_item(char *item, const char *whole, ba_store_spec *out, char er
     }
     if (!t.ops->sized && (t.size == 0 || t.size > 65535)) {
         return fail(whole, "a port is a number from 1 to 65535", err);
+    }
+    if (!*rest) {
+        return fail(whole, "it does not say where", err);
     }
     for (size_t i = 0; i < out->n_tier; i++) {
         if (out->tier[i].ops == t.ops && out->tier[i].size == t.size && strcmp(out->tier[i].place, rest) == 0) {
