@@ -14,6 +14,7 @@ const ba_command ba_commands[] = {
     {"game", "a game's state told frame by frame: what little changed is encoded", ba_cmd_game},
     {"cost", "FLOPs, bytes, memory and least time of a mode on any shape, without weights", ba_cmd_cost},
     {"run", "an experiment file: a command and its options as data", ba_cmd_run},
+    {"store", "looks after blocks that were kept outside of memory", ba_cmd_store},
     {"export", "a trace as CSV, JSON or Markdown", ba_cmd_export},
     {0},
 };

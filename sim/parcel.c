@@ -9,6 +9,11 @@ static const char magic[8] = {'b', 'a', '-', 'b', 'l', 'o', 'c', 'k'};
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "stored numbers are little-endian");
 
+const char *ba_coding_name(uint32_t coding) {
+    static const char *const name[] = {[BA_CODING_EXACT] = "exact", [BA_CODING_Q8] = "q8"};
+    return coding < sizeof name / sizeof *name ? name[coding] : "?";
+}
+
 ba_address ba_parcel_address(ba_address memory, ba_coding coding) {
     memory.form = (uint64_t)BA_KV_LAYOUT << 32 | (uint64_t)BA_PARCEL_VERSION << 16 | coding;
     return memory;

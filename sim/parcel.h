@@ -21,6 +21,9 @@ enum { BA_PARCEL_VERSION = 1, BA_PARCEL_PARTS = 5 };
 
 typedef enum ba_coding { BA_CODING_EXACT, BA_CODING_Q8 } ba_coding;
 
+/* "exact", "q8". */
+const char *ba_coding_name(uint32_t coding);
+
 typedef struct ba_parcel_head {
     char magic[8];
     uint32_t version, coding;
