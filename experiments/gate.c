@@ -139,8 +139,9 @@ static int check_identities(ba_engine *e, ba_store *store, const ba_plan *plan, 
             rc = merged;
         } else if (!merged) { /* a mode that the merging executor cannot run is not asked */
             ba_logit_distance d = ba_logit_compare(warm, other, n);
+            double limit = ba_merge_limit(ba_engine_backend(e)->kv_size, ba_engine_shape(e)->layers, warm, n);
             out->merge_max_abs = d.max_abs;
-            out->held[BA_ID_MERGE] = d.finite && d.max_abs <= BA_MERGE_LIMIT ? BA_HELD : BA_BROKEN;
+            out->held[BA_ID_MERGE] = d.finite && d.max_abs <= limit ? BA_HELD : BA_BROKEN;
         }
     }
     if (!rc && !strcmp(out->mode, "block")) {

@@ -173,7 +173,8 @@ void ba_gate_print_table(const ba_gate_results *r) {
                s->over);
     }
     printf(
-        "\ncached, batch, folded, switch: equal to the bit; merge: rotated keys, max |dlogit| <= %g; count: FLOPs as"
+        "\ncached, batch, folded, switch: equal to the bit; merge: rotated keys, max |dlogit| <= %g, in bf16 twice its "
+        "noise; count: FLOPs as"
         " computed ahead\nleaves: greedy token (of %zu) at which the text leaves full attention's; dNLL: gold answer,"
         " nats a token; FLOPs: warm, of full's\n",
         BA_MERGE_LIMIT, r->n_greedy);

@@ -34,6 +34,7 @@ typedef struct ba_ttft_sample {
     uint64_t n_computed, n_reused, kv_bytes, work_bytes;
     uint64_t logits_hash; /* XXH3 of all logits behind the prompt */
     double max_dlogit;    /* against the first executor's; NaN: logits are not finite */
+    double dlogit_limit;  /* what rounding allows max_dlogit to be */
     uint64_t counted;     /* 1: FLOPs and tokens equal the closed form of the plan */
     double kl, max_abs;   /* distance of the logits from those of full attention, where these are known; else NaN */
 } ba_ttft_sample;

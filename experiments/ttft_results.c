@@ -1,7 +1,6 @@
 /* From samples to rows: statistics, checks, and comparisons between cases. */
 #include "ttft.h"
 
-#include "gate.h"
 #include "stats.h"
 
 #include <inttypes.h>
@@ -36,10 +35,11 @@ static ba_stats stats_of(size_t item, const ba_ttft_sample *s, size_t n, size_t 
 }
 
 /* A row counts only if every sample of the case, warm-ups too, did the work that its plan says, gave the logits of its
- * executor's other samples (cold or warm) to the bit, and those of the other executor within the gate's limit. */
+ * executor's other samples (cold or warm) to the bit, and those of the other executor within the limit of rounding. */
 static void check(const ba_ttft_case *cases, size_t item, const ba_ttft_sample *s, size_t n, ba_ttft_result *r) {
     const ba_ttft_case *mine = &cases[item];
     const ba_ttft_sample *first = NULL;
+    double limit = INFINITY;
     r->max_dlogit = 0;
     *r->check_note = '\0';
     for (size_t i = 0; i < n; i++) {
@@ -50,6 +50,7 @@ static void check(const ba_ttft_case *cases, size_t item, const ba_ttft_sample *
         if (!(s[i].max_dlogit <= r->max_dlogit)) { /* a NaN goes in, and stays */
             r->max_dlogit = isnan(r->max_dlogit) ? r->max_dlogit : s[i].max_dlogit;
         }
+        limit = fmin(limit, s[i].dlogit_limit);
         if (s[i].item == item && !s[i].counted) {
             snprintf(r->check_note, sizeof r->check_note, "counted FLOPs or tokens differ from the plan's");
         }
@@ -62,7 +63,7 @@ static void check(const ba_ttft_case *cases, size_t item, const ba_ttft_sample *
     }
     if (isnan(r->max_dlogit)) {
         snprintf(r->check_note, sizeof r->check_note, "logits are not finite");
-    } else if (r->max_dlogit > BA_MERGE_LIMIT) {
+    } else if (r->max_dlogit > limit) {
         snprintf(r->check_note, sizeof r->check_note, "executors differ by %.3g in a logit", r->max_dlogit);
     }
     snprintf(r->check, sizeof r->check, "%s", *r->check_note ? "fail" : "pass");

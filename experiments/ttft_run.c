@@ -36,17 +36,29 @@ const ba_column ba_ttft_case_columns[] = {
 };
 
 const ba_column ba_ttft_sample_columns[] = {
-    COUNT(ba_ttft_sample, item),        COUNT(ba_ttft_sample, visit),
-    COUNT(ba_ttft_sample, round),       COUNT(ba_ttft_sample, order),
-    COUNT(ba_ttft_sample, warmup),      REAL(ba_ttft_sample, start_s, "s"),
-    REAL(ba_ttft_sample, ttft_s, "s"),  STAGES(ba_ttft_sample),
-    COUNT(ba_ttft_sample, flops_exact), COUNT(ba_ttft_sample, flops_dense),
-    BYTES(ba_ttft_sample, bytes_read),  BYTES(ba_ttft_sample, bytes_written),
-    COUNT(ba_ttft_sample, n_computed),  COUNT(ba_ttft_sample, n_reused),
-    BYTES(ba_ttft_sample, kv_bytes),    BYTES(ba_ttft_sample, work_bytes),
-    COUNT(ba_ttft_sample, logits_hash), REAL(ba_ttft_sample, max_dlogit, ""),
-    COUNT(ba_ttft_sample, counted),     REAL(ba_ttft_sample, kl, "nat"),
-    REAL(ba_ttft_sample, max_abs, ""),  {.name = NULL},
+    COUNT(ba_ttft_sample, item),
+    COUNT(ba_ttft_sample, visit),
+    COUNT(ba_ttft_sample, round),
+    COUNT(ba_ttft_sample, order),
+    COUNT(ba_ttft_sample, warmup),
+    REAL(ba_ttft_sample, start_s, "s"),
+    REAL(ba_ttft_sample, ttft_s, "s"),
+    STAGES(ba_ttft_sample),
+    COUNT(ba_ttft_sample, flops_exact),
+    COUNT(ba_ttft_sample, flops_dense),
+    BYTES(ba_ttft_sample, bytes_read),
+    BYTES(ba_ttft_sample, bytes_written),
+    COUNT(ba_ttft_sample, n_computed),
+    COUNT(ba_ttft_sample, n_reused),
+    BYTES(ba_ttft_sample, kv_bytes),
+    BYTES(ba_ttft_sample, work_bytes),
+    COUNT(ba_ttft_sample, logits_hash),
+    REAL(ba_ttft_sample, max_dlogit, ""),
+    REAL(ba_ttft_sample, dlogit_limit, ""),
+    COUNT(ba_ttft_sample, counted),
+    REAL(ba_ttft_sample, kl, "nat"),
+    REAL(ba_ttft_sample, max_abs, ""),
+    {.name = NULL},
 };
 
 /* The first columns and their order are the command line's contract. */
@@ -209,6 +221,7 @@ static int inspect(const ba_bench *b, ba_ttft_unit *u, const ba_ttft_case *c, co
     }
     ba_distance d = ba_compare(u->reference, logits, vocab);
     out->max_dlogit = d.finite ? d.max_abs : NAN;
+    out->dlogit_limit = ba_merge_limit(b->be->kv_size, ba_engine_shape(b->engine)->layers, u->reference, vocab);
     out->kl = out->max_abs = NAN;
     if (u->prompt->full) {
         ba_logit_distance far = ba_logit_compare(u->prompt->full, logits, vocab);

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <xxhash.h>
 
-#define SCHEMA "blockattn-ttft-1"
+#define SCHEMA "blockattn-ttft-2"
 
 enum { MAX_DATA = 1 << 30 };
 

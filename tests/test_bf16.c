@@ -4,6 +4,7 @@
 #include "tiny.h"
 
 #include "../experiments/cli.h"
+#include "../experiments/distance.h"
 #include "../sim/modes.h"
 #include "runner.h"
 
@@ -153,7 +154,7 @@ static void logits_of(runner *r, const ba_prompt *prompt, const char *mode, doub
 
 /* Every mode on one prompt, with the first of the lineup as what is right. */
 static void hold_modes(ba_model *model, lineup *t, const ba_prompt *prompt, const char *const *mode, size_t n_mode) {
-    size_t vocab = ba_model_shape(model)->vocab;
+    size_t vocab = ba_model_shape(model)->vocab, layers = ba_model_shape(model)->layers;
     double *out = malloc(N_BACKEND * n_mode * vocab * sizeof *out);
     CU_ASSERT_PTR_NOT_NULL_FATAL(out);
     for (size_t i = 0; i < N_BACKEND; i++) {
@@ -167,8 +168,9 @@ static void hold_modes(ba_model *model, lineup *t, const ba_prompt *prompt, cons
     }
     for (size_t m = 0; m < n_mode; m++) {
         const double *right = out + m * vocab, *plain = right + n_mode * vocab;
-        double a = distance(right, plain, vocab);
-        printf("         %-22s logits off by %.2e in plain bf16", mode[m], a);
+        double a = distance(right, plain, vocab), noise = ba_bf16_noise(layers, right, vocab);
+        CU_ASSERT(a <= 4 * noise && a >= noise / 8); /* the closed form that ba_merge_limit relies on */
+        printf("         %-22s logits off by %.2e in plain bf16 (noise %.2e)", mode[m], a, noise);
         for (size_t i = FAST; i < N_BACKEND; i++) {
             if (t->be[i]) {
                 double b = distance(right, right + i * n_mode * vocab, vocab);

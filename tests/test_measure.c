@@ -1,4 +1,5 @@
 /* The timing protocol on made-up time; what samples come to; how rows are printed. */
+#include "../experiments/distance.h"
 #include "../experiments/measure.h"
 #include "../experiments/ttft.h"
 #include "runner.h"
@@ -158,7 +159,8 @@ static ba_ttft_sample sample_of(size_t item, double seconds) {
                             .flops_exact = item == WARM ? 100 : 1000,
                             .bytes_read = 10,
                             .logits_hash = item == FULL ? 1 : 2,
-                            .counted = 1};
+                            .counted = 1,
+                            .dlogit_limit = BA_MERGE_LIMIT};
 }
 
 static void results_of(const ba_ttft_sample *s, size_t n, ba_ttft_result *r) {
