@@ -130,6 +130,52 @@ sweep: ## all modes x lengths x passage sizes: TTFT and distance from full, figu
 	$(BUILD)/blockattn run experiments/sweep.json
 	LC_ALL=C.UTF-8 plots/draw_sweep.sh $(BUILD)/blockattn results/sweep.h5 results
 
+# Rows of the tables on accuracy: one file each, resumable on its own; a model that is not tuned yet is passed over.
+MODELS := base rag block-ft
+rows = for m in $(MODELS); do \
+    if [ $$m = base ] || [ -d results/adapters/$$m ]; then \
+        $(BUILD)/blockattn run experiments/$(1)-$$m.json || exit; \
+    else \
+        echo "$(1): no results/adapters/$$m yet; its rows stay empty" >&2; \
+    fi; \
+done
+
+table1: ## accuracy and NLL on RAG sets, all modes and models (Table 1); goes on where it stopped
+	@$(SETUP) build model
+	@$(MAKE) $(JOBS) all
+	@$(call rows,table1)
+	@$(MAKE) report
+
+table2: ## general tasks and demonstrations as blocks (Table 2); goes on where it stopped
+	@$(SETUP) build model
+	@$(MAKE) $(JOBS) all
+	@mkdir -p results/outputs
+	@$(call rows,table2)
+	@$(MAKE) report
+
+figure4: ## both modes against the training step, from the checkpoints results/adapters/NAME@STEP
+	@$(SETUP) build model
+	@$(MAKE) $(JOBS) all
+	@for c in results/adapters/*@*; do \
+	    [ -d "$$c" ] || { echo "figure4: no checkpoints results/adapters/NAME@STEP yet" >&2; exit 1; }; \
+	    $(BUILD)/blockattn run experiments/figure4.json -- --adapter "$$c" --label "$${c##*/}" \
+	        --out "results/figure4-$${c##*/}.h5" || exit; \
+	done
+	@$(MAKE) report
+
+accuracy: table1 table2 figure4 ## all of Table 1, Table 2 and Figure 4
+
+report: ## results/REPORT.md and its figures from the traces that there are
+	@$(SETUP) plots
+	$(BUILD)/blockattn report $(wildcard results/table1-*.h5 results/table2-*.h5 results/figure4-*.h5) \
+	    $(if $(wildcard results/scores.jsonl),--scores results/scores.jsonl)
+	LC_ALL=C.UTF-8 plots/draw_report.sh results
+
+eval-synthetic: ## all modes on generated tasks, without any data, in minutes
+	@$(SETUP) build model
+	@$(MAKE) $(JOBS) all
+	$(BUILD)/blockattn run experiments/synthetic.json
+
 bench: ## time the kernels and a short TTFT sweep
 	@$(SETUP) build model
 	@$(MAKE) $(JOBS) all $(BUILD)/bench-kernels
@@ -193,9 +239,9 @@ tsan: ## the suites that use threads, under the thread sanitizer
 
 help: ## show this list
 	@awk '/^## /{printf "\n%s\n", substr($$0, 4)} \
-	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-13s %s\n", part[1], $$0}' Makefile
+	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: all install clean table3 gate figures sweep bench setup model gemma test check lint asan fuzz store-torture tsan help FORCE
+.PHONY: all install clean table1 table2 figure4 accuracy report eval-synthetic table3 gate figures sweep bench setup model gemma test check lint asan fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

@@ -33,6 +33,7 @@ static int (*const suites[])(void) = {
     ba_suite_scores,
     ba_suite_tasks,
     ba_suite_eval,
+    ba_suite_report,
     ba_suite_game,
     ba_suite_golden,
     ba_suite_stats,

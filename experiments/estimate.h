@@ -1,0 +1,30 @@
+/* Means over tasks with their standard errors: of one row of a table (a model's label and a mode), or of the paired
+ * difference of two. A task counts as much as any other, whatever its number of items, as in the paper's averages. */
+#ifndef BA_ESTIMATE_H
+#define BA_ESTIMATE_H
+
+#include "eval_summary.h"
+
+typedef struct ba_row_key {
+    const char *label, *mode;
+} ba_row_key;
+
+typedef struct ba_estimate {
+    double mean, low, high; /* 95 %: 1.96 standard errors; NaN: no items */
+    size_t n_item, n_task;  /* what it rests on */
+} ba_estimate;
+
+typedef enum ba_quantity {
+    BA_OF_SCORE, /* a mean */
+    BA_OF_NLL,   /* nats a token: sums over items; standard error of a ratio, linearised */
+    BA_OF_FLOPS, /* of a warm first token */
+} ba_quantity;
+
+/* Over the tasks [n]; b NULL: of a itself, else of a - b on the items that both have. */
+ba_estimate ba_estimate_of(const ba_eval_rows *rows, ba_quantity what, ba_row_key a, const ba_row_key *b,
+                           const char *const *tasks, size_t n);
+
+/* From values top[n] / bottom[n] of one task: sum(top) / sum(bottom), and the square of its standard error. */
+void ba_ratio(const double *top, const double *bottom, size_t n, double *ratio, double *variance);
+
+#endif

@@ -1,0 +1,324 @@
+#include "report.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The summary of a row on a task, or NULL: it was not run. */
+static const ba_eval_summary *cell(const ba_eval_summary *s, size_t n, ba_row_key key, const char *task) {
+    for (size_t i = 0; i < n; i++) {
+        if (!strcmp(s[i].label, key.label) && !strcmp(s[i].mode, key.mode) && !strcmp(s[i].task, task)) {
+            return &s[i];
+        }
+    }
+    return NULL;
+}
+
+/* The row with the best score on a task; NULL: none has one. */
+static const ba_eval_summary *best_of(const ba_eval_summary *s, size_t n, const ba_report_table *t, const char *task) {
+    const ba_eval_summary *best = NULL;
+    for (size_t r = 0; r < t->n_row; r++) {
+        const ba_eval_summary *c = cell(s, n, t->row[r].key, task);
+        best = c && !isnan(c->score) && (!best || c->score > best->score) ? c : best;
+    }
+    return best;
+}
+
+static void print_interval(FILE *out, double x, double low, double high, double scale, int digits) {
+    if (isnan(x)) {
+        fputs("-", out);
+    } else if (isnan(low)) {
+        fprintf(out, "%.*f", digits, scale * x);
+    } else {
+        fprintf(out, "%.*f [%.*f, %.*f]", digits, scale * x, digits, scale * low, digits, scale * high);
+    }
+}
+
+/* Rows that the paper has are always shown, others if they were run. */
+static bool is_shown(const ba_report_table *t, const ba_report_row *r, const ba_eval_summary *s, size_t n) {
+    bool shown = r->has_paper;
+    for (size_t i = 0; i < t->n_task; i++) {
+        shown = shown || cell(s, n, r->key, t->task[i]);
+    }
+    return shown;
+}
+
+/* Score with its interval; bold: the best of its column; =: cannot be told from it (paired, on the same items). */
+static int print_score(FILE *out, const ba_eval_rows *rows, const ba_eval_summary *c, const ba_eval_summary *best) {
+    if (!c || isnan(c->score)) {
+        fputs(" - |", out);
+        return 0;
+    }
+    bool equal = false;
+    if (c != best) {
+        ba_eval_contrast d;
+        if (ba_eval_contrast_of(rows, c->label, c->mode, best->label, best->mode, c->task, &d)) {
+            return -1;
+        }
+        equal = ba_eval_equal(&d);
+    }
+    fputs(c == best ? " **" : " ", out);
+    print_interval(out, c->score, c->score_low, c->score_high, 100, 1);
+    fputs(c == best ? "** |" : equal ? " = |" : " |", out);
+    return 0;
+}
+
+static void print_head(FILE *out, const char *first, const ba_report_table *t, const char *last) {
+    fprintf(out, "\n| %s |", first);
+    for (size_t i = 0; i < t->n_task; i++) {
+        fprintf(out, " %s |", t->column[i]);
+    }
+    fprintf(out, " %s |\n|---|", last);
+    for (size_t i = 0; i <= t->n_task; i++) {
+        fputs("---:|", out);
+    }
+    fputs("\n", out);
+}
+
+static void print_paper(FILE *out, const ba_report_table *t) {
+    print_head(out, "paper", t, "mean");
+    for (size_t r = 0; r < t->n_row; r++) {
+        if (!t->row[r].has_paper) {
+            continue;
+        }
+        double sum = 0;
+        fprintf(out, "| %s |", t->row[r].name);
+        for (size_t i = 0; i < t->n_task; i++) {
+            sum += t->row[r].paper[i];
+            fprintf(out, isnan(t->row[r].paper[i]) ? " - |" : " %.1f |", t->row[r].paper[i]);
+        }
+        fprintf(out, isnan(sum) ? " - |\n" : " %.1f |\n", sum / (double)t->n_task);
+    }
+}
+
+static int print_scores(FILE *out, const ba_report_table *t, const ba_eval_rows *rows, const ba_eval_summary *s,
+                        size_t n) {
+    print_head(out, "here: score %", t, "mean over tasks");
+    for (size_t r = 0; r < t->n_row; r++) {
+        if (!is_shown(t, &t->row[r], s, n)) {
+            continue;
+        }
+        fprintf(out, "| %s |", t->row[r].name);
+        for (size_t i = 0; i < t->n_task; i++) {
+            const ba_eval_summary *best = best_of(s, n, t, t->task[i]);
+            if (print_score(out, rows, cell(s, n, t->row[r].key, t->task[i]), best)) {
+                return -1;
+            }
+        }
+        ba_estimate mean = ba_estimate_of(rows, BA_OF_SCORE, t->row[r].key, NULL, t->task, t->n_task);
+        fputs(" ", out);
+        print_interval(out, mean.mean, mean.low, mean.high, 100, 1);
+        fprintf(out, mean.n_task && mean.n_task < t->n_task ? " (%zu tasks) |\n" : " |\n", mean.n_task);
+    }
+    return 0;
+}
+
+static void print_likelihood(FILE *out, const ba_report_table *t, const ba_eval_rows *rows, const ba_eval_summary *s,
+                             size_t n) {
+    print_head(out, "here: NLL of the gold answer, nats a token", t, "mean over tasks");
+    for (size_t r = 0; r < t->n_row; r++) {
+        if (!is_shown(t, &t->row[r], s, n)) {
+            continue;
+        }
+        fprintf(out, "| %s |", t->row[r].name);
+        for (size_t i = 0; i < t->n_task; i++) {
+            const ba_eval_summary *c = cell(s, n, t->row[r].key, t->task[i]);
+            fputs(" ", out);
+            print_interval(out, c ? c->nll : NAN, c ? c->nll_low : NAN, c ? c->nll_high : NAN, 1, 3);
+            fputs(" |", out);
+        }
+        ba_estimate mean = ba_estimate_of(rows, BA_OF_NLL, t->row[r].key, NULL, t->task, t->n_task);
+        fputs(" ", out);
+        print_interval(out, mean.mean, mean.low, mean.high, 1, 3);
+        fputs(" |\n", out);
+    }
+}
+
+/* Items, the answerable subset, and what a first token costs, over all tasks of the table. */
+static void print_cost(FILE *out, const ba_report_table *t, const ba_eval_rows *rows, const ba_eval_summary *s,
+                       size_t n) {
+    fputs(
+        "\n| here: cost | items | left out | on answerable items % | TTFT warm, s | TTFT cold, s | FLOPs | of full |\n"
+        "|---|---:|---:|---:|---:|---:|---:|---:|\n",
+        out);
+    for (size_t r = 0; r < t->n_row; r++) {
+        if (!is_shown(t, &t->row[r], s, n)) {
+            continue;
+        }
+        unsigned long long items = 0, left = 0;
+        double hits = 0, answerable = 0, warm = 0, cold = 0, tasks = 0;
+        for (size_t i = 0; i < t->n_task; i++) {
+            const ba_eval_summary *c = cell(s, n, t->row[r].key, t->task[i]);
+            if (c && c->n) {
+                items += c->n;
+                left += c->n_long + c->n_no_answer;
+                hits += c->n_answerable ? c->answerable * (double)c->n_answerable : 0;
+                answerable += (double)c->n_answerable;
+                warm += c->ttft_s;
+                cold += c->ttft_cold_s;
+                tasks++;
+            }
+        }
+        const ba_row_key key = t->row[r].key, full = {key.label, "full"};
+        double flops = ba_estimate_of(rows, BA_OF_FLOPS, key, NULL, t->task, t->n_task).mean,
+               of_full = flops / ba_estimate_of(rows, BA_OF_FLOPS, full, NULL, t->task, t->n_task).mean;
+        fprintf(out, "| %s | %llu | %llu | ", t->row[r].name, items, left);
+        print_interval(out, answerable > 0 ? hits / answerable : NAN, NAN, NAN, 100, 1);
+        fputs(" | ", out);
+        print_interval(out, tasks > 0 ? warm / tasks : NAN, NAN, NAN, 1, 3);
+        fputs(" | ", out);
+        print_interval(out, tasks > 0 ? cold / tasks : NAN, NAN, NAN, 1, 3);
+        fprintf(out, isnan(flops) ? " | - | " : " | %.2e | ", flops);
+        print_interval(out, of_full, NAN, NAN, 100, 1);
+        fputs(isnan(of_full) ? " |\n" : " % |\n", out);
+    }
+}
+
+static double paper_mean(const ba_report_table *t, const ba_report_row *r) {
+    double sum = 0;
+    for (size_t i = 0; i < t->n_task; i++) {
+        sum += r->paper[i];
+    }
+    return sum / (double)t->n_task;
+}
+
+/* What the interval of a - b says about "a is better than b" or "a equals b". */
+static const char *verdict(const ba_report_claim *c, double low, double high, bool more_is_better) {
+    if (isnan(low)) {
+        return "not measured";
+    }
+    bool above = more_is_better ? low > 0 : high < 0, below = more_is_better ? high < 0 : low > 0;
+    if (!strcmp(c->expect, "equal")) {
+        return above ? "no: better" : below ? "no: worse" : "agrees: cannot be told apart";
+    }
+    return above ? "agrees" : below ? "**disagrees**" : "cannot be told";
+}
+
+static void print_claims(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows) {
+    const ba_report_table *t = &spec->table[0];
+    fputs("\n## What agrees with the paper\n\nEach claim is the paper's; differences are paired on the same items, "
+          "means over "
+          "the tasks of the first table.\n\n"
+          "| claim | paper, points | here, points | | here, NLL a token | |\n|---|---:|---:|---|---:|---|\n",
+          out);
+    for (size_t i = 0; i < spec->n_claim; i++) {
+        const ba_report_claim *c = &spec->claim[i];
+        const ba_report_row *a = ba_report_row_by_id(t, c->a), *b = ba_report_row_by_id(t, c->b);
+        ba_estimate score = ba_estimate_of(rows, BA_OF_SCORE, a->key, &b->key, t->task, t->n_task),
+                    nll = ba_estimate_of(rows, BA_OF_NLL, a->key, &b->key, t->task, t->n_task);
+        double paper = paper_mean(t, a) - paper_mean(t, b);
+        fprintf(out, "| %s | ", c->text);
+        fprintf(out, isnan(paper) ? "- | " : "%+.1f | ", paper);
+        print_interval(out, score.mean, score.low, score.high, 100, 1);
+        fprintf(out, " | %s | ", verdict(c, score.low, score.high, true));
+        print_interval(out, nll.mean, nll.low, nll.high, 1, 3);
+        fprintf(out, " | %s |\n", verdict(c, nll.low, nll.high, false));
+    }
+}
+
+/* How much of the way from one row to another a third one goes. */
+static void print_gap(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows) {
+    const ba_report_table *t = &spec->table[0];
+    const ba_report_row *from = ba_report_row_by_id(t, spec->gap_from), *to = ba_report_row_by_id(t, spec->gap_to),
+                        *of = ba_report_row_by_id(t, spec->gap_of);
+    fprintf(out,
+            "\n## The gap\n\nFrom *%s* to *%s*; closed by *%s*.\n\n| | gap | closed | share |\n|---|---:|---:|---:|\n",
+            from->name, to->name, of->name);
+    double paper_gap = paper_mean(t, to) - paper_mean(t, from), paper_closed = paper_mean(t, of) - paper_mean(t, from);
+    fprintf(out, "| paper, points | %.1f | %.1f | %.0f %% |\n", paper_gap, paper_closed,
+            100 * paper_closed / paper_gap);
+    static const struct {
+        const char *name;
+        ba_quantity what;
+        double scale;
+        int digits;
+    } row[] = {{"here, points", BA_OF_SCORE, 100, 1}, {"here, NLL a token", BA_OF_NLL, 1, 3}};
+    for (size_t i = 0; i < 2; i++) {
+        ba_estimate gap = ba_estimate_of(rows, row[i].what, to->key, &from->key, t->task, t->n_task),
+                    closed = ba_estimate_of(rows, row[i].what, of->key, &from->key, t->task, t->n_task);
+        fprintf(out, "| %s | ", row[i].name);
+        print_interval(out, gap.mean, gap.low, gap.high, row[i].scale, row[i].digits);
+        fputs(" | ", out);
+        print_interval(out, closed.mean, closed.low, closed.high, row[i].scale, row[i].digits);
+        fputs(" | ", out);
+        print_interval(out, closed.mean / gap.mean, NAN, NAN, 100, 0);
+        fputs(isnan(closed.mean / gap.mean) ? " |\n" : " % |\n", out);
+    }
+}
+
+int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows) {
+    size_t n;
+    ba_eval_summary *s = ba_eval_summarise(rows, &n);
+    if (!s) {
+        return -1;
+    }
+    fprintf(out, "# %s\n\n%s\n", spec->title, spec->about);
+    fputs("\nScores in per cent with intervals of 95 % (Wilson; bootstrap for graded scores and NLL; normal for means "
+          "over "
+          "tasks). **Bold**: best of its column; =: cannot be told from it (McNemar, exact, p >= 0.05; graded scores: "
+          "paired bootstrap). -: not run. Answerable: items that full attention of the same model gets right.\n",
+          out);
+    int rc = 0;
+    for (size_t i = 0; !rc && i < spec->n_table; i++) {
+        const ba_report_table *t = &spec->table[i];
+        fprintf(out, "\n## %s\n\n%s\n", t->name, t->about);
+        print_paper(out, t);
+        rc = print_scores(out, t, rows, s, n);
+        print_likelihood(out, t, rows, s, n);
+        print_cost(out, t, rows, s, n);
+    }
+    if (!rc && spec->n_claim) {
+        print_claims(out, spec, rows);
+    }
+    if (!rc && spec->gap_from) {
+        print_gap(out, spec, rows);
+    }
+    free(s);
+    return rc;
+}
+
+size_t ba_report_pareto(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows) {
+    const ba_report_table *t = &spec->table[0];
+    size_t n = 0;
+    fputs("label,mode,flops_fraction,score_lost,score_lost_low,score_lost_high,nll_lost,nll_lost_low,nll_lost_high\n",
+          out);
+    for (size_t r = 0; r < t->n_row; r++) {
+        const ba_row_key key = t->row[r].key, full = {key.label, "full"};
+        ba_estimate score = ba_estimate_of(rows, BA_OF_SCORE, full, &key, t->task, t->n_task),
+                    nll = ba_estimate_of(rows, BA_OF_NLL, key, &full, t->task, t->n_task);
+        double flops = ba_estimate_of(rows, BA_OF_FLOPS, key, NULL, t->task, t->n_task).mean /
+                       ba_estimate_of(rows, BA_OF_FLOPS, full, NULL, t->task, t->n_task).mean;
+        if (strcmp(key.mode, "full") != 0 && !isnan(flops) && !isnan(nll.mean)) {
+            fprintf(out, "%s,\"%s\",%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g\n", key.label, key.mode, flops, score.mean,
+                    score.low, score.high, nll.mean, nll.low, nll.high);
+            n++;
+        }
+    }
+    return n;
+}
+
+size_t ba_report_steps(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows) {
+    const ba_report_table *t = &spec->table[0];
+    static const char *const modes[] = {"full", "block"};
+    size_t n = 0;
+    fputs("label,step,mode,score,score_low,score_high,nll,nll_low,nll_high\n", out);
+    for (size_t i = 0; i < rows->n; i++) {
+        const char *label = rows->row[i].label, *at = strrchr(label, '@');
+        bool known = !at;
+        for (size_t k = 0; k < i && !known; k++) {
+            known = strcmp(rows->row[k].label, label) == 0;
+        }
+        for (size_t m = 0; !known && m < 2; m++) {
+            const ba_row_key key = {label, modes[m]};
+            ba_estimate score = ba_estimate_of(rows, BA_OF_SCORE, key, NULL, t->task, t->n_task),
+                        nll = ba_estimate_of(rows, BA_OF_NLL, key, NULL, t->task, t->n_task);
+            if (nll.n_task) {
+                fprintf(out, "%.*s,%ld,%s,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g\n", (int)(at - label), label,
+                        strtol(at + 1, NULL, 10), modes[m], score.mean, score.low, score.high, nll.mean, nll.low,
+                        nll.high);
+                n++;
+            }
+        }
+    }
+    return n;
+}

@@ -1,0 +1,141 @@
+#include "report_spec.h"
+
+#include "../sim/json_read.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A text that must be there. */
+static int need(const cJSON *o, const char *field, const char **out, const char *path, char err[BA_ERR_LEN]) {
+    *out = NULL;
+    if (ba_json_string(o, field, out, path, err)) {
+        return -1;
+    }
+    return *out ? 0 : ba_fail(err, "%s: field %s is missing", path, field);
+}
+
+/* A list of texts; how many, or -1. */
+static int texts(const cJSON *o, const char *field, const char **out, size_t room, size_t *n, const char *path,
+                 char err[BA_ERR_LEN]) {
+    const cJSON *v;
+    *n = 0;
+    cJSON_ArrayForEach(v, ba_json_get(o, field)) {
+        if (!cJSON_IsString(v) || *n == room) {
+            return ba_fail(err, "%s: field %s: must be a list of at most %zu texts", path, field, room);
+        }
+        out[(*n)++] = v->valuestring;
+    }
+    return *n ? 0 : ba_fail(err, "%s: field %s: must be a list of texts", path, field);
+}
+
+static int read_row(const cJSON *o, ba_report_table *t, const char *path, char err[BA_ERR_LEN]) {
+    if (t->n_row == BA_REPORT_ROWS) {
+        return ba_fail(err, "%s: table %s: more than %d rows", path, t->name, BA_REPORT_ROWS);
+    }
+    ba_report_row *r = &t->row[t->n_row++];
+    if (need(o, "id", &r->id, path, err) || need(o, "name", &r->name, path, err) ||
+        need(o, "label", &r->key.label, path, err) || need(o, "mode", &r->key.mode, path, err)) {
+        return -1;
+    }
+    const cJSON *paper = ba_json_get(o, "paper");
+    r->has_paper = paper != NULL;
+    for (size_t i = 0; i < t->n_task; i++) {
+        const cJSON *v = cJSON_GetArrayItem(paper, (int)i);
+        r->paper[i] = cJSON_IsNumber(v) ? v->valuedouble : NAN;
+    }
+    return 0;
+}
+
+static int read_table(const cJSON *o, ba_report_spec *s, const char *path, char err[BA_ERR_LEN]) {
+    if (s->n_table == BA_REPORT_TABLES) {
+        return ba_fail(err, "%s: more than %d tables", path, BA_REPORT_TABLES);
+    }
+    ba_report_table *t = &s->table[s->n_table++];
+    size_t columns;
+    if (need(o, "name", &t->name, path, err) || need(o, "about", &t->about, path, err) ||
+        texts(o, "tasks", t->task, BA_REPORT_TASKS, &t->n_task, path, err) ||
+        texts(o, "columns", t->column, BA_REPORT_TASKS, &columns, path, err)) {
+        return -1;
+    }
+    if (columns != t->n_task) {
+        return ba_fail(err, "%s: table %s: as many columns as tasks are needed", path, t->name);
+    }
+    const cJSON *row;
+    cJSON_ArrayForEach(row, ba_json_get(o, "rows")) {
+        if (read_row(row, t, path, err)) {
+            return -1;
+        }
+    }
+    return t->n_row ? 0 : ba_fail(err, "%s: table %s: field rows is missing or empty", path, t->name);
+}
+
+/* Ids that claims and gaps name must be rows. */
+static int check_id(const ba_report_spec *s, const char *id, const char *path, char err[BA_ERR_LEN]) {
+    return ba_report_row_by_id(&s->table[0], id) ? 0 : ba_fail(err, "%s: the first table has no row '%s'", path, id);
+}
+
+static int read_claim(const cJSON *o, ba_report_spec *s, const char *path, char err[BA_ERR_LEN]) {
+    if (s->n_claim == BA_REPORT_CLAIMS) {
+        return ba_fail(err, "%s: more than %d claims", path, BA_REPORT_CLAIMS);
+    }
+    ba_report_claim *c = &s->claim[s->n_claim++];
+    if (need(o, "text", &c->text, path, err) || need(o, "a", &c->a, path, err) || need(o, "b", &c->b, path, err) ||
+        need(o, "expect", &c->expect, path, err) || check_id(s, c->a, path, err) || check_id(s, c->b, path, err)) {
+        return -1;
+    }
+    return !strcmp(c->expect, "better") || !strcmp(c->expect, "equal")
+               ? 0
+               : ba_fail(err, "%s: field expect: it is better or equal", path);
+}
+
+static int fill(ba_report_spec *s, const char *path, char err[BA_ERR_LEN]) {
+    const cJSON *o;
+    if (need(s->document, "title", &s->title, path, err) || need(s->document, "about", &s->about, path, err)) {
+        return -1;
+    }
+    cJSON_ArrayForEach(o, ba_json_get(s->document, "tables")) {
+        if (read_table(o, s, path, err)) {
+            return -1;
+        }
+    }
+    if (!s->n_table) {
+        return ba_fail(err, "%s: field tables is missing or empty", path);
+    }
+    cJSON_ArrayForEach(o, ba_json_get(s->document, "claims")) {
+        if (read_claim(o, s, path, err)) {
+            return -1;
+        }
+    }
+    const cJSON *gap = ba_json_get(s->document, "gap");
+    return gap && (need(gap, "from", &s->gap_from, path, err) || need(gap, "to", &s->gap_to, path, err) ||
+                   need(gap, "of", &s->gap_of, path, err) || check_id(s, s->gap_from, path, err) ||
+                   check_id(s, s->gap_to, path, err) || check_id(s, s->gap_of, path, err))
+               ? -1
+               : 0;
+}
+
+int ba_report_spec_read(const char *path, ba_report_spec *out, char err[BA_ERR_LEN]) {
+    *out = (ba_report_spec){0};
+    if (ba_json_read(path, &out->document, err)) {
+        return -1;
+    }
+    if (fill(out, path, err)) {
+        ba_report_spec_free(out);
+        return -1;
+    }
+    return 0;
+}
+
+void ba_report_spec_free(ba_report_spec *s) {
+    cJSON_Delete(s->document);
+    s->document = NULL;
+}
+
+const ba_report_row *ba_report_row_by_id(const ba_report_table *t, const char *id) {
+    for (size_t i = 0; i < t->n_row; i++) {
+        if (strcmp(t->row[i].id, id) == 0) {
+            return &t->row[i];
+        }
+    }
+    return NULL;
+}

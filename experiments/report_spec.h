@@ -1,0 +1,50 @@
+/* What a report shows, as data (report.json): tables with their rows and the paper's figures beside them, claims that
+ * compare two rows, and what share of a gap a row closes. */
+#ifndef BA_REPORT_SPEC_H
+#define BA_REPORT_SPEC_H
+
+#include "estimate.h"
+
+#include <cjson/cJSON.h>
+
+enum { BA_REPORT_TASKS = 16, BA_REPORT_ROWS = 64, BA_REPORT_TABLES = 8, BA_REPORT_CLAIMS = 32 };
+
+/* Everything is borrowed from the document. */
+typedef struct ba_report_row {
+    const char *id, *name;
+    ba_row_key key;
+    double paper[BA_REPORT_TASKS]; /* in the order of the table's tasks; NaN: the paper lacks it */
+    bool has_paper;
+} ba_report_row;
+
+typedef struct ba_report_table {
+    const char *name, *about;
+    const char *task[BA_REPORT_TASKS], *column[BA_REPORT_TASKS]; /* [n_task]; column: the paper's heading */
+    size_t n_task;
+    ba_report_row row[BA_REPORT_ROWS];
+    size_t n_row;
+} ba_report_table;
+
+/* "a is better than b" (or equal to it), which holds in the paper; of: the row that a gap is measured from. */
+typedef struct ba_report_claim {
+    const char *text, *a, *b, *expect; /* expect: "better" or "equal" */
+} ba_report_claim;
+
+typedef struct ba_report_spec {
+    cJSON *document;
+    const char *title, *about;
+    ba_report_table table[BA_REPORT_TABLES];
+    size_t n_table;
+    ba_report_claim claim[BA_REPORT_CLAIMS]; /* about rows of the first table */
+    size_t n_claim;
+    const char *gap_from, *gap_to, *gap_of; /* row ids of the first table: gap_of closes gap_from -> gap_to; or NULL */
+} ba_report_spec;
+
+/* 0, or -1 and err naming file and field. */
+int ba_report_spec_read(const char *path, ba_report_spec *out, char err[BA_ERR_LEN]);
+void ba_report_spec_free(ba_report_spec *s);
+
+/* The row of an id in a table; NULL: there is none. */
+const ba_report_row *ba_report_row_by_id(const ba_report_table *t, const char *id);
+
+#endif

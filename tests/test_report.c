@@ -1,0 +1,129 @@
+/* The report: means over tasks by hand, and a page made from traces by the command. */
+#include "../experiments/estimate.h"
+#include "../experiments/eval_trace.h"
+#include "../experiments/report.h"
+#include "runner.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void add(ba_eval_rows *rows, const char *label, const char *mode, const char *task, size_t index, double score,
+                double nll) {
+    ba_eval_row r = {
+        .index = index, .state = "done", .score = score, .nll = nll, .n_answer_tokens = 1 + index, .flops = 10};
+    snprintf(r.label, sizeof r.label, "%s", label);
+    snprintf(r.mode, sizeof r.mode, "%s", mode);
+    snprintf(r.task, sizeof r.task, "%s", task);
+    r.id = strdup("x");
+    r.em = r.f1 = r.ttft_s = r.ttft_cold_s = NAN;
+    CU_ASSERT_EQUAL_FATAL(ba_eval_rows_add(rows, &r), 0);
+}
+
+/* Task a: 1, 0 (mean 1/2, standard error 1/2); task b: 1, 1. Mean 3/4, standard error 1/4. */
+static void means_by_hand(void) {
+    static const char *const tasks[] = {"a", "b", "not run"};
+    ba_eval_rows rows = {0};
+    const ba_row_key key = {"m", "block"}, other = {"m", "full"};
+    add(&rows, "m", "block", "a", 0, 1, 2);
+    add(&rows, "m", "block", "a", 1, 0, 2);
+    add(&rows, "m", "block", "b", 0, 1, 3);
+    add(&rows, "m", "block", "b", 1, 1, 9);
+    add(&rows, "m", "full", "a", 1, 1, 1);
+    add(&rows, "m", "full", "b", 0, 1, 3);
+    ba_estimate e = ba_estimate_of(&rows, BA_OF_SCORE, key, NULL, tasks, 3);
+    CU_ASSERT_EQUAL(e.n_task, 2);
+    CU_ASSERT_EQUAL(e.n_item, 4);
+    CU_ASSERT_DOUBLE_EQUAL(e.mean, 0.75, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(e.high - e.low, 2 * 1.959963984540054 * 0.25, 1e-12);
+    /* NLL a token: (2 + 2) / (1 + 2) and (3 + 9) / (1 + 2). */
+    e = ba_estimate_of(&rows, BA_OF_NLL, key, NULL, tasks, 3);
+    CU_ASSERT_DOUBLE_EQUAL(e.mean, (4.0 / 3 + 4) / 2, 1e-12);
+    /* Paired: only items that both have. */
+    e = ba_estimate_of(&rows, BA_OF_SCORE, key, &other, tasks, 3);
+    CU_ASSERT_EQUAL(e.n_item, 2);
+    CU_ASSERT_DOUBLE_EQUAL(e.mean, -0.5, 1e-12);
+    e = ba_estimate_of(&rows, BA_OF_SCORE, (ba_row_key){"m", "lego"}, NULL, tasks, 3);
+    CU_ASSERT_TRUE(isnan(e.mean) && e.n_task == 0);
+    ba_eval_rows_free(&rows);
+}
+
+static char *page_of(const ba_report_spec *spec, const ba_eval_rows *rows) {
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    CU_ASSERT_EQUAL(ba_report_print(f, spec, rows), 0);
+    fclose(f);
+    return text;
+}
+
+/* A tuned model that heals what block mode loses, on the tables of the project. */
+static void page_by_hand(void) {
+    char err[BA_ERR_LEN];
+    ba_report_spec spec;
+    CU_ASSERT_EQUAL_FATAL(ba_report_spec_read("experiments/report.json", &spec, err), 0);
+    ba_eval_rows rows = {0};
+    for (size_t i = 0; i < 100; i++) {
+        add(&rows, "rag", "full", "nq", i, i < 60, 1);
+        add(&rows, "rag", "block", "nq", i, i < 30, 2);
+        add(&rows, "block-ft", "block", "nq", i, i < 57, 1.2);
+        add(&rows, "block-ft@40", "block", "nq", i, i < 50, 1.5);
+    }
+    char *page = page_of(&spec, &rows);
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| RAG-tuned, full | 73.2 | 74.8 | 61.5 | 75.8 | 71.3 |"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| - | - | **60.0 [50.2, 69.1]** | - |"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(page, "| without tuning for it, block mode loses | +21.4 | 30.0 [21.0, 39.0] | agrees |"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| block fine-tuning heals block mode | +20.0 | 27.0 "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| not measured |")); /* superposition was not run */
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| here, points | 30.0 [21.0, 39.0] | 27.0 [18.3, 35.7] | 90 % |"));
+    CU_ASSERT_PTR_NULL(strstr(page, "nan"));
+    free(page);
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    CU_ASSERT_EQUAL(ba_report_steps(f, &spec, &rows), 1);
+    fclose(f);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "block-ft,40,block,0.5,"));
+    free(text);
+    ba_eval_rows_free(&rows);
+    ba_report_spec_free(&spec);
+}
+
+static void bad_tables(void) {
+    static const char *const bad[][2] = {
+        {"{}", "field title is missing"},
+        {"{\"title\": \"t\", \"about\": \"a\"}", "field tables"},
+        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+         "\"columns\": "
+         "[\"x\", \"y\"]}]}",
+         "as many columns as tasks"},
+        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+         "\"columns\": "
+         "[\"x\"], \"rows\": [{\"id\": \"i\", \"name\": \"n\", \"label\": \"l\", \"mode\": \"m\"}]}], \"claims\": "
+         "[{\"text\": "
+         "\"c\", \"a\": \"i\", \"b\": \"gone\", \"expect\": \"better\"}]}",
+         "no row 'gone'"},
+    };
+    char path[4096], err[BA_ERR_LEN];
+    snprintf(path, sizeof path, "%s/tables.json", ba_test_dir());
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ba_report_spec spec;
+        FILE *f = fopen(path, "w");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+        fputs(bad[i][0], f);
+        fclose(f);
+        CU_ASSERT_EQUAL(ba_report_spec_read(path, &spec, err), -1);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err, bad[i][1]));
+    }
+}
+
+int ba_suite_report(void) {
+    CU_pSuite s = CU_add_suite("report", NULL, NULL);
+    return s && CU_add_test(s, "means over tasks by hand", means_by_hand) &&
+                   CU_add_test(s, "a page by hand", page_by_hand) && CU_add_test(s, "bad tables", bad_tables)
+               ? 0
+               : -1;
+}
