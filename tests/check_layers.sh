@@ -34,7 +34,7 @@ refuse() {
 here='[a-z0-9_]+\.h'
 may_include 'kernels include kernels' "$here" kernels/*.[ch]
 may_include 'the cuda backend includes kernels' "$here|(\.\./)?[a-z0-9_]+\.cuh|\.\./$here" kernels/cuda/*
-may_include 'its device side knows no handle' '(device\.h|[a-z0-9_]+\.cuh)' kernels/cuda/*.cu kernels/cuda/*.cuh
+may_include 'its device side knows no handle' '(device[a-z_]*\.h|[a-z0-9_]+\.cuh)' kernels/cuda/*.cu kernels/cuda/*.cuh
 may_include 'sim includes sim and kernels' "$here|\.\./kernels/$here" sim/*.[ch]
 may_include 'experiments include sim and the boundary of kernels' \
     "$here|(tasks|game)/$here|\.\./sim/$here|\.\./kernels/(backend|compare|dtype|error)\.h" experiments/*.[ch]

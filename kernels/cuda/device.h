@@ -102,7 +102,7 @@ typedef struct ba_dev_job {
     int row0, rows;
     int seg0, n_seg;
     int chunk0, n_chunk;
-    int tile0, item0;
+    int tile0, tiles, item0;
     int scale0, n_groups; /* its factors of log-sum-exps */
 } ba_dev_job;
 
@@ -117,6 +117,8 @@ typedef struct ba_dev_attention {
     size_t layer;
     const float *rot; /* [.., 2, dim / 2] */
     ba_dev_matrix q, out;
+    float *lse; /* [rows, lse_stride] log-sum-exp of every row and head that has a job, or NULL */
+    size_t lse_stride;
 } ba_dev_attention;
 
 /* Query rows of a tile. */

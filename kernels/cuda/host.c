@@ -22,6 +22,13 @@ bool ba_cuda_ok(ba_gpu *be, cudaError_t status) {
 
 void ba_cuda_launched(ba_gpu *be) {
     ba_cuda_ok(be, cudaGetLastError());
+    ba_cuda_forget(be);
+}
+
+void ba_cuda_forget(ba_gpu *be) {
+    for (size_t i = 0; i < BA_CUDA_ROUNDED; i++) {
+        be->operand[i].of.at = NULL;
+    }
 }
 
 void *ba_cuda_alloc(ba_gpu *be, size_t a, size_t b, size_t c, size_t size) {
@@ -144,6 +151,7 @@ void ba_cuda_upload(ba_backend *be, ba_view dst, size_t rows, size_t cols, const
                                                cols * sizeof(float), n, cudaMemcpyHostToDevice, cuda->stream));
         }
     }
+    ba_cuda_forget(cuda);
 }
 
 void ba_cuda_download(ba_backend *be, ba_view src, size_t rows, size_t cols, double *dst) {
@@ -174,6 +182,10 @@ static void cuda_close(ba_backend *be) {
     if (cuda->stream) {
         ba_cuda_free(cuda, cuda->rounded);
         ba_cuda_free(cuda, cuda->partial);
+        ba_cuda_free(cuda, cuda->scratch);
+        for (size_t i = 0; i < BA_CUDA_ROUNDED; i++) {
+            ba_cuda_free(cuda, cuda->operand[i].at);
+        }
         cudaStreamSynchronize(cuda->stream);
         cudaFreeHost(cuda->stage_host);
         cudaFreeHost(cuda->landing);
@@ -278,4 +290,5 @@ const ba_backend_ops ba_cuda = {
     .glu = ba_cuda_glu,
     .gather = ba_cuda_gather,
     .attention = ba_cuda_attention,
+    .train = &ba_cuda_train,
 };

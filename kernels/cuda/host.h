@@ -10,7 +10,8 @@
 
 #include "../backend.h"
 #include "../pool.h"
-#include "device.h"
+#include "../train.h"
+#include "device_train.h"
 
 /* The lists of an attention call, as they were staged; calls of one walk through the layers have the same. */
 typedef struct ba_cuda_lists {
@@ -18,6 +19,16 @@ typedef struct ba_cuda_lists {
     size_t n, capacity;
     size_t job, seg, chunk, bound, scale; /* where each begins */
 } ba_cuda_lists;
+
+/* A buffer's rows in bf16, for the products of training that take them one after the other. */
+typedef struct ba_cuda_rounded {
+    ba_dev_matrix of; /* of.at NULL: of nothing */
+    size_t rows, cols;
+    uint16_t *at;
+    size_t size;
+} ba_cuda_rounded;
+
+enum { BA_CUDA_ROUNDED = 6 };
 
 typedef struct ba_gpu {
     ba_backend base;
@@ -34,7 +45,11 @@ typedef struct ba_gpu {
     float *partial; /* states of attention */
     size_t partial_size;
     ba_cuda_lists lists, staged;
-    const char *staged_at; /* where `staged` lies on the device; NULL: no longer */
+    const char *staged_at;                    /* where `staged` lies on the device; NULL: no longer */
+    ba_cuda_rounded operand[BA_CUDA_ROUNDED]; /* of training */
+    size_t next_operand;
+    float *scratch; /* of training, grow-only */
+    size_t scratch_size;
 } ba_gpu;
 
 struct ba_buf {
@@ -69,8 +84,10 @@ static inline ba_dev_matrix ba_cuda_matrix(ba_view view) {
 
 /* Notes a failed call, and that results are not to be trusted; true if there was none. */
 bool ba_cuda_ok(ba_gpu *be, cudaError_t status);
-/* The same for the kernels launched so far. */
+/* The same for the kernels launched so far, which may have written to any buffer. */
 void ba_cuda_launched(ba_gpu *be);
+/* Buffers have changed: what was rounded of them is out of date. */
+void ba_cuda_forget(ba_gpu *be);
 
 /* a * b * c elements of device memory, in the stream's order; NULL if that overflows or there is none. */
 void *ba_cuda_alloc(ba_gpu *be, size_t a, size_t b, size_t c, size_t size);
@@ -85,6 +102,25 @@ const void *ba_cuda_stage(ba_gpu *be, const void *from, size_t n);
 void *ba_cuda_stage_room(ba_gpu *be, size_t n, void **twin);
 /* Waits for everything and copies n bytes from the device; the host's copy is good until the next call. NULL: fault. */
 const void *ba_cuda_land(ba_gpu *be, const void *from, size_t n);
+
+/* Decodes the sources' rows to fp32, or rounds them to bf16, whichever is not NULL; rows `stride` elements apart. */
+void ba_cuda_decode(ba_gpu *be, const ba_weight_src *src, size_t n_src, size_t stride, float *wide, uint16_t *half);
+
+/* Flattens jobs; on: heads, kv_heads and dim are read. false: out of memory. */
+bool ba_cuda_flatten(ba_cuda_lists *l, const ba_attn_job *job, size_t n_jobs, double scale, const ba_dev_attention *on);
+/* Points `on` into lists that lie at `at` on the device. */
+void ba_cuda_point(ba_dev_attention *on, const ba_cuda_lists *l, const char *at);
+/* Attention of flattened jobs, in waves that fit the work space; host: the lists' copy here. false: out of memory. */
+bool ba_cuda_attend(ba_gpu *be, const ba_dev_attention *on, const ba_dev_job *host);
+
+extern const ba_train_ops ba_cuda_train;
+
+/* Training's attention (host_train_attention.c), as documented in train.h. */
+ba_train_mask *ba_cuda_mask_new(ba_backend *be, const ba_train_job *job, size_t n_jobs, size_t rows, size_t rot_rows);
+void ba_cuda_mask_free(ba_backend *be, ba_train_mask *mask);
+void ba_cuda_train_attention(ba_backend *be, const ba_train_attention *a);
+void ba_cuda_train_attention_back(ba_backend *be, const ba_train_attention *a, ba_view dout, ba_view dq, ba_view dk,
+                                  ba_view dv);
 
 /* Rows of the table, as documented in backend.h. */
 ba_buf *ba_cuda_buf_new(ba_backend *be, size_t rows, size_t cols);

@@ -43,10 +43,9 @@ typedef struct list_sizes {
     size_t seg, chunk, bound, scale;
 } list_sizes;
 
-static list_sizes measure(const call *c) {
+static list_sizes measure(const ba_attn_job *job, size_t n_jobs) {
     list_sizes n = {0};
-    for (size_t j = 0; j < c->n_jobs; j++) {
-        const ba_attn_job *job = &c->job[j];
+    for (; n_jobs > 0; n_jobs--, job++) {
         n.seg += job->n_seg;
         n.scale += job->n_groups;
         for (size_t i = 0; i < job->n_seg; i++) {
@@ -111,15 +110,18 @@ static int add_chunks(ba_cuda_lists *l, size_t first, size_t seg0, const ba_attn
     return n;
 }
 
-static void flatten(const call *c, ba_cuda_lists *l) {
+bool ba_cuda_flatten(ba_cuda_lists *l, const ba_attn_job *from, size_t n_jobs, double factor,
+                     const ba_dev_attention *on) {
+    if (!reserve(l, n_jobs, measure(from, n_jobs))) {
+        return false;
+    }
     ba_dev_job *job = (ba_dev_job *)(l->at + l->job);
     ba_dev_segment *seg = (ba_dev_segment *)(l->at + l->seg);
     float *scale = (float *)(l->at + l->scale);
-    int tile_rows = ba_dev_tile_rows(c->on.heads, c->on.kv_heads);
+    int tile_rows = ba_dev_tile_rows(on->heads, on->kv_heads);
     list_sizes n = {0};
     int tile = 0, item = 0;
-    for (size_t j = 0; j < c->n_jobs; j++) {
-        const ba_attn_job *from = &c->job[j];
+    for (size_t j = 0; j < n_jobs; j++, from++) {
         job[j] = (ba_dev_job){.row0 = (int)from->row0,
                               .rows = (int)from->rows,
                               .seg0 = (int)n.seg,
@@ -138,7 +140,7 @@ static void flatten(const call *c, ba_cuda_lists *l) {
             to->rot_row = (int)s->rot_row;
             to->lo = add_bounds(l, &n.bound, s->lo, from->rows);
             to->hi = add_bounds(l, &n.bound, s->hi, from->rows);
-            to->factor = (float)(c->scale * LOG2E * s->score_scale);
+            to->factor = (float)(factor * LOG2E * s->score_scale);
             to->bias = (float)(s->score_bias * LOG2E);
             to->group = s->group;
             to->selectable = s->selectable;
@@ -147,24 +149,32 @@ static void flatten(const call *c, ba_cuda_lists *l) {
             scale[n.scale++] = (float)from->group_lse_scale[g];
         }
         if (!is_select(from)) {
-            int tiles = ((int)from->rows + tile_rows - 1) / tile_rows;
+            job[j].tiles = ((int)from->rows + tile_rows - 1) / tile_rows;
             job[j].n_chunk = add_chunks(l, n.chunk, n.seg, from);
-            tile += tiles;
-            item += tiles * job[j].n_chunk;
+            tile += job[j].tiles;
+            item += job[j].tiles * job[j].n_chunk;
             n.chunk += (size_t)job[j].n_chunk;
         }
         n.seg += from->n_seg;
     }
+    return true;
+}
+
+void ba_cuda_point(ba_dev_attention *on, const ba_cuda_lists *l, const char *at) {
+    on->job = (const ba_dev_job *)(at + l->job);
+    on->seg = (const ba_dev_segment *)(at + l->seg);
+    on->chunk = (const ba_dev_chunk *)(at + l->chunk);
+    on->bound = (const int32_t *)(at + l->bound);
+    on->lse_scale = (const float *)(at + l->scale);
 }
 
 /* The lists on the device: those of the last call if they are the same. NULL: out of memory. */
 static const char *stage_lists(call *c) {
     ba_gpu *be = c->be;
     ba_cuda_lists *l = &be->lists;
-    if (!reserve(l, c->n_jobs, measure(c))) {
+    if (!ba_cuda_flatten(l, c->job, c->n_jobs, c->scale, &c->on)) {
         return NULL;
     }
-    flatten(c, l);
     if (!be->staged_at || be->staged.n != l->n || memcmp(be->staged.at, l->at, l->n) != 0) {
         const char *at = ba_cuda_stage(be, l->at, l->n);
         ba_cuda_lists swap = be->staged;
@@ -182,37 +192,32 @@ typedef struct wave {
     int tile0, tiles, item0, items;
 } wave;
 
-static void launch(call *c, const wave *w) {
-    ba_gpu *be = c->be;
-    size_t room = ba_dev_partial_floats(&c->on, (size_t)w->items) * sizeof(float);
+static bool launch(ba_gpu *be, const ba_dev_attention *on, const wave *w) {
+    size_t room = ba_dev_partial_floats(on, (size_t)w->items) * sizeof(float);
     be->partial = ba_cuda_grow(be, be->partial, &be->partial_size, room);
-    if (!be->partial) {
-        be->base.no_memory = true;
-        return;
+    if (be->partial) {
+        ba_dev_attend(be->stream, on, w->item0, w->items, w->tile0, w->tiles, be->partial);
+        ba_cuda_launched(be);
     }
-    ba_dev_attend(be->stream, &c->on, w->item0, w->items, w->tile0, w->tiles, be->partial);
-    ba_cuda_launched(be);
+    return be->partial;
 }
 
-static void launch_tiles(call *c) {
-    const ba_dev_job *job = (const ba_dev_job *)(c->be->staged.at + c->be->staged.job);
-    int tile_rows = ba_dev_tile_rows(c->on.heads, c->on.kv_heads);
-    size_t most = PARTIAL_FLOATS / ba_dev_partial_floats(&c->on, 1);
+bool ba_cuda_attend(ba_gpu *be, const ba_dev_attention *on, const ba_dev_job *host) {
+    size_t most = PARTIAL_FLOATS / ba_dev_partial_floats(on, 1);
     wave w = {0};
-    for (size_t j = 0; j < c->n_jobs; j++) {
-        int tiles = is_select(&c->job[j]) ? 0 : (job[j].rows + tile_rows - 1) / tile_rows;
-        for (int t = 0; t < tiles; t++) {
-            if (w.tiles && (size_t)(w.items + job[j].n_chunk) > most) {
-                launch(c, &w);
+    for (size_t j = 0; j < (size_t)on->n_jobs; j++) {
+        for (int t = 0; t < host[j].tiles; t++) {
+            if (w.tiles && (size_t)(w.items + host[j].n_chunk) > most) {
+                if (!launch(be, on, &w)) {
+                    return false;
+                }
                 w = (wave){w.tile0 + w.tiles, 0, w.item0 + w.items, 0};
             }
             w.tiles++;
-            w.items += job[j].n_chunk;
+            w.items += host[j].n_chunk;
         }
     }
-    if (w.tiles) {
-        launch(c, &w);
-    }
+    return !w.tiles || launch(be, on, &w);
 }
 
 /* ---- choices ---- */
@@ -321,12 +326,11 @@ void ba_cuda_attention(ba_backend *be, size_t layer, size_t heads, double scale,
         return;
     }
     const ba_cuda_lists *l = &c.be->staged;
-    c.on.job = (const ba_dev_job *)(lists + l->job);
-    c.on.seg = (const ba_dev_segment *)(lists + l->seg);
-    c.on.chunk = (const ba_dev_chunk *)(lists + l->chunk);
-    c.on.bound = (const int32_t *)(lists + l->bound);
-    c.on.lse_scale = (const float *)(lists + l->scale);
-    launch_tiles(&c);
+    ba_cuda_point(&c.on, l, lists);
+    if (!ba_cuda_attend(c.be, &c.on, (const ba_dev_job *)(l->at + l->job))) {
+        give_up(&c);
+        return;
+    }
     for (size_t j = 0; j < n_jobs; j++) {
         if (is_select(&job[j]) && job[j].rows) {
             launch_select(&c, j); /* waits, but stages nothing: the lists stay where they are */

@@ -29,6 +29,7 @@ ba_buf *ba_cuda_buf_new(ba_backend *be, size_t rows, size_t cols) {
         return NULL;
     }
     ba_cuda_ok(cuda, cudaMemsetAsync(buf->at, 0, rows * stride * sizeof(float), cuda->stream));
+    ba_cuda_forget(cuda); /* it may lie where another one did */
     return buf;
 }
 
@@ -41,12 +42,11 @@ void ba_cuda_buf_free(ba_backend *be, ba_buf *buf) {
 
 /* ---- weights ---- */
 
-/* Decodes rows of a source into host memory, rounded. */
 typedef struct decoding {
     const ba_weight_src *src;
     size_t in, stride;
-    uint16_t *to;
-    float *bias; /* or NULL */
+    float *wide;    /* or NULL */
+    uint16_t *half; /* or NULL */
 } decoding;
 
 static void decode_row(void *arg, size_t r, size_t worker) {
@@ -60,12 +60,28 @@ static void decode_row(void *arg, size_t r, size_t worker) {
     for (size_t i = 0; i < d->in; i += PIECE) {
         size_t n = min_size(PIECE, d->in - i);
         type->decode(data + i / type->block * type->bytes, piece, n);
-        for (size_t k = 0; k < n; k++) {
-            d->to[r * d->stride + i + k] = ba_f32_to_bf16(piece[k]);
+        for (size_t k = 0; d->half && k < n; k++) {
+            d->half[r * d->stride + i + k] = ba_f32_to_bf16(piece[k]);
+        }
+        if (d->wide) {
+            memcpy(d->wide + r * d->stride + i, piece, n * sizeof *piece);
         }
     }
-    if (d->src->bias) {
-        d->bias[r] = d->src->bias[from];
+}
+
+void ba_cuda_decode(ba_gpu *be, const ba_weight_src *src, size_t n_src, size_t stride, float *wide, uint16_t *half) {
+    for (size_t s = 0, row = 0; s < n_src; row += src[s++].rows) {
+        decoding d = {&src[s], src[s].cols, stride, wide ? wide + row * stride : NULL,
+                      half ? half + row * stride : NULL};
+        ba_pool_run(be->pool, src[s].rows, decode_row, &d);
+    }
+}
+
+static void order_biases(const ba_weight_src *src, size_t n_src, float *to) {
+    for (size_t s = 0; s < n_src; to += src[s++].rows) {
+        for (size_t r = 0; src[s].bias && r < src[s].rows; r++) {
+            to[r] = src[s].bias[src[s].row_order ? src[s].row_order[r] : r];
+        }
     }
 }
 
@@ -94,10 +110,8 @@ ba_weight *ba_cuda_weight_new(ba_backend *be, const ba_weight_src *src, size_t n
         ba_fail(err, "weight of %zu x %zu: out of memory", out, in);
         return NULL;
     }
-    for (size_t s = 0, out0 = 0; s < n_src; out0 += src[s++].rows) {
-        decoding d = {&src[s], in, stride, rows + out0 * stride, bias + out0};
-        ba_pool_run(cuda->pool, src[s].rows, decode_row, &d);
-    }
+    ba_cuda_decode(cuda, src, n_src, stride, NULL, rows);
+    order_biases(src, n_src, bias);
     ba_cuda_ok(cuda, cudaMemcpyAsync(w->at, rows, out * stride * sizeof *rows, cudaMemcpyHostToDevice, cuda->stream));
     if (has_bias) {
         ba_cuda_ok(cuda, cudaMemcpyAsync(w->bias, bias, out * sizeof *bias, cudaMemcpyHostToDevice, cuda->stream));

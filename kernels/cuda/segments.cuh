@@ -9,6 +9,9 @@ namespace ba {
 /* Stands for a maximum over nothing: finite, so that differences never are NaN. */
 #define NO_SCORE (-1e30f)
 
+/* Scores are kept in units of log 2. */
+#define LOG2E 1.44269504088896340736f
+
 /* Keys [lo, hi) of the segment that a row of its job sees. */
 __device__ __forceinline__ void see_range(const ba_dev_attention &a, const ba_dev_segment &seg, int row, int &lo,
                                           int &hi) {

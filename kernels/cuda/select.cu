@@ -12,8 +12,6 @@ using namespace ba;
 
 enum { WARP = 32, THREADS = 128, TOP = BA_DEV_TOP_MAX };
 
-#define LOG2E 1.44269504088896340736
-
 /* A block's query row and head. */
 struct desk {
     int row, head, kv_head;
@@ -56,7 +54,7 @@ __device__ double score_of(const float *q, const ba_dev_select &s, const ba_dev_
     for (int i = 0; i < s.a.dim; i++) {
         sum = fmaf(q[i], wide(k[i]), sum);
     }
-    return (double)(sum + seg.bias) / LOG2E;
+    return (double)(sum + seg.bias) / 1.44269504088896340736;
 }
 
 /* Combines a value of every thread in a fixed order; all get the result. */

@@ -1,0 +1,162 @@
+/* Products of training: both operands in bf16 and either way round, sums in fp32. */
+#include "bf16.cuh"
+#include "device_train.h"
+
+namespace {
+
+using namespace ba;
+
+enum { WARP = 32, DEPTH = 32, STAGES = 4 };
+
+struct product {
+    int m, n, k;
+    const uint16_t *a, *b;
+    size_t a_stride, b_stride;
+    float scale;
+    bool add;
+    ba_dev_matrix c;
+};
+
+/* A step of an operand in shared memory: `size` rows of DEPTH elements, or turned, DEPTH rows of `size`. Padded by 8
+ * elements, so that the rows of an 8 x 8 tile meet all banks. */
+template <bool turned, int size> struct step_room { uint16_t at[turned ? DEPTH : size][(turned ? size : DEPTH) + 8]; };
+
+/* Starts to copy elements [i0, i0 + size) x [k0, k0 + DEPTH); zeros outside of [n, k]. */
+template <bool turned, int size, int threads>
+__device__ void fetch(step_room<turned, size> &to, const uint16_t *from, size_t stride, int i0, int n, int k0, int k) {
+    constexpr int rows = turned ? DEPTH : size, per_row = (turned ? size : DEPTH) / 8;
+    int row0 = turned ? k0 : i0, col0 = turned ? i0 : k0, n_rows = turned ? k : n, n_cols = turned ? n : k;
+    for (int i = (int)threadIdx.x; i < rows * per_row; i += threads) {
+        int r = i / per_row, c = i % per_row * 8, left = n_cols - (col0 + c);
+        bool inside = row0 + r < n_rows && left > 0;
+        int bytes = inside ? min(left, 8) * (int)sizeof(uint16_t) : 0;
+        copy16(&to.at[r][c], inside ? from + (size_t)(row0 + r) * stride + col0 + c : from, bytes);
+    }
+}
+
+/* Fragment of a [16, 16] at (i, k), and those of two b [16, 8] beside each other. */
+template <bool turned, int size>
+__device__ void load_a(uint32_t (&a)[4], const step_room<turned, size> &from, int i, int k, int lane) {
+    if (turned) {
+        load_tiles_transposed(a, &from.at[k + lane / 16 * 8 + lane % 8][i + lane / 8 % 2 * 8]);
+    } else {
+        load_tiles(a, &from.at[i + lane % 16][k + lane / 16 * 8]);
+    }
+}
+
+template <bool turned, int size>
+__device__ void load_b(uint32_t (&b)[4], const step_room<turned, size> &from, int i, int k, int lane) {
+    if (turned) {
+        load_tiles_transposed(b, &from.at[k + lane % 16][i + lane / 16 * 8]);
+    } else {
+        load_tiles(b, &from.at[i + lane / 16 * 8 + lane % 8][k + lane / 8 % 2 * 8]);
+    }
+}
+
+template <bool a_turned, bool b_turned, int rows, int cols> struct product_room {
+    step_room<a_turned, rows> a[STAGES];
+    step_room<b_turned, cols> b[STAGES];
+};
+
+/* b_turned: b lies as [k, n]. */
+template <bool a_turned, bool b_turned, int rows, int cols, int warps_m, int warps_n>
+__global__ void __launch_bounds__(warps_m *warps_n *WARP) product_kernel(product p) {
+    constexpr int threads = warps_m * warps_n * WARP;
+    constexpr int m_tiles = rows / warps_m / 16, n_tiles = cols / warps_n / 8;
+    extern __shared__ __align__(16) unsigned char memory[];
+    auto &room = *reinterpret_cast<product_room<a_turned, b_turned, rows, cols> *>(memory);
+    int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP;
+    int warp_row = warp / warps_n * m_tiles * 16, warp_col = warp % warps_n * n_tiles * 8;
+    int row0 = (int)blockIdx.y * rows, col0 = (int)blockIdx.x * cols, steps = (p.k + DEPTH - 1) / DEPTH;
+    float c[m_tiles][n_tiles][4] = {};
+    auto fetch_step = [&](int step) {
+        if (step < steps) {
+            fetch<a_turned, rows, threads>(room.a[step % STAGES], p.a, p.a_stride, row0, p.m, step * DEPTH, p.k);
+            fetch<b_turned, cols, threads>(room.b[step % STAGES], p.b, p.b_stride, col0, p.n, step * DEPTH, p.k);
+        }
+        copies_commit();
+    };
+    for (int step = 0; step < STAGES - 1; step++) {
+        fetch_step(step);
+    }
+    for (int step = 0; step < steps; step++) {
+        copies_wait<STAGES - 2>();
+        __syncthreads();
+        fetch_step(step + STAGES - 1);
+#pragma unroll
+        for (int k = 0; k < DEPTH; k += 16) {
+            uint32_t a[m_tiles][4], b[n_tiles / 2][4];
+#pragma unroll
+            for (int m = 0; m < m_tiles; m++) {
+                load_a<a_turned, rows>(a[m], room.a[step % STAGES], warp_row + m * 16, k, lane);
+            }
+#pragma unroll
+            for (int n = 0; n < n_tiles; n += 2) {
+                load_b<b_turned, cols>(b[n / 2], room.b[step % STAGES], warp_col + n * 8, k, lane);
+            }
+#pragma unroll
+            for (int m = 0; m < m_tiles; m++) {
+#pragma unroll
+                for (int n = 0; n < n_tiles; n++) {
+                    mma(c[m][n], a[m], b[n / 2][n % 2 * 2], b[n / 2][n % 2 * 2 + 1]);
+                }
+            }
+        }
+    }
+    copies_wait<0>();
+#pragma unroll
+    for (int m = 0; m < m_tiles; m++) {
+#pragma unroll
+        for (int n = 0; n < n_tiles; n++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                int row = row0 + warp_row + m * 16 + lane / 4 + i / 2 * 8;
+                int col = col0 + warp_col + n * 8 + lane % 4 * 2 + i % 2;
+                if (row < p.m && col < p.n) {
+                    float *to = p.c.at + (size_t)row * p.c.stride + col, sum = p.scale * c[m][n][i];
+                    *to = p.add ? *to + sum : sum;
+                }
+            }
+        }
+    }
+}
+
+template <bool a_turned, bool b_turned, int rows, int cols, int warps_m, int warps_n>
+void launch(cudaStream_t stream, const product &p) {
+    auto kernel = product_kernel<a_turned, b_turned, rows, cols, warps_m, warps_n>;
+    constexpr int room = (int)sizeof(product_room<a_turned, b_turned, rows, cols>);
+    if (room > 48 * 1024) {
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, room);
+    }
+    dim3 grid((unsigned)((p.n + cols - 1) / cols), (unsigned)((p.m + rows - 1) / rows));
+    kernel<<<grid, warps_m * warps_n * WARP, room, stream>>>(p);
+}
+
+/* Large tiles where they fill the GPU; narrow ones for factors of low rank. */
+template <bool a_turned, bool b_turned> void choose(cudaStream_t stream, const product &p) {
+    enum { LARGE = 128, PROCESSORS = 132 };
+    if ((p.m + LARGE - 1) / LARGE * ((p.n + LARGE - 1) / LARGE) >= PROCESSORS) {
+        launch<a_turned, b_turned, LARGE, LARGE, 2, 4>(stream, p);
+    } else if (p.n <= 16) {
+        launch<a_turned, b_turned, 64, 16, 4, 1>(stream, p);
+    } else if (p.m <= 16) {
+        launch<a_turned, b_turned, 16, 64, 1, 4>(stream, p);
+    } else {
+        launch<a_turned, b_turned, 64, 64, 2, 2>(stream, p);
+    }
+}
+
+} // namespace
+
+void ba_dev_product(cudaStream_t stream, size_t m, size_t n, size_t k, ba_dev_operand a, ba_dev_operand b, float scale,
+                    bool add, ba_dev_matrix c) {
+    if (!m || !n) {
+        return;
+    }
+    product p = {(int)m, (int)n, (int)k, a.at, b.at, a.stride, b.stride, scale, add, c};
+    if (a.turned) {
+        b.turned ? choose<true, false>(stream, p) : choose<true, true>(stream, p);
+    } else {
+        b.turned ? choose<false, false>(stream, p) : choose<false, true>(stream, p);
+    }
+}
