@@ -33,11 +33,11 @@ LIBS        = $(LIB_LIBS) $(CUDA_LIBS) -lm -lpthread
 
 LIB_SRC  := $(wildcard kernels/*.c sim/*.c) $(CUDA_SRC)
 EXP_SRC  := $(wildcard experiments/*.c experiments/tasks/*.c experiments/game/*.c)
-BENCH_SRC := experiments/bench/kernels.c
+BENCH_SRC := $(wildcard experiments/bench/*.c)
 FUZZ_SRC := $(filter-out %/libfuzzer.c,$(wildcard tests/fuzz/*.c))
 TEST_SRC := $(wildcard tests/*.c) $(FUZZ_SRC)
 ALL_SRC  := $(LIB_SRC) $(EXP_SRC) $(BENCH_SRC) $(TEST_SRC) tests/fuzz/libfuzzer.c
-ALL_HDR  := $(wildcard kernels/*.h sim/*.h experiments/*.h experiments/tasks/*.h experiments/game/*.h tests/*.h tests/fuzz/*.h)
+ALL_HDR  := $(wildcard kernels/*.h sim/*.h experiments/*.h experiments/tasks/*.h experiments/bench/*.h experiments/game/*.h tests/*.h tests/fuzz/*.h)
 obj       = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 # `make V=1` shows the compiler's command lines.
@@ -57,11 +57,17 @@ $(BUILD)/blockattn: $(call obj,$(LIB_SRC) $(EXP_SRC)) $(CUDA_OBJ)
 # Functions that tests/faults.c stands in for.
 FAULTY := malloc calloc realloc aligned_alloc free strdup strndup fopen open close write rename
 comma  := ,
-$(BUILD)/blockattn-tests: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(TEST_SRC)) $(CUDA_OBJ)
+RACE_SRC := experiments/bench/race.c experiments/bench/process.c
+$(BUILD)/blockattn-tests: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(RACE_SRC) $(TEST_SRC)) $(CUDA_OBJ)
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) $(addprefix -Wl$(comma)--wrap=,$(FAULTY)) -o $@ $^ -lcunit $(LIBS)
 
-$(BUILD)/bench-kernels: $(call obj,$(filter kernels/%,$(LIB_SRC)) $(BENCH_SRC)) $(CUDA_OBJ)
+# Programs of experiments/bench: kernels and worker have a main and stand alone, the others are one program.
+BENCH_OWN := experiments/bench/kernels.c experiments/bench/worker.c
+$(BUILD)/bench-kernels: $(call obj,$(filter kernels/%,$(LIB_SRC)) experiments/bench/kernels.c)
+$(BUILD)/bench-worker: $(call obj,$(LIB_SRC) experiments/bench/worker.c)
+$(BUILD)/bench: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(filter-out $(BENCH_OWN),$(BENCH_SRC)))
+$(BUILD)/bench $(BUILD)/bench-worker $(BUILD)/bench-kernels: $(CUDA_OBJ)
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -176,11 +182,18 @@ eval-synthetic: ## all modes on generated tasks, without any data, in minutes
 	@$(MAKE) $(JOBS) all
 	$(BUILD)/blockattn run experiments/synthetic.json
 
-bench: ## time the kernels and a short TTFT sweep
+BENCH_PROGRAMS = $(BUILD)/blockattn $(BUILD)/bench $(BUILD)/bench-worker $(BUILD)/bench-kernels
+bench: ## ours, transformers and llama.cpp in turns: table, results/bench.h5, figures; QUICK=1, RESUME=1, BENCH_PYTHON=
+	@$(SETUP) build plots peers model
+	@$(if $(QUICK),,$(SETUP) gemma || echo "the second model will be left out")
+	@$(MAKE) $(JOBS) $(BENCH_PROGRAMS)
+	@experiments/bench/run.sh $(BUILD) results $(if $(QUICK),--quick) $(if $(RESUME),--resume) $(if $(ONLY),--only $(ONLY))
+
+bench-compare: ## did it get slower than BASE=commit? both built and run in turns; HEAD=commit, else the working tree
+	@[ -n "$(BASE)" ] || { echo "make bench-compare BASE=commit" >&2; exit 2; }
 	@$(SETUP) build model
-	@$(MAKE) $(JOBS) all $(BUILD)/bench-kernels
-	$(BUILD)/bench-kernels
-	$(BUILD)/blockattn ttft --lengths 50,512,2K
+	@$(MAKE) $(JOBS) $(BUILD)/bench $(BUILD)/bench-worker
+	@experiments/bench/compare.sh $(BUILD) results $(BASE) $(HEAD) -- $(if $(ROUNDS),--rounds $(ROUNDS))
 
 setup: ## install what is missing from Debian's packages
 	@$(SETUP) build plots
@@ -242,6 +255,6 @@ help: ## show this list
 	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: all install clean table1 table2 figure4 accuracy report eval-synthetic table3 gate figures sweep bench setup model gemma test check lint asan fuzz store-torture tsan help FORCE
+.PHONY: all install clean table1 table2 figure4 accuracy report eval-synthetic table3 gate figures sweep bench bench-compare setup model gemma test check lint asan fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what is missing from Debian's packages and gets models. Asks nothing; touches nothing when all is there.
-#   setup.sh GROUP...    build | plots | lint | fuzz: packages
+#   setup.sh GROUP...    build | plots | lint | fuzz | peers: packages
 #                        model | gemma: the default model, or Gemma 3 270M, in the user's cache folder
 set -eu
 
@@ -16,8 +16,9 @@ packages_of() {
     plots) echo gnuplot-nox fonts-dejavu-core ;;
     lint) echo clang clang-format clang-tidy ;;
     fuzz) echo clang libclang-rt-dev ;;
+    peers) echo python3-venv python3-dev cmake g++ ;; # to install what `make bench` measures against
     fetch) echo python3-pip ca-certificates ;;
-    *) die "unknown group '$1'; there is build, plots, lint, fuzz, model, gemma" ;;
+    *) die "unknown group '$1'; there is build, plots, lint, fuzz, peers, model, gemma" ;;
     esac
 }
 
@@ -111,7 +112,7 @@ work=
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
-[ $# -gt 0 ] || die "usage: setup.sh build|plots|lint|fuzz|model|gemma..."
+[ $# -gt 0 ] || die "usage: setup.sh build|plots|lint|fuzz|peers|model|gemma..."
 groups=
 models=
 for group in "$@"; do

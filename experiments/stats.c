@@ -58,6 +58,33 @@ double ba_quantile(double *x, size_t n, double q) {
     return x[rank < 1 ? 0 : rank > (double)n ? n - 1 : (size_t)rank - 1];
 }
 
+ba_ratio ba_ratio_of(const double *a, const double *b, size_t n, uint64_t seed) {
+    enum { MOST = 1024, DRAWS = 2000, TAIL = DRAWS / 40 };
+    double ratio[MOST], drawn[MOST], median[DRAWS];
+    ba_ratio out = {.median = NAN, .lo = NAN, .hi = NAN};
+    for (size_t i = 0; i < n && out.n < MOST; i++) {
+        if (isfinite(a[i]) && isfinite(b[i]) && b[i] > 0) {
+            ratio[out.n++] = a[i] / b[i];
+        }
+    }
+    if (out.n == 0) {
+        return out;
+    }
+    for (size_t d = 0; d < DRAWS; d++) {
+        for (size_t i = 0; i < out.n; i++) {
+            drawn[i] = ratio[ba_random_below(&seed, out.n)];
+        }
+        qsort(drawn, out.n, sizeof *drawn, by_value);
+        median[d] = middle(drawn, out.n);
+    }
+    qsort(median, DRAWS, sizeof *median, by_value);
+    qsort(ratio, out.n, sizeof *ratio, by_value);
+    out.median = middle(ratio, out.n);
+    out.lo = median[TAIL - 1];
+    out.hi = median[DRAWS - TAIL];
+    return out;
+}
+
 uint64_t ba_random(uint64_t *state) {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;

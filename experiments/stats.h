@@ -21,6 +21,16 @@ ba_stats ba_stats_of(double *x, size_t n);
  * (nearest rank). n = 0: NaN. */
 double ba_quantile(double *x, size_t n, double q);
 
+/* How much longer a takes than b, pair by pair measured in the same round. */
+typedef struct ba_ratio {
+    size_t n;      /* pairs of two numbers; others are left out */
+    double median; /* of a / b; NaN without a pair */
+    double lo, hi; /* 95 % of what the median comes to in pairs drawn anew (bootstrap, percentiles) */
+} ba_ratio;
+
+/* a, b [n]; NaN: not there. n beyond 1024 is cut. */
+ba_ratio ba_ratio_of(const double *a, const double *b, size_t n, uint64_t seed);
+
 /* Farther from the median than 3 standard deviations as the MAD estimates them (3 x 1.4826 MAD). With fewer than five
  * samples nothing is an outlier. */
 bool ba_is_outlier(const ba_stats *s, double x);

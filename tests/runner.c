@@ -37,6 +37,7 @@ static int (*const suites[])(void) = {
     ba_suite_game,
     ba_suite_golden,
     ba_suite_stats,
+    ba_suite_race,
     ba_suite_measure,
     ba_suite_trace,
     ba_suite_ttft,

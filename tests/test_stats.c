@@ -98,6 +98,39 @@ static void uniform(void) {
     }
 }
 
+static void ratios(void) {
+    const double a[] = {2, 4.2, NAN, 6, 8, 20}, b[] = {1, 2, 5, 3, 4, 0}, same[] = {3, 3.1, 2.9, 3, 3.05};
+    ba_ratio r = ba_ratio_of(a, b, 6, 1);
+    CU_ASSERT_EQUAL(r.n, 4); /* without the NaN and the zero: 2, 2.1, 2, 2 */
+    CU_ASSERT_EQUAL(r.median, 2);
+    CU_ASSERT(r.lo == 2 && r.hi >= 2 && r.hi <= 2.1);
+    r = ba_ratio_of(same, same, 5, 1);
+    CU_ASSERT(r.median == 1 && r.lo == 1 && r.hi == 1);
+    r = ba_ratio_of(same, b + 2, 1, 1);
+    CU_ASSERT(r.n == 1 && r.lo == r.median && r.hi == r.median);
+    r = ba_ratio_of(a + 2, b, 1, 1);
+    CU_ASSERT(r.n == 0 && isnan(r.median) && isnan(r.lo) && isnan(r.hi));
+}
+
+/* Of noise of 10 % around a true ratio of 1.2 the interval holds the truth in about 95 of 100 runs, and is narrow. */
+static void interval(void) {
+    enum { N = 25, RUNS = 200 };
+    uint64_t rng = 9;
+    size_t held = 0, narrow = 0;
+    for (size_t run = 0; run < RUNS; run++) {
+        double a[N], b[N];
+        for (size_t i = 0; i < N; i++) {
+            a[i] = 1.2 * (0.9 + 0.2 * (double)ba_random_below(&rng, 1000) / 999);
+            b[i] = 1;
+        }
+        ba_ratio r = ba_ratio_of(a, b, N, run);
+        held += r.lo <= 1.2 && 1.2 <= r.hi;
+        narrow += r.hi - r.lo < 0.15;
+    }
+    CU_ASSERT(held > RUNS * 88 / 100 && held < RUNS);
+    CU_ASSERT(narrow > RUNS * 9 / 10);
+}
+
 int ba_suite_stats(void) {
     CU_pSuite s = CU_add_suite("stats", NULL, NULL);
     if (!s || !CU_add_test(s, "median, min and MAD of an odd count", odd_count) ||
@@ -105,6 +138,7 @@ int ba_suite_stats(void) {
         !CU_add_test(s, "none, one and two samples", small_counts) ||
         !CU_add_test(s, "outliers are flagged, not dropped", outliers) ||
         !CU_add_test(s, "MAD equals its definition", mad_by_definition) ||
+        !CU_add_test(s, "ratios, pair by pair", ratios) || !CU_add_test(s, "95 % intervals hold the truth", interval) ||
         !CU_add_test(s, "a shuffle is a permutation that its seed decides", shuffles) ||
         !CU_add_test(s, "numbers below n are evenly spread", uniform)) {
         return -1;

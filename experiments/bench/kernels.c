@@ -1,7 +1,7 @@
 /* How fast the kernels of every backend are, as a fraction of what the processor can do: attention as full prefill and
  * as a question over a long cache need it, and the matrix products of the default model. Peak and kernels are measured
  * in turns, and the best of each is taken. The fraction is given by the clock, and by processor time, against which
- * other load on the machine does not count (nor does a thread of ours that sleeps). bench-kernels [THREADS] */
+ * other load on the machine does not count (nor does a thread of ours that sleeps). bench-kernels [--csv] [THREADS] */
 #include "../../kernels/backend.h"
 
 #include <math.h>
@@ -242,7 +242,10 @@ static span run_once(const scene *s, size_t threads) {
     return rate_since(start, (double)(s->be->count.flops_exact - before), threads);
 }
 
-static void time_job(ba_backend *be, const job *j, size_t threads) {
+static const char csv_head[] = "backend,kernel,flops,bytes,flops_per_s,peak_flops_per_s,busy_flops_per_s,"
+                               "busy_peak_flops_per_s";
+
+static void time_job(ba_backend *be, const job *j, size_t threads, bool csv) {
     scene s = {.be = be, .job = j};
     bool bf16 = be->kv_size == 2;
     span best = {0}, peak = {0};
@@ -251,11 +254,19 @@ static void time_job(ba_backend *be, const job *j, size_t threads) {
     } else {
         open_product(&s);
     }
+    be->count = (ba_counters){0};
     for (size_t i = 0; i < ROUNDS; i++) {
         peak = best_of(peak, peak_once(bf16, threads));
         best = best_of(best, run_once(&s, threads));
     }
     scene_close(&s);
+    if (csv) {
+        double calls = ROUNDS, bytes = (double)(be->count.bytes_read + be->count.bytes_written);
+        printf("%s,\"%s\",%.0f,%.0f,%.6g,%.6g,%.6g,%.6g\n", be->ops->name, j->name,
+               (double)be->count.flops_exact / calls, bytes / calls, best.wall, peak.wall, best.busy, peak.busy);
+        fflush(stdout);
+        return;
+    }
     printf("%-10s %-28s %8.1f GFLOP/s", be->ops->name, j->name, best.wall / 1e9);
     if (peak.wall > 0) {
         printf("  %4.2f of peak %.0f; by processor time %4.2f of %.0f", best.wall / peak.wall, peak.wall / 1e9,
@@ -266,9 +277,14 @@ static void time_job(ba_backend *be, const job *j, size_t threads) {
 }
 
 int main(int argc, char **argv) {
-    long given = argc > 1 ? strtol(argv[1], NULL, 10) : sysconf(_SC_NPROCESSORS_ONLN);
+    bool csv = argc > 1 && !strcmp(argv[1], "--csv");
+    const char *threads = argc > 1 + csv ? argv[1 + csv] : NULL;
+    long given = threads ? strtol(threads, NULL, 10) : sysconf(_SC_NPROCESSORS_ONLN);
     if (given < 1 || given > MOST_THREADS) {
-        die("usage: bench-kernels [THREADS]");
+        die("usage: bench-kernels [--csv] [THREADS]");
+    }
+    if (csv) {
+        puts(csv_head);
     }
     for (size_t i = 0; ba_backend_at(i); i++) {
         char err[BA_ERR_LEN];
@@ -279,12 +295,14 @@ int main(int argc, char **argv) {
             continue; /* not made to be fast */
         }
         if (ba_backend_open(name, &cfg, &be, err)) {
-            printf("%s: skipped: %s\n", name, err);
+            fprintf(stderr, "%s: skipped: %s\n", name, err);
             continue;
         }
-        printf("%s: %s\n", name, be->ops->describe(be));
+        if (!csv) {
+            printf("%s: %s\n", name, be->ops->describe(be));
+        }
         for (size_t j = 0; j < sizeof jobs / sizeof *jobs; j++) {
-            time_job(be, &jobs[j], cfg.threads);
+            time_job(be, &jobs[j], cfg.threads, csv);
         }
         ba_backend_close(be);
     }

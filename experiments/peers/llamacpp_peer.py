@@ -1,61 +1,63 @@
-"""Time to first token of llama.cpp (through llama-cpp-python), on the quantised GGUF as it is.
-
-full     the whole prompt; logits of the last position only
-ready    the question alone, over the passages' KV that is there already (llama.cpp's own prefix cache)
-
-Raw samples as JSON lines on stdout. KV is kept in fp32 (--dtype fp32) or fp16.
-"""
+"""llama.cpp through llama-cpp-python, with flash attention; keys and values in fp16: full, ready, cold."""
 import ctypes
-import time
 
-import workload
+import peer
 
 
-def main():
-    a = workload.options(__doc__, ["full", "ready"], ["fp32", "fp16"])
+def start(path, dtype, threads, ids):
     import llama_cpp
 
-    kv_type = llama_cpp.GGML_TYPE_F32 if a.dtype == "fp32" else llama_cpp.GGML_TYPE_F16
-    llm = llama_cpp.Llama(model_path=a.model, n_ctx=max(a.lengths) + 8, n_batch=512, n_ubatch=512, n_threads=a.threads,
-                          n_threads_batch=a.threads, type_k=kv_type, type_v=kv_type, logits_all=False, verbose=False)
-    passages, question = workload.token_ids(a, llm.n_vocab())
+    def new(context):
+        return llama_cpp.Llama(model_path=path, n_ctx=context, n_batch=512, n_ubatch=512, n_threads=threads,
+                               n_threads_batch=threads, flash_attn=True, logits_all=False, verbose=False)
 
-    def argmax():
-        logits = llama_cpp.llama_get_logits(llm.ctx)
-        row = ctypes.cast(logits, ctypes.POINTER(ctypes.c_float * llm.n_vocab())).contents
+    made = {}
+
+    def context(name, tokens):
+        """A context of its own, so that what one method leaves there is another's never to reuse."""
+        if name not in made or made[name].n_ctx() < tokens + 8:
+            made.pop(name, None)
+            made[name] = new(tokens + 8)
+        return made[name]
+
+    def run(llm, behind, tokens):
+        llm.n_tokens = behind  # what lies further back is dropped
+        llm.eval(tokens)
+        llama_cpp.llama_synchronize(llm.ctx)
+        row = ctypes.cast(llama_cpp.llama_get_logits(llm.ctx),
+                          ctypes.POINTER(ctypes.c_float * llm.n_vocab())).contents
+        return row
+
+    def argmax(row):
         return max(range(len(row)), key=row.__getitem__)
 
-    there = []  # what the KV cache begins with
+    there = {}
 
-    def run(behind, ids):
-        """Evaluates ids behind `behind`, which is evaluated before, and not timed, unless it is there."""
-        if there != behind:
-            llm.n_tokens = 0
-            llm.eval(behind)
-            there[:] = behind
-        llm.n_tokens = len(behind)  # what lies further back is dropped by the next eval
-        start = time.perf_counter()
-        llm.eval(ids)
-        llama_cpp.llama_synchronize(llm.ctx)
-        return {"prefill": time.perf_counter() - start}, argmax()
+    def full(length, question, block):
+        llm = context("full", max(length, 2048))
+        seconds, row = peer.timed(run, llm, 0, ids[:length])
+        return seconds, argmax(row)
 
-    def full(ids):
-        there.clear()
-        return run([], ids)
+    def ready(length, question, block):
+        llm = context("ready", length + question)
+        if there.get("ready") != (id(llm), length):
+            run(llm, 0, ids[:length])
+            there["ready"] = id(llm), length
+        seconds, row = peer.timed(run, llm, length, ids[:question])
+        return seconds, argmax(row)
 
-    def ready(prefix):
-        return run(prefix, question)
+    def cold(length, question, block):
+        llm = context("full", max(length, 2048))
+        todo = peer.blocks(ids[:length], block)
+        return peer.timed(lambda: [run(llm, 0, b) for b in todo])[0], -1
 
-    cases = {}
-    for length in a.lengths:
-        n = length - a.question
-        if "full" in a.methods:
-            cases["full", length] = lambda ids=passages[:n] + question: full(ids)
-        if "ready" in a.methods and n:
-            cases["ready", length] = lambda prefix=passages[:n]: ready(prefix)
-    workload.measure(a, "llama.cpp", {"llama_cpp": llama_cpp.__version__,
-                                      "cpu": llama_cpp.llama_print_system_info().decode()}, cases)
+    context("full", 2048)
+    flags = " ".join(part.split("=")[0].strip().lower()
+                     for part in llama_cpp.llama_print_system_info().decode().replace("CPU :", "").split("|")
+                     if part.strip().endswith("= 1"))
+    return "llama-cpp-python %s, %s, %s" % (llama_cpp.__version__, flags, dtype), {
+        "full": full, "ready": ready, "cold": cold}
 
 
 if __name__ == "__main__":
-    main()
+    peer.serve(start)
