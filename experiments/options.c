@@ -177,7 +177,7 @@ int ba_cli_parse(int argc, char **argv, const char *usage, const char *about, co
         {"threads", "N", "threads; default: the processors available", &threads, 0},
         {"seed", "N", "seed of everything random; default 0", &seed, 0},
         {"store", "TIERS",
-         "where blocks are kept, in the order asked: ram:SIZE,lmdb:PATH:SIZE; default: half of the "
+         "where blocks are kept, in the order asked: ram:SIZE,lmdb:PATH:SIZE,redis:HOST:PORT; default: half of the "
          "memory",
          &c->store, 0},
         {"out", "FILE.h5", "also write a trace", &c->out, 0},

@@ -481,9 +481,7 @@ void ba_store_expect(ba_store *s, const ba_address *address, size_t n) {
         for (size_t j = 0; j < m; j++) {
             missing[j] = ba_parcel_address(missing[j], s->level[i].stats.spec->coding);
         }
-        if (tier->ops->expect) {
-            tier->ops->expect(tier, missing, m);
-        }
+        m = tier->ops->expect(tier, missing, m);
     }
     free(missing);
 }

@@ -58,8 +58,9 @@ struct ba_tier_ops {
     int (*open)(const ba_tier_spec *spec, ba_remark remark, bool create, ba_tier **out, char err[BA_ERR_LEN]);
     void (*close)(ba_tier *t);
 
-    /* These will be looked up next: time to fetch them together. May be NULL. */
-    void (*expect)(ba_tier *t, const ba_address *address, size_t n);
+    /* These will be looked up next: time to fetch them together. Moves those that it lacks to the front, and returns
+     * how many they are. */
+    size_t (*expect)(ba_tier *t, ba_address *address, size_t n);
     /* BA_HIT and the bytes, or why not. */
     ba_lookup (*get)(ba_tier *t, const ba_address *address, ba_tier_bytes *out);
     void (*release)(ba_tier *t, ba_tier_bytes *bytes);

@@ -261,21 +261,25 @@ static void lmdb_release(ba_tier *tier, ba_tier_bytes *bytes) {
 }
 
 /* The kernel reads all of them at once, while the first is being looked at. */
-static void lmdb_expect(ba_tier *tier, const ba_address *a, size_t n) {
+static size_t lmdb_expect(ba_tier *tier, ba_address *a, size_t n) {
     lmdb *t = (lmdb *)tier;
     int rc = 0;
     snapshot *s = hold(t, &rc);
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    for (size_t i = 0; s && i < n; i++) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), left = 0;
+    if (!s) {
+        return n;
+    }
+    for (size_t i = 0; i < n; i++) {
         MDB_val key = key_of(&a[i]), value;
         if (mdb_get(s->txn, t->blocks, &key, &value) == 0) {
             uintptr_t first = (uintptr_t)value.mv_data / page * page;
             madvise((void *)first, (uintptr_t)value.mv_data + value.mv_size - first, MADV_WILLNEED); /* a hint */
+        } else {
+            a[left++] = a[i];
         }
     }
-    if (s) {
-        let_go(t, s);
-    }
+    let_go(t, s);
+    return left;
 }
 
 /* ---- writing --------------------------------------------------------------------------------------------------- */

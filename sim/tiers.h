@@ -5,5 +5,6 @@
 #include "tier.h"
 
 extern const ba_tier_ops ba_tier_lmdb;
+extern const ba_tier_ops ba_tier_redis;
 
 #endif

@@ -28,6 +28,7 @@ static int (*const suites[])(void) = {
     ba_suite_cost,
     ba_suite_store,
     ba_suite_tiers,
+    ba_suite_redis,
     ba_suite_engine,
     ba_suite_gate,
     ba_suite_scores,

@@ -31,6 +31,7 @@ int ba_suite_modes(void);
 int ba_suite_cost(void);
 int ba_suite_store(void);
 int ba_suite_tiers(void);
+int ba_suite_redis(void);
 int ba_suite_engine(void);
 int ba_suite_gate(void);
 int ba_suite_scores(void);
