@@ -35,6 +35,7 @@ static int (*const suites[])(void) = {
     ba_suite_tasks,
     ba_suite_eval,
     ba_suite_report,
+    ba_suite_convert,
     ba_suite_game,
     ba_suite_golden,
     ba_suite_stats,
