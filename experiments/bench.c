@@ -104,18 +104,21 @@ static ba_packed *open_packed(const ba_common *c, const ba_bench *b) {
                : NULL;
 }
 
+int ba_vocabulary_open(const ba_common *c, bool weights, ba_model **model, ba_tokenizer **tok, char err[BA_ERR_LEN]) {
+    char path[4096], why[BA_ERR_LEN];
+    *model = NULL;
+    *tok = NULL;
+    if (ba_model_path_of(c, path, sizeof path, err) || ba_model_open(path, weights, model, err)) {
+        return -1;
+    }
+    return ba_tokenizer_new(ba_model_vocab(*model), tok, why) ? ba_fail(err, "%s: %s", path, why) : 0;
+}
+
 /* 0, or an exit status with err filled; the caller closes what is open. */
 static int open_all(const ba_common *c, ba_bench *b, char err[BA_ERR_LEN]) {
-    char path[4096];
     const char *backend = backend_name(c, err);
     if (!backend || ba_store_spec_parse(c->store, &b->tiers, err) != 0 ||
-        ba_model_path_of(c, path, sizeof path, err) != 0) {
-        return BA_EXIT_USAGE;
-    }
-    if (ba_model_open(path, true, &b->model, err) != 0) {
-        return BA_EXIT_USAGE;
-    }
-    if (ba_tokenizer_new(ba_model_vocab(b->model), &b->tok, err) != 0) {
+        ba_vocabulary_open(c, true, &b->model, &b->tok, err) != 0) {
         return BA_EXIT_USAGE;
     }
     const ba_backend_config config = {.threads = c->threads};

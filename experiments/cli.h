@@ -75,6 +75,8 @@ typedef struct ba_bench {
 
 /* Path of the model: --model, else $BLOCKATTN_MODEL, else the cached default model. */
 int ba_model_path_of(const ba_common *c, char *path, size_t size, char err[BA_ERR_LEN]);
+/* The model, with or without weights, and its tokenizer. 0, or -1 and err; NULL is what could not be opened. */
+int ba_vocabulary_open(const ba_common *c, bool weights, ba_model **model, ba_tokenizer **tok, char err[BA_ERR_LEN]);
 /* 0, or an exit status with the line already printed. */
 int ba_bench_open(const ba_common *c, ba_bench *b);
 void ba_bench_close(ba_bench *b);

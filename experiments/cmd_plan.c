@@ -272,20 +272,11 @@ static int print_json(const question *q, const ba_cost cost[2]) {
 
 /* --- opening ---------------------------------------------------------------------------------------------------- */
 
-/* Vocabulary and shape of the model, no weights. */
-static int open_vocabulary(const ba_common *c, question *q, char err[BA_ERR_LEN]) {
-    char path[4096];
-    if (ba_model_path_of(c, path, sizeof path, err) || ba_model_open(path, false, &q->model, err)) {
-        return -1;
-    }
-    return ba_tokenizer_new(ba_model_vocab(q->model), &q->tok, err);
-}
-
 /* Token ids need no model; when there is one, its BOS and line feed serve the modes that insert them. */
 static int read_request(const ba_common *c, const char *request, const char *message, question *q) {
     char err[BA_ERR_LEN];
     double seconds;
-    if (open_vocabulary(c, q, err) && (c->model || message)) {
+    if (ba_vocabulary_open(c, false, &q->model, &q->tok, err) && (c->model || message)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     return ba_read_prompt(request, message, q->tok, q->tok ? ba_model_vocab(q->model)->n : 0, &q->prompt, &seconds);

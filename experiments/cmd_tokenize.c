@@ -85,20 +85,6 @@ static int report(const ba_common *c, const ba_tokenizer *tok, const char *text,
     return rc ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory") : BA_EXIT_OK;
 }
 
-/* The model's vocabulary, which borrows from the model. 0, or -1 and err with nothing left open. */
-static int open_vocabulary(const ba_common *c, ba_model **model, ba_tokenizer **tok, char err[BA_ERR_LEN]) {
-    char path[4096];
-    if (ba_model_path_of(c, path, sizeof path, err) || ba_model_open(path, false, model, err)) {
-        return -1;
-    }
-    char why[BA_ERR_LEN];
-    if (ba_tokenizer_new(ba_model_vocab(*model), tok, why)) {
-        ba_model_close(*model);
-        return ba_fail(err, "%s: %s", path, why);
-    }
-    return 0;
-}
-
 int ba_cmd_tokenize(int argc, char **argv) {
     bool ids_only = false, special = false;
     const ba_option own[] = {
@@ -130,13 +116,11 @@ int ba_cmd_tokenize(int argc, char **argv) {
     }
     ba_model *model;
     ba_tokenizer *tok;
-    if (open_vocabulary(&c, &model, &tok, err)) {
-        status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
-    } else {
-        status = report(&c, tok, text ? text : owned, len, ids_only, special);
-        ba_tokenizer_free(tok);
-        ba_model_close(model);
-    }
+    status = ba_vocabulary_open(&c, false, &model, &tok, err)
+                 ? ba_cli_fail(BA_EXIT_USAGE, "%s", err)
+                 : report(&c, tok, text ? text : owned, len, ids_only, special);
+    ba_tokenizer_free(tok);
+    ba_model_close(model);
     free(owned);
     return status;
 }

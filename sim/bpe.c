@@ -47,7 +47,7 @@ static int add_rule(ba_bpe *b, size_t rank, char *scratch, char err[BA_ERR_LEN])
     ba_text m = b->pieces->vocab->merge[rank];
     const char *space = m.n > 2 ? memchr(m.s + 1, ' ', m.n - 2) : NULL;
     if (!space) {
-        return ba_fail(err, "tokenizer.ggml.merges[%zu] is not two tokens with a space between them", rank);
+        return ba_fail(err, "merge %zu of its tokenizer is not two tokens with a space between them", rank);
     }
     size_t cut = (size_t)(space - m.s);
     ba_text part[2] = {{m.s, cut}, {space + 1, m.n - cut - 1}};
@@ -56,7 +56,9 @@ static int add_rule(ba_bpe *b, size_t rank, char *scratch, char err[BA_ERR_LEN])
     rule r = {ba_pieces_find(b->pieces, scratch, n0), ba_pieces_find(b->pieces, scratch + n0, n1),
               ba_pieces_find(b->pieces, scratch, n0 + n1), (uint32_t)rank};
     if (r.left < 0 || r.right < 0 || r.joined < 0) {
-        return ba_fail(err, "tokenizer.ggml.merges[%zu] \"%.*s\": a part of it or the whole is not in the vocabulary",
+        return ba_fail(err,
+                       "merge %zu of its tokenizer, \"%.*s\": a part of it or the whole is not in the vocabulary; "
+                       "use the tokenizer that belongs to the model",
                        rank, m.n < 64 ? (int)m.n : 64, m.s);
     }
     rule *slot = &b->rule[find_rule(b, r.left, r.right)];

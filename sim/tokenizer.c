@@ -22,7 +22,7 @@ static int32_t newline_token(const ba_pieces *p) {
 int ba_tokenizer_new(const ba_vocab *vocab, ba_tokenizer **out, char err[BA_ERR_LEN]) {
     *out = NULL;
     if (vocab->kind == BA_VOCAB_NONE || vocab->n == 0) {
-        return ba_fail(err, "the model has no vocabulary; give the request as \"ids\"");
+        return ba_fail(err, "it has no vocabulary; a folder needs its tokenizer.json, a GGUF file its tokenizer keys");
     }
     ba_tokenizer *t = calloc(1, sizeof *t);
     if (!t) {

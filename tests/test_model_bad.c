@@ -3,6 +3,7 @@
 #include "runner.h"
 #include "tiny.h"
 
+#include "../experiments/cli.h"
 #include "../sim/model.h"
 #include "../sim/tokenizer.h"
 
@@ -291,6 +292,37 @@ static void test_bad_folder(void) {
     }
 }
 
+/* What only the tokenizer finds: the line still names the model and the place. */
+static void test_bad_tokenizer(void) {
+    static const struct {
+        const char *text, *want; /* of tokenizer.json, NULL: there is none */
+    } rows[] = {
+        {"{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[["
+         "\"a\",\"b\"]]}}",
+         "merge 0 of its tokenizer, \"a b\": a part of it or the whole is not in the vocabulary"},
+        {NULL, "it has no vocabulary; a folder needs its tokenizer.json"},
+    };
+    char path[512], file[700], err[BA_ERR_LEN];
+    in_test_dir("tokens", path);
+    mkdir(path, 0700);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const ba_common common = {.model = path};
+        ba_model *model;
+        ba_tokenizer *tok;
+        CU_ASSERT_EQUAL_FATAL(ba_tiny_folder(path, NULL), 0);
+        snprintf(file, sizeof file, "%s/tokenizer.json", path);
+        if (rows[i].text) {
+            write_bytes(file, rows[i].text, strlen(rows[i].text));
+        } else {
+            CU_ASSERT_EQUAL(unlink(file), 0);
+        }
+        CU_ASSERT_EQUAL(ba_vocabulary_open(&common, false, &model, &tok, err), -1);
+        CU_ASSERT_TRUE(strncmp(err, path, strlen(path)) == 0 && strstr(err, rows[i].want));
+        CU_ASSERT_PTR_NULL(tok);
+        ba_model_close(model);
+    }
+}
+
 static void test_bad_safetensors(void) {
     static const struct {
         const char *entry, *want;
@@ -441,6 +473,7 @@ int ba_suite_model_bad(void) {
                    CU_add_test(s, "files that are something else", test_no_model) &&
                    CU_add_test(s, "config.json", test_bad_config) &&
                    CU_add_test(s, "files of a folder", test_bad_folder) &&
+                   CU_add_test(s, "tokenizers that do not fit", test_bad_tokenizer) &&
                    CU_add_test(s, "safetensors headers", test_bad_safetensors) &&
                    CU_add_test(s, "3000 damaged GGUF files", test_damaged_gguf) &&
                    CU_add_test(s, "900 damaged folders", test_damaged_folder)

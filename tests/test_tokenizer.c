@@ -280,11 +280,11 @@ static void test_refused(void) {
     v.pre = "gpt-2";
     v.n_merge = 1;
     v.merge = no_token;
-    refuse(v, "merges[0] \"a b\"");
+    refuse(v, "merge 0 of its tokenizer, \"a b\"");
     v.merge = no_space;
-    refuse(v, "merges[0]");
+    refuse(v, "merge 0 of its tokenizer");
     v.merge = blank;
-    refuse(v, "merges[0]");
+    refuse(v, "merge 0 of its tokenizer");
     refuse((ba_vocab){.kind = BA_VOCAB_NONE}, "no vocabulary");
 }
 
