@@ -120,10 +120,12 @@ table3: ## from nothing to Table 3: set-up, model, build, measurement, figures i
 	$(BUILD)/blockattn run experiments/table3.json
 	@$(MAKE) figures
 
-gate: ## every mode against full attention on real items: table, results/gate.h5, figures
+# GATE=experiments/gate50.json is the long one; OPTIONS="--resume" goes on after an interruption.
+GATE := experiments/gate.json
+gate: ## every mode against full attention: table, results/gate.h5, figures; DATA=items.jsonl[,...] OPTIONS=...
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
-	$(BUILD)/blockattn run experiments/gate.json
+	$(BUILD)/blockattn run $(GATE) -- --out results/gate.h5 $(if $(DATA),--data $(DATA)) $(OPTIONS)
 	LC_ALL=C.UTF-8 plots/draw_gate.sh $(BUILD)/blockattn results/gate.h5 results
 
 figures: ## draw the figures of results/table3.h5
@@ -214,6 +216,9 @@ check: $(BUILD)/blockattn $(BUILD)/blockattn-tests ## run the tests without set-
 	@tests/check_layers.sh
 	@$(BUILD)/blockattn-tests $(ONLY)
 
+golden: ## every mode against the oracle's logits, and its properties: a table
+	@$(MAKE) test ONLY=golden:
+
 lint: ## formatting, clang-tidy, and warnings of gcc and clang as errors
 	@$(SETUP) build lint
 	clang-format --dry-run -Werror $(ALL_SRC) $(ALL_HDR)
@@ -255,6 +260,6 @@ help: ## show this list
 	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: all install clean table1 table2 figure4 accuracy report eval-synthetic table3 gate figures sweep bench bench-compare setup model gemma test check lint asan fuzz store-torture tsan help FORCE
+.PHONY: all install clean table1 table2 figure4 accuracy report eval-synthetic table3 gate figures sweep bench bench-compare setup model gemma test check golden lint asan fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

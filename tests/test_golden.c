@@ -1,10 +1,12 @@
-/* Logits against golden ones. Of the real model: every tests/golden/MODE.json is one test, on the prompts of
- * prompts.json. Of a tiny random model of every architecture: tests/golden/tiny/ARCH holds model, prompts and logits.
+/* Logits against golden ones. Of the real models: every tests/golden/MODE.json (the default model) and
+ * tests/golden/gemma3/MODE.json (Gemma 3 270M, where it is cached) is one test, on the prompts of the prompts.json
+ * beside it. Of a tiny random model of every architecture: tests/golden/tiny/ARCH holds model, prompts and logits.
  * Who made them, and how: tests/golden/README.md. A result is {"mode", "prompt", "n_tokens", "ids", "values",
  * "logsumexp"}: the 64 largest logits of a mode on a prompt, and the log-sum-exp of all. */
 #include "runner.h"
 
 #include "../experiments/cli.h"
+#include "../experiments/gate.h"
 #include "../kernels/compare.h"
 #include "../sim/modes.h"
 
@@ -17,6 +19,7 @@
 
 #define FOLDER      "golden/" /* beside this file */
 #define TINY        "tiny/"
+#define GEMMA       "gemma3/"
 #define TOP         64
 #define MAX_FIGURES 128
 
@@ -32,13 +35,22 @@ typedef struct figures {
     char label[80];
     size_t n;
     double logit, lse;
+    size_t held, asked; /* properties, of the real models' modes */
 } figures;
+
+/* A real model, opened by the first test that asks for it. */
+typedef struct real {
+    const char *folder, *file; /* of the golden logits; of the model, beside the default one (NULL: that one) */
+    const char *missing;
+    bool tried;
+    ba_bench bench;
+    cJSON *prompts;
+    const char *skip; /* why it cannot be compared, or NULL */
+} real;
 
 /* CUnit's callbacks carry no argument of ours: what they need lives here. */
 static struct {
-    ba_bench bench; /* the real model */
-    cJSON *prompts;
-    const char *skip; /* why the real model cannot be compared, or NULL */
+    real model[2];
     figures figure[MAX_FIGURES];
     size_t n_figure;
 } state;
@@ -67,57 +79,83 @@ static int open_model(const char *path, ba_bench *bench) {
     const ba_common common = {.model = path,
                               .mode = "full",
                               .dtype = "auto",
-                              .backend = "openblas",
+                              .backend = "auto",
                               .store = "ram:512M",
                               .threads = processors > 0 ? (size_t)processors : 1,
                               .quiet = true};
     return ba_bench_open(&common, bench);
 }
 
-static int set_up(void) {
-    const char *model = ba_test_model();
+/* Fills prompts, bench and skip. */
+static void open_real(real *m) {
+    const char *model = ba_test_model(), *slash = model ? strrchr(model, '/') : NULL;
+    char path[4096], prompts[64];
+    m->tried = true;
+    m->skip = m->missing;
     if (!model) {
-        state.skip = "the model is not cached";
-        return 0;
+        return;
     }
-    if (!(state.prompts = load("prompts")) || open_model(model, &state.bench) != 0) {
-        return -1;
+    snprintf(path, sizeof path, "%.*s%s", m->file ? (int)(slash ? slash + 1 - model : 0) : 4095, model,
+             m->file ? m->file : "");
+    if (access(path, R_OK) != 0) {
+        return;
     }
-    const cJSON *bytes = cJSON_GetObjectItem(state.prompts, "model_bytes");
-    if (!bytes || bytes->valuedouble != (double)ba_model_file_bytes(state.bench.model)) {
-        state.skip = "the model is not the one that the golden logits were taken on";
+    snprintf(prompts, sizeof prompts, "%sprompts", m->folder);
+    m->prompts = load(prompts);
+    m->skip = m->prompts && open_model(path, &m->bench) == 0 ? NULL : "the model cannot be opened";
+    const cJSON *bytes = cJSON_GetObjectItem(m->prompts, "model_bytes");
+    CU_ASSERT_PTR_NOT_NULL(bytes);
+    if (!m->skip && bytes && bytes->valuedouble != (double)ba_model_file_bytes(m->bench.model)) {
+        m->skip = "the model is not the one that the golden logits were taken on";
     }
+}
+
+static int set_up(void) {
+    state.model[0] = (real){.folder = "", .missing = "the model is not cached"};
+    state.model[1] = (real){.folder = GEMMA,
+                            .file = "gemma-3-270m.Q4_K_M.gguf",
+                            .missing = "Gemma 3 270M is not cached; make gemma gets it"};
     return 0;
 }
 
 static int tear_down(void) {
     if (state.n_figure) {
-        printf("\n%-45s %8s %14s %12s\n", "against golden logits: mode", "prompts", "max |dlogit|", "|dlogsumexp|");
+        printf("\n%-45s %8s %14s %12s %11s\n", "against golden logits: mode", "prompts", "max |dlogit|", "|dlogsumexp|",
+               "properties");
     }
     for (size_t i = 0; i < state.n_figure; i++) {
         const figures *f = &state.figure[i];
-        printf("%-45s %8zu %14.2e %12.2e\n", f->label, f->n, f->logit, f->lse);
+        char held[32] = "";
+        if (f->asked) {
+            snprintf(held, sizeof held, "%zu of %zu", f->held, f->asked);
+        }
+        printf("%-45s %8zu %14.2e %12.2e %11s\n", f->label, f->n, f->logit, f->lse, held);
     }
-    cJSON_Delete(state.prompts);
-    ba_bench_close(&state.bench);
+    for (size_t i = 0; i < sizeof state.model / sizeof *state.model; i++) {
+        cJSON_Delete(state.model[i].prompts);
+        ba_bench_close(&state.model[i].bench);
+    }
     return 0;
 }
 
-static void record(const char *model, const char *mode, double logit, double lse) {
+/* The row of a mode, made if it is new; the last one if there is no more room. */
+static figures *figures_of(const char *model, const char *mode) {
     char label[sizeof state.figure->label];
     size_t i = 0;
     snprintf(label, sizeof label, "%s%s%s", model, *model ? " " : "", mode);
     while (i < state.n_figure && strcmp(state.figure[i].label, label) != 0) {
         i++;
     }
-    if (i == MAX_FIGURES) {
-        return;
-    }
-    figures *f = &state.figure[i];
+    i = i < MAX_FIGURES ? i : MAX_FIGURES - 1;
     if (i == state.n_figure) {
-        memcpy(f->label, label, sizeof label);
+        memcpy(state.figure[i].label, label, sizeof label);
         state.n_figure++;
     }
+    return &state.figure[i];
+}
+
+static void record(const char *model, const char *mode, double logit, double lse) {
+    figures *f = figures_of(model, mode);
     f->n++;
     f->logit = fmax(f->logit, logit);
     f->lse = fmax(f->lse, lse);
@@ -206,16 +244,72 @@ static void check_file(const char *model, const ba_bench *bench, const cJSON *re
     }
 }
 
-/* The real model in one mode: the one that the running test is named after. */
+/* A short prompt of arbitrary ids: a passage of one token, one that comes twice. NULL: out of memory. */
+static ba_prompt *short_prompt(const ba_bench *bench) {
+    static const struct {
+        ba_role role;
+        int32_t first;
+        size_t n;
+    } segment[] = {{BA_ROLE_SYSTEM, 500, 3},    {BA_ROLE_PASSAGE, 1000, 17}, {BA_ROLE_PASSAGE, 2000, 1},
+                   {BA_ROLE_PASSAGE, 1000, 17}, {BA_ROLE_PASSAGE, 3000, 12}, {BA_ROLE_QUESTION, 4000, 7},
+                   {BA_ROLE_TASK, 5000, 3}};
+    ba_prompt *prompt = ba_prompt_new(bench->tok);
+    int rc = prompt ? 0 : -1;
+    for (size_t i = 0; !rc && i < sizeof segment / sizeof *segment; i++) {
+        int32_t ids[17];
+        for (size_t k = 0; k < segment[i].n; k++) {
+            ids[k] = segment[i].first + 7 * (int32_t)k;
+        }
+        rc = ba_prompt_add(prompt, segment[i].role, ids, segment[i].n);
+    }
+    if (rc) {
+        ba_prompt_free(prompt);
+        return NULL;
+    }
+    return prompt;
+}
+
+/* The properties that the gate asks for, of the first mode of a file: cached = computed, any batching, folded = full,
+ * rotated keys = rotated queries, switch of mode in mid-conversation, FLOPs counted = closed form. */
+static void check_properties(const char *model, const ba_bench *bench, const cJSON *file) {
+    const char *mode = cJSON_GetObjectItem(cJSON_GetObjectItem(file, "results")->child, "mode")->valuestring;
+    char err[BA_ERR_LEN];
+    const ba_engine_options opt = {.max_rows = 24}; /* that the gate's other way of batching is another one */
+    ba_reference full = {0};
+    ba_gate_row row;
+    ba_prompt *prompt = short_prompt(bench);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(prompt);
+    int rc = ba_reference_make(bench->engine, prompt, NULL, 0, 4, &opt, &full, err);
+    rc = rc ? rc : ba_gate_mode(bench->engine, bench->store, &full, mode, true, &opt, &row, err);
+    CU_ASSERT_EQUAL(rc, 0);
+    figures *f = figures_of(model, mode);
+    for (ba_identity i = 0; !rc && i < BA_IDENTITIES; i++) {
+        f->held += row.held[i] == BA_HELD;
+        f->asked += row.held[i] != BA_NOT_ASKED;
+        if (row.held[i] == BA_BROKEN) {
+            printf("         %s %s: property '%s' does not hold\n", model, mode, ba_identity_name(i));
+            CU_FAIL("a property does not hold");
+        }
+    }
+    ba_reference_free(&full);
+    ba_prompt_free(prompt);
+}
+
+/* A real model in one mode: those that the running test is named after. */
 static void real_model(void) {
-    const char *name = CU_get_current_test()->pName;
-    bool base = strcmp(name, "full") == 0 || strcmp(name, "block") == 0;
-    if (state.skip) {
-        ba_test_skip(state.skip);
+    const char *name = CU_get_current_test()->pName, *slash = strchr(name, '/'), *mode = slash ? slash + 1 : name;
+    bool base = strcmp(mode, "full") == 0 || strcmp(mode, "block") == 0;
+    real *m = &state.model[slash != NULL];
+    if (!m->tried) {
+        open_real(m);
+    }
+    if (m->skip) {
+        ba_test_skip(m->skip);
         return;
     }
     cJSON *file = load(name);
-    check_file("", &state.bench, state.prompts, file, base ? by_transformers : by_oracle);
+    check_file(slash ? "gemma3-270m" : "", &m->bench, m->prompts, file, base ? by_transformers : by_oracle);
+    check_properties(slash ? "gemma3-270m" : "", &m->bench, file);
     cJSON_Delete(file);
 }
 
@@ -252,7 +346,8 @@ static bool add_tests(CU_pSuite suite, const char *pattern, const char *suffix, 
     for (size_t i = 0; ok && i < files.gl_pathc; i++) {
         const char *found = files.gl_pathv[i] + strlen(path) - strlen(pattern) - strlen(suffix);
         snprintf(name, sizeof name, "%.*s", (int)(strlen(found) - strlen(suffix)), found);
-        ok = strcmp(name, "prompts") == 0 || CU_add_test(suite, name, test) != NULL;
+        const char *last = strrchr(name, '/');
+        ok = strcmp(last ? last + 1 : name, "prompts") == 0 || CU_add_test(suite, name, test) != NULL;
     }
     globfree(&files);
     return ok;
@@ -260,5 +355,8 @@ static bool add_tests(CU_pSuite suite, const char *pattern, const char *suffix, 
 
 int ba_suite_golden(void) {
     CU_pSuite s = CU_add_suite("golden", set_up, tear_down);
-    return s && add_tests(s, TINY "*", "", tiny_model) && add_tests(s, "*", ".json", real_model) ? 0 : -1;
+    return s && add_tests(s, TINY "*", "", tiny_model) && add_tests(s, "*", ".json", real_model) &&
+                   add_tests(s, GEMMA "*", ".json", real_model)
+               ? 0
+               : -1;
 }

@@ -1,4 +1,4 @@
-"""A Llama forward over explicit visibility and explicit positions: plain, slow, in double precision.
+"""A decoder's forward over explicit visibility and explicit positions: plain, slow, in double precision.
 
 What is computed is a list of `Rows`: runs of tokens, each encoded once. A run says for every other run which of its
 rows it sees and where these stand *in its own frame*; scores rotate queries and keys to exactly these positions and go
@@ -57,26 +57,34 @@ def softmax_attention(scores, values, labels):
 
 
 class Llama:
-    def __init__(self, path):
-        reader = GGUFReader(path)
-        field = lambda key: reader.fields[key].contents()
-        self.layers = field("llama.block_count")
-        self.heads = field("llama.attention.head_count")
-        self.kv_heads = field("llama.attention.head_count_kv")
-        self.dim = field("llama.rope.dimension_count")
-        self.eps = field("llama.attention.layer_norm_rms_epsilon")
+    folder = ""  # beside this file: where prompts and golden logits lie
+    line_feed = "\u010a"  # in the byte-level alphabet
+
+    def __init__(self, reader):
+        arch = reader.fields["general.architecture"].contents()
+        field = lambda key: reader.fields[key.replace("ARCH", arch)].contents()
+        self.layers = field("ARCH.block_count")
+        self.heads = field("ARCH.attention.head_count")
+        self.kv_heads = field("ARCH.attention.head_count_kv")
+        self.width = field("ARCH.embedding_length")
+        self.dim = self.head_dim(field)
+        self.eps = field("ARCH.attention.layer_norm_rms_epsilon")
         self.bos = field("tokenizer.ggml.bos_token_id")
-        tokens = field("tokenizer.ggml.tokens")
-        self.newline = tokens.index("\u010a")  # a line feed in the byte-level alphabet
-        pairs = torch.arange(self.dim // 2, dtype=REAL)
-        self.freq = float(field("llama.rope.freq_base")) ** (-2 * pairs / self.dim)
+        self.newline = field("tokenizer.ggml.tokens").index(self.line_feed)
+        self.freq = self.frequencies(field("ARCH.rope.freq_base"))
         self.w = {t.name: real(dequantize(t.data, t.tensor_type)) for t in reader.tensors}
         self.head = self.w.get("output.weight", self.w["token_embd.weight"])
+
+    def head_dim(self, field):
+        return field("ARCH.rope.dimension_count")
+
+    def frequencies(self, base):
+        return float(base) ** (-2 * torch.arange(self.dim // 2, dtype=REAL) / self.dim)
 
     def norm(self, x, gain):
         return x / torch.sqrt((x * x).mean(-1, keepdim=True) + self.eps) * self.w[gain]
 
-    def rotate(self, x, pos):
+    def rotate(self, layer, x, pos):
         """x [rows, heads, dim]. GGUF files keep the two halves of a rotary pair next to each other."""
         angle = pos[:, None] * self.freq
         cos, sin = torch.cos(angle)[:, None, :], torch.sin(angle)[:, None, :]
@@ -99,9 +107,14 @@ class Llama:
         h = self.norm(x, "blk.%d.ffn_norm.weight" % layer)
         return x + (torch.nn.functional.silu(h @ w("ffn_gate")) * (h @ w("ffn_up"))) @ w("ffn_down")
 
-    def attention(self, q, q_pos, k, k_pos, v, visible, attend=softmax_attention, labels=None):
+    def window(self, layer):
+        """Tokens that a row of the layer sees, itself included."""
+        return float("inf")
+
+    def attention(self, layer, q, q_pos, k, k_pos, v, visible, attend=softmax_attention, labels=None):
         """Rows [rows, heads * dim] of queries over keys that stand at k_pos."""
-        q, k = self.rotate(q, q_pos), self.rotate(k, k_pos)
+        q, k = self.rotate(layer, q, q_pos), self.rotate(layer, k, k_pos)
+        visible = visible & (q_pos[:, None] - k_pos < self.window(layer))
         group = self.heads // self.kv_heads
         k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
         scores = torch.einsum("qhd,khd->hqk", q, k) / self.dim ** 0.5
@@ -121,7 +134,7 @@ class Llama:
             for run in runs:
                 labels = [view.label for view in run.views for _ in view.index]
                 attended.append(self.attention(
-                    q[run], run.pos,
+                    layer, q[run], run.pos,
                     torch.cat([k[s.rows][s.index] for s in run.views]), torch.cat([s.pos for s in run.views]),
                     torch.cat([v[s.rows][s.index] for s in run.views]),
                     torch.cat([s.visible for s in run.views], 1), run.attend, labels))

@@ -3,7 +3,8 @@
     oracle.py MODEL.gguf [FILE ...]
 
 Computes the entries of the table GOLDEN (all, or the named files only) on the prompts of prompts.json and writes one
-JSON file each. full.json and block.json are not made here but by reference.py, from transformers.
+JSON file each. full.json and block.json are not made here but by reference.py, from transformers. Of a second model
+(gemma.py) prompts and results lie in a folder of their own, and only the modes as they are by default are stored.
 
 A mode is a function (model, prompt, its parameters) -> (logits of the last row, tokens counted). It lays out runs of
 tokens (llama.Rows), what each sees and where; "place" is the offset in the plain concatenation of the prompt.
@@ -13,7 +14,9 @@ import os
 import sys
 
 import torch
+from gguf import GGUFReader
 
+from gemma import Gemma
 from llama import REAL, Llama, Rows, softmax_attention
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -262,11 +265,11 @@ def cacheblend(model, prompt, r=0.16, score="v", mask="exact", brlayer=1, n="all
     for layer in range(model.layers):
         q, k, v = model.qkv(layer, x)
         stale.append((k, v))
-        x = model.rest(layer, x, model.attention(q, pos, k, pos, v, causal & alone))
+        x = model.rest(layer, x, model.attention(layer, q, pos, k, pos, v, causal & alone))
 
     x = model.embed(ids)
     q, k, v = model.qkv(0, x)
-    x = model.rest(0, x, model.attention(q, pos, k, pos, v, causal))
+    x = model.rest(0, x, model.attention(0, q, pos, k, pos, v, causal))
 
     q, k, v = model.qkv(1, x)
     part = 1 if score == "v" else 0
@@ -275,13 +278,13 @@ def cacheblend(model, prompt, r=0.16, score="v", mask="exact", brlayer=1, n="all
     rows = torch.tensor(best(change.tolist(), count) + list(range(total - asked, total)))
     bottom_right = torch.ones(len(rows), total).tril(total - len(rows)).bool()
     seen = lambda layer: bottom_right if mask == "bottomright" and layer >= brlayer else causal[rows]
-    x = model.rest(1, x[rows], model.attention(q[rows], pos[rows], k, pos, v, seen(1)))
+    x = model.rest(1, x[rows], model.attention(1, q[rows], pos[rows], k, pos, v, seen(1)))
 
     for layer in range(2, model.layers):
         q, fresh_k, fresh_v = model.qkv(layer, x)
         k, v = stale[layer][0].clone(), stale[layer][1].clone()
         k[rows], v[rows] = fresh_k, fresh_v
-        x = model.rest(layer, x, model.attention(q, pos[rows], k, pos, v, seen(layer)))
+        x = model.rest(layer, x, model.attention(layer, q, pos[rows], k, pos, v, seen(layer)))
     return model.logits(x[-1]), total
 
 
@@ -322,6 +325,7 @@ def blockdist(model, prompt):
 PLAIN = ["two", "unequal", "repeated", "no-system", "minimal"]
 LARGE = ["ten", "long"]
 TASK = ["task", "task-no-system", "task-first"]
+SECOND_MODEL = ["unequal", "no-system", "ten", "task"]
 
 # file: (function, prompts, [(parameters as spelled on the command line, the same as arguments)])
 GOLDEN = {
@@ -359,32 +363,52 @@ def entry(mode, prompt, n_tokens, logits):
             "logsumexp": round(float(torch.logsumexp(logits.double(), -1)), 6)}
 
 
-def write(name, made_by, results):
-    with open(os.path.join(HERE, name + ".json"), "w") as f:
+def write(folder, name, made_by, results):
+    with open(os.path.join(HERE, folder, name + ".json"), "w") as f:
         f.write('{"made_by": %s, "results": [\n%s\n]}\n' % (
             json.dumps(made_by), ",\n".join(json.dumps(r, separators=(",", ":")) for r in results)))
 
 
-def load_prompts():
-    with open(os.path.join(HERE, "prompts.json")) as f:
+def load_prompts(folder):
+    with open(os.path.join(HERE, folder, "prompts.json")) as f:
         return {r["name"]: Prompt(r) for r in json.load(f)["requests"]}
 
 
+def class_of(reader):
+    return {"llama": Llama, "gemma3": Gemma}[reader.fields["general.architecture"].contents()]
+
+
+def load_model(path):
+    reader = GGUFReader(path)
+    return class_of(reader)(reader)
+
+
+def folder_of(path):
+    return class_of(GGUFReader(path)).folder
+
+
+def cases(folder, name):
+    """(spelled, arguments, prompt) of a file."""
+    _, on, variants = GOLDEN[name]
+    for i, (spelled, arguments) in enumerate(variants):
+        for p in on:
+            large = p in LARGE and i and FIRST_ONLY_ON_LARGE
+            if not large and (not folder or (p in SECOND_MODEL and not i)):
+                yield spelled, arguments, p
+
+
 def main(path, names):
-    model, prompts = Llama(path), load_prompts()
+    model = load_model(path)
+    prompts = load_prompts(model.folder)
     for name in names or GOLDEN:
-        function, on, variants = GOLDEN[name]
-        results = []
-        for i, (spelled, arguments) in enumerate(variants):
-            word = function.__name__.replace("_", "-")
+        function, results = GOLDEN[name][0], []
+        word = function.__name__.replace("_", "-")
+        for spelled, arguments, p in cases(model.folder, name):
             mode = word + (":" + spelled if spelled else "")
-            for p in on:
-                if p in LARGE and i and FIRST_ONLY_ON_LARGE:
-                    continue
-                logits, n_tokens = function(model, prompts[p], **arguments)
-                results.append(entry(mode, p, n_tokens, logits))
-                print(mode, p, n_tokens, results[-1]["ids"][0], results[-1]["values"][0], flush=True)
-        write(name, "oracle.py, double precision", results)
+            logits, n_tokens = function(model, prompts[p], **arguments)
+            results.append(entry(mode, p, n_tokens, logits))
+            print(mode, p, n_tokens, results[-1]["ids"][0], results[-1]["values"][0], flush=True)
+        write(model.folder, name, "oracle.py, double precision", results)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,13 @@ import sys
 
 from transformers import AutoTokenizer
 
+import oracle
+from gemma import Gemma
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-SYSTEM = "<|im_start|>system\nAnswer the question from the search documents.<|im_end|>\n<|im_start|>user\n"
-ASK = "Please write a high-quality answer for the given question.\nQuestion: {}<|im_end|>\n<|im_start|>assistant\n"
-TASK = "\nAnswer in one short sentence.<|im_end|>\n<|im_start|>assistant\n"
+# folder of the golden logits: what opens the system's, what opens the user's turn, what opens the answer
+MARKS = {"": ("<|im_start|>system\n", "<|im_end|>\n<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"),
+         Gemma.folder: ("<bos><start_of_turn>user\n", "\n\n", "<end_of_turn>\n<start_of_turn>model\n")}
 
 
 def items(folder, name):
@@ -28,6 +31,12 @@ def items(folder, name):
 
 def main(model, rag):
     tok = AutoTokenizer.from_pretrained(os.path.dirname(model), gguf_file=os.path.basename(model))
+
+    folder = oracle.folder_of(model)
+    system, user, answer = MARKS[folder]
+    SYSTEM = system + "Answer the question from the search documents." + user
+    ASK = "Please write a high-quality answer for the given question.\nQuestion: {}" + answer
+    TASK = "\nAnswer in one short sentence." + answer
 
     def ids(text):
         return tok(text, add_special_tokens=False)["input_ids"]
@@ -67,7 +76,10 @@ def main(model, rag):
     # whether the question's first token counts decides here which two paths are kept
     add("task-first", None, passages(wiki[4])[:5], " Who? is it", TASK)
 
-    with open(os.path.join(HERE, "prompts.json"), "w") as out:
+    if folder:
+        requests = [r for r in requests if r["name"] in oracle.SECOND_MODEL]
+    os.makedirs(os.path.join(HERE, folder), exist_ok=True)
+    with open(os.path.join(HERE, folder, "prompts.json"), "w") as out:
         out.write('{"model_bytes": %d, "requests": [\n%s\n]}\n' % (
             os.path.getsize(model), ",\n".join(json.dumps(r, separators=(",", ":")) for r in requests)))
     for r in requests:

@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import oracle
-from llama import Llama, softmax_attention
+from llama import softmax_attention
 
 
 def load(path):
@@ -23,11 +23,21 @@ def load(path):
     return model.eval()
 
 
+def mask_of(model, visible, positions):
+    """What transformers wants for visible [rows, rows] of bool; a mask a kind of layer if some see a window."""
+    def mask(allowed):
+        return torch.zeros(allowed.shape).masked_fill(~allowed, torch.finfo(torch.float32).min)[None, None]
+
+    if not getattr(model.config, "layer_types", None):
+        return mask(visible)
+    near = positions[:, None] - positions < model.config.sliding_window
+    return {"full_attention": mask(visible), "sliding_attention": mask(visible & near)}
+
+
 def run(model, ids, positions, visible):
     """Logits behind the last row. visible [rows, rows] of bool."""
-    mask = torch.zeros(visible.shape).masked_fill(~visible, torch.finfo(torch.float32).min)[None, None]
-    return model(input_ids=torch.tensor([ids]), position_ids=positions[None], attention_mask=mask,
-                 use_cache=False, logits_to_keep=1).logits[0, -1]
+    return model(input_ids=torch.tensor([ids]), position_ids=positions[None],
+                 attention_mask=mask_of(model, visible, positions), use_cache=False, logits_to_keep=1).logits[0, -1]
 
 
 def full(model, prompt):
@@ -45,7 +55,7 @@ def block(model, prompt):
     return run(model, sum(prompt.segments, []), torch.arange(n), visible.tril())
 
 
-def write_golden(model, prompts):
+def write_golden(model, folder, prompts):
     from transformers import __version__
     made_by = "transformers %s, torch %s, eager, float32" % (__version__, torch.__version__)
     for name, function in (("full", full), ("block", block)):
@@ -54,14 +64,14 @@ def write_golden(model, prompts):
             if name == "block" and prompt.task:
                 continue
             results.append(oracle.entry(name, prompt.name, prompt.n, function(model, prompt)))
-        oracle.write(name, made_by, results)
+        oracle.write(folder, name, made_by, results)
 
 
 class AsMask:
     """Takes the place of llama.Llama: runs the oracle's layout through transformers, if a mask can say it."""
 
     def __init__(self, path, hf):
-        plain = Llama(path)
+        plain = oracle.load_model(path)
         self.bos, self.newline, self.hf = plain.bos, plain.newline, hf
 
     def forward(self, runs):
@@ -79,9 +89,9 @@ class AsMask:
                 rows = torch.arange(first[run_], first[run_] + run_.n)[:, None]
                 visible[rows, first[view.rows] + torch.tensor(view.index)] = view.visible
         positions = torch.cat([r.pos for r in runs]).float()
-        mask = torch.zeros(n, n).masked_fill(~visible, torch.finfo(torch.float32).min)[None, None]
         hidden = self.hf.model(input_ids=torch.tensor([sum((r.ids for r in runs), [])]), position_ids=positions[None],
-                               attention_mask=mask, use_cache=False).last_hidden_state[0]
+                               attention_mask=mask_of(self.hf, visible, positions), use_cache=False)
+        hidden = hidden.last_hidden_state[0]
         return dict(zip(runs, hidden.split([r.n for r in runs])))
 
     def logits(self, x):
@@ -89,15 +99,16 @@ class AsMask:
 
 
 def check(path, hf, prompts):
-    plain, masked, worst = Llama(path), AsMask(path, hf), 0.0
-    cases = [("full", oracle.full, {}, oracle.PLAIN), ("block", oracle.block, {}, oracle.PLAIN)]
+    plain, masked, worst = oracle.load_model(path), AsMask(path, hf), 0.0
+    plain_prompts = [p for p in oracle.PLAIN if p in prompts]
+    cases = [("full", oracle.full, {}, plain_prompts), ("block", oracle.block, {}, plain_prompts)]
     for function, on, variants in oracle.GOLDEN.values():
         cases += [(function.__name__ + " " + spelled, function, arguments, on) for spelled, arguments in variants]
     for name, function, arguments, on in cases:
         line = "%-45s" % name
         try:
             for p in on:
-                if p in oracle.LARGE:
+                if p in oracle.LARGE or p not in prompts:
                     continue
                 got, want = function(plain, prompts[p], **arguments)[0], function(masked, prompts[p], **arguments)[0]
                 difference = float((got - want).abs().max())
@@ -115,7 +126,8 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     with torch.no_grad():
         torch.set_num_threads(2)
-        hf, requests = load(sys.argv[1]), oracle.load_prompts()
+        hf, folder = load(sys.argv[1]), oracle.folder_of(sys.argv[1])
+        requests = oracle.load_prompts(folder)
         if "--check" in sys.argv[2:]:
             sys.exit(check(sys.argv[1], hf, requests))
-        write_golden(hf, requests)
+        write_golden(hf, folder, requests)
