@@ -245,7 +245,8 @@ int ba_gate_mode(ba_engine *e, ba_store *store, const ba_reference *ref, const c
     ba_plan *plan = NULL;
     ba_run *run = NULL;
     double *cold = malloc(n * sizeof *cold), *warm = malloc(n * sizeof *warm);
-    *out = (ba_gate_row){.merge_max_abs = NAN, .n_answer = ref->n_answer};
+    *out =
+        (ba_gate_row){.merge_max_abs = NAN, .n_answer = ref->n_answer, .nll_full = ref->nll, .flops_full = ref->flops};
     int rc = cold && warm ? ba_mode_plan(mode, ref->prompt, &plan, err) : ba_fail(err, "out of memory");
     if (!rc) {
         snprintf(out->mode, sizeof out->mode, "%s", plan->mode);

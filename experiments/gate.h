@@ -45,10 +45,10 @@ typedef struct ba_gate_row {
     ba_verdict held[BA_IDENTITIES];
     double merge_max_abs;
     ba_logit_distance far;
-    size_t diverges; /* first greedy token that differs; n_greedy if none does */
-    double nll;
+    size_t diverges;      /* first greedy token that differs; n_greedy if none does */
+    double nll, nll_full; /* of the answer, nats, summed */
     size_t n_answer;
-    uint64_t flops; /* warm */
+    uint64_t flops, flops_full; /* warm; of full attention */
 } ba_gate_row;
 
 /* 0, -1 and err, or BA_INTERRUPTED. The reference owns its arrays; prompt and answer are borrowed. */

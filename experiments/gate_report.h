@@ -1,10 +1,8 @@
-/* What the gate found: rows for people, for programs and for the trace. */
+/* What the gate found: one summary a mode, for people and for programs. */
 #ifndef BA_GATE_REPORT_H
 #define BA_GATE_REPORT_H
 
 #include "gate.h"
-#include "gate_prompts.h"
-#include "insight.h"
 #include "rows.h"
 
 /* All prompts under one mode: means unless the name says otherwise; NaN where there is nothing to say. */
@@ -24,28 +22,24 @@ typedef struct ba_gate_limits {
     double max_kl, min_agreement, max_nll_increase;
 } ba_gate_limits;
 
-/* Everything about n_mode modes on n_prompt prompts. */
+/* n_mode modes on n_prompt prompts, of which n_done are finished. */
 typedef struct ba_gate_results {
-    size_t n_mode, n_prompt, n_greedy, n_insight;
-    const ba_gate_prompt *prompt; /* [n_prompt], borrowed */
-    ba_reference *ref;            /* [n_prompt] */
-    ba_gate_row *row;             /* [n_mode, n_prompt] */
-    ba_gate_summary *summary;     /* [n_mode] */
-    ba_insight *full;             /* [n_insight] of full attention, on the first prompts */
-    ba_insight *insight;          /* [n_mode, n_insight] */
+    size_t n_mode, n_prompt, n_done, n_greedy;
+    ba_gate_row *row;         /* [n_prompt, n_mode] */
+    ba_gate_summary *summary; /* [n_mode] */
 } ba_gate_results;
 
+extern const ba_column ba_gate_summary_columns[];
+
 /* 0, or -1: out of memory. */
-int ba_gate_results_new(ba_gate_results *r, size_t n_mode, size_t n_prompt, size_t n_insight);
+int ba_gate_results_new(ba_gate_results *r, size_t n_mode, size_t n_prompt);
 void ba_gate_results_free(ba_gate_results *r);
 
-/* Fills the summaries; true if every identity held and no limit was broken. */
+/* Fills the summaries from what is finished, at least one prompt; true if every identity held and no limit was broken.
+ */
 bool ba_gate_summarise(ba_gate_results *r, const ba_gate_limits *limits);
 
 void ba_gate_print_table(const ba_gate_results *r);
 void ba_gate_print_rows(const ba_gate_results *r, ba_rows_format format);
-
-/* Tables "modes", "prompts", "layers", "mass" and "choices". 0, or what the trace returned. */
-int ba_gate_write(const ba_gate_results *r, ba_trace *t, char err[BA_ERR_LEN]);
 
 #endif

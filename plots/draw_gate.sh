@@ -11,12 +11,11 @@ trap 'rm -rf "$work"' EXIT
 for table in modes layers mass; do
     "$program" export "$trace" $table --csv >"$work/$table.csv"
 done
-# Names of the modes in the order of the table, full first; at most 16 fit into a legend.
-modes=$(sed 1d "$work/modes.csv" | sed 's/^"\([^"]*\)".*/\1/; t; s/,.*//' | head -n 16)
+# Names of the modes in the order of the table: words of one argument, since a script gets nine at most.
+modes=$(sed 1d "$work/modes.csv" | sed 's/^"\([^"]*\)".*/\1/; t; s/,.*//' | tr '\n' ' ')
 gnuplot -c plots/ranking.gp "$work/modes.csv" "$folder/ranking"
-# shellcheck disable=SC2086 # one word a mode
 for column in departure entropy; do
-    gnuplot -c plots/layers.gp "$work/layers.csv" "$folder/$column" $column $modes
+    gnuplot -c plots/layers.gp "$work/layers.csv" "$folder/$column" $column "$modes"
 done
-gnuplot -c plots/mass.gp "$work/mass.csv" "$folder/mass" full block
+gnuplot -c plots/mass.gp "$work/mass.csv" "$folder/mass" "$modes"
 echo "figures: $folder/ranking, departure, entropy, mass (.svg and .png)"

@@ -1,14 +1,13 @@
-# Attention of the last node's rows by layer and segment of one prompt, for two modes side by side.
-#   gnuplot -c plots/mass.gp MASS.csv OUT MODE MODE
-data = ARG1; out = ARG2
+# Attention of the last node's rows by layer and segment of the first prompt: one panel a mode.
+#   gnuplot -c plots/mass.gp MASS.csv OUT "MODE MODE ..."
+data = ARG1; out = ARG2; modes = ARG3
 load "plots/style.gp"
-modes(i) = i == 1 ? ARG3 : ARG4
+n = words(modes)
+across = n < 6 ? n : 6
+down = (n + across - 1) / across
 set palette defined (0 "#FFFFFF", 0.25 "#CFE3F2", 0.6 "#56B4E9", 1 "#003A5D")
 set cbrange [0:1]
-set cblabel "share of attention"
-set xlabel "segment of the prompt"
-set ylabel "layer"
-set tics out nomirror
+set tics out nomirror font ",9"
 unset grid
 unset key
 stats data using (column("segment")) nooutput
@@ -16,15 +15,17 @@ last = STATS_max
 set xrange [-0.5:last + 0.5]
 stats data using (column("layer")) nooutput
 set yrange [STATS_max + 0.5:-0.5]
-set xtics 1
+set xtics 2
 only(name) = stringcolumn("mode") eq name && column("prompt") == 0 ? column("mass") : NaN
 
 do for [kind in "svg png"] {
-    eval page(kind, 1120, 560)
-    set multiplot layout 1,2
-    do for [i = 1:2] {
-        set title modes(i)." (segment 0: first, ".sprintf("%d", last).": last)" noenhanced
-        plot data using "segment":"layer":(only(modes(i))) with image pixels
+    eval page(kind, 1280, 60 + 210 * down)
+    set multiplot layout down, across margins 0.04, 0.93, 0.09, 0.88 spacing 0.025, 0.075 \
+        title "Share of attention (0 to 1) by segment of the prompt (across, the question last) and layer (down)"
+    do for [i = 1:n] {
+        set title word(modes, i) noenhanced font ",10" offset 0,-0.7
+        if (i == n) { set colorbox user origin 0.945, 0.2 size 0.015, 0.6 } else { unset colorbox }
+        plot data using "segment":"layer":(only(word(modes, i))) with image pixels
     }
     unset multiplot
     unset output

@@ -8,16 +8,47 @@ set ylabel "KL(full || mode) of the next token (nats, mean over prompts)"
 set logscale xy
 set format x "%g"
 set format y "10^{%T}"
-set xrange [*:150]
-set offsets graph 0.02, graph 0.12, graph 0.08, graph 0.05
 unset key
 
 # Full itself and modes that equal it stand at zero, which a logarithmic axis does not have.
-distance(unused) = column("kl") > 1e-9 ? column("kl") : NaN
+far = 1e-9
+n = 0
+array name[999]; array cost[999]; array kl[999]
+keep(mode, x, y) = y > far && y < 1e300 ? (n = n + 1, name[n] = mode, cost[n] = x, kl[n] = y, y) : NaN
+stats data using (keep(stringcolumn("mode"), 100 * column("flops_fraction"), column("kl"))) nooutput
+
+# Names stand in a column to the right, in the order of distance, apart from each other, each tied to its point.
+array order[n]; array at[n]
+do for [i = 1:n] {
+    order[i] = i
+    j = i
+    while (j > 1 && kl[order[j]] > kl[order[j > 1 ? j - 1 : j]]) {
+        k = order[j]; order[j] = order[j - 1]; order[j - 1] = k
+        j = j - 1
+    }
+}
+top = log10(kl[order[1]]) + 0.1
+bottom = log10(kl[order[n]]) - 0.1
+step = (top - bottom) / (n > 12 ? n - 1 : 12)
+do for [i = 1:n] {
+    y = log10(kl[order[i]])
+    at[i] = i == 1 || y < at[i > 1 ? i - 1 : i] - step ? y : at[i - 1] - step
+}
+do for [k = 1:n] {
+    i = n + 1 - k
+    low = k == 1 ? bottom : at[i + 1] + step
+    at[i] = at[i] < low ? low : at[i]
+}
+stats cost using 2 nooutput
+set xrange [0.7 * STATS_min : 220]
+set yrange [10 ** (bottom - 0.05) : 10 ** (top + 0.1)]
+set rmargin 32
+do for [i = 1:n] {
+    set arrow i from cost[order[i]], kl[order[i]] to 220, 10 ** at[i] nohead lw 0.6 lc rgb "#BBBBBB" back
+    set label i name[order[i]] at 235, 10 ** at[i] left noenhanced font ",12" textcolor rgb "#333333"
+}
 do for [kind in "svg png"] {
     eval page(kind, 1120, 720)
-    plot data using (100 * column("flops_fraction")):(distance(0)) with points ls 3 ps 1.4, \
-         data using (100 * column("flops_fraction")):(distance(0)):(stringcolumn("mode")) with labels left offset 0.9,0.25 \
-             rotate by 12 noenhanced font ",11" textcolor rgb "#333333"
+    plot for [i = 1:n] "+" using (cost[i]):(kl[i]) every ::0::0 with points ls 3 ps 1.2
     unset output
 }

@@ -254,8 +254,17 @@ static void test_modes(void) {
     { "logits", "--model", "tiny.gguf", "--request", "request.json", "--mode", spelling }
     static const refusal rows[] = {
         {2, "block-nopos", MODE("blokc")}, /* what there is */
-        {2, "block", MODE("block:frob=1")}, {2, "block", MODE("block:n=x")}, {2, "block", MODE("block:n")},
-        {2, "block", MODE("block:n=-1")},   {2, "block", MODE("block:")},    {2, "", MODE("")},
+        {2, "block", MODE("block:frob=1")},
+        {2, "block", MODE("block:n=x")},
+        {2, "block", MODE("block:n")},
+        {2, "block", MODE("block:n=-1")},
+        {2, "block", MODE("block:")},
+        {2, "", MODE("")},
+        {2, "needs a task segment", MODE("superposition")},
+        {2, "link embeddings", MODE("kvlink:k=1")},
+        {2, "r=1.5 is not a number of 0..1", MODE("cacheblend:r=1.5")},
+        {2, "r=-0.1 is not a number of 0..1", MODE("cacheblend:r=-0.1")},
+        {2, "r=nan is not a number of 0..1", MODE("cacheblend:r=nan")},
     };
 #undef MODE
     EXPECT_REFUSALS(rows);
@@ -265,6 +274,44 @@ static void test_modes(void) {
     CU_ASSERT_STRING_EQUAL(o.err, "");
     CU_ASSERT_TRUE(is_one_line(o.out));
     outcome_free(&o);
+    o = run((const char *const[]){"logits", "--model", "tiny.gguf", "--request", "request.json", "--mode", "lego:k=64",
+                                  NULL});
+    CU_ASSERT_EQUAL(o.status, 0); /* longer than every passage: allowed, and said */
+    CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "equals full"));
+    outcome_free(&o);
+}
+
+/* A list of files, items of each; goes on where nothing is left to do; refuses a trace of another command. */
+static void test_gate(void) {
+    make_tiny();
+#define ITEM(id)                                                                                                       \
+    "{\"id\":\"" id                                                                                                    \
+    "\",\"question\":\"q\",\"answers\":[\"a\"],\"documents\":[{\"title\":\"t\",\"text\":\"one two\"}]}\n"
+    write_text("one.jsonl", ITEM("one-1") ITEM("one-2"));
+    write_text("two.jsonl", ITEM("two-1"));
+#undef ITEM
+#define GATE(data, ...)                                                                                                \
+    { "gate", "--model", "tiny.gguf", "--data", data, "--limit", "1", "--greedy", "2", __VA_ARGS__ }
+    const char *const once[] = GATE("one.jsonl,two.jsonl", "--out", "gate.h5", "--csv", NULL);
+    const char *const again[] = GATE("one.jsonl,two.jsonl", "--out", "gate.h5", "--csv", "--resume", NULL);
+    outcome first = run(once), second = run(again);
+    CU_ASSERT_EQUAL(first.status, 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(first.out, "\nblock,2,ok,ok,ok,ok,ok,ok,"));
+    CU_ASSERT_EQUAL(second.status, 0);
+    CU_ASSERT_STRING_EQUAL(second.out, first.out);
+    outcome_free(&first);
+    outcome_free(&second);
+    outcome rows = run((const char *const[]){"export", "gate.h5", "prompts", "--csv", NULL});
+    CU_ASSERT_TRUE(strstr(rows.out, ",one-1,block,") && strstr(rows.out, ",two-1,block,"));
+    outcome_free(&rows);
+    static const refusal refused[] = {
+        {2, "an empty name in the list", GATE("one.jsonl,,two.jsonl", NULL)},
+        {2, "absent.jsonl", GATE("one.jsonl,absent.jsonl", NULL)},
+        {2, "gate.h5", GATE("two.jsonl", "--out", "gate.h5", "--csv", "--resume", NULL)},
+        {2, "--resume goes on with a trace", GATE("two.jsonl", "--resume", NULL)},
+    };
+#undef GATE
+    EXPECT_REFUSALS(refused);
 }
 
 static void test_traces_and_experiments(void) {
@@ -369,6 +416,7 @@ int ba_suite_cli(void) {
         !CU_add_test(suite, "files that are no models are refused", test_model_files) ||
         !CU_add_test(suite, "requests of the wrong shape are refused", test_requests) ||
         !CU_add_test(suite, "unknown modes and parameters are refused", test_modes) ||
+        !CU_add_test(suite, "gate over several files, and on with its trace", test_gate) ||
         !CU_add_test(suite, "files that are no traces or experiments are refused", test_traces_and_experiments) ||
         !CU_add_test(suite, "a trace that cannot be written is refused before the work", test_unwritable_trace) ||
         !CU_add_test(suite, "Ctrl-C ends with status 130 and keeps what was measured", test_interrupt)) {

@@ -1,6 +1,7 @@
 /* The gate: distances by hand, identities of every mode on the tiny model, and what is seen inside. */
 #include "../experiments/distance.h"
 #include "../experiments/gate.h"
+#include "../experiments/gate_trace.h"
 #include "../experiments/insight.h"
 #include "../sim/modes.h"
 #include "runner.h"
@@ -147,11 +148,62 @@ static void inside_of_every_mode(void) {
     close_all(&f);
 }
 
+/* Killed between two prompts, the gate finds what it had finished, to the bit. */
+static void an_interrupted_gate_goes_on(void) {
+    char path[512], err[BA_ERR_LEN] = "";
+    ba_gate_prompt prompt[3] = {{.name = "first"}, {.name = "second"}, {.name = "third"}};
+    ba_gate_prompts all = {prompt, 3};
+    const ba_gate_row row[2] = {{.mode = "full", .held = {BA_HELD}, .merge_max_abs = NAN, .far = {.finite = true}},
+                                {.mode = "lego",
+                                 .n_tokens = 12,
+                                 .held = {BA_HELD, BA_NOT_ASKED, BA_BROKEN, BA_HELD, BA_HELD, BA_BROKEN},
+                                 .merge_max_abs = 1e-5,
+                                 .far = {.finite = true, .max_abs = 3.25, .kl = 0.1, .top1 = true, .top5 = 0.8},
+                                 .diverges = 3,
+                                 .nll = 4.5,
+                                 .nll_full = 4.25,
+                                 .n_answer = 2,
+                                 .flops = 1234,
+                                 .flops_full = 56789}};
+    ba_environment env = {0};
+    ba_gate_trace t;
+    ba_gate_results r;
+    snprintf(path, sizeof path, "%s/stopped-gate.h5", ba_test_dir());
+    CU_ASSERT_EQUAL_FATAL(ba_environment_add(&env, "command", "gate"), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_gate_trace_open(&t, path, false, &env, err), 0);
+    for (size_t i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(ba_gate_trace_add(&t, i, &prompt[i], row, 2, NULL, err), 0);
+    }
+    ba_gate_trace_close(&t);
+    CU_ASSERT_EQUAL_FATAL(ba_gate_results_new(&r, 2, 3), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_gate_trace_open(&t, path, true, &env, err), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_gate_trace_read(&t, &all, &r, err), 0);
+    CU_ASSERT_EQUAL(r.n_done, 2);
+    for (size_t i = 0; i < 4; i++) {
+        const ba_gate_row *a = &row[i % 2], *b = &r.row[i];
+        CU_ASSERT_STRING_EQUAL(a->mode, b->mode);
+        CU_ASSERT_EQUAL(memcmp(a->held, b->held, sizeof a->held), 0);
+        CU_ASSERT(a->n_tokens == b->n_tokens && a->diverges == b->diverges && a->n_answer == b->n_answer);
+        CU_ASSERT(a->flops == b->flops && a->flops_full == b->flops_full);
+        CU_ASSERT(a->nll == b->nll && a->nll_full == b->nll_full);
+        CU_ASSERT(a->far.kl == b->far.kl && a->far.max_abs == b->far.max_abs && a->far.top5 == b->far.top5);
+        CU_ASSERT(a->far.finite == b->far.finite && a->far.top1 == b->far.top1);
+        CU_ASSERT(isnan(a->merge_max_abs) ? isnan(b->merge_max_abs) : a->merge_max_abs == b->merge_max_abs);
+    }
+    snprintf(prompt[1].name, sizeof prompt[1].name, "other");
+    CU_ASSERT_EQUAL(ba_gate_trace_read(&t, &all, &r, err), BA_TRACE_REFUSED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "other prompts or modes"));
+    ba_gate_trace_close(&t);
+    ba_gate_results_free(&r);
+    ba_environment_free(&env);
+}
+
 int ba_suite_gate(void) {
     CU_pSuite s = CU_add_suite("gate", NULL, NULL);
     return s && CU_add_test(s, "distances by hand", distances_by_hand) &&
                    CU_add_test(s, "identities hold in every mode", identities_hold_in_every_mode) &&
-                   CU_add_test(s, "inside of every mode", inside_of_every_mode)
+                   CU_add_test(s, "inside of every mode", inside_of_every_mode) &&
+                   CU_add_test(s, "an interrupted gate goes on", an_interrupted_gate_goes_on)
                ? 0
                : -1;
 }
