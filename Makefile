@@ -138,6 +138,20 @@ sweep: ## all modes x lengths x passage sizes: TTFT and distance from full, figu
 	$(BUILD)/blockattn run experiments/sweep.json
 	LC_ALL=C.UTF-8 plots/draw_sweep.sh $(BUILD)/blockattn results/sweep.h5 results
 
+game: ## agents told a game's state frame by frame: TTFT, what is encoded, size of blocks; figures in results/
+	@$(SETUP) build plots model
+	@$(MAKE) $(JOBS) all
+	$(BUILD)/blockattn run experiments/game_holdem.json
+	$(BUILD)/blockattn run experiments/game.json
+	$(BUILD)/blockattn run experiments/game_grain.json
+	LC_ALL=C.UTF-8 plots/draw_game.sh $(BUILD)/blockattn results
+
+replay: ## real questions in their order: which passages recur, what a store saves; figure in results/
+	@$(SETUP) build plots model
+	@$(MAKE) $(JOBS) all
+	$(BUILD)/blockattn run experiments/replay.json
+	LC_ALL=C.UTF-8 plots/draw_replay.sh $(BUILD)/blockattn results/replay.h5 results
+
 # Rows of the tables on accuracy: one file each, resumable on its own; a model that is not tuned yet is passed over.
 MODELS := base rag block-ft
 rows = for m in $(MODELS); do \
@@ -260,6 +274,6 @@ help: ## show this list
 	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: all install clean table1 table2 figure4 accuracy report eval-synthetic table3 gate figures sweep bench bench-compare setup model gemma test check golden lint asan fuzz store-torture tsan help FORCE
+.PHONY: all install clean table1 table2 figure4 accuracy report eval-synthetic table3 gate figures sweep game replay bench bench-compare setup model gemma test check golden lint asan fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

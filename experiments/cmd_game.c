@@ -1,9 +1,9 @@
 /* blockattn game: an agent that is told a game's state frame by frame, of which little changes. */
 #include "ask.h"
 #include "commands.h"
-#include "environment.h"
 #include "game/frames.h"
 #include "game/report.h"
+#include "tracing.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -102,7 +102,7 @@ static int keep(game *g, const ba_game_case *c, const ba_play_row *row) {
     }
     int rc = g->trace ? ba_trace_append(g->trace, g->frames_table, &f, err) : 0;
     rc = rc || !g->trace ? rc : ba_trace_commit(g->trace, err);
-    return rc ? ba_cli_fail(rc == BA_TRACE_MACHINE ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s", err) : 0;
+    return ba_tracing_exit(rc, err);
 }
 
 static int play(game *g, const ba_game_case *c, ba_session *s, ba_frames *f, ba_play_row *rows, size_t *n) {
@@ -174,7 +174,7 @@ static int report(game *g, const ba_game_summary *s, size_t n) {
         rc = ba_trace_append(g->trace, g->summary_table, &s[i], err);
     }
     rc = rc || !g->trace ? rc : ba_trace_finish(g->trace, err);
-    return rc ? ba_cli_fail(rc == BA_TRACE_MACHINE ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s", err) : 0;
+    return ba_tracing_exit(rc, err);
 }
 
 static int play_all(game *g) {
@@ -200,24 +200,15 @@ static int play_all(game *g) {
 
 static int begin_trace(game *g, int argc, char **argv) {
     char err[BA_ERR_LEN];
-    ba_environment env;
-    int rc = ba_trace_create(g->common->out, SCHEMA, &g->trace, err);
-    if (!rc && ba_environment_capture(&env, argc, argv, g->b->be, g->common->threads)) {
-        rc = BA_TRACE_MACHINE;
-        ba_fail(err, "out of memory");
-    } else if (!rc) {
-        for (size_t i = 0; !rc && i < env.n; i++) {
-            rc = ba_trace_set(g->trace, env.key[i], env.value[i], err);
-        }
-        ba_environment_free(&env);
+    int status = ba_tracing_begin(g->common, SCHEMA, argc, argv, g->b->be, g->b->model, &g->trace);
+    if (status || !g->trace) {
+        return status;
     }
-    rc = rc ? rc : ba_trace_set(g->trace, "model", ba_model_hash(g->b->model), err);
-    rc = rc ? rc
-            : ba_trace_declare(g->trace, "frames", ba_game_frame_columns, sizeof(ba_game_frame), &g->frames_table, err);
+    int rc = ba_trace_declare(g->trace, "frames", ba_game_frame_columns, sizeof(ba_game_frame), &g->frames_table, err);
     rc = rc ? rc
             : ba_trace_declare(g->trace, "summary", ba_game_summary_columns, sizeof(ba_game_summary), &g->summary_table,
                                err);
-    return rc ? ba_cli_fail(rc == BA_TRACE_MACHINE ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s", err) : 0;
+    return ba_tracing_exit(rc, err);
 }
 
 /* The blocks of the first frame, with the tokens of each. */
@@ -250,7 +241,7 @@ static int run(game *g, int argc, char **argv) {
         int status = choose_entities(g, &g->rules);
         return status ? status : print_blocks(g);
     }
-    int status = g->common->out ? begin_trace(g, argc, argv) : 0;
+    int status = begin_trace(g, argc, argv);
     status = status ? status : play_all(g);
     ba_trace_close(g->trace);
     return status;

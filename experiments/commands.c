@@ -12,6 +12,7 @@ const ba_command ba_commands[] = {
     {"ttft", "time to first token, FLOPs and bytes over lengths and modes", ba_cmd_ttft},
     {"eval", "accuracy and NLL of modes on tasks", ba_cmd_eval},
     {"game", "a game's state told frame by frame: what little changed is encoded", ba_cmd_game},
+    {"replay", "real questions in order: what recurs, and what a store saves", ba_cmd_replay},
     {"cost", "FLOPs, bytes, memory and least time of a mode on any shape, without weights", ba_cmd_cost},
     {"run", "an experiment file: a command and its options as data", ba_cmd_run},
     {"store", "looks after blocks that were kept outside of memory", ba_cmd_store},

@@ -21,6 +21,7 @@ int ba_cmd_ttft(int argc, char **argv);
 int ba_cmd_gate(int argc, char **argv);
 int ba_cmd_eval(int argc, char **argv);
 int ba_cmd_game(int argc, char **argv);
+int ba_cmd_replay(int argc, char **argv);
 int ba_cmd_cost(int argc, char **argv);
 int ba_cmd_run(int argc, char **argv);
 int ba_cmd_store(int argc, char **argv);

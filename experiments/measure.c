@@ -11,6 +11,12 @@ double ba_clock(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+double ba_cpu_clock(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 int ba_measure_order(const ba_measure *m, size_t *order) {
     size_t *first = malloc((m->n + 1) * sizeof *first), n_group = 0;
     if (!first) {

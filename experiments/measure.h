@@ -14,6 +14,8 @@
 
 /* Monotonic clock, seconds. */
 double ba_clock(void);
+/* Processor time of all threads of the program, seconds: what neighbours on a busy machine add little to. */
+double ba_cpu_clock(void);
 
 typedef struct ba_timing {
     size_t item, round, visit; /* visit: place in the order, from 0 */

@@ -37,6 +37,7 @@ static int (*const suites[])(void) = {
     ba_suite_report,
     ba_suite_convert,
     ba_suite_game,
+    ba_suite_replay,
     ba_suite_golden,
     ba_suite_stats,
     ba_suite_race,

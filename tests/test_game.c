@@ -4,6 +4,7 @@
 #include "../experiments/game/frames.h"
 #include "../experiments/game/play.h"
 #include "../experiments/game/state.h"
+#include "../experiments/prefix.h"
 #include "../experiments/stats.h"
 #include "../sim/modes.h"
 #include "runner.h"

@@ -1,14 +1,8 @@
 #include "changes.h"
 
-#include <stdlib.h>
+#include "../prefix.h"
 
-size_t ba_common_prefix(const int32_t *a, size_t n_a, const int32_t *b, size_t n_b) {
-    size_t n = 0;
-    while (n < n_a && n < n_b && a[n] == b[n]) {
-        n++;
-    }
-    return n;
-}
+#include <stdlib.h>
 
 /* Length of the shortest script of single deletions and insertions that makes b of a. SIZE_MAX: out of memory. */
 static size_t script_length(const int32_t *a, ptrdiff_t n, const int32_t *b, ptrdiff_t m) {

@@ -4,6 +4,7 @@
 #include "../costing.h"
 #include "../distance.h"
 #include "../measure.h"
+#include "../prefix.h"
 #include "../stats.h"
 #include "changes.h"
 
@@ -28,50 +29,20 @@ void ba_player_end(ba_player *p) {
     p->n_previous = 0;
 }
 
-static int32_t *ids_of(const ba_prompt *prompt, size_t *n) {
-    *n = ba_prompt_tokens(prompt);
-    int32_t *ids = malloc((*n + 1) * sizeof *ids);
-    for (size_t i = 0, at = 0; ids && i < prompt->n_seg; at += prompt->seg[i++].n) {
-        memcpy(ids + at, prompt->seg[i].ids, prompt->seg[i].n * sizeof *ids);
-    }
-    return ids;
-}
-
-/* Runs a plan up to the logits; *seconds for all of it. The caller frees the run. */
-static int run(const turn *t, const ba_plan *plan, double *logits, double *seconds, ba_run **out) {
-    double start = ba_clock();
+/* Runs a plan up to the logits; *seconds and *cpu for all of it. The caller frees the run. */
+static int run(const turn *t, const ba_plan *plan, double *logits, double *seconds, double *cpu, ba_run **out) {
+    double start = ba_clock(), cpu_start = ba_cpu_clock();
     int rc = ba_engine_run(t->p->engine, plan, t->p->opt, 0, out, t->err);
     const double *l = rc ? NULL : ba_run_logits(*out);
     if (!rc && !l) {
         rc = BA_INTERRUPTED;
     }
     *seconds = ba_clock() - start;
+    *cpu = ba_cpu_clock() - cpu_start;
     if (!rc) {
         memcpy(logits, l, t->vocab * sizeof *l);
     }
     return rc;
-}
-
-/* The first `common` tokens as a node for the store, the others as one that sees them. */
-static ba_plan *prefix_plan(const turn *t, size_t common) {
-    ba_plan *plan = ba_plan_new("prefix caching");
-    size_t first = SIZE_MAX, last = SIZE_MAX;
-    if (plan && common) {
-        first = ba_plan_add_node(plan, t->ids, common, 0, 1);
-    }
-    if (plan && (!common || first != SIZE_MAX)) {
-        last = ba_plan_add_node(plan, t->ids + common, t->n - common, 0, 1);
-    }
-    if (last == SIZE_MAX || (common && !ba_plan_add_edge(plan, last, first, 0))) {
-        ba_plan_free(plan);
-        return NULL;
-    }
-    if (common) {
-        plan->node[first].stored = true;
-        plan->node[last].pos = (double)common;
-    }
-    plan->n_tokens = t->n;
-    return plan;
 }
 
 static int flops_of(const turn *t, const ba_plan *plan, uint64_t *flops) {
@@ -87,21 +58,19 @@ static int flops_of(const turn *t, const ba_plan *plan, uint64_t *flops) {
 /* Prefix caching; if measured, the prefix is put into the store first. */
 static int play_prefix(const turn *t, bool measured) {
     ba_play_row *row = t->row;
-    ba_plan *plan = prefix_plan(t, row->common_prefix), *warm_up = NULL;
+    ba_plan *plan = ba_prefix_plan(t->ids, t->n, row->common_prefix), *warm_up = NULL;
     ba_run *r = NULL;
-    double seconds;
+    double seconds, cpu;
     int rc = plan ? flops_of(t, plan, &row->prefix_flops) : ba_fail(t->err, "out of memory");
     if (!rc && measured && row->common_prefix) {
         /* One token behind the prefix is enough to have it encoded. */
-        turn head = *t;
-        head.n = row->common_prefix + 1;
-        warm_up = prefix_plan(&head, row->common_prefix);
-        rc = warm_up ? run(t, warm_up, t->other, &seconds, &r) : ba_fail(t->err, "out of memory");
+        warm_up = ba_prefix_plan(t->ids, row->common_prefix + 1, row->common_prefix);
+        rc = warm_up ? run(t, warm_up, t->other, &seconds, &cpu, &r) : ba_fail(t->err, "out of memory");
         ba_run_free(r);
         r = NULL;
     }
     if (!rc && measured) {
-        rc = run(t, plan, t->other, &row->prefix_s, &r);
+        rc = run(t, plan, t->other, &row->prefix_s, &row->prefix_cpu_s, &r);
     }
     ba_run_free(r);
     ba_plan_free(warm_up);
@@ -115,7 +84,7 @@ static int play_full(const turn *t, bool measured) {
     int rc = ba_mode_plan("full", t->prompt, &plan, t->err);
     rc = rc ? rc : flops_of(t, plan, &t->row->full_flops);
     if (!rc && measured) {
-        rc = run(t, plan, t->full, &t->row->full_s, &r);
+        rc = run(t, plan, t->full, &t->row->full_s, &t->row->full_cpu_s, &r);
     }
     ba_run_free(r);
     ba_plan_free(plan);
@@ -144,13 +113,14 @@ static void count_new(const turn *t, const ba_run_stats *s) {
 static int play_block(const turn *t) {
     ba_plan *plan = NULL;
     ba_run *r = NULL;
-    double start = ba_clock(), seconds = 0;
+    double start = ba_clock(), seconds = 0, cpu = 0;
     int rc = ba_mode_plan(t->p->mode, t->prompt, &plan, t->err);
     double planned = ba_clock() - start;
-    rc = rc ? rc : run(t, plan, t->block, &seconds, &r);
+    rc = rc ? rc : run(t, plan, t->block, &seconds, &cpu, &r);
     if (!rc) {
         t->row->cut_s += planned;
         t->row->block_s = t->row->cut_s + seconds;
+        t->row->block_cpu_s = t->row->cut_s + cpu; /* cutting has one thread */
         count_new(t, ba_run_get_stats(r));
     }
     ba_run_free(r);
@@ -196,7 +166,7 @@ int ba_play(ba_player *p, ba_session *s, const char *state, size_t len, const ch
     }
     out->cut_s = ba_clock() - start;
     turn t = {.p = p, .prompt = prompt, .vocab = ba_engine_shape(p->engine)->vocab, .row = out, .err = err};
-    t.ids = ids_of(prompt, &t.n);
+    t.ids = ba_prompt_ids(prompt, &t.n);
     t.full = malloc(3 * t.vocab * sizeof *t.full);
     t.block = t.full + t.vocab;
     t.other = t.block + t.vocab;

@@ -19,6 +19,7 @@ typedef struct ba_play_row {
     uint64_t new_bytes, kv_bytes;    /* KV encoded in this frame; of the whole frame */
     double cut_s, lookup_s, encode_s, prefill_s, first_s, block_s; /* block_s: all of it */
     double full_s, prefix_s;                                       /* NaN: not measured in this frame */
+    double block_cpu_s, full_cpu_s, prefix_cpu_s; /* processor time of the same: what a busy machine leaves alone */
     uint64_t block_flops, full_flops, prefix_flops;
     double kl, top1;       /* of block against full; NaN with full_s */
     double prefix_max_abs; /* max |dlogit| of prefix caching against full: rounding only */

@@ -28,6 +28,7 @@ typedef struct ba_game_summary {
     double cold_s;                                 /* the first frame, block mode */
     double block_p50, block_p90, block_p99, prefix_p50, prefix_p90, prefix_p99, full_p50, full_p90, full_p99;
     double over_prefix, over_full;                /* medians of the ratios within the frames measured */
+    double over_prefix_cpu, over_full_cpu;        /* the same of processor time */
     double block_flops, prefix_flops, full_flops; /* means */
     double kl, agreement;                         /* means over the frames measured */
     double prefix_max_abs;                        /* the largest */

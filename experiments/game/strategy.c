@@ -195,16 +195,17 @@ static size_t set(int *field, int value) {
     return n;
 }
 
+/* A few cells on, in one of two directions. */
 static int moved(war *w, int at) {
-    int to = at + below(w, 3) - 1;
-    return to < 0 ? 0 : to >= MAP ? MAP - 1 : to;
+    int by = 1 + below(w, 3), to = below(w, 2) ? at + by : at - by;
+    return to < 0 ? by : to >= MAP ? MAP - 1 - by : to;
 }
 
-/* A unit acts: it moves, is hit, and (now and then) has another order. */
+/* A unit acts: it moves, is hit, and (as often as not) turns to another one. */
 static size_t act_unit(war *w) {
     unit *u = &w->unit[ba_random_below(&w->rng, w->n_unit)];
-    size_t n = set(&u->x, moved(w, u->x)) + set(&u->y, moved(w, u->y)) + set(&u->hp, u->hp - below(w, 9));
-    if (below(w, 3) == 0) {
+    size_t n = set(&u->x, moved(w, u->x)) + set(&u->y, moved(w, u->y)) + set(&u->hp, u->hp - 1 - below(w, 9));
+    if (below(w, 2)) {
         u->order = ba_random_below(&w->rng, COUNT(unit_order));
         n += set(&u->target, w->unit[ba_random_below(&w->rng, w->n_unit)].id) + 1;
     }
@@ -234,7 +235,7 @@ static void step(void *game, size_t characters) {
     size_t n = set(&w->tick, w->tick + 1);
     while (n < characters) {
         int who = below(w, 10);
-        n += who < 7 ? act_unit(w) : who < 9 ? act_resource(w) : act_building(w);
+        n += who < 8 ? act_unit(w) : who < 9 ? act_resource(w) : act_building(w);
     }
 }
 
