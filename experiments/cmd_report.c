@@ -85,15 +85,23 @@ static int merge(ba_eval_rows *all, ba_eval_rows *more, const char *path, char e
     return 0;
 }
 
-static int read_trace(const char *path, ba_eval_rows *rows, sitting_list *sittings, char err[BA_ERR_LEN]) {
+/* A trace of eval (rows), or of tune (validations). */
+static int read_trace(const char *path, ba_eval_rows *rows, ba_validations *checks, sitting_list *sittings,
+                      char err[BA_ERR_LEN]) {
     ba_trace *t;
     ba_eval_rows more = {0};
+    char why[BA_ERR_LEN];
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    size_t before = checks->n;
     if (ba_trace_open(path, &t, err)) {
         return -1;
     }
-    int rc = ba_eval_rows_read(t, &more, err) || list_sittings(t, path, sittings, err) ? -1 : 0;
-    if (!rc && !more.n) {
-        rc = ba_fail(err, "%s: holds no rows of eval (table items)", path);
+    int rc = ba_eval_rows_read(t, &more, why) || list_sittings(t, path, sittings, why) ||
+                     ba_validations_read(t, name, checks, why)
+                 ? ba_fail(err, "%s: %s", path, why)
+                 : 0;
+    if (!rc && !more.n && checks->n == before) {
+        rc = ba_fail(err, "%s: holds neither rows of eval (table items) nor validations of tune", path);
     }
     rc = rc ? rc : merge(rows, &more, path, err);
     ba_eval_rows_free(&more);
@@ -134,32 +142,40 @@ static int read_scores(const char *path, ba_eval_rows *rows, char err[BA_ERR_LEN
     return rc;
 }
 
-/* FOLDER/NAME with what `print` writes. */
-static int write_data(const char *folder, const char *name,
-                      size_t (*print)(FILE *, const ba_report_spec *, const ba_eval_rows *), const ba_report_spec *spec,
-                      const ba_eval_rows *rows, size_t *n, char err[BA_ERR_LEN]) {
+/* Opens FOLDER/NAME. */
+static int open_data(const char *folder, const char *name, ba_whole_file *file, char err[BA_ERR_LEN]) {
     char *path = NULL;
-    ba_whole_file file;
     if (asprintf(&path, "%s/%s", folder, name) < 0) {
         return ba_fail(err, "out of memory");
     }
-    int rc = ba_whole_file_open(path, &file, err);
+    int rc = ba_whole_file_open(path, file, err);
     free(path);
+    return rc;
+}
+
+/* Writes the data of both figures; how many points each has. */
+static int write_figures(const wish *w, const ba_report_spec *spec, const ba_eval_rows *rows,
+                         const ba_validations *checks, size_t *pareto, size_t *steps, char err[BA_ERR_LEN]) {
+    ba_whole_file file;
+    int rc = open_data(w->folder, "pareto.csv", &file, err);
     if (!rc) {
-        *n = print(file.f, spec, rows);
+        *pareto = ba_report_pareto(file.f, spec, rows);
+        rc = ba_whole_file_finish(&file, err);
+        ba_whole_file_close(&file);
+    }
+    if (!rc && !(rc = open_data(w->folder, "figure4.csv", &file, err))) {
+        *steps = ba_report_steps(file.f, spec, rows, checks);
         rc = ba_whole_file_finish(&file, err);
         ba_whole_file_close(&file);
     }
     return rc;
 }
 
-static int write_page(const wish *w, const ba_report_spec *spec, const ba_eval_rows *rows, const char *sittings,
-                      char err[BA_ERR_LEN]) {
+static int write_page(const wish *w, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_validations *checks,
+                      const char *sittings, char err[BA_ERR_LEN]) {
     size_t pareto = 0, steps = 0;
     ba_whole_file page;
-    if (write_data(w->folder, "pareto.csv", ba_report_pareto, spec, rows, &pareto, err) ||
-        write_data(w->folder, "figure4.csv", ba_report_steps, spec, rows, &steps, err) ||
-        ba_whole_file_open(w->page, &page, err)) {
+    if (write_figures(w, spec, rows, checks, &pareto, &steps, err) || ba_whole_file_open(w->page, &page, err)) {
         return -1;
     }
     int rc = ba_report_print(page.f, spec, rows) ? ba_fail(err, "out of memory") : 0;
@@ -202,6 +218,7 @@ int ba_cmd_report(int argc, char **argv) {
     char err[BA_ERR_LEN];
     ba_report_spec spec;
     ba_eval_rows rows = {0};
+    ba_validations checks = {0};
     sitting_list sittings = {0};
     if (ba_report_spec_read(w.spec, &spec, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
@@ -209,14 +226,15 @@ int ba_cmd_report(int argc, char **argv) {
     sittings.f = open_memstream(&sittings.text, &sittings.size);
     int rc = sittings.f ? 0 : ba_fail(err, "out of memory");
     for (int i = first; !rc && i < argc; i++) {
-        rc = read_trace(argv[i], &rows, &sittings, err);
+        rc = read_trace(argv[i], &rows, &checks, &sittings, err);
     }
     if (sittings.f && fclose(sittings.f)) {
         rc = rc ? rc : ba_fail(err, "out of memory");
     }
     rc = rc || !w.scores ? rc : read_scores(w.scores, &rows, err);
-    rc = rc ? rc : write_page(&w, &spec, &rows, sittings.text, err);
+    rc = rc ? rc : write_page(&w, &spec, &rows, &checks, sittings.text, err);
     free(sittings.text);
+    free(checks.v);
     ba_eval_rows_free(&rows);
     ba_report_spec_free(&spec);
     if (rc) {

@@ -70,7 +70,7 @@ static const char *with_interval(char out[48], double x, double low, double high
 }
 
 void ba_eval_print_table(const ba_eval_summary *s, size_t n) {
-    printf("%-14s %-22s %5s  %-20s %-22s %-22s %-6s %7s %8s %9s\n", "task", "mode", "items", "score %", "NLL a token",
+    printf("%-14s %-26s %5s  %-20s %-22s %-22s %-6s %7s %8s %9s\n", "task", "mode", "items", "score %", "NLL a token",
            "score - full", "p", "equal", "TTFT s", "FLOPs");
     for (size_t i = 0; i < n; i++, s++) {
         char score[48], nll[48], change[48], p[16] = "-", ttft[16] = "-", flops[16] = "-";
@@ -81,7 +81,7 @@ void ba_eval_print_table(const ba_eval_summary *s, size_t n) {
             snprintf(ttft, sizeof ttft, "%.3f", s->ttft_s);
             snprintf(flops, sizeof flops, "%.2e", s->flops);
         }
-        printf("%-14s %-22s %5llu  %-20s %-22s %-22s %-6s %7s %8s %9s\n", s->task, s->mode, (unsigned long long)s->n,
+        printf("%-14s %-26s %5llu  %-20s %-22s %-22s %-6s %7s %8s %9s\n", s->task, s->mode, (unsigned long long)s->n,
                with_interval(score, s->score, s->score_low, s->score_high, 100, 1),
                with_interval(nll, s->nll, s->nll_low, s->nll_high, 1, 3),
                with_interval(change, s->score_change, s->score_change_low, s->score_change_high, 100, 1), p,

@@ -1,5 +1,7 @@
 #include "report.h"
 
+#include "../sim/grow.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -297,11 +299,52 @@ size_t ba_report_pareto(FILE *out, const ba_report_spec *spec, const ba_eval_row
     return n;
 }
 
-size_t ba_report_steps(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows) {
+static const ba_column *column_of(const ba_column *c, const char *name, ba_column_type type) {
+    while (c->name && (strcmp(c->name, name) != 0 || c->type != type)) {
+        c++;
+    }
+    return c->name ? c : NULL;
+}
+
+int ba_validations_read(const ba_trace *t, const char *label, ba_validations *out, char err[BA_ERR_LEN]) {
+    size_t table = 0, size;
+    while (table < ba_trace_tables(t) && strcmp(ba_trace_table_name(t, table), "validation") != 0) {
+        table++;
+    }
+    if (table == ba_trace_tables(t)) {
+        return 0;
+    }
+    const ba_column *columns = ba_trace_columns(t, table, &size), *step = column_of(columns, "step", BA_COLUMN_U64),
+                    *mode = column_of(columns, "mode", BA_COLUMN_TEXT), *nll = column_of(columns, "nll", BA_COLUMN_F64);
+    if (!step || !mode || !nll) {
+        return ba_fail(err, "table validation lacks a column step, mode or nll");
+    }
+    char *row = calloc(1, size);
+    int rc = row ? 0 : ba_fail(err, "out of memory");
+    for (size_t i = 0; !rc && i < ba_trace_rows(t, table); i++) {
+        ba_validation v;
+        snprintf(v.label, sizeof v.label, "%s", label);
+        if (ba_trace_read(t, table, i, 1, row, err)) {
+            rc = -1;
+        } else if (ba_grow(&out->v, &out->cap, out->n + 1, sizeof *out->v)) {
+            rc = ba_fail(err, "out of memory");
+        } else {
+            memcpy(&v.step, row + step->offset, sizeof v.step);
+            memcpy(&v.nll, row + nll->offset, sizeof v.nll);
+            snprintf(v.mode, sizeof v.mode, "%.*s", (int)mode->size, row + mode->offset);
+            out->v[out->n++] = v;
+            ba_trace_release(t, table, row, 1);
+        }
+    }
+    free(row);
+    return rc;
+}
+
+size_t ba_report_steps(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_validations *checks) {
     const ba_report_table *t = &spec->table[0];
     static const char *const modes[] = {"full", "block"};
-    size_t n = 0;
-    fputs("label,step,mode,score,score_low,score_high,nll,nll_low,nll_high\n", out);
+    size_t n = checks->n;
+    fputs("source,label,step,mode,score,score_low,score_high,nll,nll_low,nll_high\n", out);
     for (size_t i = 0; i < rows->n; i++) {
         const char *label = rows->row[i].label, *at = strrchr(label, '@');
         bool known = !at;
@@ -313,12 +356,17 @@ size_t ba_report_steps(FILE *out, const ba_report_spec *spec, const ba_eval_rows
             ba_estimate score = ba_estimate_of(rows, BA_OF_SCORE, key, NULL, t->task, t->n_task),
                         nll = ba_estimate_of(rows, BA_OF_NLL, key, NULL, t->task, t->n_task);
             if (nll.n_task) {
-                fprintf(out, "%.*s,%ld,%s,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g\n", (int)(at - label), label,
+                fprintf(out, "eval,%.*s,%ld,%s,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g\n", (int)(at - label), label,
                         strtol(at + 1, NULL, 10), modes[m], score.mean, score.low, score.high, nll.mean, nll.low,
                         nll.high);
                 n++;
             }
         }
+    }
+    for (size_t i = 0; i < checks->n; i++) {
+        const ba_validation *v = &checks->v[i];
+        fprintf(out, "validation,%s,%llu,%s,NaN,NaN,NaN,%.6g,%.6g,%.6g\n", v->label, (unsigned long long)v->step,
+                v->mode, v->nll, v->nll, v->nll);
     }
     return n;
 }

@@ -9,10 +9,27 @@
 /* Tables, claims and the gap, as Markdown. 0, or -1: out of memory. */
 int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows);
 
-/* Data of the figures, CSV. pareto: one line a row of the first table that its model's full can be held against: FLOPs
- * of full's, score and NLL lost. steps (Figure 4): one line a training step and mode, from labels NAME@STEP: means over
- * the first table's tasks. Return how many lines. */
+/* A validation of tune: NLL of the responses in a mode behind a training step, nats a token. */
+typedef struct ba_validation {
+    char label[64], mode[64];
+    uint64_t step;
+    double nll;
+} ba_validation;
+
+typedef struct ba_validations {
+    ba_validation *v; /* [n] */
+    size_t n, cap;
+} ba_validations;
+
+/* Adds the rows of table "validation" of a trace of tune, under a label; none: adds nothing. 0, or -1 and err. */
+int ba_validations_read(const ba_trace *t, const char *label, ba_validations *out, char err[BA_ERR_LEN]);
+
+/* Data of the figures, CSV; both return how many lines.
+ * pareto: one line a row of the first table that its model's full can be held against: FLOPs of full's, score and NLL
+ * lost.
+ * steps (Figure 4): one line a training step and mode. From labels NAME@STEP: means over the first table's tasks; from
+ * validations: NLL alone. */
 size_t ba_report_pareto(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows);
-size_t ba_report_steps(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows);
+size_t ba_report_steps(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_validations *checks);
 
 #endif

@@ -4,18 +4,31 @@ data = ARG1; out = ARG2
 load "plots/style.gp"
 set xlabel "training step"
 set offsets graph 0.02, graph 0.02, graph 0.08, graph 0.05
-of(mode, name) = stringcolumn("mode") eq mode ? column(name) : NaN
+of(source, mode, name) = stringcolumn("source") eq source && stringcolumn("mode") eq mode ? column(name) : NaN
+count(source) = int(system(sprintf("grep -c '^%s,' '%s' || true", source, data)))
+accuracy = count("eval") > 0
+checked = count("validation") > 0
 do for [kind in "svg png"] {
-    eval page(kind, 1000, 1000)
-    set multiplot layout 2,1
-    set key right bottom Left reverse
-    set ylabel "best-subspan EM, mean over tasks (%)"
-    plot for [i=1:2] m = word("full block", i) data \
-             using "step":(100 * of(m, "score")):(100 * of(m, "score_low")):(100 * of(m, "score_high")) with yerrorlines ls i title m
+    eval page(kind, 1000, accuracy ? 1000 : 520)
+    set multiplot layout accuracy ? 2 : 1,1
+    if (accuracy) {
+        set key right bottom Left reverse
+        set ylabel "best-subspan EM, mean over tasks (%)"
+        plot for [i=1:2] m = word("full block", i) data using "step":(100 * of("eval", m, "score")):\
+                 (100 * of("eval", m, "score_low")):(100 * of("eval", m, "score_high")) with yerrorlines ls i title m
+    }
     set key right top Left reverse
     set ylabel "NLL of the gold answer (nats a token)"
-    plot for [i=1:2] m = word("full block", i) data \
-             using "step":(of(m, "nll")):(of(m, "nll_low")):(of(m, "nll_high")) with yerrorlines ls i title m
+    if (accuracy && checked) {
+        plot for [i=1:2] m = word("full block", i) data using "step":(of("eval", m, "nll")):(of("eval", m, "nll_low")):\
+                 (of("eval", m, "nll_high")) with yerrorlines ls i title m, \
+             for [i=1:2] m = word("full block", i) data using "step":(of("validation", m, "nll")) with linespoints ls (7 + i) \
+                 title m . ", validation"
+    } else {
+        source = accuracy ? "eval" : "validation"
+        plot for [i=1:2] m = word("full block", i) data using "step":(of(source, m, "nll")):(of(source, m, "nll_low")):\
+                 (of(source, m, "nll_high")) with yerrorlines ls i title m
+    }
     unset multiplot
     unset output
 }

@@ -83,10 +83,13 @@ static void page_by_hand(void) {
     char *text = NULL;
     size_t size;
     FILE *f = open_memstream(&text, &size);
+    ba_validation check = {.label = "t.h5", .mode = "full", .step = 20, .nll = 1.25};
+    const ba_validations checks = {&check, 1, 1};
     CU_ASSERT_PTR_NOT_NULL_FATAL(f);
-    CU_ASSERT_EQUAL(ba_report_steps(f, &spec, &rows), 1);
+    CU_ASSERT_EQUAL(ba_report_steps(f, &spec, &rows, &checks), 2);
     fclose(f);
-    CU_ASSERT_PTR_NOT_NULL(strstr(text, "block-ft,40,block,0.5,"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "eval,block-ft,40,block,0.5,"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "validation,t.h5,20,full,NaN,NaN,NaN,1.25,"));
     free(text);
     ba_eval_rows_free(&rows);
     ba_report_spec_free(&spec);
