@@ -74,7 +74,10 @@ $(BUILD)/bench $(BUILD)/bench-worker $(BUILD)/bench-kernels: $(CUDA_OBJ)
 # Each instruction set is assumed in its own file only, and chosen at run time.
 $(BUILD)/kernels/attention_avx2.o $(BUILD)/kernels/train_lanes_avx2.o: EXTRA = -mavx2 -mfma
 $(BUILD)/kernels/attention_avx512.o $(BUILD)/kernels/train_lanes_avx512.o: EXTRA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
-$(BUILD)/kernels/attention_bf16_avx512.o $(BUILD)/kernels/product_bf16_avx512.o: EXTRA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mfma
+AVX512_BF16 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mfma
+$(BUILD)/kernels/attention_bf16_avx512.o $(BUILD)/kernels/product_bf16_avx512.o: EXTRA = $(AVX512_BF16)
+$(BUILD)/kernels/attention_bf16_amx.o: EXTRA = $(AVX512_BF16) -mamx-tile -mamx-bf16
+$(BUILD)/tests/amx_plain.o: EXTRA = $(AVX512_BF16)
 
 # The wording of prompts is put into the program as it stands in its file.
 $(BUILD)/experiments/tasks/prompts.o: experiments/tasks/prompts.json

@@ -3,21 +3,12 @@
 #include "bf16.h"
 
 #if defined(__x86_64__) && defined(__AVX512BF16__)
-#include <immintrin.h>
-#include <math.h>
-#include <string.h>
+#include "softmax_bf16_avx512.h"
 
-#ifdef __clang__
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
-#define INLINE static inline __attribute__((always_inline))
+#include <string.h>
 
 enum {
     BLOCK_ROWS = 6, /* 6 x 4 accumulators, 4 operands and a factor fit the registers */
-    COLS = 4,
-    LANES = 16,
 };
 
 INLINE __m512bh load_pairs(const uint16_t *at) {
@@ -31,25 +22,14 @@ INLINE __m512bh repeat_pair(const uint16_t *at) {
     return (__m512bh)_mm512_set1_epi32(pair);
 }
 
-/* 2^x for x <= 0: exactly 1 at 0, exactly 0 at minus infinity, NaN for NaN. The polynomial is a minimax fit of 2^f on
- * [0, 1) with a relative error of 2.9e-6, a thousandth of the rounding to bf16 that follows. */
-INLINE __m512 exp2_below_1(__m512 x) {
-    __m512 f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); /* x - floor(x), 0 for infinities */
-    __m512 p = _mm512_set1_ps(0.01342669f);
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.05224247f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.24128021f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.69304484f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
-    return _mm512_scalef_ps(p, x); /* p 2^floor(x) */
-}
-
-/* s[i][j] = start + q k, of R rows and the 64 keys of a tile. */
-INLINE void score_block(size_t R, const ba_tile *t, size_t row, const uint16_t *k, __m512 s[BLOCK_ROWS][COLS]) {
+/* s [R, BA_KEYS] = bias + q k, of R rows and the keys of a tile. */
+INLINE void score_block(size_t R, const ba_tile *t, size_t row, const uint16_t *k, float *s) {
     const uint16_t *q = (const uint16_t *)(t->q + row * t->dim);
     size_t stride = 2 * t->dim; /* bf16 rows in the places of fp32 rows */
+    __m512 sum[BLOCK_ROWS][COLS];
     UNROLL for (size_t i = 0; i < R; i++) {
         UNROLL for (size_t j = 0; j < COLS; j++) {
-            s[i][j] = _mm512_set1_ps(t->bias);
+            sum[i][j] = _mm512_set1_ps(t->bias);
         }
     }
     for (size_t d = 0; d < t->dim; d += 2, k += 2 * BA_KEYS) {
@@ -60,47 +40,15 @@ INLINE void score_block(size_t R, const ba_tile *t, size_t row, const uint16_t *
         UNROLL for (size_t i = 0; i < R; i++) {
             __m512bh pair = repeat_pair(q + i * stride + d);
             UNROLL for (size_t j = 0; j < COLS; j++) {
-                s[i][j] = _mm512_dpbf16_ps(s[i][j], pair, key[j]);
+                sum[i][j] = _mm512_dpbf16_ps(sum[i][j], pair, key[j]);
             }
         }
     }
-}
-
-/* Lanes outside of [lo, hi) become minus infinity. */
-INLINE __m512 mask_lanes(__m512 x, int32_t lo, int32_t hi) {
-    __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    __mmask16 in =
-        _mm512_cmpge_epi32_mask(lane, _mm512_set1_epi32(lo)) & _mm512_cmplt_epi32_mask(lane, _mm512_set1_epi32(hi));
-    return _mm512_mask_blend_ps(in, _mm512_set1_ps(-INFINITY), x);
-}
-
-/* Scores of a row into rounded probabilities relative to the new maximum. `sum` has the row's sum in its lanes. */
-INLINE void soften(__m512 s[COLS], int32_t lo, int32_t hi, float *m, float *sum, float *rescale, uint16_t *p) {
-    if (lo > 0 || hi < BA_KEYS) {
+    UNROLL for (size_t i = 0; i < R; i++) {
         UNROLL for (size_t j = 0; j < COLS; j++) {
-            s[j] = mask_lanes(s[j], lo - (int32_t)(j * LANES), hi - (int32_t)(j * LANES));
+            _mm512_store_ps(s + i * BA_KEYS + j * LANES, sum[i][j]);
         }
     }
-    __m512 high = _mm512_max_ps(_mm512_max_ps(s[0], s[1]), _mm512_max_ps(s[2], s[3])), l = _mm512_load_ps(sum);
-    float top = *m;
-    *rescale = 1.0f;
-    /* Mostly nothing is higher: known without looking across the lanes. */
-    if (_mm512_cmp_ps_mask(high, _mm512_set1_ps(top), _CMP_GT_OQ)) {
-        top = _mm512_reduce_max_ps(high);
-        __m512 factor = exp2_below_1(_mm512_set1_ps(*m - top));
-        l = _mm512_mul_ps(l, factor);
-        *rescale = _mm512_cvtss_f32(factor);
-        *m = top;
-    }
-    const __m512bh ones = (__m512bh)_mm512_set1_epi16(0x3f80);
-    __m512 from = _mm512_set1_ps(top);
-    UNROLL for (size_t j = 0; j < COLS; j += 2) {
-        __m512 a = exp2_below_1(_mm512_sub_ps(s[j], from)), b = exp2_below_1(_mm512_sub_ps(s[j + 1], from));
-        __m512bh rounded = _mm512_cvtne2ps_pbh(b, a);
-        _mm512_store_si512(p + j * LANES, (__m512i)rounded);
-        l = _mm512_dpbf16_ps(l, rounded, ones);
-    }
-    _mm512_store_ps(sum, l);
 }
 
 /* o[R, C vectors] = o * rescale + p v over the token pairs [pair0, pair1) of a tile. */
@@ -131,39 +79,18 @@ INLINE void value_block(size_t R, size_t C, const uint16_t *p, size_t pair0, siz
     }
 }
 
-static int32_t max_i(int32_t a, int32_t b) {
-    return a > b ? a : b;
-}
-
-static int32_t min_i(int32_t a, int32_t b) {
-    return a < b ? a : b;
-}
-
 /* R rows against the key tile that starts at key0. sum: [R, LANES] their sums. */
 INLINE void attend_block(size_t R, ba_tile *t, size_t row, size_t key0, float *sum) {
-    int32_t lo[BLOCK_ROWS], hi[BLOCK_ROWS], first = BA_KEYS, last = 0;
-    for (size_t i = 0; i < R; i++) {
-        lo[i] = max_i(t->lo[row + i] - (int32_t)key0, 0);
-        hi[i] = min_i(t->hi[row + i] - (int32_t)key0, BA_KEYS);
-        if (lo[i] >= hi[i]) { /* nothing */
-            lo[i] = BA_KEYS;
-            hi[i] = 0;
-            continue;
-        }
-        first = min_i(first, lo[i]);
-        last = max_i(last, hi[i]);
-        t->pairs += (uint64_t)(hi[i] - lo[i]);
-    }
-    if (first >= last) {
+    int32_t lo[BLOCK_ROWS], hi[BLOCK_ROWS], first, last;
+    if (!visible(t, row, R, key0, lo, hi, &first, &last)) {
         return;
     }
     const uint16_t *k = t->k, *v = t->v;
     __attribute__((aligned(64))) uint16_t p[BLOCK_ROWS * BA_KEYS];
-    __m512 s[BLOCK_ROWS][COLS];
-    float rescale[BLOCK_ROWS];
+    float rescale[BLOCK_ROWS], *s = t->s + row * BA_KEYS;
     score_block(R, t, row, k + key0 * t->dim, s);
-    UNROLL for (size_t i = 0; i < R; i++) {
-        soften(s[i], lo[i], hi[i], &t->m[row + i], sum + i * LANES, &rescale[i], p + i * BA_KEYS);
+    for (size_t i = 0; i < R; i++) {
+        soften(s + i * BA_KEYS, lo[i], hi[i], &t->m[row + i], sum + i * LANES, &rescale[i], p + i * BA_KEYS);
     }
     size_t pair0 = (size_t)first / 2, pair1 = ((size_t)last + 1) / 2, vectors = t->v_stride / LANES, j = 0;
     v += key0 * t->v_stride;
@@ -232,17 +159,13 @@ static void attend(ba_tile *t) {
 
 static void scores(const ba_tile *t, size_t tile) {
     for (size_t r = 0; r < t->rows; r++) {
-        __m512 s[BLOCK_ROWS][COLS];
-        score_block(1, t, r, (const uint16_t *)t->k + tile * t->dim * BA_KEYS, s);
-        UNROLL for (size_t j = 0; j < COLS; j++) {
-            _mm512_store_ps(t->s + r * BA_KEYS + j * LANES, s[0][j]);
-        }
+        score_block(1, t, r, (const uint16_t *)t->k + tile * t->dim * BA_KEYS, t->s + r * BA_KEYS);
     }
 }
 
 /* (x rotated) * factor in fp32, as ba_bf16_rotate but for a fused multiply-add; what is left over of 16 pairs is
  * masked. */
-static void rotate(const float *x, size_t dim, const float *rot, float factor, float *out) {
+void ba_bf16_rotate_avx512(const float *x, size_t dim, const float *rot, float factor, float *out) {
     size_t half = dim / 2;
     const __m512 times = _mm512_set1_ps(factor);
     uint16_t *rounded = (uint16_t *)out;
@@ -257,7 +180,7 @@ static void rotate(const float *x, size_t dim, const float *rot, float factor, f
     }
 }
 
-static void round_all(const float *x, size_t n, uint16_t *out) {
+void ba_bf16_round_avx512(const float *x, size_t n, uint16_t *out) {
     size_t i = 0;
     for (; i + 2 * LANES <= n; i += 2 * LANES) {
         __m512bh rounded = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + i + LANES), _mm512_loadu_ps(x + i));
@@ -268,8 +191,12 @@ static void round_all(const float *x, size_t n, uint16_t *out) {
     }
 }
 
-const ba_bf16_isa ba_bf16_isa_avx512 = {
-    {.name = "avx512_bf16", .attend = attend, .scores = scores, .rotate = rotate, .values = ba_bf16_values}, round_all};
+const ba_bf16_isa ba_bf16_isa_avx512 = {{.name = "avx512_bf16",
+                                         .attend = attend,
+                                         .scores = scores,
+                                         .rotate = ba_bf16_rotate_avx512,
+                                         .values = ba_bf16_values},
+                                        ba_bf16_round_avx512};
 #else
 const ba_bf16_isa ba_bf16_isa_avx512 = {.tile = {.name = "avx512_bf16"}};
 #endif

@@ -24,7 +24,8 @@ bool ba_bf16_has_avx512(void) {
 bool ba_bf16_has_amx(void) {
     enum { ASK_PERMISSION = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM; state component, from Linux 5.16 on */
     unsigned a, b, c, d;
-    bool cpu = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) && (d >> 24 & 1); /* AMX-BF16, AMX-TILE */
+    bool cpu = ba_bf16_isa_amx.tile.attend && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) &&
+               (d >> 24 & 1); /* AMX-BF16, AMX-TILE */
     return cpu && syscall(SYS_arch_prctl, ASK_PERMISSION, TILE_DATA) == 0;
 }
 #else
@@ -39,8 +40,9 @@ int ba_bf16_open(ba_bf16 *be, const ba_backend_config *cfg, const ba_bf16_isa *i
     }
     be->cpu.base.weight_size = be->cpu.base.kv_size = sizeof(uint16_t);
     if (!isa) {
-        bool plain = be->cpu.isa == &ba_isa_plain || !ba_bf16_has_avx512();
-        isa = plain ? &ba_bf16_isa_plain : &ba_bf16_isa_avx512;
+        const char *wish = getenv("BLOCKATTN_ISA");
+        bool plain = be->cpu.isa == &ba_isa_plain || !ba_bf16_has_avx512(), vectors = wish && *wish;
+        isa = plain ? &ba_bf16_isa_plain : vectors || !ba_bf16_has_amx() ? &ba_bf16_isa_avx512 : &ba_bf16_isa_amx;
     }
     be->isa = *be->cpu.isa;
     be->isa.name = isa->tile.name;

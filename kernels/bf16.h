@@ -23,8 +23,8 @@ typedef struct ba_bf16_isa {
     void (*round)(const float *x, size_t n, uint16_t *out);
 } ba_bf16_isa;
 
-/* The second has no functions if the compiler is not for that processor family. */
-extern const ba_bf16_isa ba_bf16_isa_plain, ba_bf16_isa_avx512;
+/* All but the first have no functions if the compiler is not for that processor family. */
+extern const ba_bf16_isa ba_bf16_isa_plain, ba_bf16_isa_avx512, ba_bf16_isa_amx;
 
 typedef struct ba_bf16 {
     ba_cpu cpu;
@@ -36,10 +36,11 @@ typedef struct ba_bf16 {
 
 /* Whether processor and build have ba_bf16_isa_avx512. */
 bool ba_bf16_has_avx512(void);
-/* Whether processor and kernel have bf16 matrix units (AMX), for this process. */
+/* Whether build, processor and kernel have bf16 matrix units (AMX); asks the kernel's permission for this process. */
 bool ba_bf16_has_amx(void);
 
-/* As ba_cpu_open and ba_cpu_close. isa: what to use, or NULL for the best one (plain if BLOCKATTN_ISA says plain). */
+/* As ba_cpu_open and ba_cpu_close. isa: what to use, or NULL for the best one (plain if BLOCKATTN_ISA says plain, and
+ * no matrix units if it says anything). */
 int ba_bf16_open(ba_bf16 *be, const ba_backend_config *cfg, const ba_bf16_isa *isa, char err[BA_ERR_LEN]);
 void ba_bf16_close(ba_bf16 *be);
 
@@ -78,6 +79,9 @@ void ba_bf16_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba
  * in the first half of out's floats; and the values of a key tile. */
 void ba_bf16_rotate(const float *x, size_t dim, const float *rot, float factor, float *out);
 void ba_bf16_values(const void *v, size_t v_stride, float *out);
+/* The first by vectors, and the rounding: of attention_bf16_avx512.c. */
+void ba_bf16_rotate_avx512(const float *x, size_t dim, const float *rot, float factor, float *out);
+void ba_bf16_round_avx512(const float *x, size_t n, uint16_t *out);
 
 /* Where element d of a token lies in the keys, and in the values, of a layer and head. */
 static inline size_t ba_bf16_key_at(size_t dim, size_t token, size_t d) {

@@ -14,7 +14,7 @@ enum { TILE_BYTES = 320 << 10 }; /* of x in a tile: leaves room in the second-le
 
 typedef struct native {
     ba_bf16 bf16;
-    char describe[64];
+    char describe[96];
 } native;
 
 typedef struct native_weight {
@@ -214,7 +214,8 @@ static int native_open(const ba_backend_config *cfg, ba_backend **out, char err[
         native_close(&be->bf16.cpu.base);
         return -1;
     }
-    snprintf(be->describe, sizeof be->describe, "own code for avx512_bf16; %zu threads", cfg->threads);
+    snprintf(be->describe, sizeof be->describe, "own code: products avx512_bf16, attention %s; %zu threads",
+             be->bf16.isa.name, cfg->threads);
     *out = &be->bf16.cpu.base;
     return 0;
 }

@@ -1,5 +1,6 @@
 /* Attention of the fp32 and bf16 backends, in every instruction set of this processor, against the oracle, and its
  * properties. */
+#include "amx_plain.h"
 #include "kernel_rig.h"
 
 #include "../kernels/compare.h"
@@ -14,21 +15,42 @@
 #define LIMIT      2e-5
 #define LIMIT_BF16 4e-2
 
+/* Not for BLOCKATTN_ISA: the kernel for matrix units over registers in plain C, put in by hand. */
+#define AMX_PLAIN "amx in plain C"
+
 static const struct {
     const char *backend, *isa;
     double limit;
-} kind[] = {{"native", "plain", LIMIT},       {"native", "avx2", LIMIT},         {"native", "avx512", LIMIT},
-            {"bf16-plain", NULL, LIMIT_BF16}, {"native-bf16", NULL, LIMIT_BF16}, {"onednn", NULL, LIMIT_BF16},
+} kind[] = {{"native", "plain", LIMIT},
+            {"native", "avx2", LIMIT},
+            {"native", "avx512", LIMIT},
+            {"bf16-plain", NULL, LIMIT_BF16},
+            {"native-bf16", NULL, LIMIT_BF16},
+            {"onednn", NULL, LIMIT_BF16},
+            {"native-bf16", "avx512", LIMIT_BF16},
+            {"native-bf16", AMX_PLAIN, LIMIT_BF16},
             {"cuda", NULL, LIMIT_BF16}};
 enum { N_KIND = sizeof kind / sizeof *kind, BF16_PLAIN = 3 };
 
 /* Opened once: opening is not what these tests are about. */
 static ba_backend *ref, *fast[N_KIND];
 
+static ba_backend *open_kind(size_t i, size_t threads) {
+    bool amx_plain = kind[i].isa && !strcmp(kind[i].isa, AMX_PLAIN);
+    ba_backend *be = rig_backend(kind[i].backend, threads, amx_plain ? NULL : kind[i].isa);
+    if (be && amx_plain) {
+        ba_isa *isa = &((ba_bf16 *)be)->isa;
+        isa->attend = ba_bf16_isa_amx_plain.tile.attend;
+        isa->scores = ba_bf16_isa_amx_plain.tile.scores;
+        isa->name = AMX_PLAIN;
+    }
+    return be;
+}
+
 static int suite_open(void) {
     ref = rig_backend("ref", 1, NULL);
     for (size_t i = 0; i < N_KIND; i++) {
-        fast[i] = rig_backend(kind[i].backend, 2, kind[i].isa);
+        fast[i] = open_kind(i, 2);
     }
     return !ref || !fast[0];
 }
@@ -109,6 +131,17 @@ static void test_every_length(void) {
     check_length(511, 5, 4, 2, 64);
     check_length(2049, 3, 9, 3, 64);
     check_length(4500, 2, 8, 1, 80);
+}
+
+/* What the other tests cover under the name of the backend, where the processor has it. */
+static void test_matrix_units(void) {
+    if (!ba_bf16_has_amx()) {
+        ba_test_skip("AMX: not of this processor, kernel or build; its kernel is tested over registers in plain C");
+        return;
+    }
+    ba_backend *be = rig_backend("native-bf16", 2, NULL);
+    CU_ASSERT_FATAL(be && ((ba_bf16 *)be)->isa.attend == ba_bf16_isa_amx.tile.attend);
+    ba_backend_close(be);
 }
 
 static void test_every_group(void) {
@@ -255,7 +288,7 @@ static void test_select(void) {
 /* ---- properties, to the bit ---- */
 
 static void attend_with(const scene *s, rig_job *j, size_t n_jobs, size_t threads, size_t i, double *out) {
-    ba_backend *be = rig_backend(kind[i].backend, threads, kind[i].isa);
+    ba_backend *be = open_kind(i, threads);
     if (be) {
         rig r;
         rig_open(&r, s, be);
@@ -477,6 +510,7 @@ int ba_suite_attention(void) {
     CU_pSuite suite = CU_add_suite("attention", suite_open, suite_close);
     return !suite || !CU_add_test(suite, "every key length and head size", test_every_length) ||
            !CU_add_test(suite, "every group of query heads", test_every_group) ||
+           !CU_add_test(suite, "matrix units where there are", test_matrix_units) ||
            !CU_add_test(suite, "random segments, masks, groups", test_random_jobs) ||
            !CU_add_test(suite, "causal mask over chunks", test_causal) ||
            !CU_add_test(suite, "choice of segments, probe", test_select) ||
