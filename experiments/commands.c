@@ -15,6 +15,7 @@ const ba_command ba_commands[] = {
     {"replay", "real questions in order: what recurs, and what a store saves", ba_cmd_replay},
     {"cost", "FLOPs, bytes, memory and least time of a mode on any shape, without weights", ba_cmd_cost},
     {"run", "an experiment file: a command and its options as data", ba_cmd_run},
+    {"reload", "what a tier of the store is worth: encoded, in memory, loaded by another process", ba_cmd_reload},
     {"store", "looks after blocks that were kept outside of memory", ba_cmd_store},
     {"convert", "published data sets to the items that eval reads", ba_cmd_convert},
     {"report", "from traces of eval to one page, beside the paper's tables", ba_cmd_report},

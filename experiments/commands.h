@@ -24,6 +24,7 @@ int ba_cmd_game(int argc, char **argv);
 int ba_cmd_replay(int argc, char **argv);
 int ba_cmd_cost(int argc, char **argv);
 int ba_cmd_run(int argc, char **argv);
+int ba_cmd_reload(int argc, char **argv);
 int ba_cmd_store(int argc, char **argv);
 int ba_cmd_convert(int argc, char **argv);
 int ba_cmd_report(int argc, char **argv);
