@@ -80,20 +80,32 @@ static size_t take(ba_behind *b, job *batch[BATCH]) {
     return n;
 }
 
-static void carry_out(ba_behind *b, job *batch[BATCH], size_t n) {
+static void put(ba_behind *b, job *batch[BATCH], size_t n) {
     const ba_parcel *block[BATCH];
+    unsigned char *room[BATCH];
+    size_t m = 0;
+    for (size_t i = 0; i < n; i++) {
+        room[m] = NULL;
+        if (b->tier->spec.coding == BA_CODING_EXACT || !ba_parcel_shrink(&batch[i]->block, &room[m])) {
+            ba_parcel_seal(&batch[i]->block);
+            block[m++] = &batch[i]->block;
+        }
+    }
+    b->tier->ops->put(b->tier, block, m);
+    for (size_t i = 0; i < m; i++) {
+        free(room[i]);
+    }
+}
+
+static void carry_out(ba_behind *b, job *batch[BATCH], size_t n) {
     ba_address address[BATCH];
     char err[BA_ERR_LEN];
     for (size_t i = 0; i < n; i++) {
         address[i] = batch[i]->address;
-        if (batch[i]->kind == PUT) {
-            ba_parcel_seal(&batch[i]->block);
-            block[i] = &batch[i]->block;
-        }
     }
     switch (batch[0]->kind) {
     case PUT:
-        b->tier->ops->put(b->tier, block, n);
+        put(b, batch, n);
         break;
     case TOUCH:
         if (b->tier->ops->touch) {

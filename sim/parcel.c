@@ -1,7 +1,10 @@
 #include "parcel.h"
 
+#include "q8.h"
+
 #define XXH_STATIC_LINKING_ONLY /* the state's size, to have it on the stack */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -34,6 +37,8 @@ void ba_parcel_make(ba_parcel *out, const ba_origin *origin, const ba_address *a
                                 .kv_bytes = bytes[0] + bytes[1],
                                 .n_aux = n_aux,
                                 .seconds = seconds}};
+    out->be = be;
+    out->kv = kv;
     memcpy(out->head.magic, magic, sizeof magic);
     snprintf(out->head.model, sizeof out->head.model, "%s", origin->model);
     snprintf(out->head.adapter, sizeof out->head.adapter, "%s", origin->adapter);
@@ -45,6 +50,24 @@ void ba_parcel_make(ba_parcel *out, const ba_origin *origin, const ba_address *a
                                                {(void *)aux, n_aux * sizeof *aux},
                                                {(void *)ids, n * sizeof *ids}};
     memcpy(out->part, all, sizeof all);
+}
+
+int ba_parcel_shrink(ba_parcel *p, unsigned char **room) {
+    ba_parcel_head *h = &p->head;
+    const ba_q8_shape shape = {h->layers, h->kv_heads, h->head_dim, h->tokens};
+    size_t bytes = ba_q8_bytes(&shape);
+    *room = malloc(bytes);
+    if (!*room || ba_q8_code(p->be, p->kv, &shape, *room)) {
+        free(*room);
+        *room = NULL;
+        return -1;
+    }
+    h->coding = BA_CODING_Q8;
+    h->address = ba_parcel_address(h->address, BA_CODING_Q8);
+    h->kv_bytes = bytes;
+    p->part[1] = (struct iovec){*room, bytes};
+    p->part[2] = (struct iovec){*room + bytes, 0};
+    return 0;
 }
 
 static uint64_t head_sum(const ba_parcel_head *head) {

@@ -45,11 +45,16 @@ _Static_assert((BA_PARCEL_HEAD + 16) % BA_KV_ALIGN == 0, "KV is aligned in a pag
 typedef struct ba_parcel {
     ba_parcel_head head;
     struct iovec part[BA_PARCEL_PARTS]; /* header (of this struct), keys, values, aux, ids */
+    ba_backend *be;
+    const ba_kv *kv;
 } ba_parcel;
 
 /* Describes a block in memory, without checksums; `out` must not move afterwards. kv, aux and ids are borrowed. */
 void ba_parcel_make(ba_parcel *out, const ba_origin *origin, const ba_address *address, ba_backend *be, ba_kv *kv,
                     const double *aux, size_t n_aux, const int32_t *ids, size_t n, double seconds);
+/* Puts KV in 8 bits in its place: `*room` is malloc'ed, and freed by the caller when the parcel is done with. 0, or -1:
+ * out of memory. */
+int ba_parcel_shrink(ba_parcel *p, unsigned char **room);
 /* Computes both checksums: the slow part, for a thread that has time. */
 void ba_parcel_seal(ba_parcel *p);
 size_t ba_parcel_bytes(const ba_parcel *p);

@@ -1,5 +1,7 @@
 #include "store.h"
 
+#include "q8.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -304,10 +306,14 @@ static ba_entry *insert(ba_store *s, const ba_address *a, const int32_t *ids, si
     return e;
 }
 
-/* Offers a pinned entry to tiers [0, end). */
-static void offer(ba_store *s, const ba_origin *origin, ba_entry *e, size_t n, size_t end) {
+/* Offers a pinned entry, whose KV was coded this way before, to tiers [0, end). What went through 8 bits is no longer
+ * exact, and must not be kept as if it were. */
+static void offer(ba_store *s, const ba_origin *origin, ba_entry *e, size_t n, ba_coding was, size_t end) {
     for (size_t i = 0; i < end && !s->levels_off; i++) {
         ba_parcel block;
+        if (was != BA_CODING_EXACT && s->level[i].stats.spec->coding != was) {
+            continue;
+        }
         ba_parcel_make(&block, origin, &e->address, s->be, e->kv, e->aux, e->n_aux, e->ids, n, e->use.seconds);
         e->pins++;
         if (!ba_behind_put(s->level[i].behind, &block, e)) {
@@ -328,7 +334,7 @@ ba_entry *ba_store_add(ba_store *s, const ba_origin *origin, ba_key key, const i
     }
     e = insert(s, &a, ids, n, kv, bytes, aux, n_aux, seconds);
     if (e) {
-        offer(s, origin, e, n, s->n_level);
+        offer(s, origin, e, n, BA_CODING_EXACT, s->n_level);
     }
     return e;
 }
@@ -342,7 +348,9 @@ static bool is_block(const ba_store *s, const ba_tier_bytes *bytes, const ba_ori
         return false;
     }
     const ba_parcel_head *h = &v->head;
-    size_t kv_bytes = s->be->ops->kv_bytes(s->be, o->layers, o->kv_heads, o->head_dim, n);
+    const ba_q8_shape shape = {o->layers, o->kv_heads, o->head_dim, n};
+    size_t exact = s->be->ops->kv_bytes(s->be, o->layers, o->kv_heads, o->head_dim, n);
+    size_t kv_bytes = h->coding == BA_CODING_Q8 ? ba_q8_bytes(&shape) : exact;
     if (memcmp(&h->address, wanted, sizeof *wanted) != 0 || h->tokens != n || h->layers != o->layers ||
         h->kv_heads != o->kv_heads || h->head_dim != o->head_dim || h->kv_bytes != kv_bytes) {
         ba_fail(err, "the header is that of another block");
@@ -359,7 +367,10 @@ static bool is_block(const ba_store *s, const ba_tier_bytes *bytes, const ba_ori
     return true;
 }
 
-static ba_kv *kv_copy(ba_store *s, const ba_origin *o, size_t n, const unsigned char *from) {
+static ba_kv *kv_copy(ba_store *s, const ba_origin *o, size_t n, ba_coding coding, const unsigned char *from) {
+    if (coding == BA_CODING_Q8) {
+        return ba_q8_restore(s->be, &(ba_q8_shape){o->layers, o->kv_heads, o->head_dim, n}, from);
+    }
     ba_kv *kv = s->be->ops->kv_new(s->be, o->layers, o->kv_heads, o->head_dim, n);
     if (kv) {
         void *part[2];
@@ -378,11 +389,12 @@ static ba_entry *take(ba_store *s, size_t i, ba_tier_bytes *bytes, const ba_orig
     double *aux = copy_of(v->aux, v->head.n_aux * sizeof *aux);
     ba_entry *e = NULL;
     ba_kv *kv = NULL;
-    bool view = tier->ops->maps && (uintptr_t)v->kv % BA_KV_ALIGN == 0;
-    if (aux && !view && (kv = kv_copy(s, o, n, v->kv))) {
-        e = insert(s, a, ids, n, kv, v->head.kv_bytes, aux, v->head.n_aux, v->head.seconds);
+    bool view = tier->ops->maps && v->head.coding == BA_CODING_EXACT && (uintptr_t)v->kv % BA_KV_ALIGN == 0;
+    if (aux && !view && (kv = kv_copy(s, o, n, v->head.coding, v->kv))) {
+        uint64_t size = s->be->ops->kv_bytes(s->be, o->layers, o->kv_heads, o->head_dim, n);
+        e = insert(s, a, ids, n, kv, size, aux, v->head.n_aux, v->head.seconds);
         if (e) {
-            offer(s, o, e, n, i);
+            offer(s, o, e, n, v->head.coding, i);
         }
     } else if (aux && view && (e = record(s, a)) &&
                (kv = s->be->ops->kv_view(s->be, o->layers, o->kv_heads, o->head_dim, n, v->kv))) {

@@ -65,7 +65,7 @@ static void ids_of(int b, int32_t ids[SHELF_TOKENS]) {
     }
 }
 
-static double value_of(int b, size_t layer, size_t i, bool key) {
+double shelf_value(int b, size_t layer, size_t i, bool key) {
     return (double)(((size_t)b * 7919 + layer * 31 + i * 7 + key) % 251) / 64.0;
 }
 
@@ -78,7 +78,7 @@ static ba_kv *kv_of(const shelf *f, int b) {
     for (size_t layer = 0; layer < SHELF_LAYERS; layer++) {
         for (int key = 0; key < 2; key++) {
             for (size_t i = 0; i < SHELF_TOKENS * WIDTH; i++) {
-                rows[i] = value_of(b, layer, i, key);
+                rows[i] = shelf_value(b, layer, i, key);
             }
             ops->upload(f->be, (ba_view){key ? k : v, 0, 0}, SHELF_TOKENS, WIDTH, rows);
         }
@@ -118,7 +118,7 @@ ba_finding shelf_look(shelf *f, int b) {
         f->be->ops->kv_read(f->be, ba_entry_kv(e), layer, 0, SHELF_TOKENS, k, v);
         size_t wrong = 0;
         for (size_t i = 0; i < SHELF_TOKENS * WIDTH; i++) {
-            wrong += k[i] != value_of(b, layer, i, true) || v[i] != value_of(b, layer, i, false);
+            wrong += k[i] != shelf_value(b, layer, i, true) || v[i] != shelf_value(b, layer, i, false);
         }
         CU_ASSERT_EQUAL(wrong, 0);
     }
@@ -130,15 +130,19 @@ ba_finding shelf_look(shelf *f, int b) {
     return found;
 }
 
+static int ready[2]; /* a pipe that the child closes */
+
+void shelf_ready(void) {
+    close(ready[1]);
+}
+
 int shelf_in_child(void (*body)(void), unsigned kill_after) {
-    int ready[2];
     CU_ASSERT_EQUAL_FATAL(pipe(ready), 0);
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
         unsigned failures = CU_get_number_of_failures();
         close(ready[0]);
-        close(ready[1]); /* it runs */
         body();
         _exit(CU_get_number_of_failures() != failures);
     }

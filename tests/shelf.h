@@ -28,6 +28,8 @@ void shelf_spec(const char *tiers, const char *folder, ba_store_spec *out);
 shelf shelf_open(const char *backend, const char *tiers, const char *folder);
 void shelf_close(shelf *r);
 
+/* Element i of a layer's K or V, [SHELF_TOKENS, SHELF_HEADS * SHELF_DIM], in block b. */
+double shelf_value(int b, size_t layer, size_t i, bool key);
 /* Puts block b into the store: tokens and KV that only it has. */
 void shelf_add(shelf *r, int b);
 /* Its entry under another origin or key, or NULL. */
@@ -37,8 +39,9 @@ ba_finding shelf_look(shelf *r, int b);
 /* Bytes of a stored block. */
 size_t shelf_bytes(const shelf *r);
 
-/* Runs `body` in a process of its own, which is killed after so many microseconds unless they are 0. Its exit status, 0
- * if no assertion failed in it; -1 if it was killed. */
+/* Runs `body` in a process of its own, which is killed so many microseconds after it called shelf_ready unless they are
+ * 0. Its exit status, 0 if no assertion failed in it; -1 if it was killed. */
+void shelf_ready(void);
 int shelf_in_child(void (*body)(void), unsigned kill_after);
 
 #endif

@@ -151,6 +151,79 @@ static void thousands_of_entries(void) {
     close_store(&f);
 }
 
+/* Uses of three blocks, and who goes first by each policy. */
+static void policies_differ(void) {
+    static const struct {
+        const char *policy;
+        int first;
+    } rows[] = {{"lru", 0}, {"lfu", 1}, {"cost", 2}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const ba_policy *p = ba_policy_find(rows[i].policy);
+        ba_use use[3] = {{.bytes = 10, .seconds = 9}, {.bytes = 10, .seconds = 9}, {.bytes = 10, .seconds = 1}};
+        static const int order[] = {0, 0, 0, 1, 2, 2}; /* 0 often, but long ago; 1 once; 2 cheap to encode */
+        CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+        for (size_t t = 0; t < sizeof order / sizeof *order; t++) {
+            ba_use_touch(&use[order[t]], p, t + 1, 0);
+        }
+        ba_victims v = {0};
+        CU_ASSERT_EQUAL_FATAL(ba_victims_reserve(&v, 3), 0);
+        for (int b = 0; b < 3; b++) {
+            ba_victims_add(&v, &use[b]);
+        }
+        CU_ASSERT_PTR_EQUAL(ba_victims_first(&v), &use[rows[i].first]);
+        ba_victims_free(&v);
+    }
+    CU_ASSERT_PTR_NULL(ba_policy_find("none"));
+}
+
+/* A block that was popular once goes after so many evictions, however often it was used. */
+static void old_fame_fades(void) {
+    const ba_policy *lfu = ba_policy_find("lfu");
+    ba_use famous = {0}, passing = {0};
+    uint64_t tick = 0;
+    double age = 0;
+    for (int i = 0; i < 50; i++) {
+        ba_use_touch(&famous, lfu, ++tick, age);
+    }
+    size_t evictions = 0;
+    for (;; evictions++) {
+        passing = (ba_use){0};
+        ba_use_touch(&passing, lfu, ++tick, age);
+        if (ba_use_before(&famous, &passing)) {
+            break;
+        }
+        age = passing.worth;
+    }
+    CU_ASSERT(evictions >= 40 && evictions <= 60);
+}
+
+/* Any order of adding and removing leaves the heap's first the least of what is in it. */
+static void the_heap_keeps_its_order(void) {
+    enum { N = 300 };
+    ba_use use[N];
+    bool in[N] = {false};
+    ba_victims v = {0};
+    uint32_t state = 5;
+    CU_ASSERT_EQUAL_FATAL(ba_victims_reserve(&v, N), 0);
+    for (int step = 0; step < 5000; step++) {
+        state = state * 1664525u + 1013904223u;
+        size_t i = (state >> 8) % N;
+        if (in[i]) {
+            ba_victims_remove(&v, &use[i]);
+        } else {
+            use[i] = (ba_use){.worth = (double)(state >> 24 & 15), .last = (uint64_t)step};
+            ba_victims_add(&v, &use[i]);
+        }
+        in[i] = !in[i];
+        const ba_use *least = NULL;
+        for (size_t j = 0; j < N; j++) {
+            least = in[j] && (!least || ba_use_before(&use[j], least)) ? &use[j] : least;
+        }
+        CU_ASSERT_PTR_EQUAL(ba_victims_first(&v), least);
+    }
+    ba_victims_free(&v);
+}
+
 int ba_suite_store(void) {
     CU_pSuite s = CU_add_suite("store", NULL, NULL);
     return s && CU_add_test(s, "a hit returns what was added", hit_returns_what_was_added) &&
@@ -158,7 +231,10 @@ int ba_suite_store(void) {
                    CU_add_test(s, "the least recently used entry goes first", least_recently_used_goes_first) &&
                    CU_add_test(s, "pinned entries stay", pinned_entries_stay) &&
                    CU_add_test(s, "adding twice keeps the first", adding_twice_keeps_the_first) &&
-                   CU_add_test(s, "thousands of entries", thousands_of_entries)
+                   CU_add_test(s, "thousands of entries", thousands_of_entries) &&
+                   CU_add_test(s, "policies differ", policies_differ) &&
+                   CU_add_test(s, "old fame fades", old_fame_fades) &&
+                   CU_add_test(s, "the heap keeps its order", the_heap_keeps_its_order)
                ? 0
                : -1;
 }

@@ -2,6 +2,7 @@
 #include "runner.h"
 #include "shelf.h"
 
+#include <math.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -88,6 +89,37 @@ static void the_disk_has_a_budget(void) {
     shelf_close(&f);
 }
 
+/* 8 bits: what comes back is close, is never taken for exact, and is never kept as exact. */
+static void eight_bits_are_kept_apart(void) {
+    const double half_a_step = 250.0 / 64 / 127 / 2;
+    shelf f = shelf_open("native", "ram:1M,lmdb:%s:16M:q8", "eight");
+    shelf_add(&f, 1);
+    shelf_close(&f);
+    f = shelf_open("native", "ram:1M,lmdb:%s:16M", "eight");
+    CU_ASSERT_EQUAL(shelf_look(&f, 1).by_place[1], BA_MISS_FORM);
+    shelf_close(&f);
+    char tiers[5000];
+    snprintf(tiers, sizeof tiers, "ram:1M,lmdb:%s/front:16M,lmdb:%%s:16M:q8", ba_test_dir());
+    for (int again = 0; again < 2; again++) {
+        f = shelf_open("native", tiers, "eight");
+        ba_finding found;
+        ba_entry *e = shelf_find(&f, &shelf_origin, 1, 1, &found);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(e);
+        CU_ASSERT(found.place == 2 && found.by_place[1] == BA_MISS_NEW); /* never in the exact tier in front */
+        double k[SHELF_TOKENS * SHELF_HEADS * SHELF_DIM], v[SHELF_TOKENS * SHELF_HEADS * SHELF_DIM], worst = 0;
+        for (size_t layer = 0; layer < SHELF_LAYERS; layer++) {
+            f.be->ops->kv_read(f.be, ba_entry_kv(e), layer, 0, SHELF_TOKENS, k, v);
+            for (size_t i = 0; i < sizeof k / sizeof *k; i++) {
+                worst = fmax(worst, fabs(k[i] - shelf_value(1, layer, i, true)));
+                worst = fmax(worst, fabs(v[i] - shelf_value(1, layer, i, false)));
+            }
+        }
+        CU_ASSERT(worst > 0 && worst <= half_a_step * 1.001);
+        ba_store_release(f.store, e);
+        shelf_close(&f);
+    }
+}
+
 /* ---- faults ---------------------------------------------------------------------------------------------------- */
 
 static uint32_t next(uint32_t *state) {
@@ -128,9 +160,19 @@ static size_t verify(const char *tiers, const char *folder, size_t *damaged) {
 enum { BLOCKS = 60 };
 static const char *const small_disk = "ram:64K,lmdb:%s:1M"; /* 36 of the 60 blocks */
 
+static bool from_the_start; /* kills count from there, else from the first block on disk */
+
 static void write_for_ever(void) {
+    if (from_the_start) {
+        shelf_ready();
+    }
     shelf f = shelf_open("ref", small_disk, "killed");
     uint32_t state = (uint32_t)getpid() * 2654435761u;
+    if (!from_the_start) {
+        shelf_add(&f, BLOCKS - 1);
+        ba_store_flush(f.store);
+        shelf_ready();
+    }
     for (;;) {
         int b = (int)(next(&state) % BLOCKS);
         if (shelf_look(&f, b).why != BA_HIT) {
@@ -156,6 +198,7 @@ static void killed_at_any_moment(void) {
     uint32_t state = 1;
     for (size_t i = 0; i < kills; i++) {
         size_t damaged, reasons[BA_LOOKUP_COUNT] = {0};
+        from_the_start = i % 4 == 0;
         killed += shelf_in_child(write_for_ever, 200 + next(&state) % 40000) == -1;
         char path[4096];
         snprintf(path, sizeof path, "%s/killed/data.mdb", ba_test_dir());
@@ -368,6 +411,7 @@ int ba_suite_tiers(void) {
     return s && CU_add_test(s, "another process finds what one kept, bit for bit", another_process_finds_it) &&
                    CU_add_test(s, "every place says why it missed", every_place_says_why) &&
                    CU_add_test(s, "the disk has a budget, and evicts by it", the_disk_has_a_budget) &&
+                   CU_add_test(s, "8 bits are kept apart", eight_bits_are_kept_apart) &&
                    CU_add_test(s, "specs are checked", specs_are_checked) &&
                    CU_add_test(s, "killed at any moment, nothing wrong is served", killed_at_any_moment) &&
                    CU_add_test(s, "flipped bits are found, reported and encoded again", flipped_bits_are_found) &&
