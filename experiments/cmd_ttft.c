@@ -168,7 +168,8 @@ int ba_cmd_ttft(int argc, char **argv) {
          &w.distance},
         {"data", "FILE", "cut passages out of this text; default: words made up by --seed", &w.data, NULL},
         {"memory", "SIZE", "refuse runs that need more; default: what is free", &w.memory, NULL},
-        {"profile", NULL, "every stage of every case, as share of the time", NULL, &w.profile},
+        {"profile", NULL, "every stage of every case, and every operation of a layer, as share of the time", NULL,
+         &w.profile},
         {"resume", NULL, "go on with the trace --out names", NULL, &w.resume},
         {NULL, NULL, NULL, NULL, NULL}};
     ba_common c;

@@ -104,6 +104,27 @@ int ba_ttft_take(const ba_bench *b, ba_ttft_unit *u, const ba_ttft_case *c, cons
 int ba_ttft_results(const ba_ttft_case *cases, size_t n_case, const ba_ttft_unit *units, const ba_ttft_sample *samples,
                     size_t n_sample, const ba_peak *peak, ba_ttft_result *out);
 
+/* What the operations of all samples of a case came to in this call, warm-ups too. */
+typedef struct ba_ttft_account {
+    ba_profile profile;
+    uint64_t n;     /* samples */
+    double seconds; /* their times to first token, added up */
+} ba_ttft_account;
+
+/* One operation of one case: a row of the table `operations`, means of a sample. */
+typedef struct ba_ttft_operation {
+    uint64_t item; /* of the case */
+    char operation[16];
+    uint64_t n;
+    double seconds, share, flops, bytes; /* share: of the time to first token */
+} ba_ttft_operation;
+
+extern const ba_column ba_ttft_operation_columns[];
+
+ba_ttft_operation ba_ttft_operation_of(const ba_ttft_account *a, uint64_t item, ba_op op);
+/* For people; results and accounts [n], by case. */
+void ba_ttft_print_profile(const ba_ttft_result *r, const ba_ttft_account *a, size_t n);
+
 /* The paper's Table 3 for a length, or NULL. */
 typedef struct ba_table3 {
     size_t length;

@@ -47,7 +47,8 @@ typedef struct session {
     ba_ttft_sample *sample; /* [n_sample] all that were ever taken, in order */
     size_t n_sample, room;
     ba_ttft_sample last;
-    size_t held; /* unit whose blocks are in the store; SIZE_MAX: none */
+    ba_ttft_account *account; /* [n_case], or NULL: not asked for */
+    size_t held;              /* unit whose blocks are in the store; SIZE_MAX: none */
     double start;
     ba_trace *trace; /* or NULL */
     size_t t_result, t_sample, t_case, t_session;
@@ -138,7 +139,8 @@ static int make_cases(session *s) {
     size_t most = 4 * s->n_unit;
     s->cases = calloc(most, sizeof *s->cases);
     s->group = calloc(most, sizeof *s->group);
-    if (!s->cases || !s->group) {
+    s->account = s->w->profile ? calloc(most, sizeof *s->account) : NULL;
+    if (!s->cases || !s->group || (s->w->profile && !s->account)) {
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
     for (size_t unit = 0; unit < s->n_unit; unit++) {
@@ -217,8 +219,14 @@ static int take(void *arg, size_t item, double *seconds) {
     double start = ba_clock() - s->start;
     s->last = (ba_ttft_sample){.item = item, .start_s = start};
     s->now = s->weight[item];
+    s->opt.profile = s->account ? &s->account[item].profile : NULL;
     int status = run_case(s, &s->cases[item], &s->last);
+    s->opt.profile = NULL;
     *seconds = s->last.ttft_s;
+    if (s->account && !status) {
+        s->account[item].n++;
+        s->account[item].seconds += s->last.ttft_s;
+    }
     return status;
 }
 
@@ -396,11 +404,29 @@ static void fill_facts(const session *s, ba_ttft_result *r) {
     r->seed = s->common->seed;
 }
 
+static int write_operations(session *s, char err[BA_ERR_LEN]) {
+    size_t table;
+    int rc =
+        ba_trace_declare(s->trace, "operations", ba_ttft_operation_columns, sizeof(ba_ttft_operation), &table, err);
+    rc = rc ? rc : ba_trace_clear(s->trace, table, err);
+    for (size_t i = 0; i < s->n_case * BA_OP_COUNT && !rc; i++) {
+        const ba_ttft_account *a = &s->account[i / BA_OP_COUNT];
+        if (a->n > 0) {
+            ba_ttft_operation o = ba_ttft_operation_of(a, i / BA_OP_COUNT, (ba_op)(i % BA_OP_COUNT));
+            rc = ba_trace_append(s->trace, table, &o, err);
+        }
+    }
+    return rc;
+}
+
 static int write_results(session *s, const ba_ttft_result *r, bool complete) {
     char err[BA_ERR_LEN];
     int rc = s->trace ? ba_trace_clear(s->trace, s->t_result, err) : 0;
     for (size_t i = 0; s->trace && i < s->n_case && !rc; i++) {
         rc = ba_trace_append(s->trace, s->t_result, &r[i], err);
+    }
+    if (s->trace && s->account && !rc) {
+        rc = write_operations(s, err);
     }
     if (s->trace && !rc) {
         rc = complete ? ba_trace_finish(s->trace, err) : ba_trace_commit(s->trace, err);
@@ -423,6 +449,9 @@ static void print_results(const session *s, const ba_ttft_result *r) {
     printf("question of %zu tokens, passages of %s; at least %zu samples and %g s a case\n", s->w->question,
            s->w->blocks, s->w->repeat, s->w->min_time);
     ba_ttft_print(r, s->n_case, &s->peak, s->w->profile);
+    if (s->account) {
+        ba_ttft_print_profile(r, s->account, s->n_case);
+    }
 }
 
 /* What there is, also after an interruption. 0 or 1, or another exit status if it cannot be written. */
@@ -528,6 +557,7 @@ static void close_session(session *s) {
     free(s->unit);
     free(s->prompt);
     free(s->cases);
+    free(s->account);
     free(s->group);
     free(s->sample);
     free(s->weight);

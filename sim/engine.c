@@ -383,6 +383,7 @@ int ba_engine_run(ba_engine *e, const ba_plan *plan, const ba_engine_options *op
     }
     ba_store_hold(e->store, true);
     ba_counters before = e->net.be->count;
+    e->net.profile = r->opt.profile;
     if (look_up(r, s, have) || !(todo = ba_schedule_new(plan, have, max_rows))) {
         rc = ba_fail(err, "out of memory");
         goto done;

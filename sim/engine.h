@@ -10,6 +10,7 @@
 #include "model.h"
 #include "packed.h"
 #include "plan.h"
+#include "profile.h"
 #include "store.h"
 
 typedef struct ba_engine ba_engine;
@@ -54,6 +55,7 @@ typedef struct ba_engine_options {
     /* Probe of its attention (slow). May be NULL. */
     void (*attention)(void *arg, const ba_attention *a);
     void *arg;
+    ba_profile *profile; /* account that the run's operations are added to, or NULL; must outlive the run */
 } ba_engine_options;
 
 enum { BA_INTERRUPTED = -2 };

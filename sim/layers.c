@@ -235,10 +235,12 @@ int ba_network_rotate(ba_network *net, const double *place, size_t n) {
         }
         net->rot_rows = n;
     }
+    ba_profile_start(net->profile, net->be);
     ops->rot_fill(net->be, net->rot, 0, n, place, net->freqs);
     if (net->freqs_local) {
         ops->rot_fill(net->be, net->rot_local, 0, n, place, net->freqs_local);
     }
+    ba_profile_lap(net->profile, net->be, BA_OP_ROTATIONS);
     return 0;
 }
 
@@ -246,9 +248,19 @@ static ba_view at(ba_buf *buf) {
     return (ba_view){buf, 0, 0};
 }
 
+static void start(ba_network *net) {
+    ba_profile_start(net->profile, net->be);
+}
+
+static void lap(ba_network *net, ba_op op) {
+    ba_profile_lap(net->profile, net->be, op);
+}
+
 void ba_network_embed(ba_network *net, const ba_batch *b) {
     net->be->no_memory = false;
+    start(net);
     net->be->ops->embed(net->be, net->embed, b->ids, b->rows, net->shape->embed_scale, at(net->x));
+    lap(net, BA_OP_EMBED);
 }
 
 bool ba_network_starved(const ba_network *net) {
@@ -262,11 +274,15 @@ void ba_network_keys(ba_network *net, const ba_batch *b, size_t layer, bool stab
     const ba_backend_ops *ops = be->ops;
     ba_view q = at(net->qkv), k = {net->qkv, 0, heads_cols(s)},
             v = {net->qkv, 0, heads_cols(s) + s->kv_heads * s->head_dim};
+    start(net);
     ops->rmsnorm(be, at(net->x), b->rows, 1, s->d_model, w->attn_norm, s->norm_eps, at(net->h));
+    lap(net, BA_OP_NORMS);
     ops->linear(be, w->qkv, at(net->h), b->rows, q, false, stable);
+    lap(net, BA_OP_QKV);
     if (w->q_norm) {
         ops->rmsnorm(be, q, b->rows, s->heads, s->head_dim, w->q_norm, s->norm_eps, q);
         ops->rmsnorm(be, k, b->rows, s->kv_heads, s->head_dim, w->k_norm, s->norm_eps, k);
+        lap(net, BA_OP_NORMS);
     }
     const ba_rot *rot = s->local[layer] ? net->rot_local : net->rot;
     for (size_t i = 0; i < b->n_write; i++) {
@@ -274,38 +290,48 @@ void ba_network_keys(ba_network *net, const ba_batch *b, size_t layer, bool stab
         k.row0 = v.row0 = r->row0;
         ops->kv_write(be, r->kv, layer, r->at, r->token, r->n, k, v, rot, r->rot_row);
     }
+    lap(net, BA_OP_KV_WRITE);
 }
 
 /* x += out of the half that ends in weight w, with the norm behind it that some architectures have. */
-static void residual(ba_network *net, const ba_weight *w, ba_view in, size_t rows, const ba_buf *post_norm,
-                     bool stable) {
+static void residual(ba_network *net, const ba_weight *w, ba_view in, size_t rows, const ba_buf *post_norm, bool stable,
+                     ba_op op) {
     ba_backend *be = net->be;
     const ba_shape *s = net->shape;
     if (!post_norm) {
         be->ops->linear(be, w, in, rows, at(net->x), true, stable);
+        lap(net, op);
         return;
     }
     be->ops->linear(be, w, in, rows, at(net->h), false, stable);
+    lap(net, op);
     be->ops->rmsnorm(be, at(net->h), rows, 1, s->d_model, post_norm, s->norm_eps, at(net->h));
     be->ops->add(be, at(net->x), at(net->h), rows, s->d_model);
+    lap(net, BA_OP_NORMS);
 }
 
 void ba_network_attend(ba_network *net, const ba_batch *b, size_t layer, bool stable) {
     const ba_shape *s = net->shape;
     bool local = s->local[layer];
+    start(net);
     net->be->ops->attention(net->be, layer, s->heads, s->attn_scale, local ? net->rot_local : net->rot,
                             local ? b->job_local : b->job, b->n_job, at(net->qkv), at(net->att));
-    residual(net, net->layer[layer].o, at(net->att), b->rows, net->layer[layer].post_attn_norm, stable);
+    lap(net, BA_OP_ATTENTION);
+    residual(net, net->layer[layer].o, at(net->att), b->rows, net->layer[layer].post_attn_norm, stable, BA_OP_OUT);
 }
 
 void ba_network_feed(ba_network *net, size_t rows, size_t layer, bool stable) {
     const ba_shape *s = net->shape;
     const ba_layer *w = &net->layer[layer];
     ba_backend *be = net->be;
+    start(net);
     be->ops->rmsnorm(be, at(net->x), rows, 1, s->d_model, w->ffn_norm, s->norm_eps, at(net->h));
+    lap(net, BA_OP_NORMS);
     be->ops->linear(be, w->gate_up, at(net->h), rows, at(net->ff), false, stable);
+    lap(net, BA_OP_GATE_UP);
     be->ops->glu(be, s->glu == BA_GLU_SILU ? BA_ACT_SILU : BA_ACT_GELU_TANH, at(net->ff), rows, s->d_ff, at(net->ff));
-    residual(net, w->down, at(net->ff), rows, w->post_ffn_norm, stable);
+    lap(net, BA_OP_ACTIVATION);
+    residual(net, w->down, at(net->ff), rows, w->post_ffn_norm, stable, BA_OP_DOWN);
 }
 
 void ba_network_keep(ba_network *net, const size_t *row, size_t n) {
@@ -324,8 +350,10 @@ void ba_network_keep(ba_network *net, const size_t *row, size_t n) {
 void ba_network_head(ba_network *net, ba_view from, const size_t *row, size_t n, bool stable, double *out) {
     ba_backend *be = net->be;
     const ba_shape *s = net->shape;
+    start(net);
     be->ops->gather(be, from, row, n, s->d_model, at(net->hn));
     be->ops->rmsnorm(be, at(net->hn), n, 1, s->d_model, net->final_norm, s->norm_eps, at(net->hn));
     be->ops->linear(be, net->head, at(net->hn), n, at(net->logits), false, stable);
     be->ops->download(be, at(net->logits), n, s->vocab, out);
+    lap(net, BA_OP_HEAD);
 }

@@ -7,6 +7,7 @@
 #include "batch.h"
 #include "model.h"
 #include "packed.h"
+#include "profile.h"
 #include "schedule.h"
 
 typedef struct ba_layer {
@@ -19,6 +20,7 @@ typedef struct ba_layer {
 typedef struct ba_network {
     const ba_shape *shape;
     ba_backend *be;
+    ba_profile *profile;     /* where the walk is accounted for: borrowed, set for every run, or NULL */
     ba_packed *packed;       /* borrowed, or NULL */
     ba_weight *embed, *head; /* the same handle if tied */
     ba_buf *final_norm;

@@ -63,6 +63,7 @@ static void make_logits(ba_run *r) {
 const double *ba_run_logits(ba_run *r) {
     double start = ba_now();
     ba_counters before = r->e->net.be->count;
+    r->e->net.profile = r->opt.profile;
     make_logits(r);
     count(r, before);
     if (!r->extra) {
@@ -117,6 +118,7 @@ int ba_run_extend(ba_run *r, const int32_t *ids, size_t n, double *logprob, char
         return ba_fail(err, "%zu more tokens do not fit: room was made for %zu", n, r->room);
     }
     ba_counters before = net->be->count;
+    net->profile = r->opt.profile;
     int rc = 0;
     for (size_t i = 0, step; !rc && i < n; i += step) {
         step = r->opt.max_rows && r->opt.max_rows < n - i ? r->opt.max_rows : n - i;

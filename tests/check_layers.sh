@@ -51,9 +51,10 @@ may_include 'a trace knows itself' 'trace[a-z_]*\.h|\.\./kernels/error\.h' sim/t
 may_include 'a mode knows prompts and plans' '(mode|plan|prompt)[a-z_]*\.h|\.\./kernels/error\.h' sim/mode_*.[ch] sim/modes*.[ch]
 may_include 'cost needs a shape and a plan' '(cost|plan|schedule|shape|visible)[a-z_]*\.h|\.\./kernels/error\.h' sim/cost*.[ch]
 may_include 'the engine knows plans, models, the store and a backend' \
-    '(engine|run|batch|layers|packed|plan|schedule|model|shape|store)[a-z_]*\.h|\.\./kernels/(backend|error)\.h' \
+    '(engine|run|batch|layers|packed|profile|plan|schedule|model|shape|store)[a-z_]*\.h|\.\./kernels/(backend|error)\.h' \
     sim/engine*.[ch] sim/run*.[ch] sim/batch*.[ch] sim/layers*.[ch]
 
+may_include 'a profile knows a backend' 'profile\.h|\.\./kernels/backend\.h' sim/profile*.[ch]
 may_include 'packed weights know a backend' '(packed|mapping)\.h|\.\./kernels/(backend|error)\.h' sim/packed*.[ch]
 
 for file in kernels/*.[ch] sim/*.[ch] experiments/*.[ch] experiments/tasks/*.[ch] experiments/game/*.[ch] tests/*.[ch]; do

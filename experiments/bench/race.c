@@ -132,6 +132,17 @@ static int leave_out(ba_lane *lane, const char *why, double *seconds) {
     return 0;
 }
 
+/* "time SECONDS TOKEN". 0, or -1: it is something else. */
+static int read_time(const char *answer, double *seconds, long long *token) {
+    char *end, *last;
+    if (strncmp(answer, "time ", 5) != 0) {
+        return -1;
+    }
+    *seconds = strtod(answer + 5, &end);
+    *token = strtoll(end, &last, 10);
+    return end > answer + 5 && last > end && *last == '\0' && *seconds > 0 && isfinite(*seconds) ? 0 : -1;
+}
+
 static int take(void *arg, size_t item, double *seconds) {
     heat *h = arg;
     ba_lane *lane = &h->race->lane[h->first + item];
@@ -155,7 +166,7 @@ static int take(void *arg, size_t item, double *seconds) {
                 snprintf(e->program, sizeof e->program, "it ended in the middle of %s", lane->name);
                 leave_out(lane, e->program, seconds);
             }
-        } else if (sscanf(answer, "time %lf %lld", seconds, &token) != 2) {
+        } else if (read_time(answer, seconds, &token)) {
             leave_out(lane, answer, seconds);
         }
     }

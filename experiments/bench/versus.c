@@ -113,9 +113,9 @@ static int add_lanes(ba_race *race, ba_entrant *e, const char *model, const wish
 /* The question alone, for the case that starts the program. */
 static int write_request(const char *path, const char *ids) {
     FILE *in = fopen(ids, "r"), *out = fopen(path, "w");
-    long id;
-    for (size_t i = 0; in && out && i < QUESTION && fscanf(in, "%ld", &id) == 1; i++) {
-        fprintf(out, "%s%ld", i ? ", " : "{\"ids\": [[", id);
+    char id[32];
+    for (size_t i = 0; in && out && i < QUESTION && fgets(id, sizeof id, in); i++) {
+        fprintf(out, "%s%.*s", i ? ", " : "{\"ids\": [[", (int)strcspn(id, "\n"), id);
     }
     bool fine = in && out && fputs("]]}\n", out) >= 0;
     if (in) {

@@ -2,8 +2,8 @@
  *
  *   bench-worker MODEL BACKEND THREADS IDS
  *
- * BACKEND: its name, or bf16 or f32 for the first that computes in it. IDS: a file of token ids in decimal, separated
- * by blanks. Asked, line by line on standard input, as in peers/README.md; answers on standard output. It includes as
+ * BACKEND: its name, or bf16 or f32 for the first that computes in it. IDS: a file of token ids in decimal, one a
+ * line. Asked, line by line on standard input, as in peers/README.md; answers on standard output. It includes as
  * little as it can, so that it also builds with the library of an older commit (compare.sh). */
 #include "../../kernels/backend.h"
 #include "../../sim/engine.h"
@@ -44,7 +44,7 @@ static int say(const char *kind, const char *text) {
 static int read_ids(const char *path, worker *w) {
     FILE *in = fopen(path, "r");
     size_t room = 0;
-    for (long id; in && fscanf(in, "%ld", &id) == 1; w->n++) {
+    for (char id[32]; in && fgets(id, sizeof id, in); w->n++) {
         if (w->n == room) {
             room = room ? 2 * room : 4096;
             int32_t *more = realloc(w->ids, room * sizeof *more);
@@ -53,7 +53,7 @@ static int read_ids(const char *path, worker *w) {
             }
             w->ids = more;
         }
-        w->ids[w->n] = (int32_t)id;
+        w->ids[w->n] = (int32_t)strtol(id, NULL, 10);
     }
     if (in) {
         fclose(in);
@@ -111,12 +111,28 @@ static int take(worker *w, const ask *a, bool cold, took *out, char err[BA_ERR_L
     return status ? -1 : 0;
 }
 
+/* "METHOD LENGTH QUESTION BLOCK". 0, or -1. */
+static int read_ask(const char *line, ask *a) {
+    size_t *const number[] = {&a->length, &a->question, &a->block};
+    size_t n = strcspn(line, " ");
+    snprintf(a->method, sizeof a->method, "%.*s", (int)n, line);
+    line += n;
+    for (size_t i = 0; i < 3; i++) {
+        char *end;
+        *number[i] = strtoul(line, &end, 10);
+        if (end == line) {
+            return -1;
+        }
+        line = end;
+    }
+    return 0;
+}
+
 static int answer(worker *w, const char *line) {
-    ask a;
+    ask a = {.length = 0};
     took t = {0};
     char text[BA_ERR_LEN], err[BA_ERR_LEN];
-    if (sscanf(line, "%15s %zu %zu %zu", a.method, &a.length, &a.question, &a.block) != 4 || a.length > w->n ||
-        a.question > w->n || a.block < 2) {
+    if (read_ask(line, &a) || a.length > w->n || a.question > w->n || a.block < 2) {
         return say("skip", "not enough ids, or no such line");
     }
     bool cold = !strcmp(a.method, "cold"), warm = !strcmp(a.method, "block");
