@@ -18,9 +18,10 @@ typedef struct ba_dev_operand {
 } ba_dev_operand;
 
 /* c [m, n] (+)= scale a [m, k] b [k, n]. What lies behind the operands' rows, up to their stride, is not read into a
- * sum. */
+ * sum. partial: scratch of ba_dev_product_floats. */
 void ba_dev_product(cudaStream_t stream, size_t m, size_t n, size_t k, ba_dev_operand a, ba_dev_operand b, float scale,
-                    bool add, ba_dev_matrix c);
+                    bool add, ba_dev_matrix c, float *partial);
+size_t ba_dev_product_floats(size_t m, size_t n, size_t k);
 
 /* ---- train_rows.cu ---- */
 
@@ -72,7 +73,7 @@ typedef struct ba_dev_attention_back {
     ba_dev_attention a;      /* q, out: of the forward; its segments' KV: this layer's */
     const int *span0;        /* [segments] */
     const ba_dev_span *span; /* of segment s and row tile t of its job: span[span0[s] + t] */
-    int n_tiles;             /* row tiles of all jobs */
+    int n_tiles, n_seg;      /* of all jobs */
     size_t rows;             /* of k and v */
     ba_dev_kv kv;
     const float *lse;

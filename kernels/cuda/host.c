@@ -206,7 +206,7 @@ static cudaError_t keep_memory(int device) {
     return status == cudaSuccess ? cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &all) : status;
 }
 
-static int open_device(ba_gpu *be, char err[BA_ERR_LEN]) {
+static int open_device(ba_gpu *be, size_t threads, char err[BA_ERR_LEN]) {
     struct cudaDeviceProp p;
     int n = 0, version = 0;
     cudaError_t status = cudaGetDeviceCount(&n);
@@ -227,8 +227,8 @@ static int open_device(ba_gpu *be, char err[BA_ERR_LEN]) {
         return ba_fail(err, "backend cuda: %s: %s", p.name, cudaGetErrorString(status));
     }
     cudaRuntimeGetVersion(&version);
-    snprintf(be->describe, sizeof be->describe, "CUDA %d.%d, %s (compute capability %d.%d); own kernels",
-             version / 1000, version % 1000 / 10, p.name, p.major, p.minor);
+    snprintf(be->describe, sizeof be->describe, "CUDA %d.%d, own kernels, %s (compute capability %d.%d); %zu threads",
+             version / 1000, version % 1000 / 10, p.name, p.major, p.minor, threads);
     return 0;
 }
 
@@ -240,7 +240,7 @@ static int cuda_open(const ba_backend_config *cfg, ba_backend **out, char err[BA
     be->base.ops = &ba_cuda;
     be->base.real_size = sizeof(float);
     be->base.weight_size = be->base.kv_size = sizeof(uint16_t);
-    if (open_device(be, err)) {
+    if (open_device(be, cfg->threads, err)) {
         cuda_close(&be->base);
         return -1;
     }

@@ -153,13 +153,16 @@ static const uint16_t *rounded(ba_gpu *be, ba_view view, size_t rows, size_t col
     return r->at;
 }
 
-/* c (+)= scale a b, c [m, n] at stride; NaN if an operand could not be rounded. */
+/* c (+)= scale a b, c [m, n]; NaN if there was no memory for an operand or parts of the sum. */
 static void multiply(ba_gpu *be, size_t m, size_t n, size_t k, ba_dev_operand a, ba_dev_operand b, double scale,
                      bool add, ba_dev_matrix c) {
-    if (a.at && b.at) {
-        ba_dev_product(be->stream, m, n, k, a, b, (float)scale, add, c);
+    size_t room = ba_dev_product_floats(m, n, k) * sizeof(float);
+    be->partial = ba_cuda_grow(be, be->partial, &be->partial_size, room);
+    if (a.at && b.at && be->partial) {
+        ba_dev_product(be->stream, m, n, k, a, b, (float)scale, add, c, be->partial);
     } else {
         ba_dev_fill(be->stream, c, m, n, NAN);
+        be->base.no_memory = true;
     }
     ba_cuda_ok(be, cudaGetLastError());
     for (size_t i = 0; i < BA_CUDA_ROUNDED; i++) {

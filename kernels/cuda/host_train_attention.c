@@ -244,6 +244,7 @@ void ba_cuda_train_attention_back(ba_backend *be, const ba_train_attention *a, b
         ba_dev_attention_back b = {.a = on,
                                    .span0 = (const int *)(mask->at + mask->span0),
                                    .span = (const ba_dev_span *)(mask->at + mask->span),
+                                   .n_seg = (int)mask->n_seg,
                                    .rows = a->rows,
                                    .kv = mask->kv.on,
                                    .lse = on.lse,

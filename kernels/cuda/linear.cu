@@ -44,6 +44,28 @@ __device__ void fetch(T (*to)[depth + 8], const T *from, size_t stride, int row0
     }
 }
 
+/* Two neighbours of the result. */
+__device__ void store_pair(const ba_dev_linear &op, int row, int col, float x, float y) {
+    if (row >= (int)op.rows || col >= (int)op.out) {
+        return;
+    }
+    bool both = col + 1 < (int)op.out;
+    float *to = op.y.at + (size_t)row * op.y.stride + col;
+    if (op.bias) {
+        x += op.bias[col];
+        y += both ? op.bias[col + 1] : 0;
+    }
+    if (both && (uintptr_t)to % sizeof(float2) == 0) {
+        float2 *pair = reinterpret_cast<float2 *>(to);
+        *pair = op.add ? make_float2(pair->x + x, pair->y + y) : make_float2(x, y);
+        return;
+    }
+    to[0] = op.add ? to[0] + x : x;
+    if (both) {
+        to[1] = op.add ? to[1] + y : y;
+    }
+}
+
 /* X: float, rounded on the way to the tensor cores, or uint16_t, rounded already. */
 template <typename X, int rows, int cols, int warps_m, int warps_n, int depth, int stages>
 __global__ void __launch_bounds__(warps_m *warps_n *WARP) tile_kernel(const X *x, size_t x_stride, ba_dev_linear op) {
@@ -100,14 +122,10 @@ __global__ void __launch_bounds__(warps_m *warps_n *WARP) tile_kernel(const X *x
 #pragma unroll
         for (int n = 0; n < n_tiles; n++) {
 #pragma unroll
-            for (int i = 0; i < 4; i++) {
+            for (int i = 0; i < 4; i += 2) {
                 int row = row0 + warp_row + m * 16 + lane / 4 + i / 2 * 8;
-                int col = col0 + warp_col + n * 8 + lane % 4 * 2 + i % 2;
-                if (row < (int)op.rows && col < (int)op.out) {
-                    float *y = op.y.at + (size_t)row * op.y.stride + col;
-                    float sum = op.bias ? c[m][n][i] + op.bias[col] : c[m][n][i];
-                    *y = op.add ? *y + sum : sum;
-                }
+                int col = col0 + warp_col + n * 8 + lane % 4 * 2;
+                store_pair(op, row, col, c[m][n][i], c[m][n][i + 1]);
             }
         }
     }

@@ -203,6 +203,7 @@ template <int dim> __global__ void __launch_bounds__(THREADS) dq_kernel(ba_dev_a
 template <int dim> struct dkv_room {
     rows_room<dim> rows;
     uint16_t k[TILE][dim + 8], v[TILE][dim + 8];
+    uint32_t near[WARPS]; /* which of THREADS segments the keys belong to */
 };
 
 /* Adds what the rows of a tile give to a warp's 16 keys, which begin at token `key0`. */
@@ -226,6 +227,29 @@ __device__ void add_rows(float (&dk)[dim / 8][4], float (&dv)[dim / 8][4], const
     add_product<dim>(dk, dp, room.rows.q, lane);
 }
 
+/* Adds what all rows that look at a segment give to a warp's keys. */
+template <int dim>
+__device__ void add_segment(float (&dk)[dim / 8][4], float (&dv)[dim / 8][4], dkv_room<dim> &room,
+                            const ba_dev_attention_back &b, int s, int key0, int kv_head) {
+    int lane = (int)threadIdx.x % WARP, warp_key = (int)threadIdx.x / WARP * 16;
+    int parts = (b.a.heads / b.a.kv_heads + TILE - 1) / TILE;
+    const ba_dev_job job = b.a.job[find_job(b.a.job, b.a.n_jobs, s, &ba_dev_job::seg0)];
+    const ba_dev_segment seg = b.a.seg[s];
+    for (int i = 0; i < job.tiles * parts; i++) {
+        const ba_dev_span span = b.span[b.span0[s] + i / parts];
+        if (span.lo >= span.hi || seg.first + span.lo >= key0 + TILE || seg.first + span.hi <= key0) {
+            continue;
+        }
+        tile t = tile_at(b.a, job, i / parts, kv_head * parts + i % parts);
+        __syncthreads(); /* the last tile's rows are used up */
+        load_queries<dim>(room.rows.q, b.a, job, seg, t);
+        load_dout<dim>(room.rows, b, job.row0, t);
+        load_rows<dim>(room.rows, b, job.row0, seg, t);
+        __syncthreads();
+        add_rows<dim>(dk, dv, room, seg.bias, key0, warp_key, lane);
+    }
+}
+
 template <int dim>
 __device__ void store_keys(const float (&acc)[dim / 8][4], const ba_dev_attention_back &b, float factor, int key0,
                            int kv_head, ba_dev_matrix to, int lane) {
@@ -247,7 +271,6 @@ template <int dim> __global__ void __launch_bounds__(THREADS) dkv_kernel(ba_dev_
     auto &room = *reinterpret_cast<dkv_room<dim> *>(memory);
     int key0 = (int)blockIdx.x * TILE, kv_head = (int)blockIdx.y;
     int lane = (int)threadIdx.x % WARP, warp_key = (int)threadIdx.x / WARP * 16;
-    int parts = (b.a.heads / b.a.kv_heads + TILE - 1) / TILE;
     fetch_tokens<dim>(room.k, b.kv.k + kv_head * b.kv.head_step, b.kv.stride, key0, 0, (int)b.rows);
     fetch_tokens<dim>(room.v, b.kv.v + kv_head * b.kv.head_step, b.kv.stride, key0, 0, (int)b.rows);
     copies_commit();
@@ -255,25 +278,18 @@ template <int dim> __global__ void __launch_bounds__(THREADS) dkv_kernel(ba_dev_
     float dk[dim / 8][4], dv[dim / 8][4];
     clear<dim>(dk);
     clear<dim>(dv);
-    for (int j = 0; j < b.a.n_jobs; j++) {
-        const ba_dev_job job = b.a.job[j];
-        for (int s = job.seg0; s < job.seg0 + job.n_seg; s++) {
-            const ba_dev_segment seg = b.a.seg[s];
-            if (seg.first >= key0 + TILE || seg.first + seg.n <= key0) {
-                continue;
-            }
-            for (int i = 0; i < job.tiles * parts; i++) {
-                const ba_dev_span span = b.span[b.span0[s] + i / parts];
-                if (span.lo >= span.hi || seg.first + span.lo >= key0 + TILE || seg.first + span.hi <= key0) {
-                    continue;
-                }
-                tile t = tile_at(b.a, job, i / parts, kv_head * parts + i % parts);
-                __syncthreads(); /* the last tile's rows are used up */
-                load_queries<dim>(room.rows.q, b.a, job, seg, t);
-                load_dout<dim>(room.rows, b, job.row0, t);
-                load_rows<dim>(room.rows, b, job.row0, seg, t);
-                __syncthreads();
-                add_rows<dim>(dk, dv, room, seg.bias, key0, warp_key, lane);
+    for (int s0 = 0; s0 < b.n_seg; s0 += THREADS) {
+        int mine = s0 + (int)threadIdx.x;
+        bool near = mine < b.n_seg && b.a.seg[mine].first < key0 + TILE && b.a.seg[mine].first + b.a.seg[mine].n > key0;
+        uint32_t found = __ballot_sync(0xffffffffu, near);
+        __syncthreads();
+        if (lane == 0) {
+            room.near[threadIdx.x / WARP] = found;
+        }
+        __syncthreads();
+        for (int i = 0; i < THREADS; i++) {
+            if (room.near[i / WARP] >> i % WARP & 1) {
+                add_segment<dim>(dk, dv, room, b, s0 + i, key0, kv_head);
             }
         }
     }

@@ -6,7 +6,7 @@ namespace {
 
 using namespace ba;
 
-enum { WARP = 32, DEPTH = 32, STAGES = 4 };
+enum { WARP = 32, DEPTH = 32, STAGES = 4, JOIN_THREADS = 256, PROCESSORS = 132 };
 
 struct product {
     int m, n, k;
@@ -15,6 +15,8 @@ struct product {
     float scale;
     bool add;
     ba_dev_matrix c;
+    int splits;     /* parts of k that blocks add up apart */
+    float *partial; /* [splits, m, n], if there are several */
 };
 
 /* A step of an operand in shared memory: `size` rows of DEPTH elements, or turned, DEPTH rows of `size`. Padded by 8
@@ -58,6 +60,26 @@ template <bool a_turned, bool b_turned, int rows, int cols> struct product_room 
     step_room<b_turned, cols> b[STAGES];
 };
 
+/* Two neighbours of the result, or of a part of it. */
+__device__ void store_pair(const product &p, int row, int col, float x, float y) {
+    if (row >= p.m || col >= p.n) {
+        return;
+    }
+    bool whole = p.splits == 1;
+    size_t stride = whole ? p.c.stride : (size_t)p.n;
+    float *to = (whole ? p.c.at : p.partial + (size_t)blockIdx.z * p.m * p.n) + (size_t)row * stride + col;
+    bool add = whole && p.add;
+    if (col + 1 < p.n && (uintptr_t)to % sizeof(float2) == 0) {
+        float2 *pair = reinterpret_cast<float2 *>(to);
+        *pair = add ? make_float2(pair->x + x, pair->y + y) : make_float2(x, y);
+        return;
+    }
+    to[0] = add ? to[0] + x : x;
+    if (col + 1 < p.n) {
+        to[1] = add ? to[1] + y : y;
+    }
+}
+
 /* b_turned: b lies as [k, n]. */
 template <bool a_turned, bool b_turned, int rows, int cols, int warps_m, int warps_n>
 __global__ void __launch_bounds__(warps_m *warps_n *WARP) product_kernel(product p) {
@@ -67,12 +89,16 @@ __global__ void __launch_bounds__(warps_m *warps_n *WARP) product_kernel(product
     auto &room = *reinterpret_cast<product_room<a_turned, b_turned, rows, cols> *>(memory);
     int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP;
     int warp_row = warp / warps_n * m_tiles * 16, warp_col = warp % warps_n * n_tiles * 8;
-    int row0 = (int)blockIdx.y * rows, col0 = (int)blockIdx.x * cols, steps = (p.k + DEPTH - 1) / DEPTH;
+    int row0 = (int)blockIdx.y * rows, col0 = (int)blockIdx.x * cols;
+    int all_steps = (p.k + DEPTH - 1) / DEPTH, each = (all_steps + p.splits - 1) / p.splits;
+    int step0 = (int)blockIdx.z * each, steps = max(0, min(each, all_steps - step0));
     float c[m_tiles][n_tiles][4] = {};
     auto fetch_step = [&](int step) {
         if (step < steps) {
-            fetch<a_turned, rows, threads>(room.a[step % STAGES], p.a, p.a_stride, row0, p.m, step * DEPTH, p.k);
-            fetch<b_turned, cols, threads>(room.b[step % STAGES], p.b, p.b_stride, col0, p.n, step * DEPTH, p.k);
+            fetch<a_turned, rows, threads>(room.a[step % STAGES], p.a, p.a_stride, row0, p.m, (step0 + step) * DEPTH,
+                                           p.k);
+            fetch<b_turned, cols, threads>(room.b[step % STAGES], p.b, p.b_stride, col0, p.n, (step0 + step) * DEPTH,
+                                           p.k);
         }
         copies_commit();
     };
@@ -109,15 +135,24 @@ __global__ void __launch_bounds__(warps_m *warps_n *WARP) product_kernel(product
 #pragma unroll
         for (int n = 0; n < n_tiles; n++) {
 #pragma unroll
-            for (int i = 0; i < 4; i++) {
+            for (int i = 0; i < 4; i += 2) {
                 int row = row0 + warp_row + m * 16 + lane / 4 + i / 2 * 8;
-                int col = col0 + warp_col + n * 8 + lane % 4 * 2 + i % 2;
-                if (row < p.m && col < p.n) {
-                    float *to = p.c.at + (size_t)row * p.c.stride + col, sum = p.scale * c[m][n][i];
-                    *to = p.add ? *to + sum : sum;
-                }
+                int col = col0 + warp_col + n * 8 + lane % 4 * 2;
+                store_pair(p, row, col, p.scale * c[m][n][i], p.scale * c[m][n][i + 1]);
             }
         }
+    }
+}
+
+/* Adds up the parts in order. */
+__global__ void join_kernel(product p) {
+    size_t i = (size_t)blockIdx.x * JOIN_THREADS + threadIdx.x, size = (size_t)p.m * p.n;
+    if (i < size) {
+        float *to = p.c.at + i / p.n * p.c.stride + i % p.n, sum = p.partial[i];
+        for (int s = 1; s < p.splits; s++) {
+            sum += p.partial[s * size + i];
+        }
+        *to = p.add ? *to + sum : sum;
     }
 }
 
@@ -128,35 +163,67 @@ void launch(cudaStream_t stream, const product &p) {
     if (room > 48 * 1024) {
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, room);
     }
-    dim3 grid((unsigned)((p.n + cols - 1) / cols), (unsigned)((p.m + rows - 1) / rows));
+    dim3 grid((unsigned)((p.n + cols - 1) / cols), (unsigned)((p.m + rows - 1) / rows), (unsigned)p.splits);
     kernel<<<grid, warps_m * warps_n * WARP, room, stream>>>(p);
 }
 
 /* Large tiles where they fill the GPU; narrow ones for factors of low rank. */
+enum tiling { LARGE, NARROW, FLAT, MEDIUM };
+
+int ceil_div(int a, int b) {
+    return (a + b - 1) / b;
+}
+
+tiling tiling_of(int m, int n) {
+    if (ceil_div(m, 128) * ceil_div(n, 128) >= PROCESSORS) {
+        return LARGE;
+    }
+    return n <= 16 ? NARROW : m <= 16 ? FLAT : MEDIUM;
+}
+
+/* Long sums of few tiles, as gradients are, are cut so that all processors have something to do. */
+int splits_of(int m, int n, int k) {
+    enum { FEWEST_STEPS = 8 };
+    static const int rows[] = {128, 64, 16, 64}, cols[] = {128, 16, 64, 64};
+    tiling t = tiling_of(m, n);
+    int tiles = ceil_div(m, rows[t]) * ceil_div(n, cols[t]), most = ceil_div(k, DEPTH) / FEWEST_STEPS;
+    int splits = 2 * PROCESSORS / tiles < most ? 2 * PROCESSORS / tiles : most;
+    return splits > 1 ? splits : 1;
+}
+
 template <bool a_turned, bool b_turned> void choose(cudaStream_t stream, const product &p) {
-    enum { LARGE = 128, PROCESSORS = 132 };
-    if ((p.m + LARGE - 1) / LARGE * ((p.n + LARGE - 1) / LARGE) >= PROCESSORS) {
-        launch<a_turned, b_turned, LARGE, LARGE, 2, 4>(stream, p);
-    } else if (p.n <= 16) {
-        launch<a_turned, b_turned, 64, 16, 4, 1>(stream, p);
-    } else if (p.m <= 16) {
-        launch<a_turned, b_turned, 16, 64, 1, 4>(stream, p);
-    } else {
-        launch<a_turned, b_turned, 64, 64, 2, 2>(stream, p);
+    switch (tiling_of(p.m, p.n)) {
+    case LARGE:
+        return launch<a_turned, b_turned, 128, 128, 2, 4>(stream, p);
+    case NARROW:
+        return launch<a_turned, b_turned, 64, 16, 4, 1>(stream, p);
+    case FLAT:
+        return launch<a_turned, b_turned, 16, 64, 1, 4>(stream, p);
+    case MEDIUM:
+        return launch<a_turned, b_turned, 64, 64, 2, 2>(stream, p);
     }
 }
 
 } // namespace
 
+size_t ba_dev_product_floats(size_t m, size_t n, size_t k) {
+    size_t splits = (size_t)splits_of((int)m, (int)n, (int)k);
+    return splits > 1 ? splits * m * n : 0;
+}
+
 void ba_dev_product(cudaStream_t stream, size_t m, size_t n, size_t k, ba_dev_operand a, ba_dev_operand b, float scale,
-                    bool add, ba_dev_matrix c) {
+                    bool add, ba_dev_matrix c, float *partial) {
     if (!m || !n) {
         return;
     }
-    product p = {(int)m, (int)n, (int)k, a.at, b.at, a.stride, b.stride, scale, add, c};
+    product p = {(int)m, (int)n, (int)k, a.at, b.at, a.stride, b.stride, scale, add, c, 1, partial};
+    p.splits = splits_of(p.m, p.n, p.k);
     if (a.turned) {
         b.turned ? choose<true, false>(stream, p) : choose<true, true>(stream, p);
     } else {
         b.turned ? choose<false, false>(stream, p) : choose<false, true>(stream, p);
+    }
+    if (p.splits > 1) {
+        join_kernel<<<(unsigned)((m * n + JOIN_THREADS - 1) / JOIN_THREADS), JOIN_THREADS, 0, stream>>>(p);
     }
 }
