@@ -54,6 +54,8 @@ const char *ba_model_path(const ba_model *m);
 const char *ba_model_name(const ba_model *m); /* general.name or folder name */
 /* false if the architecture has no such tensor. */
 bool ba_model_tensor(const ba_model *m, ba_tensor t, size_t layer, ba_tensor_view *out);
+/* What a Hugging Face folder calls a tensor; end: "weight", "bias". */
+void ba_tensor_name(const ba_shape *s, ba_tensor t, size_t layer, const char *end, char *out, size_t size);
 /* Gain of a norm as float, [n], owned by the model (gemma's 1 + w already applied); NULL if there is none. */
 const float *ba_model_gain(const ba_model *m, ba_tensor t, size_t layer, size_t *n);
 /* XXH3-128 of the weights' bytes and the shape: names the model in store keys and traces. 32 hex digits. Computed at

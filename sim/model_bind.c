@@ -98,20 +98,25 @@ ba_slot *ba_slot_of(const ba_model *m, ba_tensor t, size_t layer) {
     return &m->slot[i];
 }
 
+void ba_tensor_name(const ba_shape *s, ba_tensor t, size_t layer, const char *end, char *out, size_t size) {
+    const char *hf = s->post_norms && names[t].hf_post_norms ? names[t].hf_post_norms : names[t].hf;
+    if (t >= BA_T_ATTN_NORM) {
+        snprintf(out, size, "model.layers.%zu.%s.%s", layer, hf, end);
+    } else {
+        snprintf(out, size, "%s.%s", hf, end);
+    }
+}
+
 /* What the file calls a tensor, or its bias. */
 static void stored_name(const ba_model *m, ba_tensor t, size_t layer, const char *end, char *out, size_t size) {
-    bool in_layer = t >= BA_T_ATTN_NORM;
-    if (m->gguf && in_layer) {
+    if (!m->gguf) {
+        size_t used = strlen(m->prefix) < size ? strlen(m->prefix) : size;
+        memcpy(out, m->prefix, used);
+        ba_tensor_name(&m->shape, t, layer, end, out + used, size - used);
+    } else if (t >= BA_T_ATTN_NORM) {
         snprintf(out, size, "blk.%zu.%s.%s", layer, names[t].gguf, end);
-    } else if (m->gguf) {
-        snprintf(out, size, "%s.%s", names[t].gguf, end);
     } else {
-        const char *hf = m->shape.post_norms && names[t].hf_post_norms ? names[t].hf_post_norms : names[t].hf;
-        if (in_layer) {
-            snprintf(out, size, "%smodel.layers.%zu.%s.%s", m->prefix, layer, hf, end);
-        } else {
-            snprintf(out, size, "%s%s.%s", m->prefix, hf, end);
-        }
+        snprintf(out, size, "%s.%s", names[t].gguf, end);
     }
 }
 

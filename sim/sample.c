@@ -1,4 +1,5 @@
 #include "engine.h"
+#include "random.h"
 
 #include <math.h>
 
@@ -14,13 +15,6 @@ double ba_logsumexp(const double *x, size_t n) {
         sum += exp(x[i] - max);
     }
     return max + log(sum);
-}
-
-static double next_uniform(uint64_t *state) {
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
 }
 
 static int32_t argmax(const double *x, size_t n) {
@@ -39,7 +33,7 @@ int32_t ba_sample(const double *logits, size_t n, double temperature, uint64_t *
     for (size_t i = 0; i < n; i++) {
         sum += exp((logits[i] - max) / temperature);
     }
-    double left = next_uniform(rng) * sum;
+    double left = ba_random_real(rng) * sum;
     for (size_t i = 0; i < n; i++) {
         left -= exp((logits[i] - max) / temperature);
         if (left < 0) {
