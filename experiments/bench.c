@@ -1,5 +1,7 @@
 /* Everything that a command which runs a model needs: found, opened in order, closed together. */
 #include "cli.h"
+
+#include "../sim/adapter.h"
 #include "measure.h"
 #include "store_spec.h"
 
@@ -108,7 +110,8 @@ int ba_vocabulary_open(const ba_common *c, bool weights, ba_model **model, ba_to
     char path[4096], why[BA_ERR_LEN];
     *model = NULL;
     *tok = NULL;
-    if (ba_model_path_of(c, path, sizeof path, err) || ba_model_open(path, weights, model, err)) {
+    if (ba_model_path_of(c, path, sizeof path, err) || ba_model_open(path, weights, model, err) ||
+        (weights && c->adapter && ba_adapter_merge(c->adapter, *model, err))) {
         return -1;
     }
     return ba_tokenizer_new(ba_model_vocab(*model), tok, why) ? ba_fail(err, "%s: %s", path, why) : 0;

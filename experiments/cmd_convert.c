@@ -1,8 +1,8 @@
 /* blockattn convert: data sets as their authors publish them, to RAG items. */
+#include "../sim/whole_file.h"
 #include "commands.h"
 #include "convert.h"
 #include "tasks/lines.h"
-#include "whole_file.h"
 
 #include <stdlib.h>
 #include <string.h>

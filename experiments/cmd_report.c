@@ -1,10 +1,10 @@
 /* blockattn report: from the traces of `eval` to one page, its tables beside the paper's. */
+#include "../sim/whole_file.h"
 #include "commands.h"
 #include "eval_trace.h"
 #include "json.h"
 #include "report.h"
 #include "tasks/lines.h"
-#include "whole_file.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -11,6 +11,7 @@ const ba_command ba_commands[] = {
     {"gate", "does reuse equal recompute, and how far is a mode from full", ba_cmd_gate},
     {"ttft", "time to first token, FLOPs and bytes over lengths and modes", ba_cmd_ttft},
     {"eval", "accuracy and NLL of modes on tasks", ba_cmd_eval},
+    {"tune", "block fine-tuning: all weights, or a LoRA adapter", ba_cmd_tune},
     {"game", "a game's state told frame by frame: what little changed is encoded", ba_cmd_game},
     {"replay", "real questions in order: what recurs, and what a store saves", ba_cmd_replay},
     {"cost", "FLOPs, bytes, memory and least time of a mode on any shape, without weights", ba_cmd_cost},

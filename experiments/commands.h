@@ -20,6 +20,7 @@ int ba_cmd_generate(int argc, char **argv);
 int ba_cmd_ttft(int argc, char **argv);
 int ba_cmd_gate(int argc, char **argv);
 int ba_cmd_eval(int argc, char **argv);
+int ba_cmd_tune(int argc, char **argv);
 int ba_cmd_game(int argc, char **argv);
 int ba_cmd_replay(int argc, char **argv);
 int ba_cmd_cost(int argc, char **argv);

@@ -1,6 +1,6 @@
 #include "eval_dump.h"
 
-#include "whole_file.h"
+#include "../sim/whole_file.h"
 
 #include <stdlib.h>
 

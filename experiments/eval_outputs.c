@@ -1,8 +1,8 @@
 #include "eval_outputs.h"
 
+#include "../sim/whole_file.h"
 #include "eval_trace.h"
 #include "json.h"
-#include "whole_file.h"
 
 #include <stdlib.h>
 #include <string.h>

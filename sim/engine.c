@@ -241,7 +241,7 @@ static int check_ids(const ba_engine *e, const ba_plan *plan, char err[BA_ERR_LE
     for (size_t i = 0; i < plan->n_node; i++) {
         for (size_t t = 0; t < plan->node[i].n; t++) {
             int32_t id = plan->node[i].ids[t];
-            if (id < 0 || (size_t)id >= e->net.shape->vocab) {
+            if (id < 0 || (size_t)id >= e->net.shape->vocab + e->net.n_links) {
                 return ba_fail(err, "token id %d is not one of the model's %zu", (int)id, e->net.shape->vocab);
             }
         }

@@ -9,6 +9,14 @@ static ba_weight_src source(const ba_model *model, ba_tensor t, size_t layer) {
     return (ba_weight_src){v.type, v.rows, v.cols, v.data, v.bias, v.row_order};
 }
 
+static ba_weight *load_sources(ba_network *net, const ba_weight_src *src, size_t n, char err[BA_ERR_LEN]) {
+    ba_weight *w = ba_packed_weight(net->packed, net->be, src, n, err);
+    if (w) {
+        net->weight_bytes += net->be->ops->weight_bytes(w);
+    }
+    return w;
+}
+
 /* One weight of n tensors stacked by rows. */
 static ba_weight *load(ba_network *net, const ba_model *model, const ba_tensor *t, size_t n, size_t layer,
                        char err[BA_ERR_LEN]) {
@@ -16,11 +24,15 @@ static ba_weight *load(ba_network *net, const ba_model *model, const ba_tensor *
     for (size_t i = 0; i < n; i++) {
         src[i] = source(model, t[i], layer);
     }
-    ba_weight *w = ba_packed_weight(net->packed, net->be, src, n, err);
-    if (w) {
-        net->weight_bytes += net->be->ops->weight_bytes(w);
-    }
-    return w;
+    return load_sources(net, src, n, err);
+}
+
+/* The embedding, with those of link tokens behind it. */
+static ba_weight *load_embedding(ba_network *net, const ba_model *model, char err[BA_ERR_LEN]) {
+    size_t n;
+    const float *links = ba_model_links(model, &n);
+    const ba_weight_src src[] = {source(model, BA_T_EMBED, 0), {BA_F32, n, net->shape->d_model, links, NULL, NULL}};
+    return load_sources(net, src, links ? 2 : 1, err);
 }
 
 /* 0 and *out NULL if the architecture has no such norm. */
@@ -79,7 +91,7 @@ static ba_freqs *load_freqs(ba_network *net, const ba_rope *rope) {
 }
 
 int ba_network_open(ba_network *net, ba_model *model, ba_backend *be, ba_packed *packed, char err[BA_ERR_LEN]) {
-    static const ba_tensor embed[] = {BA_T_EMBED}, head[] = {BA_T_HEAD};
+    static const ba_tensor head[] = {BA_T_HEAD};
     const ba_shape *s = ba_model_shape(model);
     *net = (ba_network){.shape = s, .be = be, .packed = packed};
     if (s->head_dim > 1024) {
@@ -92,8 +104,9 @@ int ba_network_open(ba_network *net, ba_model *model, ba_backend *be, ba_packed 
         ba_fail(err, "out of memory while loading weights");
         goto fail;
     }
-    if (!(net->embed = load(net, model, embed, 1, 0, err)) ||
-        !(net->head = s->tied ? net->embed : load(net, model, head, 1, 0, err)) ||
+    bool shared = !ba_model_links(model, &net->n_links) && s->tied;
+    if (!(net->embed = load_embedding(net, model, err)) ||
+        !(net->head = shared ? net->embed : load(net, model, head, 1, 0, err)) ||
         load_gain(net, model, BA_T_FINAL_NORM, 0, &net->final_norm, err)) {
         goto fail;
     }

@@ -22,7 +22,8 @@ typedef struct ba_network {
     ba_backend *be;
     ba_profile *profile;     /* where the walk is accounted for: borrowed, set for every run, or NULL */
     ba_packed *packed;       /* borrowed, or NULL */
-    ba_weight *embed, *head; /* the same handle if tied */
+    ba_weight *embed, *head; /* the same handle if tied and without link tokens */
+    size_t n_links;          /* ids behind the vocabulary that have an embedding */
     ba_buf *final_norm;
     ba_layer *layer;               /* [shape->layers] */
     ba_freqs *freqs, *freqs_local; /* freqs_local NULL without sliding-window layers */

@@ -4,24 +4,49 @@
 
 enum { K };
 
+/* A node of the model's first k link tokens, at `place`. */
+static size_t add_links(ba_draft *d, size_t k, size_t seg, size_t place) {
+    size_t node = ba_draft_node(d, seg, 0, d->prompt->first_link, k, (double)place);
+    for (size_t i = 0; !d->no_memory && i < k; i++) {
+        ba_draft_at(d, node)->ids[i] = d->prompt->first_link + (int32_t)i;
+    }
+    return node;
+}
+
+/* Shows a node all before it, each behind the other. */
+static void see_all(ba_draft *d, size_t node) {
+    size_t place = 0;
+    for (size_t j = 0; !d->no_memory && j < node; j++) {
+        ba_draft_see(d, node, j, (double)place);
+        place += ba_draft_at(d, j)->n;
+    }
+}
+
 /* [system][doc 1 links][doc 2 links]..[question]: a document sees itself only; links and question see everything before
  * them; positions are the places in the prompt. k links with trained embeddings go behind each document: k = 0, without
  * any, is Block-Attention on every model. Segments of role "link" in the request (tokens of a vocabulary that has such
  * ones) are links in this sense. */
 static int build(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
-    if (args->number[K] > 0) {
+    size_t k = (size_t)args->number[K], last = ba_draft_last_block(d), place = 0;
+    if (k > d->prompt->n_links) {
         return ba_fail(err,
-                       "mode kvlink:k=%g needs trained link embeddings, which come with an adapter, and there is none; "
-                       "k=0 works on any model",
-                       args->number[K]);
+                       "mode kvlink:k=%zu needs trained link embeddings, which come with an adapter (--adapter), and "
+                       "there are %zu; k=0 works on any model",
+                       k, d->prompt->n_links);
     }
-    size_t last = ba_draft_last_block(d);
     for (size_t i = 0; i <= last; i++) {
-        bool sees = i == last || d->prompt->seg[i].role == BA_ROLE_LINK;
-        size_t place = ba_draft_place(d, i), n_seg = i == last ? d->prompt->n_seg - last : 1;
-        size_t node = sees ? ba_draft_node(d, i, n_seg, 0, 0, (double)place) : ba_draft_stored(d, i, 0);
-        for (size_t j = 0; sees && j < i; j++) {
-            ba_draft_see(d, node, j, (double)ba_draft_place(d, j));
+        ba_role role = d->prompt->seg[i].role;
+        bool sees = i == last || role == BA_ROLE_LINK, document = !sees && role != BA_ROLE_SYSTEM;
+        if (sees) {
+            see_all(d, ba_draft_node(d, i, i == last ? d->prompt->n_seg - last : 1, 0, 0, (double)place));
+        } else {
+            ba_draft_stored(d, i, 0);
+        }
+        place += ba_draft_len(d, i);
+        if (document && k) {
+            see_all(d, add_links(d, k, i, place));
+            place += k;
+            d->inserted += k;
         }
     }
     return 0;

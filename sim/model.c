@@ -210,12 +210,14 @@ void ba_model_close(ba_model *m) {
     }
     for (size_t i = 0; m->slot && i < ba_slots(m); i++) {
         free(m->slot[i].owned);
+        free(m->slot[i].merged);
     }
     free(m->slot);
     free(m->used);
     free(m->q_order);
     free(m->k_order);
     free(m->freq_factors);
+    free(m->links);
     ba_vocab_free(&m->vocab);
     ba_vocab_source_free(&m->vocab_source);
     ba_safetensors_close(m->weights);
@@ -272,4 +274,16 @@ uint64_t ba_model_file_bytes(const ba_model *m) {
 
 const char *ba_model_types(const ba_model *m) {
     return m->types;
+}
+
+const float *ba_model_links(const ba_model *m, size_t *n) {
+    *n = m->links ? m->vocab.n_links : 0;
+    return m->links;
+}
+
+void ba_model_set_links(ba_model *m, float *embedding, size_t n) {
+    free(m->links);
+    m->links = embedding;
+    m->vocab.first_link = (int32_t)m->shape.vocab;
+    m->vocab.n_links = n;
 }

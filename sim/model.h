@@ -58,6 +58,10 @@ bool ba_model_tensor(const ba_model *m, ba_tensor t, size_t layer, ba_tensor_vie
 void ba_tensor_name(const ba_shape *s, ba_tensor t, size_t layer, const char *end, char *out, size_t size);
 /* Gain of a norm as float, [n], owned by the model (gemma's 1 + w already applied); NULL if there is none. */
 const float *ba_model_gain(const ba_model *m, ba_tensor t, size_t layer, size_t *n);
+/* Embeddings of link tokens, [*n, d_model], which have the ids from shape.vocab on; NULL: there are none. */
+const float *ba_model_links(const ba_model *m, size_t *n);
+/* Gives the model n link tokens; takes `embedding` (NULL: they are yet to be trained). */
+void ba_model_set_links(ba_model *m, float *embedding, size_t n);
 /* XXH3-128 of the weights' bytes and the shape: names the model in store keys and traces. 32 hex digits. Computed at
  * the first call. */
 const char *ba_model_hash(ba_model *m);

@@ -58,6 +58,9 @@ const char *ba_model_hash(ba_model *m) {
     for (size_t i = 0; i < ba_slots(m); i++) {
         hash_slot(state, &m->slot[i]);
     }
+    if (m->links) {
+        XXH3_128bits_update(state, m->links, m->vocab.n_links * m->shape.d_model * sizeof *m->links);
+    }
     name_hash(state, m->hash);
     XXH3_freeState(state);
     return m->hash;

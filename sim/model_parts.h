@@ -14,7 +14,8 @@ enum { BA_PER_LAYER = BA_T_COUNT - BA_T_ATTN_NORM };
 typedef struct ba_slot {
     ba_tensor_view view;
     bool present;
-    float *owned; /* gain of a norm, or bias of a matrix; decoded */
+    float *owned;  /* gain of a norm, or bias of a matrix; decoded */
+    float *merged; /* [rows, cols] what an adapter made of a matrix, or NULL */
 } ba_slot;
 
 struct ba_model {
@@ -33,6 +34,7 @@ struct ba_model {
     uint32_t *q_order, *k_order;
     float *freq_factors;
     const char *prefix; /* of names in a folder */
+    float *links;       /* [vocab.n_links, d_model], or NULL */
     char types[160], hash[33], vocab_hash[33];
 };
 

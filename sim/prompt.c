@@ -17,7 +17,9 @@ ba_prompt *ba_prompt_new(const ba_tokenizer *tok) {
     if (p) {
         *p = (ba_prompt){.local_blocks = SIZE_MAX,
                          .bos = tok ? ba_tokenizer_vocab(tok)->bos : -1,
-                         .newline = tok ? ba_token_newline(tok) : -1};
+                         .newline = tok ? ba_token_newline(tok) : -1,
+                         .first_link = tok ? ba_tokenizer_vocab(tok)->first_link : 0,
+                         .n_links = tok ? ba_tokenizer_vocab(tok)->n_links : 0};
     }
     return p;
 }

@@ -36,6 +36,8 @@ typedef struct ba_prompt {
     size_t local_blocks; /* num_local_attention_blocks; SIZE_MAX if the request does not say */
     int32_t bos;         /* token ids that some modes insert; -1 if the model has none */
     int32_t newline;
+    int32_t first_link; /* ids of link tokens that some modes insert; n_links 0 if the model has none */
+    size_t n_links;
 } ba_prompt;
 
 /* From request JSON (`len` bytes, untrusted). tok may be NULL if the request has "ids" (then bos and newline are -1);

@@ -171,7 +171,7 @@ static int add_shard(ba_safetensors *all, const char *folder, const char *name, 
     }
     all->n_shards++;
     if (access(s->path, F_OK) != 0) {
-        return ba_fail(err, "%s: this shard is missing; download it too", s->path);
+        return ba_fail(err, "%s: this file is missing; download it too", s->path);
     }
     return ba_mapping_open(s->path, &s->file, err) == 0 && read_header(s, err) == 0 ? add_tensors(all, s, err) : -1;
 }
@@ -243,6 +243,25 @@ int ba_safetensors_open(const char *folder, ba_safetensors **out, char err[BA_ER
     }
     *out = all;
     return rc;
+}
+
+int ba_safetensors_open_file(const char *folder, const char *name, ba_safetensors **out, char err[BA_ERR_LEN]) {
+    ba_safetensors *all = *out = calloc(1, sizeof *all);
+    if (!all) {
+        return ba_fail(err, "%s: out of memory", folder);
+    }
+    if (add_shard(all, folder, name, err) != 0 || ba_stored_sort(all->tensor, all->n_tensors, folder, err) != 0) {
+        ba_safetensors_close(all);
+        *out = NULL;
+        return -1;
+    }
+    return 0;
+}
+
+const char *ba_safetensors_note(const ba_safetensors *s, const char *key) {
+    const cJSON *metadata = s->n_shards ? ba_json_get(s->shard[0].header, "__metadata__") : NULL;
+    const cJSON *text = metadata ? ba_json_get(metadata, key) : NULL;
+    return cJSON_IsString(text) ? text->valuestring : NULL;
 }
 
 void ba_safetensors_close(ba_safetensors *s) {

@@ -14,7 +14,11 @@ bool ba_safetensors_present(const char *folder);
 
 /* 0, or -1 and err; a shard that is missing is named. */
 int ba_safetensors_open(const char *folder, ba_safetensors **out, char err[BA_ERR_LEN]);
+/* One file of a folder instead: an adapter's, a checkpoint. */
+int ba_safetensors_open_file(const char *folder, const char *name, ba_safetensors **out, char err[BA_ERR_LEN]);
 void ba_safetensors_close(ba_safetensors *s);
+/* A text of the first file's __metadata__; NULL: there is none of that key. */
+const char *ba_safetensors_note(const ba_safetensors *s, const char *key);
 
 /* Dimensions are turned around on reading: fastest first, as everywhere here. */
 const ba_stored *ba_safetensors_tensors(const ba_safetensors *s, size_t *n);

@@ -57,6 +57,9 @@ may_include 'the engine knows plans, models, the store and a backend' \
 may_include 'a profile knows a backend' 'profile\.h|\.\./kernels/backend\.h' sim/profile*.[ch]
 may_include 'packed weights know a backend' '(packed|mapping)\.h|\.\./kernels/(backend|error)\.h' sim/packed*.[ch]
 
+may_include 'training knows plans, models and a backend that trains' \
+    '(train|plan|model|engine|grow|random)[a-z_]*\.h|\.\./kernels/(train|backend|error)\.h' sim/train*.[ch]
+
 for file in kernels/*.[ch] sim/*.[ch] experiments/*.[ch] experiments/tasks/*.[ch] experiments/game/*.[ch] tests/*.[ch]; do
     [ "$file" = sim/trace.c ] || refuse 'only sim/trace.c includes hdf5.h' 'include[[:space:]]*[<"]hdf5' "$file"
 done

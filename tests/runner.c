@@ -19,6 +19,7 @@ static int (*const suites[])(void) = {
     ba_suite_bf16,
     ba_suite_train_kernels,
     ba_suite_gradients,
+    ba_suite_tune,
     ba_suite_packed,
     ba_suite_profile,
     ba_suite_model,

@@ -22,6 +22,7 @@ int ba_suite_attention(void);
 int ba_suite_bf16(void);
 int ba_suite_train_kernels(void);
 int ba_suite_gradients(void);
+int ba_suite_tune(void);
 int ba_suite_packed(void);
 int ba_suite_profile(void);
 int ba_suite_model(void);

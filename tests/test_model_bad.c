@@ -267,7 +267,7 @@ static void test_bad_folder(void) {
          "\"x\"}},"
          "{\"type\":\"ByteLevel\"}]},\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}",
          "is of no known family; there is gpt-2, smollm, llama-bpe, qwen2"},
-        {"model-00002-of-00003.safetensors", NULL, "model-00002-of-00003.safetensors: this shard is missing"},
+        {"model-00002-of-00003.safetensors", NULL, "model-00002-of-00003.safetensors: this file is missing"},
         {"model-00002-of-00003.safetensors", "12345", "too short for a safetensors file"},
         {"model-00002-of-00003.safetensors", "\xff\xff\xff\xff\xff\xff\xff\x7f{}",
          "its header claims 9223372036854775807"},

@@ -63,6 +63,7 @@ def mask_of(lengths, sees):
 
 
 def gradients(model, request, answer, mode):
+    model.get_input_embeddings().padding_idx = None  # PyTorch would leave out the row of a token that occurs here
     segments = request["ids"][:-1] + [request["ids"][-1] + answer[:-1]]
     lengths = [len(s) for s in segments]
     positions, sees = layout(mode, lengths, request["roles"][0] == "system")
