@@ -82,4 +82,4 @@ static void tile_multiply(size_t sum, size_t a, size_t b) {
 
 #define BA_AMX_PLAIN
 #define ba_bf16_isa_amx ba_bf16_isa_amx_plain
-#include "../kernels/attention_bf16_amx.c"
+#include "../kernels/attention_bf16_amx.c" // NOLINT(bugprone-suspicious-include): the one source, other registers

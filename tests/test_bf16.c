@@ -67,7 +67,7 @@ static void attend(lineup *t, size_t keys, size_t rows, size_t heads, size_t kv_
     size_t n = rows * heads * dim;
     rig_job j = {.job = {.rows = rows, .n_seg = 1}};
     j.seg[0] = (ba_kv_segment){.n = keys, .rot_row = s.n_rot / 2, .score_scale = 1};
-    double *right = malloc(n * sizeof *right), *out = malloc(n * sizeof *out);
+    double *right = calloc(n, sizeof *right), *out = calloc(n, sizeof *out);
     CU_ASSERT_FATAL(right && out);
     for (size_t i = 0; i < N_BACKEND; i++) {
         if (t->be[i]) {

@@ -352,7 +352,7 @@ static void repeated_passage_is_encoded_once(void) {
 static void backends_agree(void) {
     for (size_t m = 0; m < MODES; m++) {
         ba_plan *plan = plan_of(modes[m], five);
-        double *out[BACKENDS];
+        double *out[BACKENDS] = {NULL};
         fixture f = {0};
         for (size_t b = next_backend(0); b < BACKENDS; b = next_backend(b + 1)) {
             f = open_engine(backends[b], 2);
