@@ -59,7 +59,7 @@ double ba_quantile(double *x, size_t n, double q) {
 }
 
 ba_ratio ba_ratio_of(const double *a, const double *b, size_t n, uint64_t seed) {
-    enum { MOST = 1024, DRAWS = 2000, TAIL = DRAWS / 40 };
+    enum { MOST = 1024, DRAWS = 2000, TAIL = DRAWS / 40, ENOUGH = 6 }; /* 2 / 2^6 is below 5 % */
     double ratio[MOST], drawn[MOST], median[DRAWS];
     ba_ratio out = {.median = NAN, .lo = NAN, .hi = NAN};
     for (size_t i = 0; i < n && out.n < MOST; i++) {
@@ -80,6 +80,7 @@ ba_ratio ba_ratio_of(const double *a, const double *b, size_t n, uint64_t seed) 
     qsort(median, DRAWS, sizeof *median, by_value);
     qsort(ratio, out.n, sizeof *ratio, by_value);
     out.median = middle(ratio, out.n);
+    out.sure = out.n >= ENOUGH;
     out.lo = median[TAIL - 1];
     out.hi = median[DRAWS - TAIL];
     return out;

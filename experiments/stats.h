@@ -26,6 +26,7 @@ typedef struct ba_ratio {
     size_t n;      /* pairs of two numbers; others are left out */
     double median; /* of a / b; NaN without a pair */
     double lo, hi; /* 95 % of what the median comes to in pairs drawn anew (bootstrap, percentiles) */
+    bool sure;     /* enough pairs (6) for that to be an interval of 95 %; else it is about the smallest and largest */
 } ba_ratio;
 
 /* a, b [n]; NaN: not there. n beyond 1024 is cut. */

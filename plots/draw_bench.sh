@@ -22,18 +22,18 @@ awk -F, -v folder="$work" '
         ratio[file, $at["case"], who] = $at["ratio"]
     }
     END {
-        n = split("ours f32,ours avx2,transformers bf16,transformers bf16 ready,transformers f32,llama.cpp bf16", who, ",")
+        n = split("ours f32,ours avx2,transformers bf16,transformers bf16 ready,transformers f32,llama.cpp bf16", column, ",")
         for (file in cases) {
             out = folder "/model-" file ".csv"
             printf "case" >out
-            for (w = 1; w <= n; w++) printf ",%s", who[w] >out
+            for (w = 1; w <= n; w++) printf ",%s", column[w] >out
             printf "\n" >out
             m = split(cases[file], name, " ")
             for (c = 1; c <= m; c++) {
                 if (name[c] == "start-50") continue
                 printf "%s", name[c] >out
                 for (w = 1; w <= n; w++) {
-                    printf ",%s", (file, name[c], who[w]) in ratio ? ratio[file, name[c], who[w]] : "NaN" >out
+                    printf ",%s", (file, name[c], column[w]) in ratio ? ratio[file, name[c], column[w]] : "NaN" >out
                 }
                 printf "\n" >out
             }

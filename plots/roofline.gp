@@ -1,4 +1,5 @@
 # Kernels under the roofs that were measured in the same run: memory bandwidth, multiply-adds in fp32, products in bf16.
+# Colour: backend; shape: kind of kernel.
 #   gnuplot -c plots/roofline.gp KERNELS.csv MACHINE.csv OUT
 data = ARG1; machine = ARG2; out = ARG3
 load "plots/style.gp"
@@ -14,22 +15,28 @@ set title "Kernels under measured roofs"
 set xlabel "arithmetic intensity (FLOP per byte of operands)"
 set ylabel "GFLOP/s"
 set logscale xy
-set xrange [1:10000]
-set yrange [top / 300:top * 2.5]
+set xrange [5:1000]
+set yrange [top / 10:top * 1.6]
+set ytics (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 set key outside right top Left reverse
 roof(x, peak) = memory * x < peak ? memory * x : peak
-of(name) = stringcolumn("backend") eq name ? column("flops_per_s") / 1e9 : NaN
-x(unused) = column("flops") / column("bytes")
+backends = "native-bf16 onednn native openblas"
+colours = sprintf("%s %s %s %s", red, orange, blue, sky)
+kinds = "attention product@1024 product@50" # how a kernel's name begins
+shapes = "7 5 9"
+spaced(word) = word[1:strstrt(word . "@", "@") - 1] . (strstrt(word, "@") ? " " . word[strstrt(word, "@") + 1:] : "")
+rate(name, kind) = stringcolumn("backend") eq name && strstrt(stringcolumn("kernel"), spaced(kind) . " ") == 1 \
+    ? column("flops_per_s") / 1e9 : NaN
 do for [kind in "svg png"] {
     eval page(kind, 1200, 640)
     plot bf16 > 0 ? roof(x, bf16) : NaN with lines lc rgb black lw 2 \
              title sprintf("%.0f GFLOP/s in bf16, %.1f GB/s", bf16, memory), \
          roof(x, fp32) with lines ls 8 title sprintf("%.0f GFLOP/s in fp32", fp32), \
-         data using (x(0)):(of("onednn")) with points ls 2 title "onednn, bf16", \
-         data using (x(0)):(of("native-bf16")) with points ls 5 title "native, bf16", \
-         data using (x(0)):(of("native")) with points ls 3 title "native, fp32", \
-         data using (x(0)):(of("openblas")) with points ls 4 title "openblas, fp32", \
-         data using (x(0)):(of("onednn")):(stringcolumn("kernel")) with labels rotate by -35 left offset 0.6,-0.4 \
-             font ",9" textcolor rgb "#444444" notitle
+         for [i = 1:4] for [k = 1:3] data using (column("flops") / column("bytes")): \
+             (rate(word(backends, i), word(kinds, k))) with points pt int(word(shapes, k)) ps 1.5 \
+             lc rgb word(colours, i) notitle, \
+         for [i = 1:4] keyentry with points pt 7 ps 1.5 lc rgb word(colours, i) title word(backends, i), \
+         for [k = 1:3] keyentry with points pt int(word(shapes, k)) ps 1.5 lc rgb grey \
+             title spaced(word(kinds, k)) . (k > 1 ? " rows" : "")
     unset output
 }

@@ -103,7 +103,7 @@ static void ratios(void) {
     ba_ratio r = ba_ratio_of(a, b, 6, 1);
     CU_ASSERT_EQUAL(r.n, 4); /* without the NaN and the zero: 2, 2.1, 2, 2 */
     CU_ASSERT_EQUAL(r.median, 2);
-    CU_ASSERT(r.lo == 2 && r.hi >= 2 && r.hi <= 2.1);
+    CU_ASSERT(r.lo == 2 && r.hi >= 2 && r.hi <= 2.1 && !r.sure);
     r = ba_ratio_of(same, same, 5, 1);
     CU_ASSERT(r.median == 1 && r.lo == 1 && r.hi == 1);
     r = ba_ratio_of(same, b + 2, 1, 1);
@@ -124,6 +124,7 @@ static void interval(void) {
             b[i] = 1;
         }
         ba_ratio r = ba_ratio_of(a, b, N, run);
+        CU_ASSERT(r.sure);
         held += r.lo <= 1.2 && 1.2 <= r.hi;
         narrow += r.hi - r.lo < 0.15;
     }

@@ -76,8 +76,8 @@ static verdict judge(const ba_race *race, const ba_lane *base, const ba_lane *he
     v.ratio = r.median;
     v.lo = r.lo;
     v.hi = r.hi;
-    v.slower = r.lo > 1 + threshold;
-    v.faster = r.hi < 1 - threshold;
+    v.slower = r.sure && r.lo > 1 + threshold;
+    v.faster = r.sure && r.hi < 1 - threshold;
     return v;
 }
 
@@ -173,9 +173,9 @@ int ba_bench_compare(int argc, char **argv) {
     }
     double threshold = strtod(w.threshold, NULL);
     size_t rounds = strtoul(w.rounds, NULL, 10);
-    if (!w.model || !w.base || !w.head || rounds < 1 || rounds > MOST_ROUNDS || !(threshold >= 0 && threshold < 1)) {
+    if (!w.model || !w.base || !w.head || rounds < 6 || rounds > MOST_ROUNDS || !(threshold >= 0 && threshold < 1)) {
         return ba_cli_fail(BA_EXIT_USAGE,
-                           "--model, --base and --head are needed, --rounds from 1 to %d, --threshold "
+                           "--model, --base and --head are needed, --rounds from 6 to %d, --threshold "
                            "from 0 to 1",
                            MOST_ROUNDS);
     }

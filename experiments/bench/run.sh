@@ -7,8 +7,8 @@ shift 2
 cd "$(dirname "$0")/../.."
 cache=${XDG_CACHE_HOME:-${HOME:-}/.cache}/blockattn
 name=bench
-for option in "$@"; do
-    [ "$option" != --quick ] || name=bench-quick
+for option in "$@"; do # what is not all of it has a name of its own, and leaves no rows to commit
+    case $option in --quick | --only) name=bench-quick ;; esac
 done
 
 models=${BLOCKATTN_MODEL:-$cache/SmolLM2-135M-Instruct.Q4_1.gguf}
