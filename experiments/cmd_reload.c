@@ -350,7 +350,7 @@ static int print(const ba_common *c, const wish *w, sample (*taken)[STATES], siz
 }
 
 static int measure(const ba_common *c, const wish *w, const ba_store_spec *spec) {
-    sample(*taken)[STATES] = calloc(w->n_repeat, sizeof *taken);
+    sample(*taken)[STATES] = calloc(MAX_REPEAT, sizeof *taken);
     ba_progress bar;
     bool has_file = true;
     int status = taken ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");

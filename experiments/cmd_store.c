@@ -224,13 +224,14 @@ static int verify(job *j) {
 static int hash_models(const char *paths, char **hashes) {
     char *copy = strdup(paths), *next = copy, err[BA_ERR_LEN];
     *hashes = calloc(strlen(paths) + 2, 34); /* more than one for each path */
+    char *end = *hashes;
     int status = copy && *hashes ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     for (char *path; !status && (path = strsep(&next, ","));) {
         ba_model *m = NULL;
         if (ba_model_open(path, true, &m, err)) {
             status = ba_cli_fail(BA_EXIT_USAGE, "--keep: %s", err);
         } else {
-            strcat(strcat(*hashes, ba_model_hash(m)), " ");
+            end = stpcpy(stpcpy(end, ba_model_hash(m)), " ");
         }
         ba_model_close(m);
     }

@@ -43,25 +43,18 @@ static double now_s(void) {
 
 /* Waits until there is something to do and it is a good time; false: the end. Locked. */
 static bool wait_for_work(ba_behind *b) {
-    for (;;) {
-        double wait = b->not_before - now_s();
-        if (!b->first) {
-            if (b->stop) {
-                return false;
-            }
+    while (b->first || !b->stop) {
+        const double at = b->not_before;
+        if (!b->first || (b->hold && !b->hurry)) {
             pthread_cond_wait(&b->work, &b->lock);
-        } else if (b->hurry) {
-            return true;
-        } else if (b->hold) {
-            pthread_cond_wait(&b->work, &b->lock);
-        } else if (wait <= 0) {
+        } else if (b->hurry || at <= now_s()) {
             return true;
         } else {
-            const double at = b->not_before;
             const struct timespec until = {(time_t)at, (long)((at - (double)(time_t)at) * 1e9)};
             pthread_cond_timedwait(&b->work, &b->lock, &until);
         }
     }
+    return false;
 }
 
 /* Jobs of one kind from the head of the queue. Locked. */

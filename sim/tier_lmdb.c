@@ -272,8 +272,8 @@ static size_t lmdb_expect(ba_tier *tier, ba_address *a, size_t n) {
     for (size_t i = 0; i < n; i++) {
         MDB_val key = key_of(&a[i]), value;
         if (mdb_get(s->txn, t->blocks, &key, &value) == 0) {
-            uintptr_t first = (uintptr_t)value.mv_data / page * page;
-            madvise((void *)first, (uintptr_t)value.mv_data + value.mv_size - first, MADV_WILLNEED); /* a hint */
+            size_t before = (uintptr_t)value.mv_data % page;
+            madvise((char *)value.mv_data - before, before + value.mv_size, MADV_WILLNEED); /* a hint */
         } else {
             a[left++] = a[i];
         }

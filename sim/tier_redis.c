@@ -183,11 +183,19 @@ static const char *field_of(const ba_address *a) {
     return (const char *)a + sizeof *a - FIELD;
 }
 
+/* 16 hex digits. */
+static bool read_hex(const char *digits, uint64_t *out) {
+    char text[17] = "", *end;
+    memcpy(text, digits, 16);
+    *out = strtoull(text, &end, 16);
+    return end == text + 16;
+}
+
 /* false: this is no field of ours. */
 static bool address_of(const redisReply *key, const redisReply *field, ba_address *out) {
-    unsigned long long high, low;
+    uint64_t high, low;
     if (key->type != REDIS_REPLY_STRING || key->len != KEY || field->type != REDIS_REPLY_STRING ||
-        field->len != FIELD || sscanf(key->str + PREFIX, "%16llx%16llx", &high, &low) != 2) {
+        field->len != FIELD || !read_hex(key->str + PREFIX, &high) || !read_hex(key->str + PREFIX + 16, &low)) {
         return false;
     }
     *out = (ba_address){.ids = {high, low}};
