@@ -210,7 +210,7 @@ static int native_open(const ba_backend_config *cfg, ba_backend **out, char err[
         return ba_fail(err, "backend native-bf16: out of memory");
     }
     be->bf16.cpu.base.ops = &ba_native_bf16;
-    if (ba_bf16_open(&be->bf16, cfg, &ba_bf16_isa_avx512, err)) {
+    if (ba_bf16_open(&be->bf16, cfg, NULL, err)) {
         native_close(&be->bf16.cpu.base);
         return -1;
     }

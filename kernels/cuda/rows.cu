@@ -1,16 +1,24 @@
 /* Operations that treat each row by itself. */
 #include "bf16.cuh"
 #include "device.h"
+#include "quad.cuh"
 
 namespace {
 
-using ba::round_bf16;
+using ba::load_quad;
+using ba::quad;
+using ba::store_quad;
 using ba::wide;
 
 enum { THREADS = 128, WARP = 32 };
 
 dim3 grid_of(size_t rows, size_t cols) {
     return dim3((unsigned)rows, (unsigned)((cols + THREADS - 1) / THREADS));
+}
+
+/* Of threads that have four columns each. */
+dim3 quad_grid_of(size_t rows, size_t cols) {
+    return grid_of(rows, (cols + 3) / 4);
 }
 
 __device__ size_t column() {
@@ -53,44 +61,56 @@ __global__ void rmsnorm_kernel(ba_dev_matrix x, size_t cols, const float *gain, 
 }
 
 __global__ void add_kernel(ba_dev_matrix x, ba_dev_matrix y, size_t cols) {
-    size_t c = column();
+    size_t c = 4 * column();
     if (c < cols) {
-        row_of(x, blockIdx.x)[c] += row_of(y, blockIdx.x)[c];
+        float *to = row_of(x, blockIdx.x) + c;
+        quad a = load_quad(to, cols - c), b = load_quad(row_of(y, blockIdx.x) + c, cols - c);
+        for (int i = 0; i < 4; i++) {
+            a.at[i] += b.at[i];
+        }
+        store_quad(to, cols - c, a);
     }
+}
+
+__device__ float act(bool gelu, float x) {
+    if (gelu) {
+        return 0.5f * x * (1 + tanhf(0.79788456080286535588f * (x + 0.044715f * x * x * x)));
+    }
+    return x / (1 + expf(-x));
 }
 
 __global__ void glu_kernel(bool gelu, ba_dev_matrix x, size_t cols, ba_dev_matrix out) {
-    size_t c = column();
-    if (c >= cols) {
-        return;
+    size_t c = 4 * column();
+    if (c < cols) {
+        const float *from = row_of(x, blockIdx.x) + c;
+        quad gate = load_quad(from, cols - c), up = load_quad(from + cols, cols - c);
+        for (int i = 0; i < 4; i++) {
+            gate.at[i] = act(gelu, gate.at[i]) * up.at[i];
+        }
+        store_quad(row_of(out, blockIdx.x) + c, cols - c, gate);
     }
-    float a = row_of(x, blockIdx.x)[c], b = row_of(x, blockIdx.x)[cols + c], y;
-    if (gelu) {
-        y = 0.5f * a * (1 + tanhf(0.79788456080286535588f * (a + 0.044715f * a * a * a)));
-    } else {
-        y = a / (1 + expf(-a));
-    }
-    row_of(out, blockIdx.x)[c] = y * b;
 }
 
 __global__ void gather_kernel(ba_dev_matrix src, const size_t *row, size_t cols, ba_dev_matrix dst) {
-    size_t c = column();
+    size_t c = 4 * column();
     if (c < cols) {
-        row_of(dst, blockIdx.x)[c] = row_of(src, row[blockIdx.x])[c];
+        store_quad(row_of(dst, blockIdx.x) + c, cols - c, load_quad(row_of(src, row[blockIdx.x]) + c, cols - c));
     }
 }
 
 __global__ void round_kernel(ba_dev_matrix x, size_t cols, uint16_t *out, size_t out_stride) {
-    size_t c = column();
+    size_t c = 4 * column(); /* out_stride is a multiple of 8 */
     if (c < out_stride) {
-        out[blockIdx.x * out_stride + c] = c < cols ? round_bf16(row_of(x, blockIdx.x)[c]) : 0;
+        quad q = load_quad(row_of(x, blockIdx.x) + c, c < cols ? cols - c : 0);
+        uint2 pairs = make_uint2(ba::round_pair(q.at[0], q.at[1]), ba::round_pair(q.at[2], q.at[3]));
+        *reinterpret_cast<uint2 *>(out + blockIdx.x * out_stride + c) = pairs;
     }
 }
 
 __global__ void fill_kernel(ba_dev_matrix out, size_t cols, float value) {
-    size_t c = column();
+    size_t c = 4 * column();
     if (c < cols) {
-        row_of(out, blockIdx.x)[c] = value;
+        store_quad(row_of(out, blockIdx.x) + c, cols - c, {{value, value, value, value}});
     }
 }
 
@@ -112,31 +132,31 @@ void ba_dev_rmsnorm(cudaStream_t stream, ba_dev_matrix x, size_t rows, size_t gr
 
 void ba_dev_add(cudaStream_t stream, ba_dev_matrix x, ba_dev_matrix y, size_t rows, size_t cols) {
     if (rows && cols) {
-        add_kernel<<<grid_of(rows, cols), THREADS, 0, stream>>>(x, y, cols);
+        add_kernel<<<quad_grid_of(rows, cols), THREADS, 0, stream>>>(x, y, cols);
     }
 }
 
 void ba_dev_glu(cudaStream_t stream, bool gelu, ba_dev_matrix x, size_t rows, size_t cols, ba_dev_matrix out) {
     if (rows && cols) {
-        glu_kernel<<<grid_of(rows, cols), THREADS, 0, stream>>>(gelu, x, cols, out);
+        glu_kernel<<<quad_grid_of(rows, cols), THREADS, 0, stream>>>(gelu, x, cols, out);
     }
 }
 
 void ba_dev_gather(cudaStream_t stream, ba_dev_matrix src, const size_t *row, size_t n, size_t cols,
                    ba_dev_matrix dst) {
     if (n && cols) {
-        gather_kernel<<<grid_of(n, cols), THREADS, 0, stream>>>(src, row, cols, dst);
+        gather_kernel<<<quad_grid_of(n, cols), THREADS, 0, stream>>>(src, row, cols, dst);
     }
 }
 
 void ba_dev_round(cudaStream_t stream, ba_dev_matrix x, size_t rows, size_t cols, uint16_t *out, size_t out_stride) {
     if (rows && cols) {
-        round_kernel<<<grid_of(rows, out_stride), THREADS, 0, stream>>>(x, cols, out, out_stride);
+        round_kernel<<<quad_grid_of(rows, out_stride), THREADS, 0, stream>>>(x, cols, out, out_stride);
     }
 }
 
 void ba_dev_fill(cudaStream_t stream, ba_dev_matrix out, size_t rows, size_t cols, float value) {
     if (rows && cols) {
-        fill_kernel<<<grid_of(rows, cols), THREADS, 0, stream>>>(out, cols, value);
+        fill_kernel<<<quad_grid_of(rows, cols), THREADS, 0, stream>>>(out, cols, value);
     }
 }

@@ -2,6 +2,7 @@
  * bits. */
 #include "bf16.cuh"
 #include "device_train.h"
+#include "quad.cuh"
 
 namespace {
 
@@ -9,6 +10,11 @@ enum { THREADS = 128, WARP = 32, LOSS_THREADS = 1024, STRIPE = 32 };
 
 dim3 grid_of(size_t rows, size_t cols) {
     return dim3((unsigned)rows, (unsigned)((cols + THREADS - 1) / THREADS));
+}
+
+/* Of threads that have four columns each. */
+dim3 quad_grid_of(size_t rows, size_t cols) {
+    return grid_of(rows, (cols + 3) / 4);
 }
 
 __device__ size_t column() {
@@ -20,9 +26,9 @@ __device__ float *row_of(ba_dev_matrix m, size_t row) {
 }
 
 __global__ void copy_kernel(ba_dev_matrix src, size_t cols, ba_dev_matrix dst) {
-    size_t c = column();
+    size_t c = 4 * column();
     if (c < cols) {
-        row_of(dst, blockIdx.x)[c] = row_of(src, blockIdx.x)[c];
+        ba::store_quad(row_of(dst, blockIdx.x) + c, cols - c, ba::load_quad(row_of(src, blockIdx.x) + c, cols - c));
     }
 }
 
@@ -165,25 +171,37 @@ __global__ void rotate_kernel(ba_dev_matrix x, size_t pairs, size_t dim, const f
     row_of(out, blockIdx.x)[at + half] = b * cosine + a * sine;
 }
 
+__device__ void act(bool gelu, float x, float &value, float &slope) {
+    if (gelu) {
+        const float root = 0.79788456080286535588f;
+        float t = tanhf(root * (x + 0.044715f * x * x * x));
+        value = 0.5f * x * (1 + t);
+        slope = 0.5f * (1 + t) + 0.5f * x * (1 - t * t) * root * (1 + 3 * 0.044715f * x * x);
+    } else {
+        float s = 1 / (1 + expf(-x));
+        value = x * s;
+        slope = s * (1 + x * (1 - s));
+    }
+}
+
+/* dx may be x: a thread reads before it writes. */
 __global__ void glu_back_kernel(bool gelu, ba_dev_matrix x, ba_dev_matrix dout, size_t cols, ba_dev_matrix dx) {
-    size_t c = column();
+    size_t c = 4 * column();
     if (c >= cols) {
         return;
     }
-    float gate = row_of(x, blockIdx.x)[c], up = row_of(x, blockIdx.x)[cols + c], d = row_of(dout, blockIdx.x)[c];
-    float value, slope;
-    if (gelu) {
-        const float root = 0.79788456080286535588f;
-        float t = tanhf(root * (gate + 0.044715f * gate * gate * gate));
-        value = 0.5f * gate * (1 + t);
-        slope = 0.5f * (1 + t) + 0.5f * gate * (1 - t * t) * root * (1 + 3 * 0.044715f * gate * gate);
-    } else {
-        float s = 1 / (1 + expf(-gate));
-        value = gate * s;
-        slope = s * (1 + gate * (1 - s));
+    const float *from = row_of(x, blockIdx.x) + c;
+    float *to = row_of(dx, blockIdx.x) + c;
+    ba::quad gate = ba::load_quad(from, cols - c), up = ba::load_quad(from + cols, cols - c);
+    ba::quad d = ba::load_quad(row_of(dout, blockIdx.x) + c, cols - c);
+    for (int i = 0; i < 4; i++) {
+        float value, slope;
+        act(gelu, gate.at[i], value, slope);
+        gate.at[i] = d.at[i] * up.at[i] * slope;
+        up.at[i] = d.at[i] * value;
     }
-    row_of(dx, blockIdx.x)[c] = d * up * slope;
-    row_of(dx, blockIdx.x)[cols + c] = d * value;
+    ba::store_quad(to, cols - c, gate);
+    ba::store_quad(to + cols, cols - c, up);
 }
 
 /* ---- loss ---- */
@@ -273,7 +291,7 @@ __global__ void adamw_kernel(ba_dev_adamw cfg, size_t n, const float *grad, floa
 
 void ba_dev_copy(cudaStream_t stream, ba_dev_matrix src, size_t rows, size_t cols, ba_dev_matrix dst) {
     if (rows && cols) {
-        copy_kernel<<<grid_of(rows, cols), THREADS, 0, stream>>>(src, cols, dst);
+        copy_kernel<<<quad_grid_of(rows, cols), THREADS, 0, stream>>>(src, cols, dst);
     }
 }
 
@@ -331,7 +349,7 @@ void ba_dev_rotate(cudaStream_t stream, ba_dev_matrix x, size_t rows, size_t hea
 void ba_dev_glu_back(cudaStream_t stream, bool gelu, ba_dev_matrix x, ba_dev_matrix dout, size_t rows, size_t cols,
                      ba_dev_matrix dx) {
     if (rows && cols) {
-        glu_back_kernel<<<grid_of(rows, cols), THREADS, 0, stream>>>(gelu, x, dout, cols, dx);
+        glu_back_kernel<<<quad_grid_of(rows, cols), THREADS, 0, stream>>>(gelu, x, dout, cols, dx);
     }
 }
 
