@@ -285,12 +285,25 @@ static void blanks_and_exact_numbers(void) {
     free(exact);
 }
 
+/* bf16 is allowed what its roundings come to: of 3 layers with logits of +-4, 24 roundings. */
+static void executors_may_differ_by_noise(void) {
+    double logits[1000];
+    for (size_t i = 0; i < 1000; i++) {
+        logits[i] = i % 2 ? 4 : -4;
+    }
+    CU_ASSERT_EQUAL(ba_merge_limit(8, 3, logits, 1000), BA_MERGE_LIMIT);
+    CU_ASSERT_EQUAL(ba_merge_limit(4, 3, logits, 1000), BA_MERGE_LIMIT);
+    CU_ASSERT_DOUBLE_EQUAL(ba_bf16_noise(3, logits, 1000), 4 * sqrt(8) / 512, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(ba_merge_limit(2, 3, logits, 1000), 8 * sqrt(8) / 512 * sqrt(2 * log(1000)), 1e-12);
+}
+
 int ba_suite_measure(void) {
     CU_pSuite s = CU_add_suite("measure", NULL, NULL);
     if (!s || !CU_add_test(s, "count and time are met, short cases warmed up", count_and_time_are_met) ||
         !CU_add_test(s, "the order is random, recorded and decided by the seed", order_is_random_and_recorded) ||
         !CU_add_test(s, "a resumed measurement repeats no visit", resumed_visits_are_not_repeated) ||
         !CU_add_test(s, "figures and comparisons of ttft", figures_and_comparisons) ||
+        !CU_add_test(s, "executors may differ by bf16's noise", executors_may_differ_by_noise) ||
         !CU_add_test(s, "a failed check leaves no figures", failed_checks_leave_no_figures) ||
         !CU_add_test(s, "the columns of ttft --csv", csv_columns_are_the_contract) ||
         !CU_add_test(s, "texts are quoted in CSV, JSON and Markdown", rows_are_quoted) ||
