@@ -190,11 +190,23 @@ static int prepare(session *s, const wish *w, int argc, char **argv) {
     return status ? status : ba_race_open(&s->race, w->out, BA_VERSUS_SCHEMA, w->resume);
 }
 
+/* On a busy machine threads that spin at a barrier wait for one that has no processor: of that the others suffer more
+ * than ours, by factors, and ratios say nothing. */
+static void warn_if_busy(const wish *w) {
+    double load[1];
+    if (!w->quiet && getloadavg(load, 1) == 1 && load[0] > 0.5 * (double)sysconf(_SC_NPROCESSORS_ONLN)) {
+        fprintf(stderr,
+                "bench: load %.1f: other programs are at work here; figures of such a run are not to be quoted\n",
+                load[0]);
+    }
+}
+
 static int measure(session *s, const wish *w) {
     char program[PATH_SIZE + 32], folder[PATH_SIZE], err[BA_ERR_LEN];
     size_t threads = strtoul(w->threads, NULL, 10), n = s->race.n_lane;
     int status = ba_bench_folder(folder, sizeof folder);
     snprintf(program, sizeof program, "%s/bench-kernels", folder);
+    warn_if_busy(w);
     if (!w->quiet) {
         fputs("peaks and kernels\n", stderr);
     }
