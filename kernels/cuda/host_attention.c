@@ -207,7 +207,7 @@ bool ba_cuda_attend(ba_gpu *be, const ba_dev_attention *on, const ba_dev_job *ho
     wave w = {0};
     for (size_t j = 0; j < (size_t)on->n_jobs; j++) {
         for (int t = 0; t < host[j].tiles; t++) {
-            if (w.tiles && (size_t)(w.items + host[j].n_chunk) > most) {
+            if (w.tiles && (size_t)w.items + (size_t)host[j].n_chunk > most) {
                 if (!launch(be, on, &w)) {
                     return false;
                 }
@@ -241,7 +241,7 @@ static void launch_select(call *c, size_t j) {
     ba_dev_matrix out = c->on.out;
     out.at += job->row0 * out.stride;
     if (!room || job->select_top > BA_DEV_TOP_MAX) {
-        ba_dev_fill(be->stream, out, job->rows, (size_t)(c->on.heads * c->on.dim), NAN);
+        ba_dev_fill(be->stream, out, job->rows, (size_t)c->on.heads * (size_t)c->on.dim, NAN);
         ba_cuda_free(be, room);
         be->base.no_memory = true;
         return;
@@ -300,7 +300,7 @@ static void give_up(call *c) {
     for (size_t j = 0; j < c->n_jobs; j++) {
         ba_dev_matrix out = c->on.out;
         out.at += c->job[j].row0 * out.stride;
-        ba_dev_fill(c->be->stream, out, c->job[j].rows, (size_t)(c->on.heads * c->on.dim), NAN);
+        ba_dev_fill(c->be->stream, out, c->job[j].rows, (size_t)c->on.heads * (size_t)c->on.dim, NAN);
     }
     c->be->base.no_memory = true;
 }
