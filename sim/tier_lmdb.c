@@ -503,7 +503,8 @@ static void lmdb_put(ba_tier *tier, const ba_parcel *const *block, size_t n) {
         rc = change_end(&c, rc);
     }
     if (rc) {
-        complain(t, "cannot be written", rc);
+        /* LMDB says EIO when a write comes out short */
+        complain(t, rc == EIO ? "cannot be written (is the disk full?)" : "cannot be written", rc);
         t->quiet_until = now_s() + RETRY_S;
     } else {
         t->said = false;
