@@ -584,6 +584,24 @@ int ba_trace_declare(ba_trace *t, const char *name, const ba_column *columns, si
     return tab->memory < 0 ? hdf5_failed(t, "describe a row", err) : 0;
 }
 
+/* Whether the chunks that hold rows [first, first + n), n > 0, are as large as they must be, for they are not packed.
+ * HDF5 1.10 takes the size that a damaged file says, and reads past what it has allocated for it. */
+static bool chunks_are_whole(const table *tab, hsize_t first, hsize_t n) {
+    hid_t creation = H5Dget_create_plist(tab->data), type = H5Dget_type(tab->data);
+    hsize_t chunk = 0, row = H5Tget_size(type), bytes;
+    for (size_t i = 0; i < tab->n_column; i++) { /* a text is a pointer in memory, length and place in the file */
+        row += tab->column[i].type == BA_COLUMN_STRING ? 16 - sizeof(char *) : 0;
+    }
+    bool whole = H5Pget_layout(creation) == H5D_CHUNKED && H5Pget_nfilters(creation) == 0 &&
+                 H5Pget_chunk(creation, 1, &chunk) == 1 && chunk > 0;
+    for (hsize_t at = whole ? first - first % chunk : 0; whole && at < first + n; at += chunk) {
+        whole = H5Dget_chunk_storage_size(tab->data, &at, &bytes) >= 0 && (bytes == 0 || bytes == chunk * row);
+    }
+    H5Tclose(type);
+    H5Pclose(creation);
+    return whole;
+}
+
 /* Reads or writes rows [first, first + n). */
 static herr_t transfer(const table *tab, hsize_t first, hsize_t n, void *into, const void *from) {
     hid_t memory = H5Screate_simple(1, &n, NULL), file = H5Dget_space(tab->data);
@@ -713,8 +731,9 @@ size_t ba_trace_rows(const ba_trace *t, size_t index) {
 
 int ba_trace_read(const ba_trace *t, size_t index, size_t first, size_t n, void *rows, char err[BA_ERR_LEN]) {
     const table *tab = &t->table[index];
-    if (n > 0 && (first > tab->rows || n > tab->rows - first || transfer(tab, first, n, rows, NULL) < 0)) {
-        ba_fail(err, "%s: table %s: rows cannot be read (damaged file?)", t->path, tab->name);
+    if (n > 0 && (first > tab->rows || n > tab->rows - first || !chunks_are_whole(tab, first, n) ||
+                  transfer(tab, first, n, rows, NULL) < 0)) {
+        ba_fail(err, "%s: table %s: rows cannot be read (damaged or repacked file?)", t->path, tab->name);
         return BA_TRACE_REFUSED;
     }
     return 0;
