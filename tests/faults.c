@@ -35,6 +35,8 @@ char *__wrap_strdup(const char *s);
 char *__wrap_strndup(const char *s, size_t n);
 FILE *__wrap_fopen(const char *path, const char *mode);
 int __wrap_open(const char *path, int flags, ...);
+FILE *__wrap_fopen64(const char *path, const char *mode);
+int __wrap_open64(const char *path, int flags, ...);
 int __wrap_close(int fd);
 ssize_t __wrap_write(int fd, const void *data, size_t n);
 int __wrap_rename(const char *from, const char *to);
@@ -243,6 +245,19 @@ int __wrap_open(const char *path, int flags, ...) {
     int mode = flags & O_CREAT ? va_arg(rest, int) : 0;
     va_end(rest);
     return fails(BA_FAULT_OPEN, false) ? failing(EMFILE) : __real_open(path, flags, mode);
+}
+
+/* What a library's -D_FILE_OFFSET_BITS=64 makes of the two: the same where files are large anyway. */
+FILE *__wrap_fopen64(const char *path, const char *mode) {
+    return __wrap_fopen(path, mode);
+}
+
+int __wrap_open64(const char *path, int flags, ...) {
+    va_list rest;
+    va_start(rest, flags);
+    int mode = flags & O_CREAT ? va_arg(rest, int) : 0;
+    va_end(rest);
+    return __wrap_open(path, flags, mode);
 }
 
 int __wrap_close(int fd) {
