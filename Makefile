@@ -155,6 +155,14 @@ replay: ## real questions in their order: which passages recur, what a store sav
 	$(BUILD)/blockattn run experiments/replay.json
 	LC_ALL=C.UTF-8 plots/draw_replay.sh $(BUILD)/blockattn results/replay.h5 results
 
+requests: ## simulate 21 million passages in tiers: sizes, money, hit rates, TTFT; figure in results/
+	@$(SETUP) build plots
+	@$(MAKE) $(JOBS) all
+	$(BUILD)/blockattn run experiments/requests_ram.json
+	$(BUILD)/blockattn run experiments/requests_zipf.json
+	$(BUILD)/blockattn run experiments/requests_corpus.json
+	LC_ALL=C.UTF-8 plots/draw_requests.sh $(BUILD)/blockattn results
+
 # Rows of the tables on accuracy: one file each, resumable on its own; a model that is not tuned yet is passed over.
 MODELS := base rag block-ft
 rows = for m in $(MODELS); do \
@@ -277,6 +285,6 @@ help: ## show this list
 	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: all install clean table1 table2 figure4 accuracy report eval-synthetic table3 gate figures sweep game replay bench bench-compare setup model gemma test check golden lint asan fuzz store-torture tsan help FORCE
+.PHONY: all install clean table1 table2 figure4 accuracy report eval-synthetic table3 gate figures sweep game replay requests bench bench-compare setup model gemma test check golden lint asan fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

@@ -3,6 +3,7 @@
 #include "../sim/trace.h"
 #include "cli.h"
 #include "commands.h"
+#include "cost_requests.h"
 #include "costing.h"
 #include "paper_row.h"
 #include "rows.h"
@@ -389,7 +390,20 @@ static int run(const ba_common *c, const sweep *s, char err[BA_ERR_LEN]) {
     return status;
 }
 
+/* A stream of requests is another page of the same command, with options of its own. */
+static bool asks_for_requests(int argc, char **argv) {
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--requests") == 0 || strncmp(argv[i], "--requests=", 11) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int ba_cmd_cost(int argc, char **argv) {
+    if (asks_for_requests(argc, argv)) {
+        return ba_cost_requests(argc, argv);
+    }
     texts t = {NULL, "50,512,1K,2K,4K,8K,16K,32K", "50", "0", "128", "1024", NULL, NULL};
     const ba_option own[] = {
         {"shape", "NAME", "published shape (" BA_PAPER_SHAPE "), instead of --model's", &t.shape, NULL},
@@ -409,7 +423,8 @@ int ba_cmd_cost(int argc, char **argv) {
         status = ba_cli_parse(argc, argv, "[--shape NAME | --model PATH] [--mode MODE] [--lengths LIST]",
                               "FLOPs, bytes, memory and least time of a mode against full attention, for any "
                               "shape, without weights. Elements have 2 bytes unless --dtype says otherwise; the "
-                              "mode is block unless --mode says otherwise.\n\nExample\n"
+                              "mode is block unless --mode says otherwise. A stream of requests against blocks in "
+                              "tiers: see cost --requests N --help.\n\nExample\n"
                               "  blockattn cost --shape " BA_PAPER_SHAPE " --peak-flops 989e12 --bandwidth 3.35e12",
                               own, &c, &first);
     if (status >= 0) {

@@ -40,6 +40,7 @@ static int (*const suites[])(void) = {
     ba_suite_report,
     ba_suite_convert,
     ba_suite_game,
+    ba_suite_simulate,
     ba_suite_replay,
     ba_suite_golden,
     ba_suite_stats,

@@ -43,6 +43,7 @@ int ba_suite_eval(void);
 int ba_suite_report(void);
 int ba_suite_convert(void);
 int ba_suite_game(void);
+int ba_suite_simulate(void);
 int ba_suite_replay(void);
 int ba_suite_golden(void);
 int ba_suite_trace(void);

@@ -361,6 +361,9 @@ static void a_frame_is_what_it_would_be_alone(void) {
         CU_ASSERT_EQUAL(alone.new_blocks, alone.blocks + 1);
         CU_ASSERT_EQUAL(alone.kl, row.kl);
         ba_player_end(&q);
+        CU_ASSERT_EQUAL_FATAL(ba_play(&p, s, state, strlen(state), "s", false, &alone, err), 0);
+        CU_ASSERT_EQUAL(alone.new_blocks, 0);
+        CU_ASSERT_TRUE(isnan(alone.full_s) && isnan(alone.full_cpu_s) && isnan(alone.prefix_cpu_s) && isnan(alone.kl));
         free(state);
         ba_frames_step(frames, 0);
     }

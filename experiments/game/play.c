@@ -159,8 +159,14 @@ int ba_play(ba_player *p, ba_session *s, const char *state, size_t len, const ch
             ba_play_row *out, char err[BA_ERR_LEN]) {
     ba_prompt *prompt;
     double start = ba_clock();
-    *out =
-        (ba_play_row){.frame = p->frame, .full_s = NAN, .prefix_s = NAN, .kl = NAN, .top1 = NAN, .prefix_max_abs = NAN};
+    *out = (ba_play_row){.frame = p->frame,
+                         .full_s = NAN,
+                         .prefix_s = NAN,
+                         .full_cpu_s = NAN,
+                         .prefix_cpu_s = NAN,
+                         .kl = NAN,
+                         .top1 = NAN,
+                         .prefix_max_abs = NAN};
     if (ba_session_frame(s, state, len, name, p->question, &prompt, err)) {
         return -1;
     }

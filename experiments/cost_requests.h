@@ -1,0 +1,28 @@
+/* `cost --requests`: a stream of requests simulated on a machine with blocks in tiers, and optionally really executed
+ * on a model to hold the simulation against. */
+#ifndef BA_COST_REQUESTS_H
+#define BA_COST_REQUESTS_H
+
+#include "../sim/simulate.h"
+#include "service.h"
+#include "tracing.h"
+#include "traffic.h"
+
+/* The command; argv holds --requests. Returns an exit status. */
+int ba_cost_requests(int argc, char **argv);
+
+/* What executing the first requests of a stream told. */
+typedef struct ba_executed {
+    size_t requests, passages;
+    size_t hits, simulated_hits, differing; /* differing: passages found in one but not in the other */
+    double median_s, predicted_median_s;    /* processor seconds of a request, of those predicted */
+    double mean_error, median_error;        /* |predicted - measured| / measured: of the mean; median over requests */
+} ba_executed;
+
+/* Runs `requests` of a stream on the real model with memory of ram->bytes as store, and simulates the same. The time of
+ * a request is predicted from the passages it has to encode, with two rates (per request, per passage encoded) that the
+ * first third of the requests tells. 0, or an exit status with the line printed. */
+int ba_cost_execute(const ba_common *c, const ba_sim_tier *ram, ba_traffic *traffic, size_t requests, size_t tokens,
+                    size_t question, ba_executed *out);
+
+#endif
