@@ -97,6 +97,7 @@ typedef struct stream {
 static int serve_all(stream *s, row *out, char err[BA_ERR_LEN]) {
     const wish *w = s->w;
     double free_at = 0, busy = 0, since = 0, share[BA_PLACES] = {0}, passages = 0;
+    const double seconds = ba_passage_seconds(s->service, BA_NOWHERE);
     size_t warm_up = w->traffic ? 0 : w->n_requests / 5;
     ba_arrival a;
     int rc = 1;
@@ -104,7 +105,6 @@ static int serve_all(stream *s, row *out, char err[BA_ERR_LEN]) {
     for (; n < w->n_requests && (rc = ba_traffic_next(&s->traffic, &a, err)) > 0; n++) {
         uint8_t tier[BA_MAX_PASSAGES];
         size_t found[BA_PLACES] = {0};
-        double seconds = ba_passage_seconds(s->service, BA_NOWHERE);
         if (ba_sim_request(s->sim, a.passage, a.n, s->service->kv_bytes, seconds, tier)) {
             return no_memory(err);
         }
@@ -300,7 +300,9 @@ static int run(const ba_common *c, const wish *w, const ba_service *service, con
     if (!status && c->format == BA_FORMAT_TABLE) {
         print_economics(service, shape, w->corpora[w->n_corpus - 1]);
         print_rows(r, n);
-        print_crossing(r, n);
+        if (w->n_corpus > 1) {
+            print_crossing(r, n);
+        }
         printf("simulated %" PRIu64 " requests in %.2f s (%.2f s of processor time)\n", w->n_requests,
                r[n - 1].simulated_s, r[n - 1].simulated_cpu_s);
     } else if (!status) {

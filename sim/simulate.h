@@ -11,7 +11,7 @@
 #include "../kernels/error.h"
 #include "evict.h"
 
-enum { BA_SIM_TIERS = 4 };
+enum { BA_SIM_TIERS = 3 };
 
 typedef struct ba_sim_tier {
     uint64_t bytes; /* budget */
