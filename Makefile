@@ -163,6 +163,15 @@ requests: ## simulate 21 million passages in tiers: sizes, money, hit rates, TTF
 	$(BUILD)/blockattn run experiments/requests_corpus.json
 	LC_ALL=C.UTF-8 plots/draw_requests.sh $(BUILD)/blockattn results
 
+tune: ## LoRA adapters of Table 1, rag and block-ft (many hours on a CPU): goes on where it stopped; figures in results/
+	@$(SETUP) build plots model
+	@$(MAKE) $(JOBS) all
+	@mkdir -p results/adapters
+	@for m in rag block-ft; do \
+	    $(BUILD)/blockattn run experiments/tune-$$m.json || exit; \
+	    LC_ALL=C.UTF-8 plots/draw_tune.sh $(BUILD)/blockattn results/tune-$$m.h5 results || exit; \
+	done
+
 # Rows of the tables on accuracy: one file each, resumable on its own; a model that is not tuned yet is passed over.
 MODELS := base rag block-ft
 rows = for m in $(MODELS); do \
@@ -285,6 +294,6 @@ help: ## show this list
 	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: all install clean table1 table2 figure4 accuracy report eval-synthetic table3 gate figures sweep game replay requests bench bench-compare setup model gemma test check golden lint asan fuzz store-torture tsan help FORCE
+.PHONY: all install clean table1 table2 figure4 accuracy report eval-synthetic table3 gate figures sweep game replay requests tune bench bench-compare setup model gemma test check golden lint asan fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

@@ -18,9 +18,9 @@
 
 typedef struct wish {
     const char *data, *steps, *save, *lora, *alpha, *lr, *batch, *kl, *marker, *longest, *warmup, *clip, *decay, *rows;
-    const char *limit, *validate, *eval_limit, *eval_every, *save_every, *memory;
+    const char *limit, *validate, *eval_limit, *eval_every, *save_every, *snapshots, *memory;
     bool alternate, resume, strict;
-    uint64_t n_rank, n_longest, n_limit, n_eval_limit, n_eval_every, n_save_every;
+    uint64_t n_rank, n_longest, n_limit, n_eval_limit, n_eval_every, n_save_every, n_snapshots;
 } wish;
 
 typedef struct session {
@@ -80,6 +80,7 @@ static int check(wish *w, session *s) {
         (status = whole("eval-limit", w->eval_limit, 1, &w->n_eval_limit)) ||
         (status = whole("eval-every", w->eval_every, 0, &w->n_eval_every)) ||
         (status = whole("save-every", w->save_every, 1, &w->n_save_every)) ||
+        (status = whole("snapshots", w->snapshots, 0, &w->n_snapshots)) ||
         (w->memory && (status = whole("memory", w->memory, 1, &memory))) ||
         (status = number("kl", w->kl, 0, &o->kl_weight)) || (status = number("clip", w->clip, 0, &o->clip)) ||
         (status = number("weight-decay", w->decay, 0, &o->weight_decay)) ||
@@ -351,6 +352,18 @@ static int validate(session *s, char err[BA_ERR_LEN]) {
     return 0;
 }
 
+/* The model or adapter as it is now. */
+static int save(const session *s, const char *folder, char err[BA_ERR_LEN]) {
+    return s->net.opt.rank ? ba_adapter_save(&s->net, folder, ba_model_path(s->model), err)
+                           : ba_model_save(&s->net, folder, err);
+}
+
+static int snapshot(const session *s, char err[BA_ERR_LEN]) {
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s@%llu", s->w->save, (unsigned long long)ba_tuner_step_count(s->tuner));
+    return save(s, folder, err);
+}
+
 static int step(session *s, char err[BA_ERR_LEN]) {
     ba_tune_row row;
     double start = ba_clock();
@@ -365,6 +378,9 @@ static int step(session *s, char err[BA_ERR_LEN]) {
         (rc = validate(s, err))) {
         return rc;
     }
+    if (s->w->n_snapshots && row.step % s->w->n_snapshots == 0 && snapshot(s, err)) {
+        return BA_EXIT_MACHINE;
+    }
     if (row.step % s->w->n_save_every == 0 && ba_tuner_save(s->tuner, s->w->save, s->name, err)) {
         return BA_EXIT_MACHINE;
     }
@@ -373,9 +389,7 @@ static int step(session *s, char err[BA_ERR_LEN]) {
 
 static int finish(session *s, char err[BA_ERR_LEN]) {
     int status = validate(s, err);
-    if (!status && (ba_tuner_save(s->tuner, s->w->save, s->name, err) ||
-                    (s->net.opt.rank ? ba_adapter_save(&s->net, s->w->save, ba_model_path(s->model), err)
-                                     : ba_model_save(&s->net, s->w->save, err)))) {
+    if (!status && (ba_tuner_save(s->tuner, s->w->save, s->name, err) || save(s, s->w->save, err))) {
         status = BA_EXIT_MACHINE;
     }
     return !status && s->report.trace ? trace_status(ba_trace_finish(s->report.trace, err)) : status;
@@ -409,7 +423,8 @@ int ba_cmd_tune(int argc, char **argv) {
               .limit = "0",
               .eval_limit = "32",
               .eval_every = "0",
-              .save_every = "25"};
+              .save_every = "25",
+              .snapshots = "0"};
     const ba_option own[] = {
         {"data", "FILE[,F..]", "samples: RAG items, {\"blocks\", \"response\"} or {\"messages\"}, JSON Lines", &w.data,
          0},
@@ -436,6 +451,7 @@ int ba_cmd_tune(int argc, char **argv) {
         {"eval-every", "N", "steps between validations; always before the first and behind the last (0)", &w.eval_every,
          0},
         {"save-every", "N", "steps between checkpoints (25)", &w.save_every, 0},
+        {"snapshots", "N", "also keep model or adapter as DIR@STEP every N steps (0: not)", &w.snapshots, 0},
         {"memory", "SIZE", "for what is kept from forward to backward (half of the free memory)", &w.memory, 0},
         {"resume", 0, "go on from the checkpoint in --save", 0, &w.resume},
         {"strict", 0, "stop at a line that cannot be used", 0, &w.strict},

@@ -46,10 +46,7 @@ static void tile(void *arg, size_t index, size_t worker) {
     }
     for (size_t r = 0; r < m && i + r < p->valid; r++) {
         float *c = p->c + (i + r) * p->c_stride + j;
-        if (!p->add) {
-            memset(c, 0, n * sizeof *c);
-        }
-        p->t->lanes->axpy(c, p->scale, sum + r * n, n);
+        (p->add ? p->t->lanes->axpy : p->t->lanes->scaled)(c, p->scale, sum + r * n, n);
     }
 }
 

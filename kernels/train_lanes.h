@@ -13,6 +13,8 @@ typedef struct ba_train_lanes {
     double (*square_sum)(const float *x, size_t n);
     /* y += scale x */
     void (*axpy)(float *y, float scale, const float *x, size_t n);
+    /* y = scale x */
+    void (*scaled)(float *y, float scale, const float *x, size_t n);
     /* x *= scale */
     void (*multiply)(float *x, float scale, size_t n);
     /* grad += factor x dout, elementwise */

@@ -85,6 +85,12 @@ static void axpy(float *restrict y, float scale, const float *restrict x, size_t
     }
 }
 
+static void scaled(float *restrict y, float scale, const float *restrict x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        y[i] = scale * x[i];
+    }
+}
+
 static void multiply(float *x, float scale, size_t n) {
     for (size_t i = 0; i < n; i++) {
         x[i] *= scale;
@@ -205,5 +211,5 @@ static void adamw(const ba_adamw *cfg, double bias1, double bias2, size_t n, con
     }
 }
 
-const ba_train_lanes ISA_TABLE_NAME = {ISA_NAME, dot,      square_sum, axpy,    multiply,   weighted,  norm_back, dot3,
-                                       rotate,   glu_back, max,        exp_sum, score_back, round_all, adamw};
+const ba_train_lanes ISA_TABLE_NAME = {ISA_NAME, dot,    square_sum, axpy, scaled,  multiply,   weighted,  norm_back,
+                                       dot3,     rotate, glu_back,   max,  exp_sum, score_back, round_all, adamw};
