@@ -27,7 +27,7 @@ static int cost_of(const ba_replay *r, const ba_plan *plan, const uint8_t *have,
 /* Which stored nodes are there already; all are afterwards. A passage that the prompt has twice recurs at its second
  * place. */
 static int look_up(ba_replay *r, const ba_plan *plan, const ba_prompt *prompt, uint8_t *have, ba_replay_row *row) {
-    ba_key *key = malloc(plan->n_node * sizeof *key);
+    ba_key *key = calloc(plan->n_node, sizeof *key);
     int rc = key ? 0 : -1;
     if (key) {
         ba_plan_keys(plan, key);

@@ -62,7 +62,7 @@ static void accounts_are_true(void) {
         ba_run *run;
         ba_replay_row row;
         CU_ASSERT_EQUAL_FATAL(ba_replay_next(&r, prompt, &plan, &have, &row, err), 0);
-        CU_ASSERT_EQUAL(row.item, i);
+        CU_ASSERT_EQUAL(row.item, (uint64_t)i);
         CU_ASSERT_EQUAL(row.tokens, 67);
         CU_ASSERT_EQUAL(row.passages, 3);
         CU_ASSERT_EQUAL(row.recurring, recurring[i]);

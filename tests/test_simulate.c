@@ -137,8 +137,8 @@ static void service_follows_the_cost_of_plans(void) {
     /* By hand: products of the layers and visible pairs of 3 passages; the question's, and the head's, over 700. */
     double layers = 2 * (double)ba_shape_layer_weights(shape), head = 2 * (double)ba_shape_head_weights(shape);
     double pair = 4.0 * 32 * 32 * 128;
-    double encode = 3 * (100 * layers + pair * 100 * 101 / 2),
-           prefill = 30 * layers + head + pair * (30 * 700 + 30 * 31 / 2);
+    double encode = 3 * (100 * layers + pair * 100 * 101 / 2.0),
+           prefill = 30 * layers + head + pair * (30 * 700 + 30 * 31 / 2.0);
     CU_ASSERT_DOUBLE_EQUAL(a.flops / (encode + prefill), 1, 1e-12);
     CU_ASSERT_DOUBLE_EQUAL(a.encode_s, encode / 1e12, 1e-9);
     CU_ASSERT_EQUAL(a.load_s, 0);
