@@ -53,7 +53,7 @@ static int look_up(ba_replay *r, const ba_plan *plan, const ba_prompt *prompt, u
 
 static int account_block(ba_replay *r, const ba_prompt *prompt, const ba_plan *plan, uint8_t *have, ba_replay_row *row,
                          char err[BA_ERR_LEN]) {
-    ba_cost cost;
+    ba_cost cost = {0};
     if (look_up(r, plan, prompt, have, row)) {
         return ba_fail(err, "out of memory");
     }
