@@ -4,9 +4,10 @@
  *   cached  a prompt answered from the store has the logits of one computed now, bit for bit
  *   batch   so has one whose blocks were encoded in passes of another size
  *   folded  block with no local block has the logits of full, bit for bit
- *   merge   keys concatenated and rotated (the paper's way) against queries rotated in place: max |dlogit| within ba_merge_limit
- *   switch  the conversation's next turn, in the mode, in full and in the mode again on one store, has the logits of
- * fresh runs, bit for bit count   FLOPs counted in the kernels equal the closed form of the plan, to the last unit */
+ *   merge   keys concatenated and rotated (the paper's way) against queries rotated in place: max |dlogit| within
+ * ba_merge_limit switch  the conversation's next turn, in the mode, in full and in the mode again on one store, has the
+ * logits of fresh runs, bit for bit count   FLOPs counted in the kernels equal the closed form of the plan, to the last
+ * unit */
 #ifndef BA_GATE_H
 #define BA_GATE_H
 

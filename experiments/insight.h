@@ -22,8 +22,8 @@ typedef struct ba_insight {
 } ba_insight;
 
 /* Runs a mode and watches it; "full" is run with a node per segment, so that its mass can be told apart; what lies on
- * question and task counts as the question's, and on segments that a mode encodes as one (promptcache's scaffold) as the
- * first one's. 0, -1 and err, or BA_INTERRUPTED. */
+ * question and task counts as the question's, and on segments that a mode encodes as one (promptcache's scaffold) as
+ * the first one's. 0, -1 and err, or BA_INTERRUPTED. */
 int ba_insight_make(ba_engine *e, const ba_prompt *prompt, const char *mode, const ba_engine_options *opt,
                     ba_insight *out, char err[BA_ERR_LEN]);
 void ba_insight_free(ba_insight *in);

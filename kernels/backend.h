@@ -167,8 +167,8 @@ typedef struct ba_backend_ops {
     /* Copies n tokens of one layer; keys are rotated on the way by row rot_row.. of rot (NULL: a plain copy). */
     void (*kv_copy)(ba_backend *be, ba_kv *dst, size_t at, const ba_kv *src, size_t first, size_t n, size_t layer,
                     const ba_rot *rot, size_t rot_row);
-    /* K and V of n tokens of one layer as [n, kv_heads, head_dim]; either may be NULL. Where there is kv_parts, this may
-     * run beside other operations. */
+    /* K and V of n tokens of one layer as [n, kv_heads, head_dim]; either may be NULL. Where there is kv_parts, this
+     * may run beside other operations. */
     void (*kv_read)(ba_backend *be, const ba_kv *kv, size_t layer, size_t first, size_t n, double *k, double *v);
     /* out[i] = sum over heads and dims of (a - b)^2 of token first_a + i of a and first_b + i of b. */
     void (*kv_distance)(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv *a, size_t first_a, const ba_kv *b,
