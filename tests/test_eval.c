@@ -133,7 +133,7 @@ static void lines_and_summaries(void) {
 static void resumes(void) {
     make_files();
     const char *const whole[] = {"eval",       "--model", "eval.gguf", "--task",   "items.jsonl", "--mode",
-                                 "full,block", "--quiet", "--out",     "whole.h5", "--json",      NULL};
+                                 "full,block", "--quiet", "--out",     "eval-whole.h5", "--json",      NULL};
     CU_ASSERT_EQUAL_FATAL(run(whole), 0);
     char *first = slurp("stdout");
     CU_ASSERT_EQUAL_FATAL(run((const char *[]){"eval", "--model", "eval.gguf", "--task", "items.jsonl", "--mode",
