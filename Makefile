@@ -175,7 +175,7 @@ tune: ## LoRA adapters of Table 1, rag and block-ft (many hours on a CPU): goes 
 # Rows of the tables on accuracy: one file each, resumable on its own; a model that is not tuned yet is passed over.
 MODELS := base rag block-ft
 rows = for m in $(MODELS); do \
-    if [ $$m = base ] || [ -d results/adapters/$$m ]; then \
+    if [ $$m = base ] || [ -f results/adapters/$$m/adapter_model.safetensors ]; then \
         $(BUILD)/blockattn run experiments/$(1)-$$m.json || exit; \
     else \
         echo "$(1): no results/adapters/$$m yet; its rows stay empty" >&2; \

@@ -156,7 +156,7 @@ static int open_data(const char *folder, const char *name, ba_whole_file *file, 
 /* Writes the data of both figures; how many points each has. */
 static int write_figures(const wish *w, const ba_report_spec *spec, const ba_eval_rows *rows,
                          const ba_validations *checks, size_t *pareto, size_t *steps, char err[BA_ERR_LEN]) {
-    ba_whole_file file;
+    ba_whole_file file = {0};
     int rc = open_data(w->folder, "pareto.csv", &file, err);
     if (!rc) {
         *pareto = ba_report_pareto(file.f, spec, rows);

@@ -111,11 +111,9 @@ int ba_items_read(const char *path, size_t limit, ba_items *out, char err[BA_ERR
         }
         if (got < 0) {
             rc = ba_fail(err, "%s", why);
-        } else if (got == BA_LINE_BAD) {
-            rc = ba_fail(err, "%s: line %zu: %s", path, ba_lines_number(lines), why);
         } else if (ba_grow(&out->item, &cap, out->n + 1, sizeof *out->item)) {
             rc = ba_fail(err, "out of memory");
-        } else if (ba_item_parse(o, &out->item[out->n], why)) {
+        } else if (got == BA_LINE_BAD || ba_item_parse(o, &out->item[out->n], why)) {
             rc = ba_fail(err, "%s: line %zu: %s", path, ba_lines_number(lines), why);
         } else {
             out->n++;

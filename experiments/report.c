@@ -340,29 +340,57 @@ int ba_validations_read(const ba_trace *t, const char *label, ba_validations *ou
     return rc;
 }
 
+/* The step of a label NAME@STEP. */
+static long step_of(const char *label) {
+    return strtol(strrchr(label, '@') + 1, NULL, 10);
+}
+
+/* For qsort of labels: by step, and of equals by name. */
+static int by_step(const void *a, const void *b) {
+    const char *x = *(const char *const *)a, *y = *(const char *const *)b;
+    long p = step_of(x), q = step_of(y);
+    return p != q ? (p > q) - (p < q) : strcmp(x, y);
+}
+
+/* The different labels NAME@STEP of the rows, by step; *n of them. malloc'ed; NULL: out of memory. */
+static const char **stepped_labels(const ba_eval_rows *rows, size_t *n) {
+    const char **label = calloc(rows->n + 1, sizeof *label);
+    *n = 0;
+    for (size_t i = 0; label && i < rows->n; i++) {
+        bool known = !strchr(rows->row[i].label, '@');
+        for (size_t k = 0; k < *n && !known; k++) {
+            known = strcmp(label[k], rows->row[i].label) == 0;
+        }
+        if (!known) {
+            label[(*n)++] = rows->row[i].label;
+        }
+    }
+    if (label) {
+        qsort(label, *n, sizeof *label, by_step);
+    }
+    return label;
+}
+
 size_t ba_report_steps(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_validations *checks) {
     const ba_report_table *t = &spec->table[0];
     static const char *const modes[] = {"full", "block"};
-    size_t n = checks->n;
+    size_t n_label, n = checks->n;
+    const char **label = stepped_labels(rows, &n_label);
     fputs("source,label,step,mode,score,score_low,score_high,nll,nll_low,nll_high\n", out);
-    for (size_t i = 0; i < rows->n; i++) {
-        const char *label = rows->row[i].label, *at = strrchr(label, '@');
-        bool known = !at;
-        for (size_t k = 0; k < i && !known; k++) {
-            known = strcmp(rows->row[k].label, label) == 0;
-        }
-        for (size_t m = 0; !known && m < 2; m++) {
-            const ba_row_key key = {label, modes[m]};
+    for (size_t i = 0; label && i < n_label; i++) {
+        for (size_t m = 0; m < 2; m++) {
+            const ba_row_key key = {label[i], modes[m]};
             ba_estimate score = ba_estimate_of(rows, BA_OF_SCORE, key, NULL, t->task, t->n_task),
                         nll = ba_estimate_of(rows, BA_OF_NLL, key, NULL, t->task, t->n_task);
             if (nll.n_task) {
-                fprintf(out, "eval,%.*s,%ld,%s,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g\n", (int)(at - label), label,
-                        strtol(at + 1, NULL, 10), modes[m], score.mean, score.low, score.high, nll.mean, nll.low,
-                        nll.high);
+                fprintf(out, "eval,%.*s,%ld,%s,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g\n",
+                        (int)(strrchr(label[i], '@') - label[i]), label[i], step_of(label[i]), modes[m], score.mean,
+                        score.low, score.high, nll.mean, nll.low, nll.high);
                 n++;
             }
         }
     }
+    free(label);
     for (size_t i = 0; i < checks->n; i++) {
         const ba_validation *v = &checks->v[i];
         fprintf(out, "validation,%s,%llu,%s,NaN,NaN,NaN,%.6g,%.6g,%.6g\n", v->label, (unsigned long long)v->step,

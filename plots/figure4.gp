@@ -4,8 +4,10 @@ data = ARG1; out = ARG2
 load "plots/style.gp"
 set xlabel "training step"
 set offsets graph 0.02, graph 0.02, graph 0.08, graph 0.05
-of(source, mode, name) = stringcolumn("source") eq source && stringcolumn("mode") eq mode ? column(name) : NaN
-count(source) = int(system(sprintf("grep -c '^%s,' '%s' || true", source, data)))
+# The block-tuned model only: eval's label and tune's trace begin with its name.
+of(source, mode, name) = stringcolumn("source") eq source && stringcolumn("mode") eq mode \
+    && strstrt(stringcolumn("label"), "block-ft") > 0 ? column(name) : NaN
+count(source) = int(system(sprintf("grep -c '^%s,[^,]*block-ft' '%s' || true", source, data)))
 accuracy = count("eval") > 0
 checked = count("validation") > 0
 do for [kind in "svg png"] {

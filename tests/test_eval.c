@@ -132,7 +132,7 @@ static void lines_and_summaries(void) {
 /* Two sittings, the second with more items, leave the rows of one. */
 static void resumes(void) {
     make_files();
-    const char *const whole[] = {"eval",       "--model", "eval.gguf", "--task",   "items.jsonl", "--mode",
+    const char *const whole[] = {"eval",       "--model", "eval.gguf", "--task",        "items.jsonl", "--mode",
                                  "full,block", "--quiet", "--out",     "eval-whole.h5", "--json",      NULL};
     CU_ASSERT_EQUAL_FATAL(run(whole), 0);
     char *first = slurp("stdout");
@@ -162,7 +162,7 @@ static void resumes(void) {
     free(first);
     /* Other items under the same numbers are refused. */
     char *changed = strdup(items);
-    memcpy(strstr(changed, "where"), "there", 5);
+    *strstr(changed, "where") = 'W';
     write_file("items.jsonl", changed);
     free(changed);
     CU_ASSERT_EQUAL(run((const char *[]){"eval", "--model", "eval.gguf", "--task", "items.jsonl", "--mode", "full",

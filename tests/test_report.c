@@ -68,6 +68,7 @@ static void page_by_hand(void) {
         add(&rows, "rag", "full", "nq", i, i < 60, 1);
         add(&rows, "rag", "block", "nq", i, i < 30, 2);
         add(&rows, "block-ft", "block", "nq", i, i < 57, 1.2);
+        add(&rows, "block-ft@120", "block", "nq", i, i < 55, 1.3);
         add(&rows, "block-ft@40", "block", "nq", i, i < 50, 1.5);
     }
     char *page = page_of(&spec, &rows);
@@ -86,9 +87,11 @@ static void page_by_hand(void) {
     ba_validation check = {.label = "t.h5", .mode = "full", .step = 20, .nll = 1.25};
     const ba_validations checks = {&check, 1, 1};
     CU_ASSERT_PTR_NOT_NULL_FATAL(f);
-    CU_ASSERT_EQUAL(ba_report_steps(f, &spec, &rows, &checks), 2);
+    CU_ASSERT_EQUAL(ba_report_steps(f, &spec, &rows, &checks), 3);
     fclose(f);
-    CU_ASSERT_PTR_NOT_NULL(strstr(text, "eval,block-ft,40,block,0.5,"));
+    const char *at_40 = strstr(text, "eval,block-ft,40,block,0.5,"),
+               *at_120 = strstr(text, "eval,block-ft,120,block,0.55,");
+    CU_ASSERT_TRUE(at_40 && at_120 && at_40 < at_120); /* in the order of their steps */
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "validation,t.h5,20,full,NaN,NaN,NaN,1.25,"));
     free(text);
     ba_eval_rows_free(&rows);

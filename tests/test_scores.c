@@ -142,6 +142,7 @@ static void math_answers(void) {
     CU_ASSERT_TRUE(ba_math_equal("\\frac{3}{4}", ".75"));
     CU_ASSERT_TRUE(ba_math_equal("-\\frac{3}{4}", "-3/4"));
     CU_ASSERT_FALSE(ba_math_equal("1,2", "12"));
+    CU_ASSERT_FALSE(ba_math_equal("99999999999999999999/3", "33333333333333333333"));
     CU_ASSERT_FALSE(ba_math_equal("", ""));
     CU_ASSERT_FALSE(ba_math_equal("x", "2"));
 }

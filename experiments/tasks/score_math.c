@@ -1,6 +1,7 @@
 #include "score_math.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,11 +163,30 @@ static char *brace_fractions(char *text) {
     return whole ? out : text;
 }
 
+/* Takes a whole number at *s and moves behind it. false: there is none, or it is too large. */
+static bool take_whole(const char **s, long *out) {
+    char *end;
+    errno = 0;
+    *out = strtol(*s, &end, 10);
+    bool taken = end > *s && errno == 0;
+    *s = end;
+    return taken;
+}
+
+/* Takes `text` at *s and moves behind it. */
+static bool take_text(const char **s, const char *text) {
+    size_t n = strlen(text);
+    bool taken = strncmp(*s, text, n) == 0;
+    *s += taken ? n : 0;
+    return taken;
+}
+
 /* "3/4", of whole numbers and nothing else, becomes "\frac{3}{4}". */
 static char *write_fraction(char *text) {
     long a, b;
     char same[64], *out = NULL;
-    if (!text || sscanf(text, "%ld/%ld", &a, &b) != 2) {
+    const char *at = text;
+    if (!text || !take_whole(&at, &a) || !take_text(&at, "/") || !take_whole(&at, &b)) {
         return text;
     }
     snprintf(same, sizeof same, "%ld/%ld", a, b);
@@ -224,11 +244,11 @@ static bool number_of(const char *text, double *out) {
     }
     plain[n] = 0;
     long top, bottom;
-    int used = 0;
-    if ((sscanf(plain, "\\frac{%ld}{%ld}%n", &top, &bottom, &used) == 2 ||
-         sscanf(plain, "-\\frac{%ld}{%ld}%n", &top, &bottom, &used) == 2) &&
-        used == (int)n && bottom != 0) {
-        *out = (*plain == '-' ? -1 : 1) * (double)top / (double)bottom;
+    const char *at = plain;
+    double sign = take_text(&at, "-") ? -1 : 1;
+    if (take_text(&at, "\\frac{") && take_whole(&at, &top) && take_text(&at, "}{") && take_whole(&at, &bottom) &&
+        take_text(&at, "}") && !*at && bottom != 0) {
+        *out = sign * (double)top / (double)bottom;
         return true;
     }
     char *end;
