@@ -8,6 +8,13 @@
  */
 void ba_test_skip(const char *why);
 
+/* Under a sanitizer the real models take minutes a test; one mode of one of them stands for the others there. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { BA_SANITIZED = 1 };
+#else
+enum { BA_SANITIZED = 0 };
+#endif
+
 /* Folder for temporary files of this run, removed at the end. */
 const char *ba_test_dir(void);
 

@@ -151,8 +151,8 @@ static void test_gemma3(void) {
 }
 
 static void test_real(void) {
-    if (!ba_test_model()) {
-        ba_test_skip("the model is not cached");
+    if (BA_SANITIZED || !ba_test_model()) {
+        ba_test_skip(BA_SANITIZED ? "under a sanitizer it takes minutes" : "the model is not cached");
         return;
     }
     check_model(ba_test_model(), "real", "openblas", UINT64_MAX);
