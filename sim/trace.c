@@ -585,17 +585,21 @@ int ba_trace_declare(ba_trace *t, const char *name, const ba_column *columns, si
 }
 
 /* Whether the chunks that hold rows [first, first + n), n > 0, are as large as they must be, for they are not packed.
- * HDF5 1.10 takes the size that a damaged file says, and reads past what it has allocated for it. */
+ * HDF5 1.10 takes the size that a damaged index says, and reads past what it has allocated for it. (It is not what
+ * H5Dget_chunk_storage_size says, which for a chunk that is not packed is the size that it should have.) */
 static bool chunks_are_whole(const table *tab, hsize_t first, hsize_t n) {
     hid_t creation = H5Dget_create_plist(tab->data), type = H5Dget_type(tab->data);
-    hsize_t chunk = 0, row = H5Tget_size(type), bytes;
+    hsize_t chunk = 0, row = H5Tget_size(type), bytes = 0;
+    haddr_t place = HADDR_UNDEF;
+    unsigned mask = 0;
     for (size_t i = 0; i < tab->n_column; i++) { /* a text is a pointer in memory, length and place in the file */
         row += tab->column[i].type == BA_COLUMN_STRING ? 16 - sizeof(char *) : 0;
     }
     bool whole = H5Pget_layout(creation) == H5D_CHUNKED && H5Pget_nfilters(creation) == 0 &&
                  H5Pget_chunk(creation, 1, &chunk) == 1 && chunk > 0;
     for (hsize_t at = whole ? first - first % chunk : 0; whole && at < first + n; at += chunk) {
-        whole = H5Dget_chunk_storage_size(tab->data, &at, &bytes) >= 0 && (bytes == 0 || bytes == chunk * row);
+        whole = H5Dget_chunk_info_by_coord(tab->data, &at, &mask, &place, &bytes) >= 0 &&
+                (place == HADDR_UNDEF || bytes == chunk * row);
     }
     H5Tclose(type);
     H5Pclose(creation);
