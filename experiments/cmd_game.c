@@ -57,25 +57,43 @@ static int open_frames(const game *g, ba_frames **out) {
     return *out ? 0 : no_memory();
 }
 
+/* The first frame, cut by some rules. */
+typedef struct opening {
+    ba_session *session;
+    ba_frames *frames;
+    ba_prompt *prompt;
+} opening;
+
+/* 0, or an exit status; closed in either case. */
+static int open_first(const game *g, const ba_rules *rules, opening *o) {
+    char err[BA_ERR_LEN];
+    *o = (opening){.session = ba_session_new(g->b->tok, rules, system_text(g->w))};
+    int status = o->session ? open_frames(g, &o->frames) : no_memory();
+    if (status) {
+        return status;
+    }
+    size_t len;
+    const char *name, *state = ba_frames_state(o->frames, &len, &name);
+    if (!state) {
+        return no_memory();
+    }
+    return ba_session_frame(o->session, state, len, name, question_text(g->w), &o->prompt, err)
+               ? ba_cli_fail(BA_EXIT_USAGE, "%s", err)
+               : 0;
+}
+
+static void close_first(opening *o) {
+    ba_prompt_free(o->prompt);
+    ba_frames_free(o->frames);
+    ba_session_free(o->session);
+}
+
 /* Tokens of the prompt of the first frame, by these rules. */
 static int first_tokens(const game *g, const ba_rules *rules, size_t *tokens) {
-    char err[BA_ERR_LEN];
-    ba_frames *f = NULL;
-    ba_prompt *prompt = NULL;
-    ba_session *s = ba_session_new(g->b->tok, rules, system_text(g->w));
-    int status = s ? open_frames(g, &f) : no_memory();
-    if (!status) {
-        size_t len;
-        const char *name, *state = ba_frames_state(f, &len, &name);
-        status = !state ? no_memory()
-                 : ba_session_frame(s, state, len, name, question_text(g->w), &prompt, err)
-                     ? ba_cli_fail(BA_EXIT_USAGE, "%s", err)
-                     : 0;
-    }
-    *tokens = prompt ? ba_prompt_tokens(prompt) : 0;
-    ba_prompt_free(prompt);
-    ba_frames_free(f);
-    ba_session_free(s);
+    opening o;
+    int status = open_first(g, rules, &o);
+    *tokens = o.prompt ? ba_prompt_tokens(o.prompt) : 0;
+    close_first(&o);
     return status;
 }
 
@@ -213,26 +231,13 @@ static int begin_trace(game *g, int argc, char **argv) {
 
 /* The blocks of the first frame, with the tokens of each. */
 static int print_blocks(const game *g) {
-    char err[BA_ERR_LEN];
-    ba_frames *f = NULL;
-    ba_prompt *prompt = NULL;
-    ba_session *s = ba_session_new(g->b->tok, &g->rules, system_text(g->w));
-    int status = s ? open_frames(g, &f) : no_memory();
-    if (!status) {
-        size_t len;
-        const char *name, *state = ba_frames_state(f, &len, &name);
-        status = !state ? no_memory()
-                 : ba_session_frame(s, state, len, name, question_text(g->w), &prompt, err)
-                     ? ba_cli_fail(BA_EXIT_USAGE, "%s", err)
-                     : 0;
+    opening o;
+    int status = open_first(g, &g->rules, &o);
+    for (size_t i = 0; i < (status ? 0 : ba_session_blocks(o.session)->n); i++) {
+        const ba_block *b = &ba_session_blocks(o.session)->block[i];
+        printf("%5zu  %s", o.prompt->seg[i + 1].n, b->text); /* segment 0 is the system text */
     }
-    for (size_t i = 0; i < (status ? 0 : ba_session_blocks(s)->n); i++) {
-        const ba_block *b = &ba_session_blocks(s)->block[i];
-        printf("%5zu  %s", prompt->seg[i + 1].n, b->text); /* segment 0 is the system text */
-    }
-    ba_prompt_free(prompt);
-    ba_frames_free(f);
-    ba_session_free(s);
+    close_first(&o);
     return status;
 }
 

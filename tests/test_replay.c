@@ -37,24 +37,42 @@ static void prefixes_are_found_in_steps(void) {
     ba_prefixes_free(p);
 }
 
+/* A tiny model with a store. */
+typedef struct rig {
+    ba_model *model;
+    ba_backend *be;
+    ba_store *store;
+    ba_engine *e;
+} rig;
+
+static void rig_open(rig *t) {
+    char path[512], err[BA_ERR_LEN] = "";
+    ba_backend_config cfg = {.threads = 1};
+    snprintf(path, sizeof path, "%s/replay.gguf", ba_test_dir());
+    CU_ASSERT_EQUAL_FATAL(ba_tiny_gguf(path, NULL), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_model_open(path, true, &t->model, err), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_backend_open("auto", &cfg, &t->be, err), 0);
+    t->store = ba_store_new(t->be, UINT64_C(1) << 30);
+    CU_ASSERT_EQUAL_FATAL(ba_engine_new(t->model, t->be, t->store, NULL, &t->e, err), 0);
+}
+
+static void rig_close(rig *t) {
+    ba_engine_free(t->e);
+    ba_store_free(t->store);
+    ba_backend_close(t->be);
+    ba_model_close(t->model);
+}
+
 /* Accounts against a store and kernels that do the same. */
 static void accounts_are_true(void) {
     static const int asked[5][3] = {{1, 2, 3}, {2, 1, 4}, {5, 5, 1}, {1, 2, 3}, {6, 2, 5}};
     static const uint64_t recurring[5] = {0, 2, 2, 3, 2};
-    char path[512], err[BA_ERR_LEN] = "";
-    ba_model *model;
-    ba_backend *be;
-    ba_engine *e;
+    char err[BA_ERR_LEN] = "";
     ba_replay r;
-    ba_backend_config cfg = {.threads = 1};
-    snprintf(path, sizeof path, "%s/replay.gguf", ba_test_dir());
-    CU_ASSERT_EQUAL_FATAL(ba_tiny_gguf(path, NULL), 0);
-    CU_ASSERT_EQUAL_FATAL(ba_model_open(path, true, &model, err), 0);
-    CU_ASSERT_EQUAL_FATAL(ba_backend_open("auto", &cfg, &be, err), 0);
-    ba_store *store = ba_store_new(be, UINT64_C(1) << 30);
-    CU_ASSERT_EQUAL_FATAL(ba_engine_new(model, be, store, NULL, &e, err), 0);
-    ba_sizes sizes = {be->real_size, be->weight_size, be->kv_size};
-    CU_ASSERT_EQUAL_FATAL(ba_replay_begin(&r, ba_model_shape(model), sizes, "block", err), 0);
+    rig t;
+    rig_open(&t);
+    ba_sizes sizes = {t.be->real_size, t.be->weight_size, t.be->kv_size};
+    CU_ASSERT_EQUAL_FATAL(ba_replay_begin(&r, ba_model_shape(t.model), sizes, "block", err), 0);
     for (int i = 0; i < 5; i++) {
         ba_prompt *prompt = request(asked[i], 3, 7 + i);
         ba_plan *plan;
@@ -69,7 +87,7 @@ static void accounts_are_true(void) {
         CU_ASSERT_EQUAL(row.full_computed, 67);
         CU_ASSERT_EQUAL(row.prefix_computed, 67 - row.common_prefix);
         CU_ASSERT_EQUAL(row.common_prefix, i == 3 ? 48 : 0); /* 60 in common, of which 48 are whole steps */
-        CU_ASSERT_EQUAL_FATAL(ba_engine_run(e, plan, NULL, 0, &run, err), 0);
+        CU_ASSERT_EQUAL_FATAL(ba_engine_run(t.e, plan, NULL, 0, &run, err), 0);
         CU_ASSERT_PTR_NOT_NULL(ba_run_logits(run));
         const ba_run_stats *s = ba_run_get_stats(run);
         CU_ASSERT_EQUAL(row.block_computed, s->n_computed);
@@ -80,28 +98,17 @@ static void accounts_are_true(void) {
         ba_prompt_free(prompt);
     }
     ba_replay_end(&r);
-    ba_engine_free(e);
-    ba_store_free(store);
-    ba_backend_close(be);
-    ba_model_close(model);
+    rig_close(&t);
 }
 
 /* What is measured begins with the store that the accounts tell of, however it was left. */
 static void a_measured_request_finds_its_store(void) {
     static const int first[3] = {1, 2, 3}, second[3] = {3, 9, 1};
-    char path[512], err[BA_ERR_LEN] = "";
-    ba_model *model;
-    ba_backend *be;
-    ba_engine *e;
+    char err[BA_ERR_LEN] = "";
     ba_replay r;
-    ba_backend_config cfg = {.threads = 1};
-    snprintf(path, sizeof path, "%s/replay.gguf", ba_test_dir());
-    CU_ASSERT_EQUAL_FATAL(ba_tiny_gguf(path, NULL), 0);
-    CU_ASSERT_EQUAL_FATAL(ba_model_open(path, true, &model, err), 0);
-    CU_ASSERT_EQUAL_FATAL(ba_backend_open("auto", &cfg, &be, err), 0);
-    ba_store *store = ba_store_new(be, UINT64_C(1) << 30);
-    CU_ASSERT_EQUAL_FATAL(ba_engine_new(model, be, store, NULL, &e, err), 0);
-    CU_ASSERT_EQUAL_FATAL(ba_replay_begin(&r, ba_model_shape(model), (ba_sizes){4, 4, 4}, "block", err), 0);
+    rig t;
+    rig_open(&t);
+    CU_ASSERT_EQUAL_FATAL(ba_replay_begin(&r, ba_model_shape(t.model), (ba_sizes){4, 4, 4}, "block", err), 0);
     ba_engine_options opt = {0};
     uint64_t rng = 1;
     for (int i = 0; i < 2; i++) {
@@ -110,20 +117,17 @@ static void a_measured_request_finds_its_store(void) {
         uint8_t *have;
         ba_replay_row row;
         CU_ASSERT_EQUAL_FATAL(ba_replay_next(&r, prompt, &plan, &have, &row, err), 0);
-        ba_store_stats before = ba_store_get_stats(store);
-        CU_ASSERT_EQUAL_FATAL(ba_replay_run(e, store, prompt, plan, have, &opt, &rng, &row, err), 0);
+        ba_store_stats before = ba_store_get_stats(t.store);
+        CU_ASSERT_EQUAL_FATAL(ba_replay_run(t.e, t.store, prompt, plan, have, &opt, &rng, &row, err), 0);
         CU_ASSERT_TRUE(row.block_s > 0 && row.prefix_s > 0 && row.full_s > 0);
         CU_ASSERT_TRUE(row.block_cpu_s > 0 && row.prefix_cpu_s > 0 && row.full_cpu_s > 0);
-        CU_ASSERT_EQUAL(ba_store_get_stats(store).lookups[BA_HIT] - before.lookups[BA_HIT], row.recurring);
+        CU_ASSERT_EQUAL(ba_store_get_stats(t.store).lookups[BA_HIT] - before.lookups[BA_HIT], row.recurring);
         ba_plan_free(plan);
         free(have);
         ba_prompt_free(prompt);
     }
     ba_replay_end(&r);
-    ba_engine_free(e);
-    ba_store_free(store);
-    ba_backend_close(be);
-    ba_model_close(model);
+    rig_close(&t);
 }
 
 int ba_suite_replay(void) {
