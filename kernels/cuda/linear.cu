@@ -4,6 +4,7 @@
  * whatever the tile it lies in: so tiles may be chosen by the number of rows, and a row's bits do not depend on it. */
 #include "bf16.cuh"
 #include "device.h"
+#include "quad.cuh"
 
 namespace {
 
@@ -55,15 +56,7 @@ __device__ void store_pair(const ba_dev_linear &op, int row, int col, float x, f
         x += op.bias[col];
         y += both ? op.bias[col + 1] : 0;
     }
-    if (both && (uintptr_t)to % sizeof(float2) == 0) {
-        float2 *pair = reinterpret_cast<float2 *>(to);
-        *pair = op.add ? make_float2(pair->x + x, pair->y + y) : make_float2(x, y);
-        return;
-    }
-    to[0] = op.add ? to[0] + x : x;
-    if (both) {
-        to[1] = op.add ? to[1] + y : y;
-    }
+    put_pair(to, both, op.add, x, y);
 }
 
 /* X: float, rounded on the way to the tensor cores, or uint16_t, rounded already. */

@@ -1,4 +1,4 @@
-/* Four neighbouring columns of a row at once: as one access of 16 bytes where they lie so, else one by one. */
+/* Neighbouring columns of a row at once, four or two: as one access where they lie so, else one by one. */
 #ifndef BA_CUDA_QUAD_CUH
 #define BA_CUDA_QUAD_CUH
 
@@ -34,6 +34,19 @@ __device__ __forceinline__ void store_quad(float *to, size_t n, const quad &q) {
         if (i < n) {
             to[i] = q.at[i];
         }
+    }
+}
+
+/* Sets the first or both of two, or adds to them. */
+__device__ __forceinline__ void put_pair(float *to, bool both, bool add, float x, float y) {
+    if (both && (uintptr_t)to % sizeof(float2) == 0) {
+        float2 *pair = reinterpret_cast<float2 *>(to);
+        *pair = add ? make_float2(pair->x + x, pair->y + y) : make_float2(x, y);
+        return;
+    }
+    to[0] = add ? to[0] + x : x;
+    if (both) {
+        to[1] = add ? to[1] + y : y;
     }
 }
 

@@ -2,32 +2,13 @@
 #include "bf16.cuh"
 #include "device.h"
 #include "quad.cuh"
+#include "row.cuh"
 
 namespace {
 
-using ba::load_quad;
-using ba::quad;
-using ba::store_quad;
-using ba::wide;
+using namespace ba;
 
-enum { THREADS = 128, WARP = 32 };
-
-dim3 grid_of(size_t rows, size_t cols) {
-    return dim3((unsigned)rows, (unsigned)((cols + THREADS - 1) / THREADS));
-}
-
-/* Of threads that have four columns each. */
-dim3 quad_grid_of(size_t rows, size_t cols) {
-    return grid_of(rows, (cols + 3) / 4);
-}
-
-__device__ size_t column() {
-    return (size_t)blockIdx.y * THREADS + threadIdx.x;
-}
-
-__device__ float *row_of(ba_dev_matrix m, size_t row) {
-    return m.at + row * m.stride;
-}
+enum { WARP = 32 };
 
 __global__ void embed_kernel(const uint16_t *w, size_t w_stride, const int32_t *ids, size_t cols, float scale,
                              ba_dev_matrix out) {

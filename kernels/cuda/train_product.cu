@@ -1,6 +1,7 @@
 /* Products of training: both operands in bf16 and either way round, sums in fp32. */
 #include "bf16.cuh"
 #include "device_train.h"
+#include "quad.cuh"
 
 namespace {
 
@@ -68,16 +69,7 @@ __device__ void store_pair(const product &p, int row, int col, float x, float y)
     bool whole = p.splits == 1;
     size_t stride = whole ? p.c.stride : (size_t)p.n;
     float *to = (whole ? p.c.at : p.partial + (size_t)blockIdx.z * p.m * p.n) + (size_t)row * stride + col;
-    bool add = whole && p.add;
-    if (col + 1 < p.n && (uintptr_t)to % sizeof(float2) == 0) {
-        float2 *pair = reinterpret_cast<float2 *>(to);
-        *pair = add ? make_float2(pair->x + x, pair->y + y) : make_float2(x, y);
-        return;
-    }
-    to[0] = add ? to[0] + x : x;
-    if (col + 1 < p.n) {
-        to[1] = add ? to[1] + y : y;
-    }
+    put_pair(to, col + 1 < p.n, whole && p.add, x, y);
 }
 
 /* b_turned: b lies as [k, n]. */

@@ -3,27 +3,13 @@
 #include "bf16.cuh"
 #include "device_train.h"
 #include "quad.cuh"
+#include "row.cuh"
 
 namespace {
 
-enum { THREADS = 128, WARP = 32, LOSS_THREADS = 1024, STRIPE = 32 };
+using namespace ba;
 
-dim3 grid_of(size_t rows, size_t cols) {
-    return dim3((unsigned)rows, (unsigned)((cols + THREADS - 1) / THREADS));
-}
-
-/* Of threads that have four columns each. */
-dim3 quad_grid_of(size_t rows, size_t cols) {
-    return grid_of(rows, (cols + 3) / 4);
-}
-
-__device__ size_t column() {
-    return (size_t)blockIdx.y * THREADS + threadIdx.x;
-}
-
-__device__ float *row_of(ba_dev_matrix m, size_t row) {
-    return m.at + row * m.stride;
-}
+enum { WARP = 32, LOSS_THREADS = 1024, STRIPE = 32 };
 
 __global__ void copy_kernel(ba_dev_matrix src, size_t cols, ba_dev_matrix dst) {
     size_t c = 4 * column();
