@@ -52,8 +52,8 @@ struct ba_run {
 int ba_run_walk(ba_run *r, const ba_batch *b, size_t first, bool last, ba_stage stage, bool stable);
 /* Reports progress; BA_INTERRUPTED if the caller wants to stop. */
 int ba_run_step(ba_run *r, ba_stage stage, size_t rows);
-/* Shows the batch's last `rows` hidden rows to the caller's probe. */
-void ba_run_show_hidden(ba_run *r, const ba_batch *b, size_t layer, size_t rows);
+/* The part of a layer behind its keys. last: as above. 0, or -1: out of memory. */
+int ba_run_layer(ba_run *r, const ba_batch *b, size_t layer, bool last, bool stable);
 
 /* --- run_keys.c --- */
 

@@ -84,10 +84,8 @@ int ba_run_walk_choice(ba_run *r, const ba_work *w, const ba_batch *all) {
     ba_network_embed(net, all);
     for (size_t l = 0; l < choice->layer; l++) {
         ba_network_keys(net, all, l, true);
-        ba_network_attend(net, all, l, true);
-        ba_network_feed(net, all->rows, l, true);
-        if (r->opt.layer) {
-            ba_run_show_hidden(r, all, l, v->n);
+        if (ba_run_layer(r, all, l, true, true)) {
+            return -1;
         }
         if (ba_run_step(r, BA_STAGE_PREFILL, all->rows)) {
             return BA_INTERRUPTED;
@@ -112,13 +110,11 @@ int ba_run_walk_choice(ba_run *r, const ba_work *w, const ba_batch *all) {
         rc = first ? 0 : -1;
     }
     if (!rc) {
-        ba_network_attend(net, first, choice->layer, true);
-        ba_network_feed(net, first->rows, choice->layer, true);
-        if (r->opt.layer) {
-            ba_run_show_hidden(r, first, choice->layer, v->n);
-        }
+        rc = ba_run_layer(r, first, choice->layer, true, true);
         ba_batch_free(first);
         first = NULL;
+    }
+    if (!rc) {
         rest = short_list(r, w, token, ids, choice->bottom_right);
         rc = rest ? ba_run_walk(r, rest, choice->layer + 1, true, BA_STAGE_PREFILL, true) : -1;
     }

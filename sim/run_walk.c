@@ -8,7 +8,7 @@ int ba_run_step(ba_run *r, ba_stage stage, size_t rows) {
     return r->opt.progress && r->opt.progress(r->opt.arg, stage, r->done, r->total) ? BA_INTERRUPTED : 0;
 }
 
-void ba_run_show_hidden(ba_run *r, const ba_batch *b, size_t layer, size_t rows) {
+static void show_hidden(ba_run *r, const ba_batch *b, size_t layer, size_t rows) {
     const ba_network *net = &r->e->net;
     double *hidden = malloc(rows * net->shape->d_model * sizeof *hidden);
     if (hidden) {
@@ -28,7 +28,6 @@ static void watch_end(watch *w) {
     free(w->probe.lse);
     free(w->probe.mean_score);
     free(w->edge);
-    *w = (watch){0}; /* ended twice when it could not begin */
 }
 
 static int watch_begin(ba_run *r, const ba_batch *b, watch *w) {
@@ -58,25 +57,32 @@ static void watch_report(const ba_run *r, const ba_batch *b, const watch *w, siz
     r->opt.attention(r->opt.arg, &a);
 }
 
-int ba_run_walk(ba_run *r, const ba_batch *b, size_t first, bool last, ba_stage stage, bool stable) {
+int ba_run_layer(ba_run *r, const ba_batch *b, size_t layer, bool last, bool stable) {
     ba_network *net = &r->e->net;
     bool watched = last && r->opt.attention;
     watch w;
-    int rc = watched ? watch_begin(r, b, &w) : 0;
+    if (watched && watch_begin(r, b, &w)) {
+        return -1;
+    }
+    ba_network_attend(net, b, layer, stable);
+    ba_network_feed(net, b->rows, layer, stable);
+    if (watched) {
+        watch_report(r, b, &w, layer);
+        watch_end(&w);
+    }
+    if (last && r->opt.layer) {
+        show_hidden(r, b, layer, b->job[b->n_job - 1].rows);
+    }
+    return 0;
+}
+
+int ba_run_walk(ba_run *r, const ba_batch *b, size_t first, bool last, ba_stage stage, bool stable) {
+    ba_network *net = &r->e->net;
+    int rc = 0;
     for (size_t l = first; !rc && l < net->shape->layers; l++) {
         ba_network_keys(net, b, l, stable);
-        ba_network_attend(net, b, l, stable);
-        ba_network_feed(net, b->rows, l, stable);
-        if (watched) {
-            watch_report(r, b, &w, l);
-        }
-        if (last && r->opt.layer) {
-            ba_run_show_hidden(r, b, l, b->job[b->n_job - 1].rows);
-        }
-        rc = ba_run_step(r, stage, b->rows);
-    }
-    if (watched) {
-        watch_end(&w);
+        rc = ba_run_layer(r, b, l, last, stable);
+        rc = rc ? rc : ba_run_step(r, stage, b->rows);
     }
     return !rc && ba_network_starved(net) ? -1 : rc;
 }
