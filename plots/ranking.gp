@@ -2,19 +2,20 @@
 #   gnuplot -c plots/ranking.gp MODES.csv OUT
 data = ARG1; out = ARG2
 load "plots/style.gp"
-set title "How far from full attention, at what cost"
 set xlabel "FLOPs of a warm prompt (% of full prefill)"
 set ylabel "KL(full || mode) of the next token (nats, mean over prompts)"
 set logscale xy
-set format x "%g"
-set format y "10^{%T}"
+set xtics (1, 2, 5, 10, 20, 50, 100)
+set ytics (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 unset key
 
-# Full itself and modes that equal it stand at zero, which a logarithmic axis does not have.
-far = 1e-9
+# Full itself, and modes that equal it but for rounding, would stretch a logarithmic axis for nothing: they are named.
+far = 1e-3
 n = 0
+near = ""
 array name[999]; array cost[999]; array kl[999]
-keep(mode, x, y) = y > far && y < 1e300 ? (n = n + 1, name[n] = mode, cost[n] = x, kl[n] = y, y) : NaN
+keep(mode, x, y) = y > far && y < 1e300 ? (n = n + 1, name[n] = mode, cost[n] = x, kl[n] = y, y) \
+                                       : (near = near.(near eq "" ? "" : ", ").mode.sprintf(" (%.3g %%)", x), NaN)
 stats data using (keep(stringcolumn("mode"), 100 * column("flops_fraction"), column("kl"))) nooutput
 
 # Names stand in a column to the right, in the order of distance, apart from each other, each tied to its point.
@@ -39,13 +40,15 @@ do for [k = 1:n] {
     low = k == 1 ? bottom : at[i + 1] + step
     at[i] = at[i] < low ? low : at[i]
 }
-stats cost using 2 nooutput
-set xrange [0.7 * STATS_min : 220]
+cheapest = cost[1]
+do for [i = 2:n] { cheapest = cost[i] < cheapest ? cost[i] : cheapest }
+set xrange [0.7 * cheapest : 130]
 set yrange [10 ** (bottom - 0.05) : 10 ** (top + 0.1)]
 set rmargin 32
+set title "How far from full attention, at what cost\n{/*0.8 below 10^{-3} nats: ".near."}"
 do for [i = 1:n] {
-    set arrow i from cost[order[i]], kl[order[i]] to 220, 10 ** at[i] nohead lw 0.6 lc rgb "#BBBBBB" back
-    set label i name[order[i]] at 235, 10 ** at[i] left noenhanced font ",12" textcolor rgb "#333333"
+    set arrow i from cost[order[i]], kl[order[i]] to 130, 10 ** at[i] nohead lw 0.6 lc rgb "#BBBBBB" back
+    set label i name[order[i]] at 137, 10 ** at[i] left noenhanced font ",12" textcolor rgb "#333333"
 }
 do for [kind in "svg png"] {
     eval page(kind, 1120, 720)
