@@ -4,46 +4,21 @@
  * are masked have probabilities of zero.
  *
  * Matrix registers: 0 to 3 sums [16, 16] side by side; 4 and 5 first and second operand; 6 and 7 the same for what a
- * head dimension that is no multiple of 32 leaves over. tests/amx_plain.c compiles this file over registers in plain
- * C, so that its arithmetic is tested on any processor with AVX-512 and bf16. */
+ * head dimension that is no multiple of 32 leaves over. */
 #include "bf16.h"
 
 #if defined(__x86_64__) && defined(__AVX512BF16__) && (defined(__AMX_BF16__) || defined(BA_AMX_PLAIN))
+#include "amx.h"
 #include "softmax_bf16_avx512.h"
 
 #include <string.h>
 
-#ifndef BA_AMX_PLAIN /* numbers of registers are part of the instruction: these have to be macros */
-#define tile_config(config)          _tile_loadconfig(config)
-#define tile_release()               _tile_release()
-#define tile_zero(to)                _tile_zero(to)
-#define tile_load(to, at, stride)    _tile_loadd(to, at, stride)
-#define tile_store(from, at, stride) _tile_stored(from, at, stride)
-#define tile_multiply(sum, a, b)     _tile_dpbf16ps(sum, a, b)
-#endif
-
-enum {
-    BLOCK_ROWS = 16, /* of a matrix register; a tile's buffers have room for a whole number of blocks */
-    DEPTH = 32,      /* bf16 elements of a register's row */
-    REGISTERS = 8,
-};
+enum { BLOCK_ROWS = AMX_ROWS, DEPTH = AMX_DEPTH }; /* a tile's buffers have room for a whole number of blocks */
 _Static_assert(BA_TILE_ROWS % BLOCK_ROWS == 0, "rows behind the last one of a tile are computed and ignored");
 
-/* The operand of tile_config. */
-typedef struct config {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-} config;
-_Static_assert(sizeof(config) == 64, "as the processor reads it");
-
 static void configure(size_t dim) {
-    config c = {.palette = 1};
+    amx_config c = amx_whole();
     size_t rest = dim % DEPTH ? dim % DEPTH : DEPTH;
-    for (size_t i = 0; i < REGISTERS; i++) {
-        c.rows[i] = BLOCK_ROWS;
-        c.row_bytes[i] = DEPTH * sizeof(uint16_t);
-    }
     c.row_bytes[6] = (uint16_t)(rest * sizeof(uint16_t));
     c.rows[7] = (uint8_t)(rest / 2);
     tile_config(&c);
@@ -196,7 +171,8 @@ static void scores(const ba_tile *t, size_t tile) {
 
 const ba_bf16_isa ba_bf16_isa_amx = {
     {.name = "amx_bf16", .attend = attend, .scores = scores, .rotate = ba_bf16_rotate_avx512, .values = ba_bf16_values},
-    ba_bf16_round_avx512};
+    ba_bf16_round_avx512,
+    ba_bf16_product_amx};
 #else
 const ba_bf16_isa ba_bf16_isa_amx = {.tile = {.name = "amx_bf16"}};
 #endif

@@ -1,7 +1,6 @@
 #include "backend.h"
 
 #include "backends.h"
-#include "bf16.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,24 +19,12 @@ static const ba_backend_ops *const table[] = {
 enum { COUNT = sizeof table / sizeof *table };
 
 const ba_backend_ops *ba_backend_at(size_t i) {
-    if (i >= COUNT) {
-        return NULL;
-    }
-#ifdef BA_HAVE_DNNL
-    /* With matrix units oneDNN, which uses them, comes before our own dot products. */
-    if (ba_bf16_has_amx() && table[i] == &ba_native_bf16) {
-        return &ba_onednn;
-    }
-    if (ba_bf16_has_amx() && table[i] == &ba_onednn) {
-        return &ba_native_bf16;
-    }
-#endif
-    return table[i];
+    return i < COUNT ? table[i] : NULL;
 }
 
 static int open_first(const ba_backend_config *cfg, ba_backend **out, char err[BA_ERR_LEN]) {
     for (size_t i = 0; i < COUNT; i++) {
-        if (ba_backend_at(i)->open(cfg, out, err) == 0) {
+        if (table[i]->open(cfg, out, err) == 0) {
             return 0;
         }
     }

@@ -52,6 +52,7 @@ int ba_bf16_open(ba_bf16 *be, const ba_backend_config *cfg, const ba_bf16_isa *i
     be->isa.values = isa->tile.values;
     be->cpu.isa = &be->isa;
     be->round = isa->round;
+    be->product = isa->product;
     return 0;
 }
 

@@ -2,7 +2,7 @@
  * takes bf16 and sums in fp32; norms, activation functions and the residual stream stay in fp32. Built on cpu.h, whose
  * handles and row operations are used as they are. Files: bf16.c (memory, keys and values), attention_bf16_*.c (tile
  * code under attention.c), and a file per backend that adds linear, weights and the table: bf16_plain.c, native_bf16.c
- * (with product_bf16_avx512.c), onednn.c.
+ * (with product_bf16_*.c), onednn.c.
  *
  * Attention: queries are rotated and scaled in fp32, then rounded; probabilities are rounded before they weigh the
  * values, and their sum is that of the rounded ones, so that constant values come out constant.
@@ -17,10 +17,23 @@
 
 #include "cpu.h"
 
+/* A part of a product: out [rows, cols] of rows `stride` apart = x w + bias, or += that. */
+typedef struct ba_bf16_product {
+    size_t rows, cols, depth; /* cols: at most BA_KEYS; depth: even */
+    const uint16_t *x;        /* [rows, depth] */
+    const uint16_t *w;        /* [depth / 2, BA_KEYS, 2] pairs of depth */
+    const uint16_t *ahead;    /* what a later product will have as w, to be fetched meanwhile, or NULL */
+    const float *bias;        /* [cols] or NULL */
+    bool add;
+    float *out;
+    size_t stride;
+} ba_bf16_product;
+
 /* What is compiled per instruction set. */
 typedef struct ba_bf16_isa {
     ba_isa tile; /* name, attend, scores, rotate and values only; the rest is that of the fp32 table */
     void (*round)(const float *x, size_t n, uint16_t *out);
+    void (*product)(const ba_bf16_product *p); /* NULL in the plain one */
 } ba_bf16_isa;
 
 /* All but the first have no functions if the compiler is not for that processor family. */
@@ -30,6 +43,7 @@ typedef struct ba_bf16 {
     ba_cpu cpu;
     ba_isa isa; /* what cpu.isa points to */
     void (*round)(const float *x, size_t n, uint16_t *out);
+    void (*product)(const ba_bf16_product *p);
     uint16_t *x; /* operand of a product, as large as the largest buffer */
     size_t n_x;
 } ba_bf16;
@@ -47,20 +61,9 @@ void ba_bf16_close(ba_bf16 *be);
 /* Rounds rows of x [rows, cols] to be->x [rows, depth]; depth: cols, or one more, which becomes zero. */
 void ba_bf16_round_rows(ba_bf16 *be, ba_view x, size_t rows, size_t cols, size_t depth);
 
-/* A part of a product: out [rows, cols] of rows `stride` apart = x w + bias, or += that. */
-typedef struct ba_bf16_product {
-    size_t rows, cols, depth; /* cols: at most BA_KEYS; depth: even */
-    const uint16_t *x;        /* [rows, depth] */
-    const uint16_t *w;        /* [depth / 2, BA_KEYS, 2] pairs of depth */
-    const uint16_t *ahead;    /* what a later product will have as w, to be fetched meanwhile, or NULL */
-    const float *bias;        /* [cols] or NULL */
-    bool add;
-    float *out;
-    size_t stride;
-} ba_bf16_product;
-
-/* Only where ba_bf16_has_avx512() says so. */
+/* Only where ba_bf16_has_avx512(), or ba_bf16_has_amx(), says so. The second reads up to 15 rows behind those of x. */
 void ba_bf16_product_avx512(const ba_bf16_product *p);
+void ba_bf16_product_amx(const ba_bf16_product *p);
 
 /* out[0..n) = sum + bias, or += that. */
 void ba_bf16_store(const float *sum, const float *bias, size_t n, bool add, float *out);

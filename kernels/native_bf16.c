@@ -1,7 +1,7 @@
-/* Backend "native-bf16": bf16 by our own code for AVX-512 with bf16 dot products, with no library.
+/* Backend "native-bf16": bf16 by our own code for AMX, or for AVX-512 with bf16 dot products, with no library.
  *
- * Weights are packed once into panels of BA_KEYS columns, pairs of depth side by side, as the dot products take them. A
- * product is cut into tiles of rows x one panel that stay in the second-level cache. */
+ * Weights are packed once into panels of BA_KEYS columns, pairs of depth side by side, as both kinds of instructions
+ * take them. A product is cut into tiles of rows x one panel that stay in the second-level cache. */
 #include "backends.h"
 #include "bf16.h"
 #include "count.h"
@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TILE_BYTES = 320 << 10 }; /* of x in a tile: leaves room in the second-level cache for panels and results */
+enum {
+    TILE_BYTES = 320 << 10, /* of x in a tile: leaves room in the second-level cache for panels and results */
+    ROUND_ROWS = 32,        /* tiles of several have a multiple of it, which fills matrix registers */
+};
 
 typedef struct native {
     ba_bf16 bf16;
@@ -170,7 +173,7 @@ static void product_tile(void *arg, size_t index, size_t worker) {
                                   .add = p->add,
                                   .out = ba_cpu_row(p->out, row) + col,
                                   .stride = p->out.buf->cols};
-    ba_bf16_product_avx512(&part);
+    p->be->product(&part);
 }
 
 /* The cut into tiles may follow the number of threads: a row's sums do not depend on it. */
@@ -187,7 +190,7 @@ static void native_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t 
                  .threads = ba_pool_threads(bf16->cpu.pool),
                  .add = add};
     size_t most = TILE_BYTES / (weight->depth * sizeof(uint16_t)), tiles = (rows + most) / (most + 1);
-    p.tile_rows = tiles ? (rows + tiles - 1) / tiles : 1;
+    p.tile_rows = tiles ? ((rows + tiles - 1) / tiles + ROUND_ROWS - 1) / ROUND_ROWS * ROUND_ROWS : 1;
     ba_bf16_round_rows(bf16, x, rows, w->in, weight->depth);
     ba_pool_run(bf16->cpu.pool, (rows + p.tile_rows - 1) / p.tile_rows * p.panels, product_tile, &p);
     ba_count_linear(be, rows, w->in, w->out, add);
@@ -214,7 +217,11 @@ static int native_open(const ba_backend_config *cfg, ba_backend **out, char err[
         native_close(&be->bf16.cpu.base);
         return -1;
     }
-    snprintf(be->describe, sizeof be->describe, "own code: products avx512_bf16, attention %s; %zu threads",
+    if (!be->bf16.product) {
+        be->bf16.product = ba_bf16_product_avx512;
+    }
+    snprintf(be->describe, sizeof be->describe, "own code: products %s, attention %s; %zu threads",
+             be->bf16.product == ba_bf16_product_amx ? ba_bf16_isa_amx.tile.name : ba_bf16_isa_avx512.tile.name,
              be->bf16.isa.name, cfg->threads);
     *out = &be->bf16.cpu.base;
     return 0;
@@ -226,7 +233,7 @@ static const char *native_describe(const ba_backend *be) {
 
 const ba_backend_ops ba_native_bf16 = {
     .name = "native-bf16",
-    .summary = "bf16: own code for AVX-512 with bf16 dot products",
+    .summary = "bf16: own code for AMX, or AVX-512 with bf16 dot products",
     .dtype = "bf16",
     .open = native_open,
     .close = native_close,

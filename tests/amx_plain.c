@@ -1,5 +1,5 @@
 /* The instructions of AMX as Intel's manual describes them, with checks that a processor would make (it faults), and
- * the kernel compiled over them. */
+ * the kernels compiled over them. */
 #include "amx_plain.h"
 
 #include <stdio.h>
@@ -81,5 +81,8 @@ static void tile_multiply(size_t sum, size_t a, size_t b) {
 }
 
 #define BA_AMX_PLAIN
-#define ba_bf16_isa_amx ba_bf16_isa_amx_plain
-#include "../kernels/attention_bf16_amx.c" // NOLINT(bugprone-suspicious-include): the one source, other registers
+#define ba_bf16_isa_amx     ba_bf16_isa_amx_plain
+#define ba_bf16_product_amx ba_bf16_product_amx_plain
+#include "../kernels/product_bf16_amx.c" // NOLINT(bugprone-suspicious-include): the one source, other registers
+
+#include "../kernels/attention_bf16_amx.c" // NOLINT(bugprone-suspicious-include)

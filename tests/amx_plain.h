@@ -1,4 +1,4 @@
-/* kernels/attention_bf16_amx.c over matrix registers in plain C. */
+/* kernels/attention_bf16_amx.c and product_bf16_amx.c over matrix registers in plain C. */
 #ifndef BA_AMX_PLAIN_H
 #define BA_AMX_PLAIN_H
 

@@ -1,5 +1,6 @@
 #include "kernel_rig.h"
 
+#include "amx_plain.h"
 #include "runner.h"
 
 #include <math.h>
@@ -127,6 +128,17 @@ void rig_attend(rig *r, rig_job *job, size_t n_jobs, double *out) {
 }
 
 ba_backend *rig_backend(const char *name, size_t threads, const char *isa) {
+    if (isa && !strcmp(isa, RIG_AMX_PLAIN)) {
+        ba_backend *be = strcmp(name, "native-bf16") ? NULL : rig_backend(name, threads, NULL);
+        if (be) {
+            ba_bf16 *bf16 = (ba_bf16 *)be;
+            bf16->isa.attend = ba_bf16_isa_amx_plain.tile.attend;
+            bf16->isa.scores = ba_bf16_isa_amx_plain.tile.scores;
+            bf16->isa.name = RIG_AMX_PLAIN;
+            bf16->product = ba_bf16_isa_amx_plain.product;
+        }
+        return be;
+    }
     char err[BA_ERR_LEN];
     ba_backend *be = NULL;
     char *old = getenv("BLOCKATTN_ISA");

@@ -46,7 +46,11 @@ size_t rig_below(uint64_t *seed, size_t n);    /* [0, n) */
 double rig_normal(uint64_t *seed);             /* about normal, |x| < 6 */
 double *rig_normals(uint64_t *seed, size_t n); /* freed with free; values are exact in fp32 */
 
-/* isa: value for BLOCKATTN_ISA, or NULL. NULL if it cannot be opened, for instance since the processor lacks that. */
+/* Stands for the kernels for AMX, computing in plain C; for backend native-bf16. */
+#define RIG_AMX_PLAIN "amx in plain C"
+
+/* isa: value for BLOCKATTN_ISA, RIG_AMX_PLAIN, or NULL. NULL if it cannot be opened, for instance since the processor
+ * lacks that. */
 ba_backend *rig_backend(const char *name, size_t threads, const char *isa);
 
 #endif

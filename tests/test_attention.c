@@ -1,8 +1,8 @@
 /* Attention of the fp32 and bf16 backends, in every instruction set of this processor, against the oracle, and its
  * properties. */
-#include "amx_plain.h"
 #include "kernel_rig.h"
 
+#include "../kernels/bf16.h"
 #include "../kernels/compare.h"
 #include "runner.h"
 
@@ -15,9 +15,6 @@
 #define LIMIT      2e-5
 #define LIMIT_BF16 4e-2
 
-/* Not for BLOCKATTN_ISA: the kernel for matrix units over registers in plain C, put in by hand. */
-#define AMX_PLAIN "amx in plain C"
-
 static const struct {
     const char *backend, *isa;
     double limit;
@@ -28,29 +25,17 @@ static const struct {
             {"native-bf16", NULL, LIMIT_BF16},
             {"onednn", NULL, LIMIT_BF16},
             {"native-bf16", "avx512", LIMIT_BF16},
-            {"native-bf16", AMX_PLAIN, LIMIT_BF16},
+            {"native-bf16", RIG_AMX_PLAIN, LIMIT_BF16},
             {"cuda", NULL, LIMIT_BF16}};
 enum { N_KIND = sizeof kind / sizeof *kind, BF16_PLAIN = 3 };
 
 /* Opened once: opening is not what these tests are about. */
 static ba_backend *ref, *fast[N_KIND];
 
-static ba_backend *open_kind(size_t i, size_t threads) {
-    bool amx_plain = kind[i].isa && !strcmp(kind[i].isa, AMX_PLAIN);
-    ba_backend *be = rig_backend(kind[i].backend, threads, amx_plain ? NULL : kind[i].isa);
-    if (be && amx_plain) {
-        ba_isa *isa = &((ba_bf16 *)be)->isa;
-        isa->attend = ba_bf16_isa_amx_plain.tile.attend;
-        isa->scores = ba_bf16_isa_amx_plain.tile.scores;
-        isa->name = AMX_PLAIN;
-    }
-    return be;
-}
-
 static int suite_open(void) {
     ref = rig_backend("ref", 1, NULL);
     for (size_t i = 0; i < N_KIND; i++) {
-        fast[i] = open_kind(i, 2);
+        fast[i] = rig_backend(kind[i].backend, 2, kind[i].isa);
     }
     return !ref || !fast[0];
 }
@@ -141,6 +126,7 @@ static void test_matrix_units(void) {
     }
     ba_backend *be = rig_backend("native-bf16", 2, NULL);
     CU_ASSERT_FATAL(be && ((ba_bf16 *)be)->isa.attend == ba_bf16_isa_amx.tile.attend);
+    CU_ASSERT(((ba_bf16 *)be)->product == ba_bf16_product_amx);
     ba_backend_close(be);
 }
 
@@ -288,7 +274,7 @@ static void test_select(void) {
 /* ---- properties, to the bit ---- */
 
 static void attend_with(const scene *s, rig_job *j, size_t n_jobs, size_t threads, size_t i, double *out) {
-    ba_backend *be = open_kind(i, threads);
+    ba_backend *be = rig_backend(kind[i].backend, threads, kind[i].isa);
     if (be) {
         rig r;
         rig_open(&r, s, be);

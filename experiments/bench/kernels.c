@@ -2,7 +2,7 @@
  * as a question over a long cache need it, and the matrix products of the default model. Peak and kernels are measured
  * in turns, and the best of each is taken. The fraction is given by the clock, and by processor time, against which
  * other load on the machine does not count (nor does a thread of ours that sleeps). bench-kernels [--csv] [THREADS] */
-#include "../../kernels/backend.h"
+#include "../../kernels/bf16.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "../../kernels/amx.h"
 #endif
 
 enum { ROUNDS = 12, HEADS = 9, KV_HEADS = 3, DIM = 64, CHAINS = 16, STEPS = 300000, MOST_THREADS = 256 };
@@ -82,12 +82,28 @@ __attribute__((target("avx512f,avx512bf16"))) static void multiply_bf16(chain *c
     }
     c->flops = 2.0 * 32 * CHAINS * STEPS;
 }
+
+/* Four sums in matrix registers, all operands zero. */
+__attribute__((target("amx-tile,amx-bf16"))) static void multiply_tiles(chain *c) {
+    amx_config whole = amx_whole();
+    tile_config(&whole);
+    for (int k = 0; k < STEPS; k++) {
+        tile_multiply(0, 4, 6);
+        tile_multiply(1, 4, 7);
+        tile_multiply(2, 5, 6);
+        tile_multiply(3, 5, 7);
+    }
+    tile_release();
+    c->flops = 2.0 * AMX_ROWS * AMX_ROWS * AMX_DEPTH * 4 * STEPS;
+}
 #endif
 
 static void *multiply(void *arg) {
     chain *c = arg;
 #if defined(__x86_64__)
-    if (c->bf16 && __builtin_cpu_supports("avx512bf16")) {
+    if (c->bf16 && ba_bf16_has_amx()) {
+        multiply_tiles(c);
+    } else if (c->bf16 && __builtin_cpu_supports("avx512bf16")) {
         multiply_bf16(c);
     } else if (!c->bf16 && __builtin_cpu_supports("avx512f")) {
         multiply_f32(c);

@@ -1,0 +1,43 @@
+/* Matrix registers of AMX, for the files that compute with them. tests/amx_plain.c defines BA_AMX_PLAIN and the
+ * operations over registers in plain C, so that the arithmetic is tested on any processor with AVX-512 and bf16. */
+#ifndef BA_AMX_H
+#define BA_AMX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef BA_AMX_PLAIN /* numbers of registers are part of the instruction: these have to be macros */
+#include <immintrin.h>
+#define tile_config(config)          _tile_loadconfig(config)
+#define tile_release()               _tile_release()
+#define tile_zero(to)                _tile_zero(to)
+#define tile_load(to, at, stride)    _tile_loadd(to, at, stride)
+#define tile_store(from, at, stride) _tile_stored(from, at, stride)
+#define tile_multiply(sum, a, b)     _tile_dpbf16ps(sum, a, b)
+#endif
+
+enum {
+    AMX_ROWS = 16,  /* of a register */
+    AMX_DEPTH = 32, /* bf16 elements of a register's row */
+    AMX_REGISTERS = 8,
+};
+
+/* The operand of tile_config. */
+typedef struct amx_config {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} amx_config;
+_Static_assert(sizeof(amx_config) == 64, "as the processor reads it");
+
+/* All registers at their full size. */
+static inline amx_config amx_whole(void) {
+    amx_config c = {.palette = 1};
+    for (size_t i = 0; i < AMX_REGISTERS; i++) {
+        c.rows[i] = AMX_ROWS;
+        c.row_bytes[i] = AMX_DEPTH * sizeof(uint16_t);
+    }
+    return c;
+}
+
+#endif

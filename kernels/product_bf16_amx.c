@@ -1,0 +1,114 @@
+/* Matrix products for AMX with bf16 (ba_bf16_product in bf16.h): blocks of two by two registers of sums. A matrix unit
+ * sums up every row by itself, whatever the rows beside it; rows behind the last one are computed and ignored.
+ *
+ * Registers: 0 to 3 sums, [2, 2] of [16, 16]; 4 and 5 rows of x; 6 and 7 columns of w. */
+#include "bf16.h"
+
+#if defined(__x86_64__) && defined(__AVX512BF16__) && (defined(__AMX_BF16__) || defined(BA_AMX_PLAIN))
+#include "amx.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+enum {
+    SIDE = 2 * AMX_ROWS, /* rows and columns of a block */
+    PAIR = 2 * AMX_ROWS, /* elements of the pairs that lie beside each other in a register's row */
+    LINE = 32,           /* elements of a cache line */
+};
+_Static_assert((int)BA_PAD_ROWS >= (int)AMX_ROWS, "operands have rows behind the last one that may be read");
+_Static_assert((int)BA_KEYS % (int)SIDE == 0, "a panel is made of whole blocks");
+
+/* Sums of a step of the depth; two: the block has more rows than a register. */
+static inline void multiply_step(bool two, const uint16_t *x, size_t x_stride, const uint16_t *w, size_t w_stride) {
+    const size_t x_bytes = x_stride * sizeof *x, w_bytes = w_stride * sizeof *w;
+    tile_load(6, w, w_bytes);
+    tile_load(4, x, x_bytes);
+    tile_load(7, w + PAIR, w_bytes);
+    tile_multiply(0, 4, 6);
+    tile_multiply(1, 4, 7);
+    if (two) {
+        tile_load(5, x + AMX_ROWS * x_stride, x_bytes);
+        tile_multiply(2, 5, 6);
+        tile_multiply(3, 5, 7);
+    }
+}
+
+/* The same for what is left over at the end, filled up with zeros. */
+static void multiply_rest(size_t rows, const uint16_t *x, size_t x_stride, const uint16_t *w, size_t rest) {
+    uint16_t x_rest[SIDE][AMX_DEPTH] = {{0}}, w_rest[AMX_DEPTH / 2][2 * PAIR] = {{0}};
+    for (size_t r = 0; r < rows; r++) {
+        memcpy(x_rest[r], x + r * x_stride, rest * sizeof *x);
+    }
+    for (size_t d = 0; d < rest / 2; d++) {
+        memcpy(w_rest[d], w + d * 2 * BA_KEYS, sizeof w_rest[d]);
+    }
+    multiply_step(rows > AMX_ROWS, x_rest[0], AMX_DEPTH, w_rest[0], 2 * PAIR);
+}
+
+/* out[0..n) = sum + bias, or += that; n at most one register's width. */
+static inline void store_lanes(const float *sum, const float *bias, size_t n, bool add, float *out) {
+    __mmask16 in = n < AMX_ROWS ? (__mmask16)((1u << n) - 1) : (__mmask16)-1;
+    __m512 x = _mm512_load_ps(sum);
+    x = bias ? _mm512_add_ps(x, _mm512_maskz_loadu_ps(in, bias)) : x;
+    x = add ? _mm512_add_ps(_mm512_maskz_loadu_ps(in, out), x) : x;
+    _mm512_mask_storeu_ps(out, in, x);
+}
+
+/* Rows [row, row + rows) and columns from col on. */
+static void product_block(const ba_bf16_product *p, size_t row, size_t rows, size_t col) {
+    const bool two = rows > AMX_ROWS;
+    const uint16_t *x = p->x + row * p->depth, *w = p->w + 2 * col;
+    const size_t w_step = AMX_DEPTH / 2 * 2 * BA_KEYS;
+    tile_zero(0);
+    tile_zero(1);
+    tile_zero(2);
+    tile_zero(3);
+    size_t d = 0;
+    for (; d + AMX_DEPTH <= p->depth; d += AMX_DEPTH, w += w_step) {
+        multiply_step(two, x + d, p->depth, w, (size_t)2 * BA_KEYS);
+    }
+    if (d < p->depth) {
+        multiply_rest(rows, x + d, p->depth, w, p->depth - d);
+    }
+    __attribute__((aligned(64))) float sum[SIDE][SIDE];
+    tile_store(0, sum[0], sizeof sum[0]);
+    tile_store(1, sum[0] + AMX_ROWS, sizeof sum[0]);
+    if (two) {
+        tile_store(2, sum[AMX_ROWS], sizeof sum[0]);
+        tile_store(3, sum[AMX_ROWS] + AMX_ROWS, sizeof sum[0]);
+    }
+    for (size_t c = col; c < p->cols && c < col + SIDE; c += AMX_ROWS) {
+        const float *bias = p->bias ? p->bias + c : NULL;
+        for (size_t r = 0; r < rows; r++) {
+            store_lanes(sum[r] + (c - col), bias, p->cols - c, p->add, p->out + (row + r) * p->stride + c);
+        }
+    }
+}
+
+/* Asks for elements [from, from + n) of `ahead`, as far as there are any. */
+static void fetch(const ba_bf16_product *p, size_t from, size_t n) {
+    size_t end = p->depth * BA_KEYS;
+    for (size_t i = from; p->ahead && i < from + n && i < end; i += LINE) {
+        _mm_prefetch((const char *)(p->ahead + i), _MM_HINT_T1);
+    }
+}
+
+/* The columns of a block, half a panel, stay in the first-level cache while all rows pass. */
+void ba_bf16_product_amx(const ba_bf16_product *p) {
+    size_t blocks = (p->rows + SIDE - 1) / SIDE * ((p->cols + SIDE - 1) / SIDE), done = 0;
+    size_t share = blocks ? (p->depth * BA_KEYS / blocks / LINE + 1) * LINE : 0;
+    amx_config c = amx_whole();
+    tile_config(&c);
+    for (size_t col = 0; col < p->cols; col += SIDE) {
+        for (size_t row = 0; row < p->rows; row += SIDE, done++) {
+            fetch(p, done * share, share);
+            product_block(p, row, p->rows - row < SIDE ? p->rows - row : SIDE, col);
+        }
+    }
+    tile_release();
+}
+#else
+void ba_bf16_product_amx(const ba_bf16_product *p) {
+    (void)p; /* never called: ba_bf16_has_amx says no */
+}
+#endif
