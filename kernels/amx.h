@@ -8,10 +8,20 @@
 
 #ifndef BA_AMX_PLAIN /* numbers of registers are part of the instruction: these have to be macros */
 #include <immintrin.h>
-#define tile_config(config)          _tile_loadconfig(config)
+/* GCC's own do not say that they read memory, and what was written for them could be left out. */
+#define amx_reads(at) __asm__ volatile("" : : "r"(at) : "memory")
+#define tile_config(config)                                                                                            \
+    do {                                                                                                               \
+        amx_reads(config);                                                                                             \
+        _tile_loadconfig(config);                                                                                      \
+    } while (0)
+#define tile_load(to, at, stride)                                                                                      \
+    do {                                                                                                               \
+        amx_reads(at);                                                                                                 \
+        _tile_loadd(to, at, stride);                                                                                   \
+    } while (0)
 #define tile_release()               _tile_release()
 #define tile_zero(to)                _tile_zero(to)
-#define tile_load(to, at, stride)    _tile_loadd(to, at, stride)
 #define tile_store(from, at, stride) _tile_stored(from, at, stride)
 #define tile_multiply(sum, a, b)     _tile_dpbf16ps(sum, a, b)
 #endif
