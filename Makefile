@@ -271,6 +271,12 @@ $(BUILD)/blockattn-fuzz: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
+TOKENS := 2048
+error-budget: ## bf16 against fp32 and plain bf16 on real prompts of 50 to TOKENS=2048 tokens in every mode (8192: hours)
+	@$(SETUP) build
+	@$(SETUP) model
+	@BLOCKATTN_BUDGET=$(TOKENS) $(MAKE) $(JOBS) check ONLY="bf16:"
+
 SECONDS := 30
 fuzz: ## feed everything that reads files what strangers may send: SECONDS=30 a reader
 	@$(SETUP) build fuzz
@@ -294,6 +300,6 @@ help: ## show this list
 	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: all install clean table1 table2 figure4 accuracy report eval-synthetic table3 gate figures sweep game replay requests tune bench bench-compare setup model gemma test check golden lint asan fuzz store-torture tsan help FORCE
+.PHONY: all install clean table1 table2 figure4 accuracy report eval-synthetic table3 gate figures sweep game replay requests tune bench bench-compare setup model gemma test check golden lint asan error-budget fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

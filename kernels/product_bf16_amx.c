@@ -59,6 +59,11 @@ static void product_block(const ba_bf16_product *p, size_t row, size_t rows, siz
     const bool two = rows > AMX_ROWS;
     const uint16_t *x = p->x + row * p->depth, *w = p->w + 2 * col;
     const size_t w_step = AMX_DEPTH / 2 * 2 * BA_KEYS;
+    for (size_t r = 0; r < rows; r++) { /* until the sums are there, so is their place */
+        const float *out = p->out + (row + r) * p->stride + col;
+        __builtin_prefetch(out, 1);
+        __builtin_prefetch(out + AMX_ROWS, 1);
+    }
     tile_zero(0);
     tile_zero(1);
     tile_zero(2);
