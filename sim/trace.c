@@ -1,6 +1,8 @@
 #define H5_USE_110_API /* what Debian 12 has; later libraries still offer it */
 #include "trace.h"
 
+#include "trace_gzip.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <hdf5.h>
@@ -290,6 +292,25 @@ static int load_tables(ba_trace *t, char err[BA_ERR_LEN]) {
     return status;
 }
 
+/* Opens what a gzipped file holds, in memory. HDF5 asks for a name that no file has: nothing can be inside of a file.
+ */
+static int open_gzip(const char *path, hid_t *file, char err[BA_ERR_LEN]) {
+    char *bytes, *name;
+    size_t n;
+    int status = ba_trace_gunzip(path, &bytes, &n, err);
+    if (status) {
+        return status;
+    }
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_fapl_core(access, GROW_BYTES, false);
+    status = !(name = join(path, "/")) || H5Pset_file_image(access, bytes, n) < 0 ? out_of_memory(err) : 0;
+    *file = status ? H5I_INVALID_HID : H5Fopen(name, H5F_ACC_RDONLY, access);
+    H5Pclose(access);
+    free(name);
+    free(bytes);
+    return status;
+}
+
 /* Opens a file that must be a trace; writable ones live in memory (core driver) and never touch it. */
 static int open_existing(const char *path, bool writable, ba_trace **out, char err[BA_ERR_LEN]) {
     struct stat st;
@@ -303,13 +324,22 @@ static int open_existing(const char *path, bool writable, ba_trace **out, char e
     if (!t) {
         return out_of_memory(err);
     }
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    if (writable) {
-        H5Pset_fapl_core(access, GROW_BYTES, false);
+    int status = 0;
+    if (!writable && ba_trace_is_gzip(path)) {
+        status = open_gzip(path, &t->file, err);
+    } else {
+        hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+        if (writable) {
+            H5Pset_fapl_core(access, GROW_BYTES, false);
+        }
+        t->file = H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access);
+        H5Pclose(access);
     }
-    t->file = H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access);
-    H5Pclose(access);
-    int status = BA_TRACE_REFUSED;
+    if (status) {
+        ba_trace_close(t);
+        return status;
+    }
+    status = BA_TRACE_REFUSED;
     char *schema = t->file < 0 ? NULL : read_text(t->file, "schema");
     if (t->file < 0) {
         ba_fail(err, "%s: not an HDF5 file (or cannot be read)", path);

@@ -51,7 +51,7 @@ int ba_trace_create(const char *path, const char *schema, ba_trace **out, char e
 /* Goes on with PATH.partial if there is one, else with path; if neither exists, begins. */
 int ba_trace_resume(const char *path, const char *schema, ba_trace **out, char err[BA_ERR_LEN]);
 
-/* For reading only, whatever its schema. */
+/* For reading only, whatever its schema; plain or gzipped. */
 int ba_trace_open(const char *path, ba_trace **out, char err[BA_ERR_LEN]);
 
 /* Sets a root attribute. If the trace has it already, its value must be the same: a resumed trace refuses to mix rows

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <zlib.h>
 
 typedef struct row {
     int64_t i;
@@ -243,6 +244,62 @@ static void cut_files_are_refused(void) {
     free(image);
 }
 
+/* Writes the bytes, gzipped, as many times over, each a member of its own. How large it became. */
+static size_t gzip(const char *path, const char *bytes, size_t n, size_t times) {
+    unlink(path);
+    for (size_t i = 0; i < times; i++) {
+        gzFile f = gzopen(path, "ab1");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+        CU_ASSERT_EQUAL(gzwrite(f, bytes, (unsigned)n), (int)n);
+        CU_ASSERT_EQUAL(gzclose(f), Z_OK);
+    }
+    struct stat st;
+    CU_ASSERT_EQUAL_FATAL(stat(path, &st), 0);
+    return (size_t)st.st_size;
+}
+
+static char *read_all(const char *path, size_t *n) {
+    FILE *f = fopen(path, "rb");
+    char *bytes = malloc(1 << 22);
+    CU_ASSERT_TRUE_FATAL(f && bytes);
+    *n = fread(bytes, 1, 1 << 22, f);
+    fclose(f);
+    return bytes;
+}
+
+static void gzipped_traces_are_read(void) {
+    char *path = path_of("packed.h5"), err[BA_ERR_LEN];
+    size_t table, n;
+    ba_trace *t = begin(path, &table);
+    append(t, table, 0, 700);
+    finish(t);
+    char *bytes = read_all(path, &n);
+    path = path_of("packed.h5.gz");
+    CU_ASSERT_TRUE(gzip(path, bytes, n, 1) < n / 2);
+    free(bytes);
+    CU_ASSERT_EQUAL(rows_in(path), 700);
+    CU_ASSERT_EQUAL(ba_trace_resume(path, "test/1", &t, err), BA_TRACE_REFUSED);
+    CU_ASSERT_EQUAL(rows_in(path), 700);
+
+    bytes = read_all(path, &n);
+    for (size_t cut = 2; cut < n; cut += n / 20 + 1) {
+        write_text(path, bytes, cut);
+        CU_ASSERT_EQUAL(ba_trace_open(path, &t, err), BA_TRACE_REFUSED);
+    }
+    bytes[n / 2] ^= 1;
+    write_text(path, bytes, n);
+    CU_ASSERT_EQUAL(ba_trace_open(path, &t, err), BA_TRACE_REFUSED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "damaged gzip file"));
+    free(bytes);
+
+    bytes = calloc(1, 1 << 24);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+    gzip(path, bytes, 1 << 24, 17);
+    free(bytes);
+    CU_ASSERT_EQUAL(ba_trace_open(path, &t, err), BA_TRACE_REFUSED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "more than 256 MiB"));
+}
+
 static void pause_us(long us) {
     struct timespec wait = {.tv_nsec = us * 1000};
     nanosleep(&wait, NULL);
@@ -349,6 +406,7 @@ int ba_suite_trace(void) {
         !CU_add_test(s, "a new trace takes the old one's place when finished", new_trace_replaces_when_finished) ||
         !CU_add_test(s, "other schemas and other files are left alone", foreign_files_are_left_alone) ||
         !CU_add_test(s, "files cut anywhere are refused", cut_files_are_refused) ||
+        !CU_add_test(s, "gzipped traces are read, damaged or huge ones are not", gzipped_traces_are_read) ||
         !CU_add_test(s, "kill -9 loses at most the running row", killed_at_any_moment) ||
         !CU_add_test(s, "a full disk keeps what was written", full_disk) ||
         !CU_add_test(s, "a missing folder is named", no_such_folder) ||
