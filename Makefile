@@ -209,7 +209,7 @@ accuracy: table1 table2 figure4 ## all of Table 1, Table 2 and Figure 4
 
 report: ## results/REPORT.md and its figures from the traces that there are
 	@$(SETUP) plots
-	$(BUILD)/blockattn report $(wildcard results/table1-*.h5 results/table2-*.h5 results/figure4-*.h5 results/tune-*.h5) \
+	$(BUILD)/blockattn report $(wildcard $(foreach t,table1 table2 figure4 tune,results/$(t)-*.h5 results/$(t)-*.h5.gz)) \
 	    $(if $(wildcard results/scores.jsonl),--scores results/scores.jsonl)
 	LC_ALL=C.UTF-8 plots/draw_report.sh results
 

@@ -12,7 +12,8 @@
 #include <string.h>
 
 typedef struct wish {
-    const char *task, *data, *limit, *metric, *dump, *order, *prompts, *label, *outputs, *passages, *words, *memory;
+    const char *task, *data, *limit, *metric, *dump, *order, *prompts, *label, *outputs, *passages, *words, *memory,
+        *remark;
     bool strict, resume;
     uint64_t n_limit, n_passages, n_words;
 } wish;
@@ -188,6 +189,9 @@ static int run(session *s, int argc, char **argv) {
     if (!status && s->c->out) {
         status = trace_exit(ba_eval_trace_begin(s->c, s->b, w->resume, argc, argv, &s->rows, &s->trace, err), err);
     }
+    if (!status && s->trace && w->remark) {
+        status = trace_exit(ba_eval_trace_remark(s->trace, w->remark, err), err);
+    }
     if (!status && w->dump && ba_dump_begin(w->dump, &s->dump, err)) {
         status = ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
     }
@@ -225,8 +229,8 @@ static int check(const ba_common *c, wish *w, session *s) {
     if (!first && strcmp(w->order, "best-last") != 0) {
         return ba_cli_fail(BA_EXIT_USAGE, "--order %s: it is best-last (as in the paper) or best-first", w->order);
     }
-    if (w->resume && !c->out) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--resume goes on with a trace: give --out FILE.h5");
+    if ((w->resume || w->remark) && !c->out) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--resume and --remark are about a trace: give --out FILE.h5");
     }
     if (!w->label) {
         const char *slash = c->adapter ? strrchr(c->adapter, '/') : NULL;
@@ -274,6 +278,7 @@ int ba_cmd_eval(int argc, char **argv) {
         {"words", "N", "of generated items: words a passage (60)", &w.words, NULL},
         {"strict", NULL, "stop at the first malformed line", NULL, &w.strict},
         {"resume", NULL, "go on with --out where it stopped", NULL, &w.resume},
+        {"remark", "TEXT", "kept in the trace; `report` puts it under its tables", &w.remark, NULL},
         {"memory", "SIZE", "refuse a prompt that needs more for KV and work space (free memory)", &w.memory, NULL},
         {NULL, NULL, NULL, NULL, NULL}};
     ba_common c;

@@ -1,6 +1,7 @@
 /* blockattn report: from the traces of `eval` to one page, its tables beside the paper's. */
 #include "../sim/whole_file.h"
 #include "commands.h"
+#include "common_items.h"
 #include "eval_trace.h"
 #include "json.h"
 #include "report.h"
@@ -13,17 +14,20 @@ typedef struct wish {
     const char *spec, *scores, *page, *folder;
 } wish;
 
-/* Text of a table's column in row i, freed by the caller; NULL if there is none. */
+/* What was run, as lines of a list, and the different remarks of the traces. */
 typedef struct sitting_list {
-    char *text;
-    size_t size;
-    FILE *f;
+    char *text, *remarks;
+    size_t size, remarks_size;
+    FILE *f, *remarks_f;
 } sitting_list;
 
 static int print_attribute(void *arg, const char *key, const char *value) {
     sitting_list *s = arg;
-    if (strcmp(key, "model") == 0) {
-        fprintf(s->f, "  - model %s\n", value);
+    if (strcmp(key, "model") == 0 || strcmp(key, "remark") == 0) {
+        fprintf(s->f, "  - %s %s\n", key, value);
+    }
+    if (strcmp(key, "remark") == 0 && !fflush(s->remarks_f) && !strstr(s->remarks, value)) {
+        fprintf(s->remarks_f, "%s%s", *s->remarks ? "; " : "", value);
     }
     return 0;
 }
@@ -172,13 +176,13 @@ static int write_figures(const wish *w, const ba_report_spec *spec, const ba_eva
 }
 
 static int write_page(const wish *w, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_validations *checks,
-                      const char *sittings, char err[BA_ERR_LEN]) {
+                      const sitting_list *sittings, char err[BA_ERR_LEN]) {
     size_t pareto = 0, steps = 0;
     ba_whole_file page;
     if (write_figures(w, spec, rows, checks, &pareto, &steps, err) || ba_whole_file_open(w->page, &page, err)) {
         return -1;
     }
-    int rc = ba_report_print(page.f, spec, rows) ? ba_fail(err, "out of memory") : 0;
+    int rc = ba_report_print(page.f, spec, rows, sittings->remarks) ? ba_fail(err, "out of memory") : 0;
     if (!rc) {
         fputs(
             pareto
@@ -186,11 +190,17 @@ static int write_page(const wish *w, const ba_report_spec *spec, const ba_eval_r
                 : "",
             page.f);
         fputs(steps ? "\n## Figure 4\n\n![both modes against the training step](figure4.svg)\n" : "", page.f);
-        fprintf(page.f, "\n## What was run\n\n%s", sittings);
+        fprintf(page.f, "\n## What was run\n\n%s", sittings->text);
         rc = ba_whole_file_finish(&page, err);
     }
     ba_whole_file_close(&page);
     return rc;
+}
+
+/* Both are closed, whatever the first says. */
+static bool close_texts(FILE *a, FILE *b) {
+    bool failed = a && fclose(a);
+    return (b && fclose(b)) || failed;
 }
 
 int ba_cmd_report(int argc, char **argv) {
@@ -224,16 +234,21 @@ int ba_cmd_report(int argc, char **argv) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     sittings.f = open_memstream(&sittings.text, &sittings.size);
-    int rc = sittings.f ? 0 : ba_fail(err, "out of memory");
+    sittings.remarks_f = open_memstream(&sittings.remarks, &sittings.remarks_size);
+    int rc = sittings.f && sittings.remarks_f ? 0 : ba_fail(err, "out of memory");
     for (int i = first; !rc && i < argc; i++) {
         rc = read_trace(argv[i], &rows, &checks, &sittings, err);
     }
-    if (sittings.f && fclose(sittings.f)) {
+    if (close_texts(sittings.f, sittings.remarks_f)) {
         rc = rc ? rc : ba_fail(err, "out of memory");
     }
     rc = rc || !w.scores ? rc : read_scores(w.scores, &rows, err);
-    rc = rc ? rc : write_page(&w, &spec, &rows, &checks, sittings.text, err);
+    if (!rc && ba_common_items(&spec, &rows)) {
+        rc = ba_fail(err, "out of memory");
+    }
+    rc = rc ? rc : write_page(&w, &spec, &rows, &checks, &sittings, err);
     free(sittings.text);
+    free(sittings.remarks);
     free(checks.v);
     ba_eval_rows_free(&rows);
     ba_report_spec_free(&spec);

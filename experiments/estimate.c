@@ -1,7 +1,5 @@
 #include "estimate.h"
 
-#include "eval_trace.h"
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +26,20 @@ static bool is_row(const ba_eval_row *r, ba_row_key key, const char *task) {
     return !strcmp(r->task, task) && !strcmp(r->label, key.label) && !strcmp(r->mode, key.mode);
 }
 
+/* The value of a row's item in another model and mode; NaN: there is none. */
+static double value_at(const ba_eval_rows *rows, ba_quantity what, ba_row_key key, const ba_eval_row *item) {
+    ba_eval_row like = {.index = item->index};
+    snprintf(like.task, sizeof like.task, "%s", item->task);
+    snprintf(like.label, sizeof like.label, "%s", key.label);
+    snprintf(like.mode, sizeof like.mode, "%s", key.mode);
+    const ba_eval_row *found = ba_eval_rows_find(rows, &like);
+    return found ? value_of(found, what) : NAN;
+}
+
+static double weight_of(const ba_eval_row *r, ba_quantity what) {
+    return what == BA_OF_NLL ? (double)r->n_answer_tokens : 1;
+}
+
 /* Values of one task; how many. */
 static size_t collect(const ba_eval_rows *rows, ba_quantity what, ba_row_key a, const ba_row_key *b, const char *task,
                       double *top, double *bottom) {
@@ -39,16 +51,11 @@ static size_t collect(const ba_eval_rows *rows, ba_quantity what, ba_row_key a, 
         }
         double value = value_of(r, what);
         if (b) {
-            ba_eval_row like = {.index = r->index};
-            snprintf(like.task, sizeof like.task, "%s", task);
-            snprintf(like.label, sizeof like.label, "%s", b->label);
-            snprintf(like.mode, sizeof like.mode, "%s", b->mode);
-            const ba_eval_row *other = ba_eval_rows_find(rows, &like);
-            value = other ? value - value_of(other, what) : NAN;
+            value -= value_at(rows, what, *b, r);
         }
         if (isfinite(value)) {
             top[n] = value;
-            bottom[n++] = what == BA_OF_NLL ? (double)r->n_answer_tokens : 1;
+            bottom[n++] = weight_of(r, what);
         }
     }
     return n;
@@ -78,5 +85,44 @@ ba_estimate ba_estimate_of(const ba_eval_rows *rows, ba_quantity what, ba_row_ke
         out.low = out.mean - half;
         out.high = out.mean + half;
     }
+    return out;
+}
+
+/* Adds the items of one task, such that sums over them are differences of the task's means; how many there are now. */
+static size_t add_shares(const ba_eval_rows *rows, ba_quantity what, ba_row_key from, ba_row_key to, ba_row_key of,
+                         const char *task, double *top, double *bottom, size_t n) {
+    double weight = 0;
+    size_t first = n;
+    for (size_t i = 0; i < rows->n; i++) {
+        const ba_eval_row *r = &rows->row[i];
+        if (is_row(r, from, task)) {
+            top[n] = value_at(rows, what, of, r) - value_of(r, what);
+            bottom[n] = value_at(rows, what, to, r) - value_of(r, what);
+            if (isfinite(top[n]) && isfinite(bottom[n])) {
+                weight += weight_of(r, what);
+                n++;
+            }
+        }
+    }
+    for (size_t i = first; i < n; i++) {
+        top[i] /= weight;
+        bottom[i] /= weight;
+    }
+    return n;
+}
+
+ba_interval ba_share_of(const ba_eval_rows *rows, ba_quantity what, ba_row_key from, ba_row_key to, ba_row_key of,
+                        const char *const *tasks, size_t n) {
+    ba_interval out = {NAN, NAN};
+    double *top = calloc(rows->n + 1, sizeof *top), *bottom = calloc(rows->n + 1, sizeof *bottom);
+    size_t items = 0;
+    for (size_t t = 0; top && bottom && t < n; t++) {
+        items = add_shares(rows, what, from, to, of, tasks[t], top, bottom, items);
+    }
+    if (items) {
+        out = ba_bootstrap(top, bottom, items, BA_INTERVAL_SEED);
+    }
+    free(top);
+    free(bottom);
     return out;
 }

@@ -24,6 +24,10 @@ typedef enum ba_quantity {
 ba_estimate ba_estimate_of(const ba_eval_rows *rows, ba_quantity what, ba_row_key a, const ba_row_key *b,
                            const char *const *tasks, size_t n);
 
+/* Of mean(of - from) / mean(to - from), means over tasks: 95 %, from draws of items of all tasks together. */
+ba_interval ba_share_of(const ba_eval_rows *rows, ba_quantity what, ba_row_key from, ba_row_key to, ba_row_key of,
+                        const char *const *tasks, size_t n);
+
 /* From values top[n] / bottom[n] of one task: sum(top) / sum(bottom), and the square of its standard error. */
 void ba_ratio(const double *top, const double *bottom, size_t n, double *ratio, double *variance);
 

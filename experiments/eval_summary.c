@@ -40,9 +40,6 @@ const ba_column ba_eval_summary_columns[] = {SUMMARY(label, BA_COLUMN_TEXT, ""),
                                              SUMMARY(flops_fraction, BA_COLUMN_F64, ""),
                                              {NULL, BA_COLUMN_I64, 0, 0, NULL}};
 
-/* Every interval from the same draws. */
-enum { SEED = 20250424 };
-
 static bool is_done(const ba_eval_row *r) {
     return r->state && strcmp(r->state, "done") == 0;
 }
@@ -53,13 +50,12 @@ static bool is_of(const ba_eval_row *r, const char *label, const char *task, con
 
 static const ba_eval_row *find(const ba_eval_rows *rows, const char *label, const char *task, const char *mode,
                                uint64_t index) {
-    for (size_t i = 0; i < rows->n; i++) {
-        const ba_eval_row *r = &rows->row[i];
-        if (r->index == index && is_done(r) && is_of(r, label, task, mode)) {
-            return r;
-        }
-    }
-    return NULL;
+    ba_eval_row like = {.index = index};
+    snprintf(like.label, sizeof like.label, "%s", label);
+    snprintf(like.task, sizeof like.task, "%s", task);
+    snprintf(like.mode, sizeof like.mode, "%s", mode);
+    const ba_eval_row *found = ba_eval_rows_find(rows, &like);
+    return found && is_done(found) ? found : NULL;
 }
 
 /* Values of some items, and what they are divided by. */
@@ -100,7 +96,7 @@ static double median(sample *s) {
 }
 
 static ba_interval spread(const sample *s) {
-    return ba_bootstrap(s->top, s->bottom, s->n, SEED);
+    return ba_bootstrap(s->top, s->bottom, s->n, BA_INTERVAL_SEED);
 }
 
 /* Of a mean score: Wilson's if all are 0 or 1. */

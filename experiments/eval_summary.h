@@ -2,13 +2,8 @@
 #ifndef BA_EVAL_SUMMARY_H
 #define BA_EVAL_SUMMARY_H
 
-#include "eval.h"
+#include "eval_rows.h"
 #include "intervals.h"
-
-typedef struct ba_eval_rows {
-    ba_eval_row *row; /* [n] */
-    size_t n, cap;
-} ba_eval_rows;
 
 /* NaN: nothing to say. Intervals are of 95 %. "full" is the same model's on the same items. */
 typedef struct ba_eval_summary {

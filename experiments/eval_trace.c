@@ -1,6 +1,5 @@
 #include "eval_trace.h"
 
-#include "../sim/grow.h"
 #include "environment.h"
 
 #include <stdlib.h>
@@ -22,34 +21,6 @@ static const ba_column sitting_columns[] = {
     BA_COLUMN(sitting, command, BA_COLUMN_STRING, ""),   BA_COLUMN(sitting, cpu, BA_COLUMN_STRING, ""),
     BA_COLUMN(sitting, backend, BA_COLUMN_STRING, ""),   BA_COLUMN(sitting, threads, BA_COLUMN_STRING, ""),
     BA_COLUMN(sitting, libraries, BA_COLUMN_STRING, ""), {NULL, BA_COLUMN_I64, 0, 0, NULL}};
-
-int ba_eval_rows_add(ba_eval_rows *rows, ba_eval_row *row) {
-    if (ba_grow(&rows->row, &rows->cap, rows->n + 1, sizeof *rows->row)) {
-        ba_eval_row_free(row);
-        return -1;
-    }
-    rows->row[rows->n++] = *row;
-    return 0;
-}
-
-void ba_eval_rows_free(ba_eval_rows *rows) {
-    for (size_t i = 0; i < rows->n; i++) {
-        ba_eval_row_free(&rows->row[i]);
-    }
-    free(rows->row);
-    *rows = (ba_eval_rows){0};
-}
-
-const ba_eval_row *ba_eval_rows_find(const ba_eval_rows *rows, const ba_eval_row *like) {
-    for (size_t i = 0; i < rows->n; i++) {
-        const ba_eval_row *r = &rows->row[i];
-        if (r->index == like->index && !strcmp(r->task, like->task) && !strcmp(r->mode, like->mode) &&
-            !strcmp(r->label, like->label)) {
-            return r;
-        }
-    }
-    return NULL;
-}
 
 /* The word itself, as a constant; NULL if it is none of them. */
 static const char *word_of(const char *text) {
@@ -140,6 +111,10 @@ int ba_eval_trace_begin(const ba_common *c, const ba_bench *b, bool resume, int 
         *out = t;
     }
     return rc;
+}
+
+int ba_eval_trace_remark(ba_eval_trace *t, const char *remark, char err[BA_ERR_LEN]) {
+    return ba_trace_set(t->trace, "remark", remark, err);
 }
 
 int ba_eval_trace_add(ba_eval_trace *t, const ba_eval_row *row, char err[BA_ERR_LEN]) {

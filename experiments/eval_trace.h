@@ -12,6 +12,8 @@ typedef struct ba_eval_trace ba_eval_trace;
 /* Begins --out, or (resume) goes on with it: its rows are added to `rows`. 0, or what the trace returned. */
 int ba_eval_trace_begin(const ba_common *c, const ba_bench *b, bool resume, int argc, char **argv, ba_eval_rows *rows,
                         ba_eval_trace **out, char err[BA_ERR_LEN]);
+/* Something to be known of what was measured, such as other work on the machine; one a trace. */
+int ba_eval_trace_remark(ba_eval_trace *t, const char *remark, char err[BA_ERR_LEN]);
 int ba_eval_trace_add(ba_eval_trace *t, const ba_eval_row *row, char err[BA_ERR_LEN]);
 int ba_eval_trace_commit(ba_eval_trace *t, char err[BA_ERR_LEN]);
 /* Writes the summary and commits; whole: nothing is left to do, the trace takes its final name. */
@@ -20,11 +22,5 @@ void ba_eval_trace_close(ba_eval_trace *t);
 
 /* Adds the rows of a trace's table "items". */
 int ba_eval_rows_read(const ba_trace *t, ba_eval_rows *rows, char err[BA_ERR_LEN]);
-
-/* The row of the same label, task, mode and index, or NULL. */
-const ba_eval_row *ba_eval_rows_find(const ba_eval_rows *rows, const ba_eval_row *like);
-/* Takes the row over, with what it owns. -1: out of memory (freed). */
-int ba_eval_rows_add(ba_eval_rows *rows, ba_eval_row *row);
-void ba_eval_rows_free(ba_eval_rows *rows);
 
 #endif

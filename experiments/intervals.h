@@ -14,7 +14,7 @@ ba_interval ba_wilson(size_t hits, size_t n);
 
 /* Of sum(top) / sum(bottom) over n items: percentiles of `BA_RESAMPLES` draws of n items with replacement, which the
  * seed decides. A paired difference: top[i] = a[i] - b[i]. A mean: bottom NULL. NaN also if memory ran out. */
-enum { BA_RESAMPLES = 4000 };
+enum { BA_RESAMPLES = 4000, BA_INTERVAL_SEED = 20250424 }; /* every interval from the same draws */
 ba_interval ba_bootstrap(const double *top, const double *bottom, size_t n, uint64_t seed);
 
 /* Exact two-sided p of McNemar's test: `only_a` items that a alone gets right, `only_b` that b alone does. */

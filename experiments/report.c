@@ -1,6 +1,7 @@
 #include "report.h"
 
 #include "../sim/grow.h"
+#include "report_claims.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -24,16 +25,6 @@ static const ba_eval_summary *best_of(const ba_eval_summary *s, size_t n, const 
         best = c && !isnan(c->score) && (!best || c->score > best->score) ? c : best;
     }
     return best;
-}
-
-static void print_interval(FILE *out, double x, double low, double high, double scale, int digits) {
-    if (isnan(x)) {
-        fputs("-", out);
-    } else if (isnan(low)) {
-        fprintf(out, "%.*f", digits, scale * x);
-    } else {
-        fprintf(out, "%.*f [%.*f, %.*f]", digits, scale * x, digits, scale * low, digits, scale * high);
-    }
 }
 
 /* Rows that the paper has are always shown, others if they were run. */
@@ -60,7 +51,7 @@ static int print_score(FILE *out, const ba_eval_rows *rows, const ba_eval_summar
         equal = ba_eval_equal(&d);
     }
     fputs(c == best ? " **" : " ", out);
-    print_interval(out, c->score, c->score_low, c->score_high, 100, 1);
+    ba_report_interval(out, c->score, c->score_low, c->score_high, 100, 1);
     fputs(c == best ? "** |" : equal ? " = |" : " |", out);
     return 0;
 }
@@ -93,9 +84,31 @@ static void print_paper(FILE *out, const ba_report_table *t) {
     }
 }
 
+/* How many items each task's column rests on: all rows on the same ones. */
+static void print_items(FILE *out, const ba_report_table *t, const ba_eval_summary *s, size_t n) {
+    fputs("| *items* |", out);
+    for (size_t i = 0; i < t->n_task; i++) {
+        const ba_eval_summary *c = NULL;
+        for (size_t r = 0; r < t->n_row && !c; r++) {
+            c = cell(s, n, t->row[r].key, t->task[i]);
+        }
+        fprintf(out, c ? " %llu |" : " - |", c ? (unsigned long long)c->n : 0);
+    }
+    fputs(" |\n", out);
+}
+
+/* "(3 tasks)" behind a mean that lacks some. */
+static void end_mean(FILE *out, const ba_report_table *t, ba_estimate mean) {
+    if (mean.n_task && mean.n_task < t->n_task) {
+        fprintf(out, " (%zu of %zu tasks)", mean.n_task, t->n_task);
+    }
+    fputs(" |\n", out);
+}
+
 static int print_scores(FILE *out, const ba_report_table *t, const ba_eval_rows *rows, const ba_eval_summary *s,
                         size_t n) {
     print_head(out, "here: score %", t, "mean over tasks");
+    print_items(out, t, s, n);
     for (size_t r = 0; r < t->n_row; r++) {
         if (!is_shown(t, &t->row[r], s, n)) {
             continue;
@@ -109,8 +122,8 @@ static int print_scores(FILE *out, const ba_report_table *t, const ba_eval_rows 
         }
         ba_estimate mean = ba_estimate_of(rows, BA_OF_SCORE, t->row[r].key, NULL, t->task, t->n_task);
         fputs(" ", out);
-        print_interval(out, mean.mean, mean.low, mean.high, 100, 1);
-        fprintf(out, mean.n_task && mean.n_task < t->n_task ? " (%zu tasks) |\n" : " |\n", mean.n_task);
+        ba_report_interval(out, mean.mean, mean.low, mean.high, 100, 1);
+        end_mean(out, t, mean);
     }
     return 0;
 }
@@ -126,19 +139,19 @@ static void print_likelihood(FILE *out, const ba_report_table *t, const ba_eval_
         for (size_t i = 0; i < t->n_task; i++) {
             const ba_eval_summary *c = cell(s, n, t->row[r].key, t->task[i]);
             fputs(" ", out);
-            print_interval(out, c ? c->nll : NAN, c ? c->nll_low : NAN, c ? c->nll_high : NAN, 1, 3);
+            ba_report_interval(out, c ? c->nll : NAN, c ? c->nll_low : NAN, c ? c->nll_high : NAN, 1, 3);
             fputs(" |", out);
         }
         ba_estimate mean = ba_estimate_of(rows, BA_OF_NLL, t->row[r].key, NULL, t->task, t->n_task);
         fputs(" ", out);
-        print_interval(out, mean.mean, mean.low, mean.high, 1, 3);
-        fputs(" |\n", out);
+        ba_report_interval(out, mean.mean, mean.low, mean.high, 1, 3);
+        end_mean(out, t, mean);
     }
 }
 
 /* Items, the answerable subset, and what a first token costs, over all tasks of the table. */
 static void print_cost(FILE *out, const ba_report_table *t, const ba_eval_rows *rows, const ba_eval_summary *s,
-                       size_t n) {
+                       size_t n, const char *remarks) {
     fputs(
         "\n| here: cost | items | left out | on answerable items % | TTFT warm, s | TTFT cold, s | FLOPs | of full |\n"
         "|---|---:|---:|---:|---:|---:|---:|---:|\n",
@@ -165,90 +178,19 @@ static void print_cost(FILE *out, const ba_report_table *t, const ba_eval_rows *
         double flops = ba_estimate_of(rows, BA_OF_FLOPS, key, NULL, t->task, t->n_task).mean,
                of_full = flops / ba_estimate_of(rows, BA_OF_FLOPS, full, NULL, t->task, t->n_task).mean;
         fprintf(out, "| %s | %llu | %llu | ", t->row[r].name, items, left);
-        print_interval(out, answerable > 0 ? hits / answerable : NAN, NAN, NAN, 100, 1);
+        ba_report_interval(out, answerable > 0 ? hits / answerable : NAN, NAN, NAN, 100, 1);
         fputs(" | ", out);
-        print_interval(out, tasks > 0 ? warm / tasks : NAN, NAN, NAN, 1, 3);
+        ba_report_interval(out, tasks > 0 ? warm / tasks : NAN, NAN, NAN, 1, 3);
         fputs(" | ", out);
-        print_interval(out, tasks > 0 ? cold / tasks : NAN, NAN, NAN, 1, 3);
+        ba_report_interval(out, tasks > 0 ? cold / tasks : NAN, NAN, NAN, 1, 3);
         fprintf(out, isnan(flops) ? " | - | " : " | %.2e | ", flops);
-        print_interval(out, of_full, NAN, NAN, 100, 1);
+        ba_report_interval(out, of_full, NAN, NAN, 100, 1);
         fputs(isnan(of_full) ? " |\n" : " % |\n", out);
     }
+    fprintf(out, *remarks ? "\nRemark of the traces: %s.\n" : "%s", remarks);
 }
 
-static double paper_mean(const ba_report_table *t, const ba_report_row *r) {
-    double sum = 0;
-    for (size_t i = 0; i < t->n_task; i++) {
-        sum += r->paper[i];
-    }
-    return sum / (double)t->n_task;
-}
-
-/* What the interval of a - b says about "a is better than b" or "a equals b". */
-static const char *verdict(const ba_report_claim *c, double low, double high, bool more_is_better) {
-    if (isnan(low)) {
-        return "not measured";
-    }
-    bool above = more_is_better ? low > 0 : high < 0, below = more_is_better ? high < 0 : low > 0;
-    if (!strcmp(c->expect, "equal")) {
-        return above ? "no: better" : below ? "no: worse" : "agrees: cannot be told apart";
-    }
-    return above ? "agrees" : below ? "**disagrees**" : "cannot be told";
-}
-
-static void print_claims(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows) {
-    const ba_report_table *t = &spec->table[0];
-    fputs("\n## What agrees with the paper\n\nEach claim is the paper's; differences are paired on the same items, "
-          "means over "
-          "the tasks of the first table.\n\n"
-          "| claim | paper, points | here, points | | here, NLL a token | |\n|---|---:|---:|---|---:|---|\n",
-          out);
-    for (size_t i = 0; i < spec->n_claim; i++) {
-        const ba_report_claim *c = &spec->claim[i];
-        const ba_report_row *a = ba_report_row_by_id(t, c->a), *b = ba_report_row_by_id(t, c->b);
-        ba_estimate score = ba_estimate_of(rows, BA_OF_SCORE, a->key, &b->key, t->task, t->n_task),
-                    nll = ba_estimate_of(rows, BA_OF_NLL, a->key, &b->key, t->task, t->n_task);
-        double paper = paper_mean(t, a) - paper_mean(t, b);
-        fprintf(out, "| %s | ", c->text);
-        fprintf(out, isnan(paper) ? "- | " : "%+.1f | ", paper);
-        print_interval(out, score.mean, score.low, score.high, 100, 1);
-        fprintf(out, " | %s | ", verdict(c, score.low, score.high, true));
-        print_interval(out, nll.mean, nll.low, nll.high, 1, 3);
-        fprintf(out, " | %s |\n", verdict(c, nll.low, nll.high, false));
-    }
-}
-
-/* How much of the way from one row to another a third one goes. */
-static void print_gap(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows) {
-    const ba_report_table *t = &spec->table[0];
-    const ba_report_row *from = ba_report_row_by_id(t, spec->gap_from), *to = ba_report_row_by_id(t, spec->gap_to),
-                        *of = ba_report_row_by_id(t, spec->gap_of);
-    fprintf(out,
-            "\n## The gap\n\nFrom *%s* to *%s*; closed by *%s*.\n\n| | gap | closed | share |\n|---|---:|---:|---:|\n",
-            from->name, to->name, of->name);
-    double paper_gap = paper_mean(t, to) - paper_mean(t, from), paper_closed = paper_mean(t, of) - paper_mean(t, from);
-    fprintf(out, "| paper, points | %.1f | %.1f | %.0f %% |\n", paper_gap, paper_closed,
-            100 * paper_closed / paper_gap);
-    static const struct {
-        const char *name;
-        ba_quantity what;
-        double scale;
-        int digits;
-    } row[] = {{"here, points", BA_OF_SCORE, 100, 1}, {"here, NLL a token", BA_OF_NLL, 1, 3}};
-    for (size_t i = 0; i < 2; i++) {
-        ba_estimate gap = ba_estimate_of(rows, row[i].what, to->key, &from->key, t->task, t->n_task),
-                    closed = ba_estimate_of(rows, row[i].what, of->key, &from->key, t->task, t->n_task);
-        fprintf(out, "| %s | ", row[i].name);
-        print_interval(out, gap.mean, gap.low, gap.high, row[i].scale, row[i].digits);
-        fputs(" | ", out);
-        print_interval(out, closed.mean, closed.low, closed.high, row[i].scale, row[i].digits);
-        fputs(" | ", out);
-        print_interval(out, closed.mean / gap.mean, NAN, NAN, 100, 0);
-        fputs(isnan(closed.mean / gap.mean) ? " |\n" : " % |\n", out);
-    }
-}
-
-int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows) {
+int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const char *remarks) {
     size_t n;
     ba_eval_summary *s = ba_eval_summarise(rows, &n);
     if (!s) {
@@ -258,7 +200,8 @@ int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *r
     fputs("\nScores in per cent with intervals of 95 % (Wilson; bootstrap for graded scores and NLL; normal for means "
           "over "
           "tasks). **Bold**: best of its column; =: cannot be told from it (McNemar, exact, p >= 0.05; graded scores: "
-          "paired bootstrap). -: not run. Answerable: items that full attention of the same model gets right.\n",
+          "paired bootstrap). -: not run. All rows of a table rest on the same items. Answerable: items that full "
+          "attention of the same model gets right.\n",
           out);
     int rc = 0;
     for (size_t i = 0; !rc && i < spec->n_table; i++) {
@@ -267,13 +210,11 @@ int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *r
         print_paper(out, t);
         rc = print_scores(out, t, rows, s, n);
         print_likelihood(out, t, rows, s, n);
-        print_cost(out, t, rows, s, n);
-    }
-    if (!rc && spec->n_claim) {
-        print_claims(out, spec, rows);
+        print_cost(out, t, rows, s, n, remarks);
+        rc = rc ? rc : ba_report_claims(out, spec, i, rows);
     }
     if (!rc && spec->gap_from) {
-        print_gap(out, spec, rows);
+        ba_report_gap(out, spec, rows);
     }
     free(s);
     return rc;

@@ -69,9 +69,26 @@ static int read_table(const cJSON *o, ba_report_spec *s, const char *path, char 
     return t->n_row ? 0 : ba_fail(err, "%s: table %s: field rows is missing or empty", path, t->name);
 }
 
-/* Ids that claims and gaps name must be rows. */
+/* The table that has a row of this id and of that one. */
+static int find_table(const ba_report_spec *s, const char *a, const char *b, size_t *table, const char *path,
+                      char err[BA_ERR_LEN]) {
+    for (*table = 0; *table < s->n_table; (*table)++) {
+        if (ba_report_row_by_id(&s->table[*table], a) && ba_report_row_by_id(&s->table[*table], b)) {
+            return 0;
+        }
+    }
+    return ba_fail(err, "%s: no table has a row '%s' and a row '%s'", path, a, b);
+}
+
+/* A gap is one of the first table. */
 static int check_id(const ba_report_spec *s, const char *id, const char *path, char err[BA_ERR_LEN]) {
     return ba_report_row_by_id(&s->table[0], id) ? 0 : ba_fail(err, "%s: the first table has no row '%s'", path, id);
+}
+
+/* A number, or NaN: there is none. */
+static double number_of(const cJSON *o, const char *field) {
+    const cJSON *v = ba_json_get(o, field);
+    return cJSON_IsNumber(v) ? v->valuedouble : NAN;
 }
 
 static int read_claim(const cJSON *o, ba_report_spec *s, const char *path, char err[BA_ERR_LEN]) {
@@ -80,7 +97,7 @@ static int read_claim(const cJSON *o, ba_report_spec *s, const char *path, char 
     }
     ba_report_claim *c = &s->claim[s->n_claim++];
     if (need(o, "text", &c->text, path, err) || need(o, "a", &c->a, path, err) || need(o, "b", &c->b, path, err) ||
-        need(o, "expect", &c->expect, path, err) || check_id(s, c->a, path, err) || check_id(s, c->b, path, err)) {
+        need(o, "expect", &c->expect, path, err) || find_table(s, c->a, c->b, &c->table, path, err)) {
         return -1;
     }
     return !strcmp(c->expect, "better") || !strcmp(c->expect, "equal")
@@ -107,6 +124,8 @@ static int fill(ba_report_spec *s, const char *path, char err[BA_ERR_LEN]) {
         }
     }
     const cJSON *gap = ba_json_get(s->document, "gap");
+    s->goal_score = number_of(gap, "goal_score");
+    s->goal_nll = number_of(gap, "goal_nll");
     return gap && (need(gap, "from", &s->gap_from, path, err) || need(gap, "to", &s->gap_to, path, err) ||
                    need(gap, "of", &s->gap_of, path, err) || check_id(s, s->gap_from, path, err) ||
                    check_id(s, s->gap_to, path, err) || check_id(s, s->gap_of, path, err))

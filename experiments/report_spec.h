@@ -25,8 +25,9 @@ typedef struct ba_report_table {
     size_t n_row;
 } ba_report_table;
 
-/* "a is better than b" (or equal to it), which holds in the paper; of: the row that a gap is measured from. */
+/* "a is better than b" (or equal to it), which holds in the paper: ids of rows of one table. */
 typedef struct ba_report_claim {
+    size_t table;
     const char *text, *a, *b, *expect; /* expect: "better" or "equal" */
 } ba_report_claim;
 
@@ -35,9 +36,10 @@ typedef struct ba_report_spec {
     const char *title, *about;
     ba_report_table table[BA_REPORT_TABLES];
     size_t n_table;
-    ba_report_claim claim[BA_REPORT_CLAIMS]; /* about rows of the first table */
+    ba_report_claim claim[BA_REPORT_CLAIMS];
     size_t n_claim;
     const char *gap_from, *gap_to, *gap_of; /* row ids of the first table: gap_of closes gap_from -> gap_to; or NULL */
+    double goal_score, goal_nll;            /* shares of the gap that are aimed at; NaN: none */
 } ba_report_spec;
 
 /* 0, or -1 and err naming file and field. */

@@ -1,4 +1,5 @@
 /* The report: means over tasks by hand, and a page made from traces by the command. */
+#include "../experiments/common_items.h"
 #include "../experiments/estimate.h"
 #include "../experiments/eval_trace.h"
 #include "../experiments/report.h"
@@ -53,7 +54,7 @@ static char *page_of(const ba_report_spec *spec, const ba_eval_rows *rows) {
     size_t size;
     FILE *f = open_memstream(&text, &size);
     CU_ASSERT_PTR_NOT_NULL_FATAL(f);
-    CU_ASSERT_EQUAL(ba_report_print(f, spec, rows), 0);
+    CU_ASSERT_EQUAL(ba_report_print(f, spec, rows, "made at night"), 0);
     fclose(f);
     return text;
 }
@@ -78,7 +79,11 @@ static void page_by_hand(void) {
         strstr(page, "| without tuning for it, block mode loses | +21.4 | 30.0 [21.0, 39.0] | agrees |"));
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "| block fine-tuning heals block mode | +20.0 | 27.0 "));
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "| not measured |")); /* superposition was not run */
-    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| here, points | 30.0 [21.0, 39.0] | 27.0 [18.3, 35.7] | 90 % |"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(page, "| here, points | 30.0 [21.0, 39.0] | 27.0 [18.3, 35.7] | 90 % [78, 100] | 80 % | met |"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(page, "| block fine-tuning heals block mode | - | - | 27.0 [19.0, 36.0], p < 0.001 | - |"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "Remark of the traces: made at night."));
     CU_ASSERT_PTR_NULL(strstr(page, "nan"));
     free(page);
     char *text = NULL;
@@ -98,6 +103,34 @@ static void page_by_hand(void) {
     ba_report_spec_free(&spec);
 }
 
+/* One row has 60 items, another 40 of them: a table shows these. What is in no table stays. */
+static void common_items(void) {
+    char err[BA_ERR_LEN];
+    ba_report_spec spec;
+    CU_ASSERT_EQUAL_FATAL(ba_report_spec_read("experiments/report.json", &spec, err), 0);
+    ba_eval_rows rows = {0};
+    for (size_t i = 0; i < 60; i++) {
+        add(&rows, "rag", "full", "nq", i, i < 30, 1);
+        add(&rows, "block-ft@40", "block", "nq", i, 1, 1);
+        if (i >= 20) {
+            add(&rows, "rag", "block", "nq", i, 0, 2);
+        }
+        add(&rows, "base", "full", "2wiki", i, 1, 1);
+    }
+    CU_ASSERT_EQUAL(ba_common_items(&spec, &rows), 0);
+    CU_ASSERT_EQUAL(rows.n, 40 + 60 + 40 + 60);
+    ba_eval_row like = {.label = "rag", .mode = "full", .task = "nq", .index = 19};
+    CU_ASSERT_PTR_NULL(ba_eval_rows_find(&rows, &like));
+    like.index = 20;
+    CU_ASSERT_PTR_NOT_NULL(ba_eval_rows_find(&rows, &like));
+    char *page = page_of(&spec, &rows);
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| *items* | 60 | - | 40 | - | |"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| RAG-tuned, full | - | - | **25.0 ")); /* 10 of 40 */
+    free(page);
+    ba_eval_rows_free(&rows);
+    ba_report_spec_free(&spec);
+}
+
 static void bad_tables(void) {
     static const char *const bad[][2] = {
         {"{}", "field title is missing"},
@@ -111,7 +144,7 @@ static void bad_tables(void) {
          "[\"x\"], \"rows\": [{\"id\": \"i\", \"name\": \"n\", \"label\": \"l\", \"mode\": \"m\"}]}], \"claims\": "
          "[{\"text\": "
          "\"c\", \"a\": \"i\", \"b\": \"gone\", \"expect\": \"better\"}]}",
-         "no row 'gone'"},
+         "no table has a row 'i' and a row 'gone'"},
     };
     char path[4096], err[BA_ERR_LEN];
     snprintf(path, sizeof path, "%s/tables.json", ba_test_dir());
@@ -129,7 +162,9 @@ static void bad_tables(void) {
 int ba_suite_report(void) {
     CU_pSuite s = CU_add_suite("report", NULL, NULL);
     return s && CU_add_test(s, "means over tasks by hand", means_by_hand) &&
-                   CU_add_test(s, "a page by hand", page_by_hand) && CU_add_test(s, "bad tables", bad_tables)
+                   CU_add_test(s, "a page by hand", page_by_hand) &&
+                   CU_add_test(s, "rows of a table rest on the same items", common_items) &&
+                   CU_add_test(s, "bad tables", bad_tables)
                ? 0
                : -1;
 }

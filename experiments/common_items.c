@@ -1,0 +1,62 @@
+#include "common_items.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Which rows of a table were run on which of its tasks. */
+typedef struct presence {
+    bool on[BA_REPORT_TASKS][BA_REPORT_ROWS];
+} presence;
+
+static bool is_of(const ba_eval_row *r, ba_row_key key) {
+    return !strcmp(r->label, key.label) && !strcmp(r->mode, key.mode);
+}
+
+static presence presence_of(const ba_report_table *t, const ba_eval_rows *rows) {
+    presence p = {0};
+    for (size_t i = 0; i < rows->n; i++) {
+        for (size_t k = 0; k < t->n_task; k++) {
+            for (size_t r = 0; r < t->n_row && !strcmp(t->task[k], rows->row[i].task); r++) {
+                p.on[k][r] = p.on[k][r] || is_of(&rows->row[i], t->row[r].key);
+            }
+        }
+    }
+    return p;
+}
+
+static bool has(const ba_eval_rows *rows, ba_row_key key, const ba_eval_row *item) {
+    ba_eval_row like = {.index = item->index};
+    snprintf(like.label, sizeof like.label, "%s", key.label);
+    snprintf(like.task, sizeof like.task, "%s", item->task);
+    snprintf(like.mode, sizeof like.mode, "%s", key.mode);
+    return ba_eval_rows_find(rows, &like) != NULL;
+}
+
+/* Whether a row is none of the table's, or on an item that all of the table's rows have. */
+static bool is_common(const ba_report_table *t, const presence *p, const ba_eval_rows *rows, const ba_eval_row *row) {
+    bool own = false, all = true;
+    for (size_t k = 0; k < t->n_task; k++) {
+        for (size_t r = 0; r < t->n_row && !strcmp(t->task[k], row->task); r++) {
+            own = own || is_of(row, t->row[r].key);
+            all = all && (!p->on[k][r] || has(rows, t->row[r].key, row));
+        }
+    }
+    return !own || all;
+}
+
+int ba_common_items(const ba_report_spec *spec, ba_eval_rows *rows) {
+    bool *stays = malloc(rows->n + 1);
+    if (!stays) {
+        return -1;
+    }
+    memset(stays, true, rows->n);
+    for (size_t i = 0; i < spec->n_table; i++) {
+        presence p = presence_of(&spec->table[i], rows);
+        for (size_t k = 0; k < rows->n; k++) {
+            stays[k] = stays[k] && is_common(&spec->table[i], &p, rows, &rows->row[k]);
+        }
+    }
+    ba_eval_rows_keep(rows, stays);
+    free(stays);
+    return 0;
+}
