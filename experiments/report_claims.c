@@ -107,43 +107,55 @@ int ba_report_claims(FILE *out, const ba_report_spec *spec, size_t table, const 
     return print_by_task(out, spec, table, rows);
 }
 
+/* One line: of the score or the NLL, over some tasks. */
+static void print_share(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, ba_quantity what,
+                        const char *name, const char *const *tasks, size_t n, double goal) {
+    const ba_report_table *t = &spec->table[0];
+    const ba_row_key from = ba_report_row_by_id(t, spec->gap_from)->key, to = ba_report_row_by_id(t, spec->gap_to)->key,
+                     of = ba_report_row_by_id(t, spec->gap_of)->key;
+    ba_estimate gap = ba_estimate_of(rows, what, to, &from, tasks, n),
+                closed = ba_estimate_of(rows, what, of, &from, tasks, n);
+    ba_interval share = ba_share_of(rows, what, from, to, of, tasks, n);
+    bool none = gap.low <= 0 && gap.high >= 0;
+    double closes = none ? NAN : closed.mean / gap.mean, scale = what == BA_OF_SCORE ? 100 : 1;
+    int digits = what == BA_OF_SCORE ? 1 : 3;
+    fprintf(out, "| %s, %s | ", what == BA_OF_SCORE ? "points" : "NLL a token", name);
+    ba_report_interval(out, gap.mean, gap.low, gap.high, scale, digits);
+    fputs(" | ", out);
+    ba_report_interval(out, closed.mean, closed.low, closed.high, scale, digits);
+    fputs(" | ", out);
+    ba_report_interval(out, closes, share.low, share.high, 100, 0);
+    if (isnan(closes) || isnan(goal)) {
+        fputs(" | | |\n", out);
+    } else {
+        fprintf(out, " | %.0f | %s |\n", 100 * goal, closes >= goal ? "met" : "missed");
+    }
+}
+
 void ba_report_gap(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows) {
     const ba_report_table *t = &spec->table[0];
     const ba_report_row *from = ba_report_row_by_id(t, spec->gap_from), *to = ba_report_row_by_id(t, spec->gap_to),
                         *of = ba_report_row_by_id(t, spec->gap_of);
-    fprintf(out,
-            "\n## The gap\n\nFrom *%s* to *%s*; closed by *%s*. The interval of a share is a bootstrap over all "
-            "items.\n\n| | gap | closed | share | goal | |\n|---|---:|---:|---:|---:|---|\n",
-            from->name, to->name, of->name);
-    double paper_gap = paper_mean(t, to) - paper_mean(t, from), paper_closed = paper_mean(t, of) - paper_mean(t, from);
-    fprintf(out, "| paper, points | %.1f | %.1f | %.0f %% | | |\n", paper_gap, paper_closed,
-            100 * paper_closed / paper_gap);
-    const struct {
-        const char *name;
-        ba_quantity what;
-        double scale, goal;
-        int digits;
-    } row[] = {{"here, points", BA_OF_SCORE, 100, spec->goal_score, 1},
-               {"here, NLL a token", BA_OF_NLL, 1, spec->goal_nll, 3}};
-    for (size_t i = 0; i < 2; i++) {
-        ba_estimate gap = ba_estimate_of(rows, row[i].what, to->key, &from->key, t->task, t->n_task),
-                    closed = ba_estimate_of(rows, row[i].what, of->key, &from->key, t->task, t->n_task);
-        ba_interval share = ba_share_of(rows, row[i].what, from->key, to->key, of->key, t->task, t->n_task);
-        double closes = closed.mean / gap.mean;
-        fprintf(out, "| %s | ", row[i].name);
-        ba_report_interval(out, gap.mean, gap.low, gap.high, row[i].scale, row[i].digits);
-        fputs(" | ", out);
-        ba_report_interval(out, closed.mean, closed.low, closed.high, row[i].scale, row[i].digits);
-        fputs(" | ", out);
-        if (isnan(closes)) {
-            fputs("- |", out);
-        } else {
-            fprintf(out, "%.0f %% [%.0f, %.0f] |", 100 * closes, 100 * share.low, 100 * share.high);
-        }
-        if (isnan(closes) || isnan(row[i].goal)) {
-            fputs(" | |\n", out);
-        } else {
-            fprintf(out, " %.0f %% | %s |\n", 100 * row[i].goal, closes >= row[i].goal ? "met" : "missed");
+    double gap = paper_mean(t, to) - paper_mean(t, from), closed = paper_mean(t, of) - paper_mean(t, from);
+    fprintf(
+        out,
+        "\n## The gap\n\nFrom *%s* to *%s*; closed by *%s*. Means over tasks; the interval of a share is a bootstrap "
+        "over their items. No share where the gap cannot be told from 0.\n\n| | gap | closed | share, %% | goal, %% | "
+        "|\n|---|---:|---:|---:|---:|---|\n"
+        "| the paper's points, all tasks | %.1f | %.1f | %.0f | | |\n",
+        from->name, to->name, of->name, gap, closed, 100 * closed / gap);
+    char name[256] = "";
+    for (size_t i = 0; i < spec->n_gap_task; i++) {
+        size_t used = strlen(name);
+        snprintf(name + used, sizeof name - used, "%s%s", i ? ", " : "", spec->gap_task[i]);
+    }
+    const ba_quantity what[] = {BA_OF_SCORE, BA_OF_NLL};
+    for (size_t q = 0; q < 2; q++) {
+        print_share(out, spec, rows, what[q], name, spec->gap_task, spec->n_gap_task,
+                    q ? spec->goal_nll : spec->goal_score);
+        print_share(out, spec, rows, what[q], "all tasks", t->task, t->n_task, NAN);
+        for (size_t i = 0; i < t->n_task; i++) {
+            print_share(out, spec, rows, what[q], t->task[i], &t->task[i], 1, NAN);
         }
     }
 }

@@ -105,6 +105,17 @@ static int read_claim(const cJSON *o, ba_report_spec *s, const char *path, char 
                : ba_fail(err, "%s: field expect: it is better or equal", path);
 }
 
+static int read_gap(const cJSON *o, ba_report_spec *s, const char *path, char err[BA_ERR_LEN]) {
+    s->goal_score = number_of(o, "goal_score");
+    s->goal_nll = number_of(o, "goal_nll");
+    return need(o, "from", &s->gap_from, path, err) || need(o, "to", &s->gap_to, path, err) ||
+                   need(o, "of", &s->gap_of, path, err) || check_id(s, s->gap_from, path, err) ||
+                   check_id(s, s->gap_to, path, err) || check_id(s, s->gap_of, path, err) ||
+                   texts(o, "tasks", s->gap_task, BA_REPORT_TASKS, &s->n_gap_task, path, err)
+               ? -1
+               : 0;
+}
+
 static int fill(ba_report_spec *s, const char *path, char err[BA_ERR_LEN]) {
     const cJSON *o;
     if (need(s->document, "title", &s->title, path, err) || need(s->document, "about", &s->about, path, err)) {
@@ -124,13 +135,7 @@ static int fill(ba_report_spec *s, const char *path, char err[BA_ERR_LEN]) {
         }
     }
     const cJSON *gap = ba_json_get(s->document, "gap");
-    s->goal_score = number_of(gap, "goal_score");
-    s->goal_nll = number_of(gap, "goal_nll");
-    return gap && (need(gap, "from", &s->gap_from, path, err) || need(gap, "to", &s->gap_to, path, err) ||
-                   need(gap, "of", &s->gap_of, path, err) || check_id(s, s->gap_from, path, err) ||
-                   check_id(s, s->gap_to, path, err) || check_id(s, s->gap_of, path, err))
-               ? -1
-               : 0;
+    return gap ? read_gap(gap, s, path, err) : 0;
 }
 
 int ba_report_spec_read(const char *path, ba_report_spec *out, char err[BA_ERR_LEN]) {

@@ -39,7 +39,9 @@ typedef struct ba_report_spec {
     ba_report_claim claim[BA_REPORT_CLAIMS];
     size_t n_claim;
     const char *gap_from, *gap_to, *gap_of; /* row ids of the first table: gap_of closes gap_from -> gap_to; or NULL */
-    double goal_score, goal_nll;            /* shares of the gap that are aimed at; NaN: none */
+    const char *gap_task[BA_REPORT_TASKS];  /* [n_gap_task] of the first table's: what the goals are about */
+    size_t n_gap_task;
+    double goal_score, goal_nll; /* shares of the gap that are aimed at; NaN: none */
 } ba_report_spec;
 
 /* 0, or -1 and err naming file and field. */

@@ -4,7 +4,7 @@
 set -eu
 [ $# -eq 3 ] || { echo "usage: plots/draw_tune.sh PROGRAM TRACE.h5 FOLDER" >&2; exit 2; }
 program=$(realpath "$1") trace=$(realpath "$2") folder=$(realpath "$3")
-name=$(basename "$trace" .h5)
+name=$(basename "${trace%.gz}" .h5)
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -2,8 +2,10 @@
 #   gnuplot -c plots/figure4.gp FIGURE4.csv OUT
 data = ARG1; out = ARG2
 load "plots/style.gp"
-set xlabel "training step"
-set offsets graph 0.02, graph 0.02, graph 0.08, graph 0.05
+set xlabel "training step (the modes are drawn 3 steps apart)"
+set xrange [-8:*]
+set offsets 0, graph 0.02, graph 0.08, graph 0.05
+aside(i) = 1.5 * (2 * i - 3) # intervals beside one another
 # The block-tuned model only: eval's label and tune's trace begin with its name.
 of(source, mode, name) = stringcolumn("source") eq source && stringcolumn("mode") eq mode \
     && strstrt(stringcolumn("label"), "block-ft") > 0 ? column(name) : NaN
@@ -16,13 +18,13 @@ do for [kind in "svg png"] {
     if (accuracy) {
         set key right bottom Left reverse
         set ylabel "best-subspan EM, mean over tasks (%)"
-        plot for [i=1:2] m = word("full block", i) data using "step":(100 * of("eval", m, "score")):\
+        plot for [i=1:2] m = word("full block", i) data using (column("step") + aside(i)):(100 * of("eval", m, "score")):\
                  (100 * of("eval", m, "score_low")):(100 * of("eval", m, "score_high")) with yerrorlines ls i title m
     }
     set key right top Left reverse
     set ylabel "NLL of the gold answer (nats a token)"
     if (accuracy && checked) {
-        plot for [i=1:2] m = word("full block", i) data using "step":(of("eval", m, "nll")):(of("eval", m, "nll_low")):\
+        plot for [i=1:2] m = word("full block", i) data using (column("step") + aside(i)):(of("eval", m, "nll")):(of("eval", m, "nll_low")):\
                  (of("eval", m, "nll_high")) with yerrorlines ls i title m, \
              for [i=1:2] m = word("full block", i) data using "step":(of("validation", m, "nll")) with linespoints ls (7 + i) \
                  title m . ", validation"

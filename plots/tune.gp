@@ -3,7 +3,8 @@
 steps = ARG1; checks = ARG2; out = ARG3
 load "plots/style.gp"
 set xlabel "training step"
-set offsets graph 0.02, graph 0.02, graph 0.08, graph 0.05
+set xrange [-5:*]
+set offsets 0, graph 0.02, graph 0.08, graph 0.05
 modes = system(sprintf("tail -n +2 '%s' | cut -d, -f2 | sort -u | tr '\\n' ' '", checks))
 do for [kind in "svg png"] {
     eval page(kind, 1000, 1300)

@@ -1,6 +1,7 @@
 """NLL of gold answers by transformers against `blockattn eval`, full and block (a 4-D mask), on the same token ids.
 
     eval_nll.py [--blockattn build/blockattn] [--model M.gguf] [--task nq] [--data DIR] [--limit 100] [--threads 2]
+                [--trace OURS.h5]
 
 Runs `blockattn eval --metric nll --dump`, scores every dumped item in fp32, and fails if any item's NLL differs by more
 than 1e-3 nats a token. Block: every segment but the last sees itself only, at its place; question, task segment and
@@ -30,9 +31,8 @@ def arguments():
     p.add_argument("--data")
     p.add_argument("--limit", type=int, default=100)
     p.add_argument("--threads", type=int, default=os.cpu_count())
-    a = p.parse_args()
-    a.dtype = "fp32"
-    return a
+    p.add_argument("--trace", help="go on with this trace of our side: rows that it holds are not computed again")
+    return p.parse_args()
 
 
 def ours(a, folder):
@@ -40,6 +40,8 @@ def ours(a, folder):
     dump = os.path.join(folder, "dump.jsonl")
     run = [a.blockattn, "eval", "--model", a.model, "--task", a.task, "--mode", "full,block", "--metric", "nll",
            "--limit", str(a.limit), "--dtype", "f32", "--threads", str(a.threads), "--dump", dump, "--json"]
+    if a.trace:
+        run += ["--out", a.trace, "--resume"]
     if a.data:
         run += ["--data", a.data]
     rows = map(json.loads, subprocess.run(run, check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines())
@@ -71,7 +73,7 @@ def main():
     a = arguments()
     with tempfile.TemporaryDirectory() as folder:
         items, mine = ours(a, folder)
-    model = load(a)
+    model = load(os.path.abspath(a.model), "f32")
     worst = {"full": 0.0, "block": 0.0}
     n = 0
     for item in items:

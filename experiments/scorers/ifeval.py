@@ -2,11 +2,15 @@
 
     ifeval.py --data ifeval.jsonl OUTPUTS.jsonl... >scores.jsonl
 
-The checks are the official ones, from the PyPI package if-verifiable.
+The checks are the official ones, from the PyPI package if-verifiable. Its language detector draws at random: it is seeded,
+so that the same outputs get the same scores.
 """
+from langdetect import DetectorFactory
 from if_verifiable import IFEvalSample, evaluate_output_for_sample
 
 import outputs
+
+DetectorFactory.seed = 0
 
 
 def main():
