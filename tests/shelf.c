@@ -2,6 +2,7 @@
 
 #include "runner.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,8 +23,11 @@ atomic_int shelf_remarks;
 char shelf_remark[BA_ERR_LEN];
 
 void shelf_remember(const char *line) {
+    static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER; /* a store speaks from several threads */
+    pthread_mutex_lock(&one);
     atomic_fetch_add(&shelf_remarks, 1);
     snprintf(shelf_remark, sizeof shelf_remark, "%s", line);
+    pthread_mutex_unlock(&one);
 }
 
 void shelf_spec(const char *tiers, const char *folder, ba_store_spec *out) {
