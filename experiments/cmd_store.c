@@ -35,7 +35,7 @@ typedef struct job {
     ba_store_spec spec;
     place place[BA_MAX_TIERS];
     size_t n_place;
-    char *const *names; /* operands of rm */
+    char *const *names; /* operands of rm, pin and unpin */
     size_t n_names;
     const char *keep;
     bool json, all, remove;
@@ -118,6 +118,7 @@ static cJSON *json_of_block(const place *p, const block *b) {
     cJSON_AddStringToObject(o, "dtype", b->head.dtype);
     cJSON_AddNumberToObject(o, "encode_s", b->head.seconds);
     cJSON_AddNumberToObject(o, "uses", (double)b->use.uses);
+    cJSON_AddBoolToObject(o, "pinned", ba_use_pinned(&b->use));
     return o;
 }
 
@@ -136,8 +137,8 @@ static int print_blocks(const job *j, bool damaged_only) {
                 continue;
             }
             if (!shown++ && !damaged_only) {
-                printf("%-16s  %7s  %10s  %-5s  %8s  %5s  %-8s  %s\n", "block", "tokens", "bytes", "code", "encode",
-                       "uses", "model", "backend");
+                printf("%-16s  %7s  %10s  %-5s  %8s  %5s  %-6s  %-8s  %s\n", "block", "tokens", "bytes", "code",
+                       "encode", "uses", "pinned", "model", "backend");
             }
             if (b->damaged) {
                 printf("%-16s  damaged: %s\n", b->name, b->fault);
@@ -146,9 +147,9 @@ static int print_blocks(const job *j, bool damaged_only) {
             char bytes[32], seconds[32];
             ba_print_bytes(bytes, sizeof bytes, (double)b->bytes);
             ba_print_seconds(seconds, sizeof seconds, b->head.seconds);
-            printf("%-16s  %7zu  %10s  %-5s  %8s  %5llu  %-8.8s  %s\n", b->name, (size_t)b->head.tokens, bytes,
-                   ba_coding_name(b->head.coding), seconds, (unsigned long long)b->use.uses, b->head.model,
-                   b->head.dtype);
+            printf("%-16s  %7zu  %10s  %-5s  %8s  %5llu  %-6s  %-8.8s  %s\n", b->name, (size_t)b->head.tokens, bytes,
+                   ba_coding_name(b->head.coding), seconds, (unsigned long long)b->use.uses,
+                   ba_use_pinned(&b->use) ? "yes" : "", b->head.model, b->head.dtype);
         }
     }
     if (j->json) {
@@ -280,8 +281,9 @@ static bool names(const char *operand, const block *b) {
     return n >= 4 && n <= 16 && strncmp(operand, b->name, n) == 0;
 }
 
-static int remove_named(job *j) {
-    size_t removed = 0;
+/* Does something to every block that the operands name, or to all, and says to how many. */
+static int change_named(job *j, int (*change)(place *p, const block *b), const char *done) {
+    size_t changed = 0;
     int status = walk(j, false);
     for (size_t w = 0; !status && w < j->n_names; w++) {
         size_t found = 0;
@@ -302,31 +304,64 @@ static int remove_named(job *j) {
                 named |= names(j->names[w], &p->blocks.at[k]);
             }
             if (named) {
-                status = remove_block(p, &p->blocks.at[k]);
-                removed++;
+                status = change(p, &p->blocks.at[k]);
+                changed++;
             }
         }
     }
     if (!status && j->json) {
         cJSON *o = cJSON_CreateObject();
-        cJSON_AddNumberToObject(o, "removed", (double)removed);
+        cJSON_AddNumberToObject(o, done, (double)changed);
         return ba_json_print(o);
     }
     if (!status) {
-        printf("%zu blocks removed\n", removed);
+        printf("%zu blocks %s\n", changed, done);
     }
     return status;
 }
 
+static int set_pin(place *p, const block *b, bool on) {
+    char err[BA_ERR_LEN];
+    if (!p->tier->ops->pin) {
+        return ba_cli_fail(BA_EXIT_USAGE, "store %s: its server evicts as it likes; blocks are pinned in lmdb:PATH",
+                           p->name);
+    }
+    return p->tier->ops->pin(p->tier, &b->address, on, err) ? ba_cli_fail(BA_EXIT_MACHINE, "%s", err) : 0;
+}
+
+static int pin_block(place *p, const block *b) {
+    return set_pin(p, b, true);
+}
+
+static int unpin_block(place *p, const block *b) {
+    return set_pin(p, b, false);
+}
+
+static int remove_named(job *j) {
+    return change_named(j, remove_block, "removed");
+}
+
+static int pin_named(job *j) {
+    return change_named(j, pin_block, "pinned");
+}
+
+static int unpin_named(job *j) {
+    return change_named(j, unpin_block, "unpinned");
+}
+
 /* ---- the command ----------------------------------------------------------------------------------------------- */
+
+#define ACTIONS "ls, stats, verify, gc, rm, pin, unpin"
 
 typedef struct action {
     const char *name;
     int (*run)(job *j);
+    bool names_blocks;
 } action;
 
-static const action actions[] = {{"ls", list_blocks}, {"stats", print_stats}, {"verify", verify},
-                                 {"gc", collect},     {"rm", remove_named},   {0}};
+static const action actions[] = {
+    {"ls", list_blocks, false}, {"stats", print_stats, false}, {"verify", verify, false},    {"gc", collect, false},
+    {"rm", remove_named, true}, {"pin", pin_named, true},      {"unpin", unpin_named, true}, {0}};
 
 static int open_places(job *j, const char *text) {
     char err[BA_ERR_LEN];
@@ -357,14 +392,14 @@ static int run(job *j, const char *name, const char *store, const char *const ar
         a++;
     }
     if (!a->name) {
-        return ba_cli_fail(BA_EXIT_USAGE, "store %s: there is ls, stats, verify, gc, rm", name);
+        return ba_cli_fail(BA_EXIT_USAGE, "store %s: there is " ACTIONS, name);
     }
     j->names = (char *const *)argv;
     j->n_names = n;
-    if (a->run == remove_named && !n == !j->all) {
-        return ba_cli_fail(BA_EXIT_USAGE, "store rm: name blocks as 'store ls' does, or say --all");
+    if (a->names_blocks && !n == !j->all) {
+        return ba_cli_fail(BA_EXIT_USAGE, "store %s: name blocks as 'store ls' does, or say --all", name);
     }
-    if (a->run != remove_named && n) {
+    if (!a->names_blocks && n) {
         return ba_cli_fail(BA_EXIT_USAGE, "store %s: unexpected operand '%s'", name, argv[0]);
     }
     int status = open_places(j, store);
@@ -377,27 +412,28 @@ int ba_cmd_store(int argc, char **argv) {
     const ba_option options[] = {{"store", "TIERS", "the tiers, as lmdb:PATH or lmdb:PATH:SIZE", &store, 0},
                                  {"keep", "MODEL[,MODEL..]", "gc: remove blocks of all other models", &j.keep, 0},
                                  {"remove", 0, "verify: remove what is damaged", 0, &j.remove},
-                                 {"all", 0, "rm: remove every block", 0, &j.all},
+                                 {"all", 0, "rm, pin, unpin: every block", 0, &j.all},
                                  {"json", 0, "print JSON, and nothing else, on standard output", 0, &j.json},
                                  {0}};
     int first,
-        status = ba_cli_parse(argc, argv, "ls|stats|verify|gc|rm [BLOCK..] --store TIERS",
+        status = ba_cli_parse(argc, argv, "ls|stats|verify|gc|rm|pin|unpin [BLOCK..] --store TIERS",
                               "Looks after blocks that were kept outside of memory. ls lists them; stats sums up; "
                               "verify checks every checksum, exit status 1 if one is wrong; gc enforces the budget "
                               "in SIZE, forgets why evicted blocks are gone, and on request drops blocks of other "
-                              "models; rm removes blocks by the first digits of their names. Programs that use "
+                              "models; rm removes blocks by the first digits of their names; pin keeps them whatever "
+                              "the budget says, in memory too once they are loaded, until unpin. Programs that use "
                               "the store meanwhile go on.\n"
                               "Examples\n"
                               "  blockattn store ls --store lmdb:blocks\n"
                               "  blockattn store verify --remove --store lmdb:blocks\n"
                               "  blockattn store gc --keep model.gguf --store lmdb:blocks:50G\n"
-                              "  blockattn store rm 3f2a --store lmdb:blocks",
+                              "  blockattn store pin 3f2a --store lmdb:blocks",
                               options, NULL, &first);
     if (status >= 0) {
         return status;
     }
     if (first == argc) {
-        return ba_cli_fail(BA_EXIT_USAGE, "store: what? there is ls, stats, verify, gc, rm");
+        return ba_cli_fail(BA_EXIT_USAGE, "store: what? there is " ACTIONS);
     }
     ba_catch_interrupt();
     status = run(&j, argv[first], store, (const char *const *)argv + first + 1, (size_t)(argc - first - 1));

@@ -2,6 +2,7 @@
 
 #include "grow.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,10 +36,18 @@ const ba_policy *ba_policy_find(const char *name) {
     return p;
 }
 
+void ba_use_pin(ba_use *use, bool on, const ba_policy *policy, double age) {
+    use->worth = on ? INFINITY : policy->worth(use, age);
+}
+
+bool ba_use_pinned(const ba_use *use) {
+    return isinf(use->worth);
+}
+
 void ba_use_touch(ba_use *use, const ba_policy *policy, uint64_t tick, double age) {
     use->last = tick;
     use->uses++;
-    use->worth = policy->worth(use, age);
+    use->worth = ba_use_pinned(use) ? use->worth : policy->worth(use, age);
 }
 
 bool ba_use_before(const ba_use *a, const ba_use *b) {
@@ -90,7 +99,7 @@ void ba_victims_remove(ba_victims *v, ba_use *use) {
 }
 
 ba_use *ba_victims_first(const ba_victims *v) {
-    return v->n ? v->at[0] : NULL;
+    return v->n && !ba_use_pinned(v->at[0]) ? v->at[0] : NULL;
 }
 
 void ba_victims_free(ba_victims *v) {

@@ -18,7 +18,7 @@ typedef struct ba_use {
     uint64_t uses;  /* insertion is the first */
     uint64_t bytes; /* in the tier */
     double seconds; /* to encode the block again */
-    double worth;   /* at its last use */
+    double worth;   /* at its last use; infinite: pinned by the user, never goes */
     size_t slot;    /* place in the heap; the heap's own */
 } ba_use;
 
@@ -34,6 +34,9 @@ const ba_policy *ba_policy_at(size_t i);
 /* NULL: there is none of this name. */
 const ba_policy *ba_policy_find(const char *name);
 
+/* Pins a block, or lets it go as if it had just been used. */
+void ba_use_pin(ba_use *use, bool on, const ba_policy *policy, double age);
+bool ba_use_pinned(const ba_use *use);
 /* Counts a use at this tick. */
 void ba_use_touch(ba_use *use, const ba_policy *policy, uint64_t tick, double age);
 /* Whether a goes before b. */
@@ -49,7 +52,7 @@ typedef struct ba_victims {
 int ba_victims_reserve(ba_victims *v, size_t n);
 void ba_victims_add(ba_victims *v, ba_use *use);
 void ba_victims_remove(ba_victims *v, ba_use *use);
-/* The one that goes first, still in the heap; NULL: none. */
+/* The one that goes first, still in the heap; NULL: none, or all are pinned. */
 ba_use *ba_victims_first(const ba_victims *v);
 void ba_victims_free(ba_victims *v);
 

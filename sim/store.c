@@ -394,6 +394,9 @@ static ba_entry *take(ba_store *s, size_t i, ba_tier_bytes *bytes, const ba_orig
         uint64_t size = s->be->ops->kv_bytes(s->be, o->layers, o->kv_heads, o->head_dim, n);
         e = insert(s, a, ids, n, kv, size, aux, v->head.n_aux, v->head.seconds);
         if (e) {
+            if (bytes->pinned) {
+                ba_use_pin(&e->use, true, s->policy, s->age);
+            }
             offer(s, o, e, n, v->head.coding, i);
         }
     } else if (aux && view && (e = record(s, a)) &&

@@ -2,11 +2,11 @@
  * below it (tier.h).
  *
  * Memory comes first: byte budget over entries that nobody uses; a policy (evict.h) says which goes first; an entry is
- * pinned from lookup or insertion until release. Tiers are asked in order for what memory lacks. What is found in a
- * mapped tier is used where it lies and stays there (the page cache is its memory); what is found elsewhere comes into
- * memory, and is offered to the tiers asked in front of the one that had it. A new block is offered to every tier,
- * behind the caller's back (behind.h). Every lookup says why it missed, tier by tier. Not thread-safe: one caller at a
- * time. */
+ * pinned from lookup or insertion until release, and never evicted if it came from a tier where the user pinned it.
+ * Tiers are asked in order for what memory lacks. What is found in a mapped tier is used where it lies and stays there
+ * (the page cache is its memory); what is found elsewhere comes into memory, and is offered to the tiers asked in front
+ * of the one that had it. A new block is offered to every tier, behind the caller's back (behind.h). Every lookup says
+ * why it missed, tier by tier. Not thread-safe: one caller at a time. */
 #ifndef BA_STORE_H
 #define BA_STORE_H
 

@@ -29,13 +29,14 @@ typedef struct ba_tier_spec {
 typedef struct ba_tier_bytes {
     const void *at;
     size_t n;
-    void *hold; /* the tier's own */
+    bool pinned; /* there by the user's wish */
+    void *hold;  /* the tier's own */
 } ba_tier_bytes;
 
 typedef struct ba_tier_stats {
-    size_t entries, pinned, gone; /* gone: remembered for the sake of a reason */
-    uint64_t bytes, budget;       /* of the blocks; budget 0: the tier has its own limit */
-    uint64_t file_bytes;          /* what it takes up on disk, or 0 */
+    size_t entries, gone;   /* gone: remembered for the sake of a reason */
+    uint64_t bytes, budget; /* of the blocks; budget 0: the tier has its own limit */
+    uint64_t file_bytes;    /* what it takes up on disk, or 0 */
 } ba_tier_stats;
 
 /* A block as met on a walk. `use` is zeroed where the tier does not know. Non-zero ends the walk and is its result. */
@@ -71,6 +72,8 @@ struct ba_tier_ops {
     void (*touch)(ba_tier *t, const ba_address *address, size_t n);
 
     int (*remove)(ba_tier *t, const ba_address *address, char err[BA_ERR_LEN]);
+    /* Keeps a block whatever the budget says, or no longer. May be NULL: the tier cannot promise it. */
+    int (*pin)(ba_tier *t, const ba_address *address, bool on, char err[BA_ERR_LEN]);
     int (*each)(ba_tier *t, ba_tier_visit visit, void *arg, char err[BA_ERR_LEN]);
     /* Enforces the budget and forgets what is gone; how many blocks went. May be NULL. */
     int (*collect)(ba_tier *t, size_t *evicted, char err[BA_ERR_LEN]);

@@ -37,7 +37,7 @@ typedef enum kept { KEPT, GONE, TOO_LARGE } kept;
 typedef struct record {
     uint64_t last, uses, bytes;
     double seconds, worth;
-    uint32_t kept, pinned;
+    uint64_t kept;
 } record;
 
 /* What `state` holds. */
@@ -182,6 +182,10 @@ static int get_record(const lmdb *t, MDB_txn *txn, const ba_address *a, record *
     return rc;
 }
 
+static ba_use use_of(const record *r) {
+    return (ba_use){.last = r->last, .uses = r->uses, .bytes = r->bytes, .seconds = r->seconds, .worth = r->worth};
+}
+
 /* The youngest state, held once more. */
 static snapshot *hold(lmdb *t, int *rc) {
     MDB_envinfo info;
@@ -249,7 +253,12 @@ static ba_lookup lmdb_get(ba_tier *tier, const ba_address *a, ba_tier_bytes *out
     MDB_val key = key_of(a), value;
     rc = mdb_get(s->txn, t->blocks, &key, &value);
     if (!rc) {
-        *out = (ba_tier_bytes){value.mv_data, value.mv_size, s};
+        record r;
+        *out = (ba_tier_bytes){value.mv_data, value.mv_size, false, s};
+        if (get_record(t, s->txn, a, &r) == 0) {
+            const ba_use use = use_of(&r);
+            out->pinned = ba_use_pinned(&use);
+        }
         return BA_HIT;
     }
     ba_lookup why = rc == MDB_NOTFOUND ? why_not(t, s->txn, a) : BA_MISS_AWAY;
@@ -343,7 +352,7 @@ static int put_record(change *c, const ba_address *a, const record *r) {
 }
 
 static void touch_record(change *c, record *r) {
-    ba_use use = {.last = r->last, .uses = r->uses, .bytes = r->bytes, .seconds = r->seconds};
+    ba_use use = use_of(r);
     ba_use_touch(&use, c->t->base.spec.policy, ++c->sums.tick, c->sums.age);
     r->last = use.last;
     r->uses = use.uses;
@@ -375,7 +384,7 @@ typedef struct candidate {
     record record;
 } candidate;
 
-/* All records of one kind, none of them pinned; malloc'ed. */
+/* All records of one kind; malloc'ed. */
 static int list_records(change *c, bool gone, candidate **out, size_t *n) {
     size_t room = gone ? c->sums.gone : c->sums.entries;
     candidate *list = malloc((room + 1) * sizeof *list);
@@ -397,7 +406,7 @@ static int list_records(change *c, bool gone, candidate **out, size_t *n) {
         memcpy(&at->address, key.mv_data, sizeof at->address);
         memcpy(&at->record, value.mv_data, sizeof at->record);
         at->use = (ba_use){.last = at->record.last, .worth = gone ? 0 : at->record.worth};
-        *n += (at->record.kept != KEPT) == gone && !at->record.pinned;
+        *n += (at->record.kept != KEPT) == gone;
     }
     mdb_cursor_close(cursor);
     if (rc && rc != MDB_NOTFOUND) {
@@ -408,7 +417,7 @@ static int list_records(change *c, bool gone, candidate **out, size_t *n) {
     return 0;
 }
 
-/* Evicts what is worth least until `bytes` fit in the budget; how many went. */
+/* Evicts what is worth least until `bytes` fit in the budget, or only pinned blocks are left; how many went. */
 static int make_room(change *c, uint64_t bytes, size_t *evicted) {
     uint64_t budget = c->t->base.spec.size;
     candidate *list;
@@ -480,9 +489,14 @@ static int put_block(change *c, const ba_parcel *p) {
         r.kept = TOO_LARGE;
         return put_record(c, a, &r);
     }
+    rc = make_room(c, r.bytes, &evicted);
+    if (!rc && c->t->base.spec.size && c->sums.bytes + r.bytes > c->t->base.spec.size) {
+        c->sums.gone++;
+        r.kept = GONE;
+        return put_record(c, a, &r);
+    }
     MDB_val key = key_of(a), value = {size, NULL};
-    (void)((rc = make_room(c, r.bytes, &evicted)) || (rc = forget(c, MAX_GONE)) ||
-           (rc = mdb_put(c->txn, c->t->blocks, &key, &value, MDB_RESERVE)));
+    (void)(rc || (rc = forget(c, MAX_GONE)) || (rc = mdb_put(c->txn, c->t->blocks, &key, &value, MDB_RESERVE)));
     char *to = value.mv_data;
     for (size_t i = 0; !rc && i < BA_PARCEL_PARTS; i++) {
         memcpy(to, p->part[i].iov_base, p->part[i].iov_len);
@@ -552,6 +566,24 @@ static int lmdb_remove(ba_tier *tier, const ba_address *a, char err[BA_ERR_LEN])
     return rc && rc != MDB_NOTFOUND ? fail(t, rc, err) : 0;
 }
 
+static int lmdb_pin(ba_tier *tier, const ba_address *a, bool on, char err[BA_ERR_LEN]) {
+    lmdb *t = (lmdb *)tier;
+    change c;
+    record r;
+    int rc = change_begin(t, &c);
+    if (!rc) {
+        rc = get_record(t, c.txn, a, &r);
+        if (!rc && r.kept == KEPT) {
+            ba_use use = use_of(&r);
+            ba_use_pin(&use, on, t->base.spec.policy, c.sums.age);
+            r.worth = use.worth;
+            rc = put_record(&c, a, &r);
+        }
+        rc = change_end(&c, rc);
+    }
+    return rc ? fail(t, rc, err) : 0;
+}
+
 static int lmdb_each(ba_tier *tier, ba_tier_visit visit, void *arg, char err[BA_ERR_LEN]) {
     lmdb *t = (lmdb *)tier;
     MDB_txn *txn;
@@ -573,7 +605,7 @@ static int lmdb_each(ba_tier *tier, ba_tier_visit visit, void *arg, char err[BA_
         rc = get_record(t, txn, &a, &r);
         ba_use use = {0};
         if (!rc) {
-            use = (ba_use){.last = r.last, .uses = r.uses, .bytes = r.bytes, .seconds = r.seconds, .worth = r.worth};
+            use = use_of(&r);
         }
         result = rc && rc != MDB_NOTFOUND ? 0 : visit(arg, &a, value.mv_data, value.mv_size, &use);
         rc = rc == MDB_NOTFOUND ? 0 : rc;
@@ -631,6 +663,7 @@ const ba_tier_ops ba_tier_lmdb = {
     .put = lmdb_put,
     .touch = lmdb_touch,
     .remove = lmdb_remove,
+    .pin = lmdb_pin,
     .each = lmdb_each,
     .collect = lmdb_collect,
     .stats = lmdb_stats,

@@ -334,7 +334,7 @@ static ba_lookup redis_get(ba_tier *tier, const ba_address *a, ba_tier_bytes *ou
     if (!f || f->why != BA_HIT) {
         return f ? f->why : BA_MISS_AWAY;
     }
-    *out = (ba_tier_bytes){f->value->str, f->value->len, f->value};
+    *out = (ba_tier_bytes){f->value->str, f->value->len, false, f->value};
     f->value = NULL;
     return BA_HIT;
 }

@@ -120,6 +120,48 @@ static void eight_bits_are_kept_apart(void) {
     }
 }
 
+static int pin_it(void *arg, const ba_address *address, const void *bytes, size_t n, const ba_use *use) {
+    ba_address *first = arg;
+    (void)bytes, (void)n;
+    CU_ASSERT_FALSE(ba_use_pinned(use));
+    *first = *address;
+    return 1;
+}
+
+/* Block 1, pinned on disk, stays there and in memory while the others, more than fit in either, come and go. */
+static void pinned_blocks_stay(void) {
+    shelf f = shelf_open("native", "ram:1M,lmdb:%s:16M:q8", "pinned"); /* 8 bits: comes into memory */
+    shelf_add(&f, 1);
+    shelf_close(&f);
+    ba_store_spec spec;
+    ba_tier *t;
+    ba_address first;
+    char err[BA_ERR_LEN];
+    shelf_spec("lmdb:%s:16M:q8", "pinned", &spec);
+    CU_ASSERT_EQUAL_FATAL(spec.tier[0].ops->open(&spec.tier[0], shelf_remember, false, &t, err), 0);
+    CU_ASSERT_EQUAL(t->ops->each(t, pin_it, &first, err), 1);
+    CU_ASSERT_EQUAL(t->ops->pin(t, &first, true, err), 0);
+    t->ops->close(t);
+    ba_store_spec_free(&spec);
+    f = shelf_open("native", "ram:40000,lmdb:%s:20000:q8", "pinned"); /* three blocks, and two of 8 bits */
+    ba_finding found;
+    for (int b = 2; b < 20; b++) {
+        ba_store_release(f.store, shelf_find(&f, &shelf_origin, 1, 1, &found));
+        CU_ASSERT(found.why == BA_HIT && found.place == (b == 2)); /* loaded once */
+        shelf_add(&f, b);
+        ba_store_flush(f.store);
+        for (int other = 2; other < b; other++) {
+            ba_store_release(f.store, shelf_find(&f, &shelf_origin, other, (uint64_t)other, &found));
+        }
+    }
+    CU_ASSERT(ba_store_get_stats(f.store).evictions > 10);
+    shelf_close(&f);
+    f = shelf_open("native", "ram:40000,lmdb:%s:20000:q8", "pinned");
+    ba_store_release(f.store, shelf_find(&f, &shelf_origin, 1, 1, &found));
+    CU_ASSERT(found.why == BA_HIT && found.place == 1);
+    shelf_close(&f);
+}
+
 /* ---- faults ---------------------------------------------------------------------------------------------------- */
 
 static uint32_t next(uint32_t *state) {
@@ -412,6 +454,7 @@ int ba_suite_tiers(void) {
                    CU_add_test(s, "every place says why it missed", every_place_says_why) &&
                    CU_add_test(s, "the disk has a budget, and evicts by it", the_disk_has_a_budget) &&
                    CU_add_test(s, "8 bits are kept apart", eight_bits_are_kept_apart) &&
+                   CU_add_test(s, "pinned blocks stay", pinned_blocks_stay) &&
                    CU_add_test(s, "specs are checked", specs_are_checked) &&
                    CU_add_test(s, "killed at any moment, nothing wrong is served", killed_at_any_moment) &&
                    CU_add_test(s, "flipped bits are found, reported and encoded again", flipped_bits_are_found) &&
