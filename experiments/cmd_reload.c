@@ -125,6 +125,9 @@ static int make_plan(const ba_common *c, const ba_bench *b, const wish *w, uint6
         status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     ba_prompt_free(p);
+    if (!status && (*plan)->n_node < 2) {
+        status = ba_cli_fail(BA_EXIT_USAGE, "--mode %s keeps no blocks that could be loaded", c->mode);
+    }
     return status;
 }
 
@@ -368,6 +371,11 @@ static int measure(const ba_common *c, const wish *w, const ba_store_spec *spec)
         free(cold);
     }
     ba_progress_end(&bar);
+    if (!status && median_of(taken, done, LOAD, bytes) == 0) {
+        status = ba_cli_fail(BA_EXIT_MACHINE,
+                             "nothing came back from %s:%s: its budget is below a block, or it is out of reach",
+                             spec->tier[0].ops->name, spec->tier[0].place);
+    }
     if (!status) {
         status = print(c, w, taken, done, has_file, spec->tier[0].coding == BA_CODING_EXACT,
                        has_file ? disk_rate(&spec->tier[0]) : (double)NAN);

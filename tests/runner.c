@@ -51,6 +51,7 @@ static int (*const suites[])(void) = {
     ba_suite_fuzz,
     ba_suite_faults,
     ba_suite_cli,
+    ba_suite_cli_store,
 };
 /* clang-format on */
 

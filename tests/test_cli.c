@@ -1,119 +1,18 @@
 /* The real program on bad input: exit status, one line on standard error, nothing on standard output. */
 #include "../experiments/cli.h"
 #include "../experiments/commands.h"
+#include "program.h"
 #include "runner.h"
 #include "tiny.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_ARGS = 16 };
-
-/* What a run of the program left behind; text is malloc'ed. */
-typedef struct outcome {
-    int status; /* exit status, or 128 + signal */
-    char *out, *err;
-} outcome;
-
-static void outcome_free(outcome *o) {
-    free(o->out);
-    free(o->err);
-}
-
-/* The path of a file in the tests' folder. */
-static const char *in_folder(const char *name, char path[4096]) {
-    snprintf(path, 4096, "%s/%s", ba_test_dir(), name);
-    return path;
-}
-
-static char *slurp(const char *name) {
-    char path[4096], why[BA_ERR_LEN], *text = NULL;
-    size_t n;
-    return ba_read_file(in_folder(name, path), SIZE_MAX, &text, &n, why) == 0 ? text : strdup("");
-}
-
-/* Starts the program in the tests' folder; args end with NULL. Standard output goes to `out_path`. -1: it cannot be. */
-static pid_t start(const char *out_path, const char *const *args) {
-    char *argv[MAX_ARGS + 2] = {(char *)ba_test_program()};
-    for (size_t i = 0; args[i] && i < MAX_ARGS; i++) {
-        argv[i + 1] = (char *)args[i];
-    }
-    posix_spawn_file_actions_t files;
-    posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_addchdir_np(&files, ba_test_dir());
-    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&files, 1, out_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    posix_spawn_file_actions_addopen(&files, 2, "stderr", O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    pid_t child;
-    int failed = posix_spawn(&child, argv[0], &files, NULL, argv, environ);
-    posix_spawn_file_actions_destroy(&files);
-    return failed ? -1 : child;
-}
-
-static outcome finish(pid_t child) {
-    int code = 0;
-    if (child < 0 || waitpid(child, &code, 0) != child) {
-        return (outcome){.status = -1, .out = strdup(""), .err = strdup("cannot be started")};
-    }
-    int status = WIFEXITED(code) ? WEXITSTATUS(code) : 128 + WTERMSIG(code);
-    return (outcome){.status = status, .out = slurp("stdout"), .err = slurp("stderr")};
-}
-
-static outcome run_to(const char *out_path, const char *const *args) {
-    return finish(start(out_path, args));
-}
-
-static outcome run(const char *const *args) {
-    return run_to("stdout", args);
-}
-
-static bool is_one_line(const char *text) {
-    const char *end = strchr(text, '\n');
-    return end && end > text && end[1] == '\0';
-}
-
-/* A command line that must be refused, and words that the line on standard error must have. */
-typedef struct refusal {
-    int status;
-    const char *says;
-    const char *args[MAX_ARGS];
-} refusal;
-
-static void expect_refusals(const refusal *row, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        outcome o = run(row[i].args);
-        bool right = o.status == row[i].status && is_one_line(o.err) && strstr(o.err, row[i].says) && !*o.out;
-        if (!right) {
-            printf("  ");
-            for (size_t a = 0; row[i].args[a]; a++) {
-                printf(" %s", row[i].args[a]);
-            }
-            printf("\n    status %d, expected %d with '%s'; stdout %zu bytes; stderr: %s\n", o.status, row[i].status,
-                   row[i].says, strlen(o.out), o.err);
-        }
-        CU_ASSERT_TRUE(right);
-        outcome_free(&o);
-    }
-}
-
-#define EXPECT_REFUSALS(rows) expect_refusals(rows, sizeof(rows) / sizeof *(rows))
-
-static void write_text(const char *name, const char *text) {
-    char path[4096];
-    FILE *f = fopen(in_folder(name, path), "wb");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
-    CU_ASSERT_TRUE(fputs(text, f) >= 0);
-    CU_ASSERT_EQUAL(fclose(f), 0);
-}
-
 static void test_usage(void) {
-    static const refusal rows[] = {
+    static const program_refusal rows[] = {
         {2, "--help", {NULL}},
         {2, "unknown command 'frobnicate'", {"frobnicate"}},
         {2, "unknown option '--frobnicate'", {"logits", "--frobnicate"}},
@@ -132,25 +31,25 @@ static void test_usage(void) {
 
 /* --help of the program and of every command, and --version, work without a model. */
 static void test_help(void) {
-    outcome all = run((const char *const[]){"--help", NULL});
+    program_end all = program_run((const char *const[]){"--help", NULL});
     CU_ASSERT_EQUAL(all.status, 0);
     CU_ASSERT_STRING_EQUAL(all.err, "");
     for (const ba_command *c = ba_commands; c->name; c++) {
         char usage[128];
         snprintf(usage, sizeof usage, "usage: blockattn %s", c->name);
         CU_ASSERT_PTR_NOT_NULL(strstr(all.out, c->summary));
-        outcome one = run((const char *const[]){c->name, "--help", NULL});
+        program_end one = program_run((const char *const[]){c->name, "--help", NULL});
         CU_ASSERT_EQUAL(one.status, 0);
         CU_ASSERT_STRING_EQUAL(one.err, "");
         CU_ASSERT_TRUE(strncmp(one.out, usage, strlen(usage)) == 0);
         CU_ASSERT_PTR_NULL(strchr(one.out, '\033'));
-        outcome_free(&one);
-        one = run((const char *const[]){c->name, "--version", NULL});
+        program_free(&one);
+        one = program_run((const char *const[]){c->name, "--version", NULL});
         CU_ASSERT_EQUAL(one.status, 0);
         CU_ASSERT_STRING_EQUAL(one.out, "blockattn " BA_VERSION "\n");
-        outcome_free(&one);
+        program_free(&one);
     }
-    outcome_free(&all);
+    program_free(&all);
 }
 
 /* A full disk under standard output is the machine's failure, and said. */
@@ -159,31 +58,23 @@ static void test_full_disk(void) {
         ba_test_skip("no /dev/full");
         return;
     }
-    outcome o = run_to("/dev/full", (const char *const[]){"--help", NULL});
+    program_end o = program_run_to("/dev/full", (const char *const[]){"--help", NULL});
     CU_ASSERT_EQUAL(o.status, 3);
-    CU_ASSERT_TRUE(is_one_line(o.err));
+    CU_ASSERT_TRUE(program_is_one_line(o.err));
     CU_ASSERT_PTR_NOT_NULL(strstr(o.err, "No space left on device"));
-    outcome_free(&o);
-}
-
-/* tiny.gguf in the tests' folder, made at first use. */
-static void make_tiny(void) {
-    char path[4096];
-    if (access(in_folder("tiny.gguf", path), R_OK) != 0) {
-        CU_ASSERT_EQUAL_FATAL(ba_tiny_gguf(path, NULL), 0);
-    }
+    program_free(&o);
 }
 
 static void test_model_files(void) {
     char path[4096];
-    CU_ASSERT_EQUAL_FATAL(ba_tiny_gguf(in_folder("cut.gguf", path), NULL), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_tiny_gguf(program_path("cut.gguf", path), NULL), 0);
     CU_ASSERT_EQUAL(truncate(path, 20000), 0);
-    write_text("empty.gguf", "");
-    write_text("short.gguf", "GGUF");
-    write_text("magic.gguf", "This is no model, but it is long enough to hold a header of one.");
-    CU_ASSERT_EQUAL(mkdir(in_folder("a-folder", path), 0700), 0);
-    write_text("request.json", "{\"blocks\": [\"a\", \"b\"]}");
-    static const refusal rows[] = {
+    program_write("empty.gguf", "");
+    program_write("short.gguf", "GGUF");
+    program_write("magic.gguf", "This is no model, but it is long enough to hold a header of one.");
+    CU_ASSERT_EQUAL(mkdir(program_path("a-folder", path), 0700), 0);
+    program_write("request.json", "{\"blocks\": [\"a\", \"b\"]}");
+    static const program_refusal rows[] = {
         {2, "absent.gguf", {"logits", "--model", "absent.gguf", "--request", "request.json"}},
         {2, "empty.gguf", {"logits", "--model", "empty.gguf", "--request", "request.json"}},
         {2, "short.gguf", {"logits", "--model", "short.gguf", "--request", "request.json"}},
@@ -220,7 +111,7 @@ static void test_requests(void) {
         {"local.json", "{\"blocks\": [\"a\", \"b\"], \"num_local_attention_blocks\": -1}"},
         {"special.json", "{\"blocks\": [\"a\", \"b\"], \"special\": \"perhaps\"}"},
     };
-    static const refusal rows[] = {
+    static const program_refusal rows[] = {
         {2, "malformed.json", LOGITS("malformed.json")},
         {2, "nothing.json", LOGITS("nothing.json")},
         {2, "list.json", LOGITS("list.json")},
@@ -240,19 +131,19 @@ static void test_requests(void) {
         {2, "standard input", LOGITS("-")},
         {2, "--request", {"logits", "--model", "tiny.gguf"}},
     };
-    make_tiny();
+    program_tiny();
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        write_text(files[i][0], files[i][1]);
+        program_write(files[i][0], files[i][1]);
     }
     EXPECT_REFUSALS(rows);
 }
 
 static void test_modes(void) {
-    make_tiny();
-    write_text("request.json", "{\"blocks\": [\"a\", \"b\", \"c\"]}");
+    program_tiny();
+    program_write("request.json", "{\"blocks\": [\"a\", \"b\", \"c\"]}");
 #define MODE(spelling)                                                                                                 \
     { "logits", "--model", "tiny.gguf", "--request", "request.json", "--mode", spelling }
-    static const refusal rows[] = {
+    static const program_refusal rows[] = {
         {2, "block-nopos", MODE("blokc")}, /* what there is */
         {2, "block", MODE("block:frob=1")},
         {2, "block", MODE("block:n=x")},
@@ -268,43 +159,43 @@ static void test_modes(void) {
     };
 #undef MODE
     EXPECT_REFUSALS(rows);
-    outcome o = run((const char *const[]){"logits", "--model", "tiny.gguf", "--request", "request.json", "--mode",
-                                          "block", "--json", NULL});
+    program_end o = program_run((const char *const[]){"logits", "--model", "tiny.gguf", "--request", "request.json",
+                                                      "--mode", "block", "--json", NULL});
     CU_ASSERT_EQUAL(o.status, 0);
     CU_ASSERT_STRING_EQUAL(o.err, "");
-    CU_ASSERT_TRUE(is_one_line(o.out));
-    outcome_free(&o);
-    o = run((const char *const[]){"logits", "--model", "tiny.gguf", "--request", "request.json", "--mode", "lego:k=64",
-                                  NULL});
+    CU_ASSERT_TRUE(program_is_one_line(o.out));
+    program_free(&o);
+    o = program_run((const char *const[]){"logits", "--model", "tiny.gguf", "--request", "request.json", "--mode",
+                                          "lego:k=64", NULL});
     CU_ASSERT_EQUAL(o.status, 0); /* longer than every passage: allowed, and said */
     CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "equals full"));
-    outcome_free(&o);
+    program_free(&o);
 }
 
 /* A list of files, items of each; goes on where nothing is left to do; refuses a trace of another command. */
 static void test_gate(void) {
-    make_tiny();
+    program_tiny();
 #define ITEM(id)                                                                                                       \
     "{\"id\":\"" id                                                                                                    \
     "\",\"question\":\"q\",\"answers\":[\"a\"],\"documents\":[{\"title\":\"t\",\"text\":\"one two\"}]}\n"
-    write_text("one.jsonl", ITEM("one-1") ITEM("one-2"));
-    write_text("two.jsonl", ITEM("two-1"));
+    program_write("one.jsonl", ITEM("one-1") ITEM("one-2"));
+    program_write("two.jsonl", ITEM("two-1"));
 #undef ITEM
 #define GATE(data, ...)                                                                                                \
     { "gate", "--model", "tiny.gguf", "--data", data, "--limit", "1", "--greedy", "2", __VA_ARGS__ }
     const char *const once[] = GATE("one.jsonl,two.jsonl", "--out", "gate.h5", "--csv", NULL);
     const char *const again[] = GATE("one.jsonl,two.jsonl", "--out", "gate.h5", "--csv", "--resume", NULL);
-    outcome first = run(once), second = run(again);
+    program_end first = program_run(once), second = program_run(again);
     CU_ASSERT_EQUAL(first.status, 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(first.out, "\nblock,2,ok,ok,ok,ok,ok,ok,"));
     CU_ASSERT_EQUAL(second.status, 0);
     CU_ASSERT_STRING_EQUAL(second.out, first.out);
-    outcome_free(&first);
-    outcome_free(&second);
-    outcome rows = run((const char *const[]){"export", "gate.h5", "prompts", "--csv", NULL});
+    program_free(&first);
+    program_free(&second);
+    program_end rows = program_run((const char *const[]){"export", "gate.h5", "prompts", "--csv", NULL});
     CU_ASSERT_TRUE(strstr(rows.out, ",one-1,block,") && strstr(rows.out, ",two-1,block,"));
-    outcome_free(&rows);
-    static const refusal refused[] = {
+    program_free(&rows);
+    static const program_refusal refused[] = {
         {2, "an empty name in the list", GATE("one.jsonl,,two.jsonl", NULL)},
         {2, "absent.jsonl", GATE("one.jsonl,absent.jsonl", NULL)},
         {2, "gate.h5", GATE("two.jsonl", "--out", "gate.h5", "--csv", "--resume", NULL)},
@@ -315,13 +206,13 @@ static void test_gate(void) {
 }
 
 static void test_traces_and_experiments(void) {
-    write_text("text.h5", "This is no HDF5 file.");
-    write_text("cut.json", "{\"command\": ");
-    write_text("unknown.json", "{\"command\": \"frobnicate\", \"options\": {}}");
-    write_text("itself.json", "{\"command\": \"run\", \"options\": {}}");
-    write_text("option.json", "{\"command\": \"logits\", \"options\": {\"threads\": 0}}");
-    write_text("shape.json", "{\"command\": \"logits\", \"options\": {\"mode\": {\"a\": 1}}}");
-    static const refusal rows[] = {
+    program_write("text.h5", "This is no HDF5 file.");
+    program_write("cut.json", "{\"command\": ");
+    program_write("unknown.json", "{\"command\": \"frobnicate\", \"options\": {}}");
+    program_write("itself.json", "{\"command\": \"run\", \"options\": {}}");
+    program_write("option.json", "{\"command\": \"logits\", \"options\": {\"threads\": 0}}");
+    program_write("shape.json", "{\"command\": \"logits\", \"options\": {\"mode\": {\"a\": 1}}}");
+    static const program_refusal rows[] = {
         {2, "absent.h5", {"export", "absent.h5"}},
         {2, "text.h5", {"export", "text.h5"}},
         {2, "FILE.h5", {"export"}},
@@ -337,17 +228,17 @@ static void test_traces_and_experiments(void) {
 }
 
 static void test_unwritable_trace(void) {
-    make_tiny();
-    write_text("text.h5", "This is no HDF5 file.");
+    program_tiny();
+    program_write("text.h5", "This is no HDF5 file.");
 #define TTFT(out)                                                                                                      \
     { "ttft", "--model", "tiny.gguf", "--lengths", "64", "--out", out }
-    static const refusal rows[] = {
+    static const program_refusal rows[] = {
         {2, "absent/trace.h5", TTFT("absent/trace.h5")},
         {2, "text.h5", TTFT("text.h5")},
     };
 #undef TTFT
     EXPECT_REFUSALS(rows);
-    char *kept = slurp("text.h5"); /* a file of somebody else is not replaced */
+    char *kept = program_text("text.h5"); /* a file of somebody else is not replaced */
     CU_ASSERT_STRING_EQUAL(kept, "This is no HDF5 file.");
     free(kept);
 }
@@ -355,23 +246,23 @@ static void test_unwritable_trace(void) {
 /* Ctrl-C ends a long prefill soon, with status 130 and a trace that can be read. */
 static void test_interrupt(void) {
     char path[4096];
-    make_tiny();
-    pid_t child = start("stdout", (const char *const[]){"ttft", "--model", "tiny.gguf", "--lengths", "64,8K",
-                                                        "--repeat", "1000", "--out", "stopped.h5", NULL});
+    program_tiny();
+    pid_t child = program_start("stdout", (const char *const[]){"ttft", "--model", "tiny.gguf", "--lengths", "64,8K",
+                                                                "--repeat", "1000", "--out", "stopped.h5", NULL});
     CU_ASSERT_FATAL(child > 0);
-    for (int i = 0; i < 1000 && access(in_folder("stopped.h5.partial", path), F_OK) != 0 &&
-                    access(in_folder("stopped.h5", path), F_OK) != 0;
+    for (int i = 0; i < 1000 && access(program_path("stopped.h5.partial", path), F_OK) != 0 &&
+                    access(program_path("stopped.h5", path), F_OK) != 0;
          i++) {
         usleep(10000);
     }
     usleep(300000);
     CU_ASSERT_EQUAL(kill(child, SIGINT), 0);
-    outcome o = finish(child);
+    program_end o = program_finish(child);
     CU_ASSERT_EQUAL(o.status, 130);
-    outcome_free(&o);
-    o = run((const char *const[]){"export", "stopped.h5", NULL});
+    program_free(&o);
+    o = program_run((const char *const[]){"export", "stopped.h5", NULL});
     CU_ASSERT_EQUAL(o.status, 0);
-    outcome_free(&o);
+    program_free(&o);
 }
 
 static void test_sizes(void) {
