@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-enum { PROGRAM_ARGS = 16 };
+enum { PROGRAM_ARGS = 24 };
 
 /* What a run of the program left behind; text is malloc'ed. */
 typedef struct program_end {

@@ -52,6 +52,7 @@ static int (*const suites[])(void) = {
     ba_suite_faults,
     ba_suite_cli,
     ba_suite_cli_store,
+    ba_suite_cli_tune,
 };
 /* clang-format on */
 

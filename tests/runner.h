@@ -56,6 +56,7 @@ int ba_suite_golden(void);
 int ba_suite_trace(void);
 int ba_suite_cli(void);
 int ba_suite_cli_store(void);
+int ba_suite_cli_tune(void);
 int ba_suite_stats(void);
 int ba_suite_race(void);
 int ba_suite_measure(void);
