@@ -86,7 +86,8 @@ static void replay(const char *name) {
     b.target->close(b.state);
 }
 
-#define TARGETS(X) X(gguf) X(safetensors) X(index) X(config) X(tokenizer) X(text) X(request) X(experiment) X(trace)
+#define TARGETS(X)                                                                                                     \
+    X(gguf) X(safetensors) X(index) X(config) X(tokenizer) X(text) X(request) X(experiment) X(trace) X(game)
 #define TEST(name)                                                                                                     \
     static void test_##name(void) {                                                                                    \
         replay(#name);                                                                                                 \
