@@ -261,11 +261,15 @@ static void print_executed(const ba_executed *x) {
     char a[32], b[32];
     ba_print_seconds(a, sizeof a, x->median_s);
     ba_print_seconds(b, sizeof b, x->predicted_median_s);
-    printf("\nexecuted %zu requests: %zu of %zu passages were in the store, simulated %zu, %zu told otherwise\n"
+    printf("\nexecuted %zu requests for %zu passages; found in", x->requests, x->passages);
+    for (size_t p = 0; p <= x->places; p++) {
+        printf(" %s %zu (simulated %zu)%s", p < x->places ? x->place[p] : "none", x->hits[p], x->simulated[p],
+               p < x->places ? "," : "");
+    }
+    printf("; %zu told otherwise\n"
            "time of a request (processor): median %s, predicted %s; error of the mean %.1f %%, of one request %.1f %% "
            "(median)\n",
-           x->requests, x->hits, x->passages, x->simulated_hits, x->differing, a, b, 100 * x->mean_error,
-           100 * x->median_error);
+           x->differing, a, b, 100 * x->mean_error, 100 * x->median_error);
 }
 
 /* --- all together ----------------------------------------------------------------------------------------------- */
@@ -321,10 +325,14 @@ static int run(const ba_common *c, const wish *w, const ba_service *service, con
 static int execute(const ba_common *c, const wish *w) {
     ba_executed x;
     ba_traffic traffic;
-    ba_sim_tier ram = w->tier[0];
-    ram.bytes = w->rams[0];
+    ba_common with = *c;
+    char memory[64];
+    if (!c->store) {
+        snprintf(memory, sizeof memory, "ram:%zu:%s", w->rams[0], w->tier[0].policy->name);
+        with.store = memory;
+    }
     ba_traffic_begin(&traffic, w->corpora[0], w->n_passages, w->exponent[0], w->per_second, c->seed);
-    int status = ba_cost_execute(c, &ram, &traffic, w->n_execute, w->n_tokens, w->n_question, &x);
+    int status = ba_cost_execute(&with, &traffic, w->n_execute, w->n_tokens, w->n_question, &x);
     if (!status) {
         print_executed(&x);
         status = x.differing ? BA_EXIT_CHECK : BA_EXIT_OK;
@@ -447,7 +455,7 @@ int ba_cost_requests(int argc, char **argv) {
          NULL},
         {"complete", NULL, "the last tier holds the whole corpus from the beginning", NULL, &w.complete},
         {"ram", "LIST", "sizes of memory to try, instead of the tier's", &w.ram, NULL},
-        {"execute", "N", "instead: run the first N on --model with memory of this size as store, and compare",
+        {"execute", "N", "instead: run the first N on --model with --store (else memory of this size), and compare",
          &w.execute, NULL},
         {NULL, NULL, NULL, NULL, NULL}};
     ba_common c;

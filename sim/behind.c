@@ -28,8 +28,8 @@ struct ba_behind {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t work, idle;
-    job *first, **last; /* to do */
-    job *done;          /* puts whose tokens were not fetched yet */
+    job *first, **last;     /* to do */
+    job *done, **last_done; /* puts whose tokens were not fetched yet */
     bool busy, hold, hurry, stop;
     double not_before;
     ba_behind_stats stats;
@@ -133,8 +133,9 @@ static void *work(void *arg) {
             b->stats.bytes += batch[i]->bytes;
             b->stats.blocks += batch[i]->kind == PUT;
             if (batch[i]->kind == PUT) {
-                batch[i]->next = b->done;
-                b->done = batch[i];
+                batch[i]->next = NULL;
+                *b->last_done = batch[i];
+                b->last_done = &batch[i]->next;
             } else {
                 free(batch[i]);
             }
@@ -157,6 +158,7 @@ ba_behind *ba_behind_new(ba_tier *tier, uint64_t limit) {
     b->tier = tier;
     b->limit = limit;
     b->last = &b->first;
+    b->last_done = &b->done;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&b->lock, NULL);
@@ -241,6 +243,7 @@ void *ba_behind_done(ba_behind *b) {
     job *j = b->done;
     if (j) {
         b->done = j->next;
+        b->last_done = b->done ? b->last_done : &b->done;
     }
     pthread_mutex_unlock(&b->lock);
     void *token = j ? j->token : NULL;

@@ -23,7 +23,7 @@ bool ba_behind_put(ba_behind *b, const ba_parcel *block, void *token);
 /* A use to be counted, a block to be removed; lost if there is no memory. */
 void ba_behind_touch(ba_behind *b, const ba_address *address);
 void ba_behind_remove(ba_behind *b, const ba_address *address);
-/* The token of a block that is done with; NULL: none. */
+/* The token of a block that is done with, in the order they were put; NULL: none. */
 void *ba_behind_done(ba_behind *b);
 
 /* While somebody waits for a first token the thread begins nothing new; the end of that is the end of prefill, and what

@@ -107,7 +107,7 @@ static void touch(tier *l, ba_use *use) {
     ba_use_touch(use, l->spec.policy, ++l->tick, l->age);
 }
 
-/* Into tier t; memory keeps it pinned, the others have nothing pinned. */
+/* Into tier t; memory keeps it pinned, the others have nothing pinned and make room first. */
 static void put(ba_sim *s, block *b, size_t t, uint64_t bytes, double seconds) {
     tier *l = &s->tier[t];
     ba_use *use = &b->use[t];
@@ -119,41 +119,41 @@ static void put(ba_sim *s, block *b, size_t t, uint64_t bytes, double seconds) {
     use->seconds = seconds;
     touch(l, use);
     l->bytes += bytes;
+    shrink(s, t);
     if (t) {
         ba_victims_add(&l->victims, use);
     } else {
         b->pinned = true;
     }
-    shrink(s, t);
 }
 
-/* Where it is: touched there, and in memory pinned; n_tier: nowhere. */
+/* Where it is, n_tier: nowhere. Found, it comes into memory unless it is used where it lies, and is pinned there. */
 static size_t find(ba_sim *s, block *b, uint64_t bytes, double seconds) {
-    for (size_t t = 0; t < s->n_tier; t++) {
-        tier *l = &s->tier[t];
-        bool held = b->held >> t & 1;
-        if (!held && !l->spec.complete) {
-            continue;
-        }
-        if (held) {
-            ba_victims_remove(&l->victims, &b->use[t]);
-            touch(l, &b->use[t]);
-        }
-        if (t == 0) {
-            b->pinned = true;
-            return t;
-        }
-        if (held) {
-            ba_victims_add(&l->victims, &b->use[t]);
-        }
-        if (!l->spec.mapped) {
-            for (size_t front = 0; front < t; front++) {
-                put(s, b, front, bytes, seconds);
-            }
-        }
-        return t;
+    size_t t = 0;
+    while (t < s->n_tier && !(b->held >> t & 1) && !s->tier[t].spec.complete) {
+        t++;
     }
-    return s->n_tier;
+    if (t == 0) {
+        ba_victims_remove(&s->tier[0].victims, &b->use[0]);
+        touch(&s->tier[0], &b->use[0]);
+        b->pinned = true;
+    } else if (t < s->n_tier && !s->tier[t].spec.mapped) {
+        put(s, b, 0, bytes, seconds);
+    }
+    return t;
+}
+
+/* What the tiers below memory are told of a block found in tier t, when the lookups are over. */
+static void tell(ba_sim *s, block *b, size_t t, uint64_t bytes, double seconds) {
+    tier *l = &s->tier[t];
+    if (b->held >> t & 1) {
+        ba_victims_remove(&l->victims, &b->use[t]);
+        touch(l, &b->use[t]);
+        ba_victims_add(&l->victims, &b->use[t]);
+    }
+    for (size_t front = 1; front < t && !l->spec.mapped; front++) {
+        put(s, b, front, bytes, seconds);
+    }
 }
 
 static void release(ba_sim *s, block *b) {
@@ -180,12 +180,22 @@ int ba_sim_request(ba_sim *s, const uint32_t *number, size_t n, uint64_t bytes, 
         place[i] = (uint8_t)find(s, b, bytes, seconds);
     }
     for (size_t i = 0; i < n; i++) {
+        if (place[i] && place[i] < s->n_tier) {
+            tell(s, at(s, number[i]), place[i], bytes, seconds);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
         for (size_t t = 0; place[i] == s->n_tier && t < s->n_tier; t++) {
             put(s, at(s, number[i]), t, bytes, seconds);
         }
     }
-    for (size_t i = 0; i < n; i++) {
-        release(s, at(s, number[i]));
+    /* What is being written to tiers stays pinned until the last of them has it. */
+    for (size_t tiers = 0; tiers < s->n_tier; tiers++) {
+        for (size_t i = 0; i < n; i++) {
+            if (tiers == (place[i] ? place[i] - 1u : 0)) {
+                release(s, at(s, number[i]));
+            }
+        }
     }
     return 0;
 }

@@ -3,7 +3,8 @@
  *
  * Does what the store does (store.h), in its order: a request's blocks are looked up one by one, memory first and then
  * the tiers below; what is found is pinned until the request ends; what is missing is encoded and put into memory and
- * offered to every tier; then all are released in order. Policies are the store's own (evict.h), so a run on a real
+ * offered to every tier; then all are released. Tiers below learn of a request's blocks when its lookups are over, and
+ * have them before the next request. Policies are the store's own (evict.h), so a run on a real
  * model has the same hits, to the last one. */
 #ifndef BA_SIMULATE_H
 #define BA_SIMULATE_H

@@ -54,6 +54,8 @@ struct ba_tier_ops {
     const char *usage; /* "lmdb:PATH:SIZE" */
     bool maps;         /* found bytes lie in a mapping: used in place, and not copied into memory */
     bool sized;        /* its spec's size is a budget in bytes */
+    /* Bytes of its budget that a block of so many takes. NULL: as many. */
+    uint64_t (*takes)(size_t bytes);
 
     /* create: make it if it is not there. 0, or -1 and err: what and how to fix it. */
     int (*open)(const ba_tier_spec *spec, ba_remark remark, bool create, ba_tier **out, char err[BA_ERR_LEN]);

@@ -469,9 +469,15 @@ static int forget(change *c, size_t keep) {
     return rc;
 }
 
+/* Whole pages. */
+static uint64_t lmdb_takes(size_t bytes) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return (bytes + page - 1) / page * page;
+}
+
 static int put_block(change *c, const ba_parcel *p) {
     const ba_address *a = &p->head.address;
-    size_t size = ba_parcel_bytes(p), page = (size_t)sysconf(_SC_PAGESIZE), evicted = 0;
+    size_t size = ba_parcel_bytes(p), evicted = 0;
     record r;
     int rc = get_record(c->t, c->txn, a, &r);
     if (rc && rc != MDB_NOTFOUND) {
@@ -482,7 +488,7 @@ static int put_block(change *c, const ba_parcel *p) {
         return put_record(c, a, &r);
     }
     c->sums.gone -= !rc;
-    r = (record){.uses = rc ? 0 : r.uses, .bytes = (size + page - 1) / page * page, .seconds = p->head.seconds};
+    r = (record){.uses = rc ? 0 : r.uses, .bytes = lmdb_takes(size), .seconds = p->head.seconds};
     touch_record(c, &r);
     if (c->t->base.spec.size && r.bytes > c->t->base.spec.size) {
         c->sums.gone++;
@@ -655,6 +661,7 @@ const ba_tier_ops ba_tier_lmdb = {
     .usage = "lmdb:PATH:SIZE",
     .maps = true,
     .sized = true,
+    .takes = lmdb_takes,
     .open = lmdb_open,
     .close = lmdb_close,
     .expect = lmdb_expect,
