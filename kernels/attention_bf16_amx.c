@@ -172,7 +172,8 @@ static void scores(const ba_tile *t, size_t tile) {
 const ba_bf16_isa ba_bf16_isa_amx = {
     {.name = "amx_bf16", .attend = attend, .scores = scores, .rotate = ba_bf16_rotate_avx512, .values = ba_bf16_values},
     ba_bf16_round_avx512,
-    ba_bf16_product_amx};
+    ba_bf16_product_amx,
+    BA_STRIP_AMX};
 #else
 const ba_bf16_isa ba_bf16_isa_amx = {.tile = {.name = "amx_bf16"}};
 #endif

@@ -197,7 +197,8 @@ const ba_bf16_isa ba_bf16_isa_avx512 = {{.name = "avx512_bf16",
                                          .rotate = ba_bf16_rotate_avx512,
                                          .values = ba_bf16_values},
                                         ba_bf16_round_avx512,
-                                        ba_bf16_product_avx512};
+                                        ba_bf16_product_avx512,
+                                        BA_STRIP_AVX512};
 #else
 const ba_bf16_isa ba_bf16_isa_avx512 = {.tile = {.name = "avx512_bf16"}};
 #endif

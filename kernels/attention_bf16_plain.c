@@ -84,4 +84,5 @@ static void round_all(const float *x, size_t n, uint16_t *out) {
 const ba_bf16_isa ba_bf16_isa_plain = {
     {.name = "bf16 plain", .attend = attend, .scores = scores, .rotate = ba_bf16_rotate, .values = ba_bf16_values},
     round_all,
-    NULL};
+    NULL,
+    0};

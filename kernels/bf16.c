@@ -53,6 +53,7 @@ int ba_bf16_open(ba_bf16 *be, const ba_backend_config *cfg, const ba_bf16_isa *i
     be->cpu.isa = &be->isa;
     be->round = isa->round;
     be->product = isa->product;
+    be->strip = isa->strip;
     return 0;
 }
 

@@ -21,7 +21,7 @@
 typedef struct ba_bf16_product {
     size_t rows, cols, depth; /* cols: at most BA_KEYS; depth: even */
     const uint16_t *x;        /* [rows, depth] */
-    const uint16_t *w;        /* [depth / 2, BA_KEYS, 2] pairs of depth */
+    const uint16_t *w;        /* [BA_KEYS / strip, depth / 2, strip, 2] pairs of depth */
     const uint16_t *ahead;    /* what a later product will have as w, to be fetched meanwhile, or NULL */
     const float *bias;        /* [cols] or NULL */
     bool add;
@@ -34,6 +34,7 @@ typedef struct ba_bf16_isa {
     ba_isa tile; /* name, attend, scores, rotate and values only; the rest is that of the fp32 table */
     void (*round)(const float *x, size_t n, uint16_t *out);
     void (*product)(const ba_bf16_product *p); /* NULL in the plain one */
+    size_t strip;                              /* columns of w that lie together */
 } ba_bf16_isa;
 
 /* All but the first have no functions if the compiler is not for that processor family. */
@@ -44,6 +45,7 @@ typedef struct ba_bf16 {
     ba_isa isa; /* what cpu.isa points to */
     void (*round)(const float *x, size_t n, uint16_t *out);
     void (*product)(const ba_bf16_product *p);
+    size_t strip;
     uint16_t *x; /* operand of a product, as large as the largest buffer */
     size_t n_x;
 } ba_bf16;
@@ -64,6 +66,7 @@ void ba_bf16_round_rows(ba_bf16 *be, ba_view x, size_t rows, size_t cols, size_t
 /* Only where ba_bf16_has_avx512(), or ba_bf16_has_amx(), says so. The second reads up to 15 rows behind those of x. */
 void ba_bf16_product_avx512(const ba_bf16_product *p);
 void ba_bf16_product_amx(const ba_bf16_product *p);
+enum { BA_STRIP_AVX512 = BA_KEYS, BA_STRIP_AMX = 32 };
 
 /* out[0..n) = sum + bias, or += that. */
 void ba_bf16_store(const float *sum, const float *bias, size_t n, bool add, float *out);

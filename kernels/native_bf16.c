@@ -1,7 +1,7 @@
 /* Backend "native-bf16": bf16 by our own code for AMX, or for AVX-512 with bf16 dot products, with no library.
  *
- * Weights are packed once into panels of BA_KEYS columns, pairs of depth side by side, as both kinds of instructions
- * take them. A product is cut into tiles of rows x one panel that stay in the second-level cache. */
+ * Weights are packed once into panels of BA_KEYS columns, these into strips, pairs of depth side by side, as the
+ * instructions take them. A product is cut into tiles of rows x one panel that stay in the second-level cache. */
 #include "backends.h"
 #include "bf16.h"
 #include "count.h"
@@ -23,7 +23,8 @@ typedef struct native {
 typedef struct native_weight {
     ba_weight base;         /* sizes and bias */
     size_t depth;           /* in, rounded up to pairs */
-    const uint16_t *packed; /* [panels, depth / 2, BA_KEYS, 2]; zero where there is no weight */
+    size_t strip;           /* columns that lie together; divides BA_KEYS */
+    const uint16_t *packed; /* [panels, BA_KEYS / strip, depth / 2, strip, 2]; zero where there is no weight */
     uint16_t *own;          /* the same if it is ours, NULL if it is a file's */
 } native_weight;
 
@@ -41,13 +42,13 @@ static size_t panels_of(const native_weight *w) {
     return (w->base.out + BA_KEYS - 1) / BA_KEYS;
 }
 
-/* Element (o, 0) of the weight; (o, i) lies pair_step(i) behind it. */
+/* Element (o, 0) of the weight; (o, i) lies pair_step(w, i) behind it. */
 static size_t row_at(const native_weight *w, size_t o) {
-    return o / BA_KEYS * w->depth * BA_KEYS + o % BA_KEYS * 2;
+    return o / w->strip * w->depth * w->strip + o % w->strip * 2;
 }
 
-static size_t pair_step(size_t i) {
-    return i / 2 * 2 * BA_KEYS + i % 2;
+static size_t pair_step(const native_weight *w, size_t i) {
+    return i / 2 * 2 * w->strip + i % 2;
 }
 
 static void native_weight_free(ba_backend *be, ba_weight *weight) {
@@ -63,7 +64,7 @@ static void pack_panels(const void *arg, size_t first, size_t last) {
         uint16_t *to = w->own + row_at(w, o);
         const float *from = w->base.at + o * w->base.in;
         for (size_t i = 0; i < w->base.in; i++) {
-            to[pair_step(i)] = ba_bf16_round(from[i]);
+            to[pair_step(w, i)] = ba_bf16_round(from[i]);
         }
     }
 }
@@ -75,7 +76,7 @@ static ba_weight *native_weight_new(ba_backend *be, const ba_weight_src *src, si
     }
     native_weight *w = malloc(sizeof *w);
     if (w) {
-        *w = (native_weight){.base = *wide, .depth = depth_of(wide)};
+        *w = (native_weight){.base = *wide, .depth = depth_of(wide), .strip = ((ba_bf16 *)be)->strip};
         w->packed = w->own = ba_cpu_alloc(panels_of(w), w->depth, BA_KEYS, sizeof *w->own);
     }
     if (!w || !w->own) {
@@ -92,13 +93,13 @@ static ba_weight *native_weight_new(ba_backend *be, const ba_weight_src *src, si
 }
 
 static const char *native_packing(const ba_backend *be) {
-    (void)be;
-    return "panels of 64 columns, pairs of depth";
+    return ((const ba_bf16 *)be)->strip == BA_STRIP_AMX ? "panels of 2 x 32 columns, pairs of depth"
+                                                        : "panels of 64 columns, pairs of depth";
 }
 
 static ba_packed_view native_weight_packed(const ba_weight *weight) {
     const native_weight *w = (const native_weight *)weight;
-    return (ba_packed_view){w->packed, panels_of(w) * w->depth * BA_KEYS * sizeof *w->packed, BA_KEYS};
+    return (ba_packed_view){w->packed, panels_of(w) * w->depth * BA_KEYS * sizeof *w->packed, w->strip};
 }
 
 static ba_weight *native_weight_mapped(ba_backend *be, const ba_weight_src *src, size_t n_src, ba_packed_view packed) {
@@ -110,6 +111,7 @@ static ba_weight *native_weight_mapped(ba_backend *be, const ba_weight_src *src,
     if (ba_weight_shape(src, n_src, &w->base.out, &w->base.in, unused) == 0 &&
         ba_cpu_weight_bias(&w->base, src, n_src) == 0) {
         w->depth = depth_of(&w->base);
+        w->strip = ((ba_bf16 *)be)->strip;
         ba_packed_view expected = native_weight_packed(&w->base);
         if (expected.size == packed.size && expected.layout == packed.layout) {
             w->packed = packed.data;
@@ -137,7 +139,7 @@ static void embed_rows(const void *arg, size_t first, size_t last) {
         const uint16_t *from = l->w->packed + row_at(l->w, (size_t)l->ids[r]);
         float *out = ba_cpu_row(l->out, r);
         for (size_t i = 0; i < l->w->base.in; i++) {
-            out[i] = ba_bf16_wide(from[pair_step(i)]) * l->scale;
+            out[i] = ba_bf16_wide(from[pair_step(l->w, i)]) * l->scale;
         }
     }
 }
@@ -219,6 +221,7 @@ static int native_open(const ba_backend_config *cfg, ba_backend **out, char err[
     }
     if (!be->bf16.product) {
         be->bf16.product = ba_bf16_product_avx512;
+        be->bf16.strip = BA_STRIP_AVX512;
     }
     snprintf(be->describe, sizeof be->describe, "own code: products %s, attention %s; %zu threads",
              be->bf16.product == ba_bf16_product_amx ? ba_bf16_isa_amx.tile.name : ba_bf16_isa_avx512.tile.name,

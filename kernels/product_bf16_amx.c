@@ -16,11 +16,11 @@ enum {
     LINE = 32,           /* elements of a cache line */
 };
 _Static_assert((int)BA_PAD_ROWS >= (int)AMX_ROWS, "operands have rows behind the last one that may be read");
-_Static_assert((int)BA_KEYS % (int)SIDE == 0, "a panel is made of whole blocks");
+_Static_assert((int)BA_STRIP_AMX == (int)SIDE, "the columns of a block lie together");
 
 /* Sums of a step of the depth; two: the block has more rows than a register. */
-static inline void multiply_step(bool two, const uint16_t *x, size_t x_stride, const uint16_t *w, size_t w_stride) {
-    const size_t x_bytes = x_stride * sizeof *x, w_bytes = w_stride * sizeof *w;
+static inline void multiply_step(bool two, const uint16_t *x, size_t x_stride, const uint16_t *w) {
+    const size_t x_bytes = x_stride * sizeof *x, w_bytes = 2 * PAIR * sizeof *w;
     tile_load(6, w, w_bytes);
     tile_load(4, x, x_bytes);
     tile_load(7, w + PAIR, w_bytes);
@@ -39,10 +39,8 @@ static void multiply_rest(size_t rows, const uint16_t *x, size_t x_stride, const
     for (size_t r = 0; r < rows; r++) {
         memcpy(x_rest[r], x + r * x_stride, rest * sizeof *x);
     }
-    for (size_t d = 0; d < rest / 2; d++) {
-        memcpy(w_rest[d], w + d * 2 * BA_KEYS, sizeof w_rest[d]);
-    }
-    multiply_step(rows > AMX_ROWS, x_rest[0], AMX_DEPTH, w_rest[0], 2 * PAIR);
+    memcpy(w_rest, w, rest * SIDE * sizeof *w);
+    multiply_step(rows > AMX_ROWS, x_rest[0], AMX_DEPTH, w_rest[0]);
 }
 
 /* out[0..n) = sum + bias, or += that; n at most one register's width. */
@@ -57,8 +55,7 @@ static inline void store_lanes(const float *sum, const float *bias, size_t n, bo
 /* Rows [row, row + rows) and columns from col on. */
 static void product_block(const ba_bf16_product *p, size_t row, size_t rows, size_t col) {
     const bool two = rows > AMX_ROWS;
-    const uint16_t *x = p->x + row * p->depth, *w = p->w + 2 * col;
-    const size_t w_step = AMX_DEPTH / 2 * 2 * BA_KEYS;
+    const uint16_t *x = p->x + row * p->depth, *w = p->w + col * p->depth;
     for (size_t r = 0; r < rows; r++) { /* until the sums are there, so is their place */
         const float *out = p->out + (row + r) * p->stride + col;
         __builtin_prefetch(out, 1);
@@ -69,8 +66,8 @@ static void product_block(const ba_bf16_product *p, size_t row, size_t rows, siz
     tile_zero(2);
     tile_zero(3);
     size_t d = 0;
-    for (; d + AMX_DEPTH <= p->depth; d += AMX_DEPTH, w += w_step) {
-        multiply_step(two, x + d, p->depth, w, (size_t)2 * BA_KEYS);
+    for (; d + AMX_DEPTH <= p->depth; d += AMX_DEPTH, w += AMX_DEPTH * SIDE) {
+        multiply_step(two, x + d, p->depth, w);
     }
     if (d < p->depth) {
         multiply_rest(rows, x + d, p->depth, w, p->depth - d);
@@ -98,7 +95,7 @@ static void fetch(const ba_bf16_product *p, size_t from, size_t n) {
     }
 }
 
-/* The columns of a block, half a panel, stay in the first-level cache while all rows pass. */
+/* The columns of a block, a strip, stay in the first-level cache while all rows pass. */
 void ba_bf16_product_amx(const ba_bf16_product *p) {
     size_t blocks = (p->rows + SIDE - 1) / SIDE * ((p->cols + SIDE - 1) / SIDE), done = 0;
     size_t share = blocks ? (p->depth * BA_KEYS / blocks / LINE + 1) * LINE : 0;

@@ -136,6 +136,7 @@ ba_backend *rig_backend(const char *name, size_t threads, const char *isa) {
             bf16->isa.scores = ba_bf16_isa_amx_plain.tile.scores;
             bf16->isa.name = RIG_AMX_PLAIN;
             bf16->product = ba_bf16_isa_amx_plain.product;
+            bf16->strip = ba_bf16_isa_amx_plain.strip;
         }
         return be;
     }
