@@ -271,6 +271,12 @@ $(BUILD)/blockattn-fuzz: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
+emulated: ## the kernels on a processor with AVX2 and nothing newer, by QEMU (some minutes)
+	@$(SETUP) build emulator
+	@$(MAKE) $(JOBS) $(BUILD)/blockattn $(BUILD)/blockattn-tests
+	@qemu-x86_64 -cpu Haswell-noTSX,-tsc-deadline,-invpcid,-pcid,-x2apic \
+	    $(BUILD)/blockattn-tests attention: "kernels: row" "kernels: keys"
+
 TOKENS := 2048
 error-budget: ## bf16 against fp32 and plain bf16 on real prompts of 50 to TOKENS=2048 tokens in every mode (8192: hours)
 	@$(SETUP) build
@@ -303,6 +309,6 @@ help: ## show this list
 	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: all install clean table1 table2 figure4 accuracy report eval-synthetic table3 gate figures sweep game replay requests tune bench bench-compare setup model gemma test check golden lint asan error-budget fuzz store-torture tsan help FORCE
+.PHONY: all install clean table1 table2 figure4 accuracy report eval-synthetic table3 gate figures sweep game replay requests tune bench bench-compare setup model gemma test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what is missing from Debian's packages and gets models. Asks nothing; touches nothing when all is there.
-#   setup.sh GROUP...    build | plots | lint | fuzz | peers: packages
+#   setup.sh GROUP...    build | plots | lint | fuzz | emulator | peers: packages
 #                        model | gemma: the default model, or Gemma 3 270M, in the user's cache folder
 set -eu
 
@@ -16,9 +16,10 @@ packages_of() {
     plots) echo gnuplot-nox fonts-dejavu-core ;;
     lint) echo clang clang-format clang-tidy ;;
     fuzz) echo clang libclang-rt-dev ;;
+    emulator) echo qemu-user ;;
     peers) echo python3-venv python3-dev cmake g++ ;; # to install what `make bench` measures against
     fetch) echo python3-pip ca-certificates ;;
-    *) die "unknown group '$1'; there is build, plots, lint, fuzz, peers, model, gemma" ;;
+    *) die "unknown group '$1'; there is build, plots, lint, fuzz, emulator, peers, model, gemma" ;;
     esac
 }
 
