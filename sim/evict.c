@@ -54,52 +54,67 @@ bool ba_use_before(const ba_use *a, const ba_use *b) {
     return a->worth < b->worth || (a->worth == b->worth && a->last < b->last);
 }
 
+static bool before(const ba_victim *a, const ba_victim *b) {
+    return a->worth < b->worth || (a->worth == b->worth && a->last < b->last);
+}
+
 int ba_victims_reserve(ba_victims *v, size_t n) {
     return ba_grow(&v->at, &v->room, n, sizeof *v->at);
 }
 
-static void place(ba_victims *v, size_t slot, ba_use *use) {
-    v->at[slot] = use;
-    use->slot = slot;
-}
-
-static void rise(ba_victims *v, size_t slot, ba_use *use) {
-    for (size_t parent; slot && ba_use_before(use, v->at[parent = (slot - 1) / 2]); slot = parent) {
-        place(v, slot, v->at[parent]);
-    }
-    place(v, slot, use);
-}
-
-static void sink(ba_victims *v, size_t slot, ba_use *use) {
+static void sink(ba_victims *v, ba_victim x) {
+    size_t slot = 0;
     for (size_t child; (child = 2 * slot + 1) < v->n; slot = child) {
-        /* A large heap is a walk through memory that is not cached: the next level is fetched during this one. */
-        for (size_t next = 2 * child + 1; next < 2 * child + 5 && next < v->n; next++) {
-            __builtin_prefetch(v->at[next]);
-        }
-        child += child + 1 < v->n && ba_use_before(v->at[child + 1], v->at[child]);
-        if (!ba_use_before(v->at[child], use)) {
+        child += child + 1 < v->n && before(&v->at[child + 1], &v->at[child]);
+        if (!before(&v->at[child], &x)) {
             break;
         }
-        place(v, slot, v->at[child]);
+        v->at[slot] = v->at[child];
     }
-    place(v, slot, use);
+    v->at[slot] = x;
 }
 
 void ba_victims_add(ba_victims *v, ba_use *use) {
-    rise(v, v->n++, use);
-}
-
-void ba_victims_remove(ba_victims *v, ba_use *use) {
-    ba_use *last = v->at[--v->n];
-    if (last != use) {
-        size_t slot = use->slot;
-        sink(v, slot, last);
-        rise(v, last->slot, last);
+    use->away = false;
+    if (use->queued) {
+        return;
     }
+    const ba_victim x = {use->worth, use->last, use};
+    size_t slot = v->n++;
+    for (size_t parent; slot && before(&x, &v->at[parent = (slot - 1) / 2]); slot = parent) {
+        v->at[slot] = v->at[parent];
+    }
+    v->at[slot] = x;
+    use->queued = true;
 }
 
-ba_use *ba_victims_first(const ba_victims *v) {
-    return v->n && !ba_use_pinned(v->at[0]) ? v->at[0] : NULL;
+void ba_victims_remove(ba_use *use) {
+    use->away = true;
+}
+
+ba_use *ba_victims_first(ba_victims *v) {
+    while (v->n) {
+        const ba_victim top = v->at[0];
+        ba_use *use = top.use;
+        if (use->away) {
+            use->queued = false;
+            if (--v->n) {
+                sink(v, v->at[v->n]);
+            }
+        } else if (top.worth != use->worth || top.last != use->last) {
+            sink(v, (ba_victim){use->worth, use->last, use});
+        } else {
+            return ba_use_pinned(use) ? NULL : use;
+        }
+    }
+    return NULL;
+}
+
+void ba_victims_clear(ba_victims *v) {
+    for (size_t i = 0; i < v->n; i++) {
+        v->at[i].use->queued = false;
+    }
+    v->n = 0;
 }
 
 void ba_victims_free(ba_victims *v) {

@@ -14,12 +14,12 @@
 #include <stdint.h>
 
 typedef struct ba_use {
-    uint64_t last;  /* tick of the last use; ticks count uses in the tier */
-    uint64_t uses;  /* insertion is the first */
-    uint64_t bytes; /* in the tier */
-    double seconds; /* to encode the block again */
-    double worth;   /* at its last use; infinite: pinned by the user, never goes */
-    size_t slot;    /* place in the heap; the heap's own */
+    uint64_t last;     /* tick of the last use; ticks count uses in the tier */
+    uint64_t uses;     /* insertion is the first */
+    uint64_t bytes;    /* in the tier */
+    double seconds;    /* to encode the block again */
+    double worth;      /* at its last use; infinite: pinned by the user, never goes */
+    bool queued, away; /* the heap's own: has a place in it; was removed */
 } ba_use;
 
 /* One row a policy. */
@@ -42,18 +42,30 @@ void ba_use_touch(ba_use *use, const ba_policy *policy, uint64_t tick, double ag
 /* Whether a goes before b. */
 bool ba_use_before(const ba_use *a, const ba_use *b);
 
-/* A heap of blocks that may go; it borrows them. Zeroed is empty. */
+/* A heap of blocks that may go; it borrows them. Zeroed is empty.
+ *
+ * It is lazy: a place holds the worth that its block had when it was put there, and is looked after only when it comes
+ * first. So a use costs nothing, a large heap is a walk through its own array alone, and a block's worth must never
+ * sink while it has a place, which a removed one keeps until then. */
+typedef struct ba_victim {
+    double worth;
+    uint64_t last;
+    ba_use *use;
+} ba_victim;
+
 typedef struct ba_victims {
-    ba_use **at; /* [room] */
+    ba_victim *at; /* [room] */
     size_t n, room;
 } ba_victims;
 
 /* Room for n blocks, so that adding cannot fail. 0, or -1: out of memory. */
 int ba_victims_reserve(ba_victims *v, size_t n);
 void ba_victims_add(ba_victims *v, ba_use *use);
-void ba_victims_remove(ba_victims *v, ba_use *use);
+void ba_victims_remove(ba_use *use);
 /* The one that goes first, still in the heap; NULL: none, or all are pinned. */
-ba_use *ba_victims_first(const ba_victims *v);
+ba_use *ba_victims_first(ba_victims *v);
+/* Forgets all blocks, removed ones too. */
+void ba_victims_clear(ba_victims *v);
 void ba_victims_free(ba_victims *v);
 
 #endif

@@ -96,7 +96,7 @@ static void shrink(ba_sim *s, size_t t) {
     tier *l = &s->tier[t];
     ba_use *first;
     while (l->bytes > l->spec.bytes && (first = ba_victims_first(&l->victims))) {
-        ba_victims_remove(&l->victims, first);
+        ba_victims_remove(first);
         l->age = first->worth;
         l->bytes -= first->bytes;
         owner_of(first, t)->held &= (uint8_t) ~(1u << t);
@@ -134,7 +134,7 @@ static size_t find(ba_sim *s, block *b, uint64_t bytes, double seconds) {
         t++;
     }
     if (t == 0) {
-        ba_victims_remove(&s->tier[0].victims, &b->use[0]);
+        ba_victims_remove(&b->use[0]);
         touch(&s->tier[0], &b->use[0]);
         b->pinned = true;
     } else if (t < s->n_tier && !s->tier[t].spec.mapped) {
@@ -147,9 +147,7 @@ static size_t find(ba_sim *s, block *b, uint64_t bytes, double seconds) {
 static void tell(ba_sim *s, block *b, size_t t, uint64_t bytes, double seconds) {
     tier *l = &s->tier[t];
     if (b->held >> t & 1) {
-        ba_victims_remove(&l->victims, &b->use[t]);
         touch(l, &b->use[t]);
-        ba_victims_add(&l->victims, &b->use[t]);
     }
     for (size_t front = 1; front < t && !l->spec.mapped; front++) {
         put(s, b, front, bytes, seconds);

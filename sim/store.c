@@ -124,7 +124,7 @@ static void shrink(ba_store *s) {
     ba_use *first;
     while (s->stats.bytes > s->stats.budget && (first = ba_victims_first(&s->victims))) {
         ba_entry *e = (ba_entry *)first;
-        ba_victims_remove(&s->victims, first);
+        ba_victims_remove(first);
         s->age = e->use.worth;
         drop_kv(s, e);
         e->evicted = true;
@@ -141,7 +141,7 @@ static void pin(ba_store *s, ba_entry *e) {
 /* An entry with KV, used once more. */
 static ba_entry *use(ba_store *s, ba_entry *e) {
     if (!e->pins && !e->place) {
-        ba_victims_remove(&s->victims, &e->use);
+        ba_victims_remove(&e->use);
     }
     ba_use_touch(&e->use, s->policy, ++s->tick, s->age);
     pin(s, e);
@@ -179,6 +179,7 @@ void ba_store_flush(ba_store *s) {
 
 void ba_store_clear(ba_store *s) {
     ba_store_flush(s);
+    ba_victims_clear(&s->victims);
     for (size_t b = 0; b < s->n_bucket; b++) {
         ba_entry **link = &s->bucket[b];
         while (*link) {
@@ -189,7 +190,6 @@ void ba_store_clear(ba_store *s) {
             }
             *link = e->next;
             if (e->kv) {
-                ba_victims_remove(&s->victims, &e->use);
                 drop_kv(s, e);
             }
             s->n_record--;

@@ -435,7 +435,7 @@ static int make_room(change *c, uint64_t bytes, size_t *evicted) {
     }
     for (ba_use *use; !rc && c->sums.bytes + bytes > budget && (use = ba_victims_first(&heap)); ++*evicted) {
         candidate *victim = (candidate *)use;
-        ba_victims_remove(&heap, use);
+        ba_victims_remove(use);
         c->sums.age = victim->record.worth;
         rc = drop(c, &victim->address, &victim->record, GONE);
     }
@@ -461,7 +461,7 @@ static int forget(change *c, size_t keep) {
     }
     for (ba_use *use; !rc && c->sums.gone > keep && (use = ba_victims_first(&heap)); c->sums.gone--) {
         MDB_val key = key_of(&((candidate *)use)->address);
-        ba_victims_remove(&heap, use);
+        ba_victims_remove(use);
         rc = mdb_del(c->txn, c->t->uses, &key, NULL);
     }
     ba_victims_free(&heap);

@@ -200,7 +200,7 @@ static void old_fame_fades(void) {
 /* Any order of adding and removing leaves the heap's first the least of what is in it. */
 static void the_heap_keeps_its_order(void) {
     enum { N = 300 };
-    ba_use use[N];
+    ba_use use[N] = {{0}};
     bool in[N] = {false};
     ba_victims v = {0};
     uint32_t state = 5;
@@ -208,13 +208,17 @@ static void the_heap_keeps_its_order(void) {
     for (int step = 0; step < 5000; step++) {
         state = state * 1664525u + 1013904223u;
         size_t i = (state >> 8) % N;
-        if (in[i]) {
-            ba_victims_remove(&v, &use[i]);
-        } else {
-            use[i] = (ba_use){.worth = (double)(state >> 24 & 15), .last = (uint64_t)step};
-            ba_victims_add(&v, &use[i]);
+        if (!in[i] || state & 1) { /* a use, of what is in the heap or comes into it */
+            use[i].worth += (double)(state >> 24 & 15);
+            use[i].last = (uint64_t)step;
         }
-        in[i] = !in[i];
+        if (!in[i]) {
+            ba_victims_add(&v, &use[i]);
+            in[i] = true;
+        } else if (state & 2) {
+            ba_victims_remove(&use[i]);
+            in[i] = false;
+        }
         const ba_use *least = NULL;
         for (size_t j = 0; j < N; j++) {
             least = in[j] && (!least || ba_use_before(&use[j], least)) ? &use[j] : least;
