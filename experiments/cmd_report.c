@@ -1,7 +1,6 @@
 /* blockattn report: from the traces of `eval` to one page, its tables beside the paper's. */
 #include "../sim/whole_file.h"
 #include "commands.h"
-#include "common_items.h"
 #include "eval_trace.h"
 #include "json.h"
 #include "report.h"
@@ -243,9 +242,6 @@ int ba_cmd_report(int argc, char **argv) {
         rc = rc ? rc : ba_fail(err, "out of memory");
     }
     rc = rc || !w.scores ? rc : read_scores(w.scores, &rows, err);
-    if (!rc && ba_common_items(&spec, &rows)) {
-        rc = ba_fail(err, "out of memory");
-    }
     rc = rc ? rc : write_page(&w, &spec, &rows, &checks, &sittings, err);
     free(sittings.text);
     free(sittings.remarks);

@@ -44,19 +44,23 @@ static bool is_common(const ba_report_table *t, const presence *p, const ba_eval
     return !own || all;
 }
 
-int ba_common_items(const ba_report_spec *spec, ba_eval_rows *rows) {
-    bool *stays = malloc(rows->n + 1);
-    if (!stays) {
-        return -1;
+int ba_common_items(const ba_report_spec *spec, const ba_eval_rows *rows, ba_eval_rows *common) {
+    presence *p = calloc(BA_REPORT_TABLES, sizeof *p);
+    int rc = p ? 0 : -1;
+    *common = (ba_eval_rows){0};
+    for (size_t i = 0; !rc && i < spec->n_table; i++) {
+        p[i] = presence_of(&spec->table[i], rows);
     }
-    memset(stays, true, rows->n);
-    for (size_t i = 0; i < spec->n_table; i++) {
-        presence p = presence_of(&spec->table[i], rows);
-        for (size_t k = 0; k < rows->n; k++) {
-            stays[k] = stays[k] && is_common(&spec->table[i], &p, rows, &rows->row[k]);
+    for (size_t k = 0; !rc && k < rows->n; k++) {
+        bool stays = true;
+        for (size_t i = 0; i < spec->n_table; i++) {
+            stays = stays && is_common(&spec->table[i], &p[i], rows, &rows->row[k]);
         }
+        rc = stays ? ba_eval_rows_borrow(common, &rows->row[k]) : 0;
     }
-    ba_eval_rows_keep(rows, stays);
-    free(stays);
-    return 0;
+    free(p);
+    if (rc) {
+        ba_eval_rows_forget(common);
+    }
+    return rc;
 }

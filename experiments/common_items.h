@@ -4,8 +4,8 @@
 
 #include "report_spec.h"
 
-/* Leaves out the rows of a table's models and modes on items that others of that table lack. 0, or -1: out of memory.
- */
-int ba_common_items(const ba_report_spec *spec, ba_eval_rows *rows);
+/* Rows without those of a table's models and modes on items that others of that table lack. They are borrowed: forget
+ * them with ba_eval_rows_forget. 0, or -1: out of memory. */
+int ba_common_items(const ba_report_spec *spec, const ba_eval_rows *rows, ba_eval_rows *common);
 
 #endif

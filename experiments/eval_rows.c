@@ -55,9 +55,8 @@ static int make_room(ba_eval_rows *rows) {
     return 0;
 }
 
-int ba_eval_rows_add(ba_eval_rows *rows, ba_eval_row *row) {
+int ba_eval_rows_borrow(ba_eval_rows *rows, const ba_eval_row *row) {
     if (ba_grow(&rows->row, &rows->cap, rows->n + 1, sizeof *rows->row) || make_room(rows)) {
-        ba_eval_row_free(row);
         return -1;
     }
     size_t *place = place_of(rows, row);
@@ -66,31 +65,28 @@ int ba_eval_rows_add(ba_eval_rows *rows, ba_eval_row *row) {
     return 0;
 }
 
+int ba_eval_rows_add(ba_eval_rows *rows, ba_eval_row *row) {
+    int rc = ba_eval_rows_borrow(rows, row);
+    if (rc) {
+        ba_eval_row_free(row);
+    }
+    return rc;
+}
+
 const ba_eval_row *ba_eval_rows_find(const ba_eval_rows *rows, const ba_eval_row *like) {
     size_t found = rows->room ? *place_of(rows, like) : 0;
     return found ? &rows->row[found - 1] : NULL;
 }
 
-void ba_eval_rows_keep(ba_eval_rows *rows, const bool *stays) {
-    size_t kept = 0;
-    for (size_t i = 0; i < rows->n; i++) {
-        if (stays[i]) {
-            rows->row[kept++] = rows->row[i];
-        } else {
-            ba_eval_row_free(&rows->row[i]);
-        }
-    }
-    rows->n = kept;
-    if (rows->room) {
-        enter_all(rows);
-    }
+void ba_eval_rows_forget(ba_eval_rows *rows) {
+    free(rows->row);
+    free(rows->place);
+    *rows = (ba_eval_rows){0};
 }
 
 void ba_eval_rows_free(ba_eval_rows *rows) {
     for (size_t i = 0; i < rows->n; i++) {
         ba_eval_row_free(&rows->row[i]);
     }
-    free(rows->row);
-    free(rows->place);
-    *rows = (ba_eval_rows){0};
+    ba_eval_rows_forget(rows);
 }

@@ -18,9 +18,10 @@ int ba_eval_rows_add(ba_eval_rows *rows, ba_eval_row *row);
 /* The row of the same label, task, mode and index, or NULL. */
 const ba_eval_row *ba_eval_rows_find(const ba_eval_rows *rows, const ba_eval_row *like);
 
-/* Frees the rows [n] that are not to stay; the others keep their order. */
-void ba_eval_rows_keep(ba_eval_rows *rows, const bool *stays);
-
 void ba_eval_rows_free(ba_eval_rows *rows);
+
+/* Of rows that others own: adds one, or -1: out of memory; frees all but what they own. */
+int ba_eval_rows_borrow(ba_eval_rows *rows, const ba_eval_row *row);
+void ba_eval_rows_forget(ba_eval_rows *rows);
 
 #endif

@@ -1,6 +1,7 @@
 #include "report.h"
 
 #include "../sim/grow.h"
+#include "common_items.h"
 #include "report_claims.h"
 
 #include <math.h>
@@ -191,11 +192,13 @@ static void print_cost(FILE *out, const ba_report_table *t, const ba_eval_rows *
 }
 
 int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const char *remarks) {
+    ba_eval_rows common;
     size_t n;
-    ba_eval_summary *s = ba_eval_summarise(rows, &n);
-    if (!s) {
+    if (ba_common_items(spec, rows, &common)) {
         return -1;
     }
+    ba_eval_summary *s = ba_eval_summarise(&common, &n);
+    int rc = s ? 0 : -1;
     fprintf(out, "# %s\n\n%s\n", spec->title, spec->about);
     fputs("\nScores in per cent with intervals of 95 % (Wilson; bootstrap for graded scores and NLL; normal for means "
           "over "
@@ -203,20 +206,20 @@ int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *r
           "paired bootstrap). -: not run. All rows of a table rest on the same items. Answerable: items that full "
           "attention of the same model gets right.\n",
           out);
-    int rc = 0;
     for (size_t i = 0; !rc && i < spec->n_table; i++) {
         const ba_report_table *t = &spec->table[i];
         fprintf(out, "\n## %s\n\n%s\n", t->name, t->about);
         print_paper(out, t);
-        rc = print_scores(out, t, rows, s, n);
-        print_likelihood(out, t, rows, s, n);
-        print_cost(out, t, rows, s, n, remarks);
+        rc = print_scores(out, t, &common, s, n);
+        print_likelihood(out, t, &common, s, n);
+        print_cost(out, t, &common, s, n, remarks);
         rc = rc ? rc : ba_report_claims(out, spec, i, rows);
     }
     if (!rc && spec->gap_from) {
         ba_report_gap(out, spec, rows);
     }
     free(s);
+    ba_eval_rows_forget(&common);
     return rc;
 }
 

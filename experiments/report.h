@@ -6,8 +6,8 @@
 
 #include <stdio.h>
 
-/* Tables, claims and the gap, as Markdown, from rows that are on common items; remarks go under the costs. 0, or -1:
- * out of memory. */
+/* Tables (on the items that all their rows have), claims and the gap (paired), as Markdown; remarks go under the costs.
+ * 0, or -1: out of memory. */
 int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const char *remarks);
 
 /* A validation of tune: NLL of the responses in a mode behind a training step, nats a token. */

@@ -84,7 +84,7 @@ static int print_by_task(FILE *out, const ba_report_spec *spec, size_t table, co
             if (!isnan(d.p) && !d.graded) {
                 fprintf(out, d.p < 0.001 ? ", p < 0.001" : ", p %.3f", d.p);
             }
-            fputs(" |", out);
+            fprintf(out, d.n ? ", n %zu |" : " |", d.n);
         }
         fputs("\n", out);
     }
@@ -99,10 +99,10 @@ int ba_report_claims(FILE *out, const ba_report_spec *spec, size_t table, const 
     if (!any) {
         return 0;
     }
-    fputs(
-        "\n### What agrees with the paper\n\nEach claim is the paper's; differences are paired on the same items, with "
-        "intervals of 95 % (by task: bootstrap); p: McNemar's, exact, where scores are 0 or 1.\n",
-        out);
+    fputs("\n### What agrees with the paper\n\nEach claim is the paper's; differences are paired, on all items that "
+          "both have (n), with "
+          "intervals of 95 % (by task: bootstrap); p: McNemar's, exact, where scores are 0 or 1.\n",
+          out);
     print_means(out, spec, table, rows);
     return print_by_task(out, spec, table, rows);
 }

@@ -82,7 +82,7 @@ static void page_by_hand(void) {
     CU_ASSERT_PTR_NOT_NULL(strstr(
         page, "| points, 2wiki, hotpotqa, nq | 30.0 [21.0, 39.0] | 27.0 [18.3, 35.7] | 90 [78, 100] | 80 | met |"));
     CU_ASSERT_PTR_NOT_NULL(
-        strstr(page, "| block fine-tuning heals block mode | - | - | 27.0 [19.0, 36.0], p < 0.001 | - |"));
+        strstr(page, "| block fine-tuning heals block mode | - | - | 27.0 [19.0, 36.0], p < 0.001, n 100 | - |"));
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "Remark of the traces: made at night."));
     CU_ASSERT_PTR_NULL(strstr(page, "nan"));
     free(page);
@@ -117,12 +117,14 @@ static void common_items(void) {
         }
         add(&rows, "base", "full", "2wiki", i, 1, 1);
     }
-    CU_ASSERT_EQUAL(ba_common_items(&spec, &rows), 0);
-    CU_ASSERT_EQUAL(rows.n, 40 + 60 + 40 + 60);
+    ba_eval_rows common;
+    CU_ASSERT_EQUAL(ba_common_items(&spec, &rows, &common), 0);
+    CU_ASSERT_EQUAL(common.n, 40 + 60 + 40 + 60);
     ba_eval_row like = {.label = "rag", .mode = "full", .task = "nq", .index = 19};
-    CU_ASSERT_PTR_NULL(ba_eval_rows_find(&rows, &like));
+    CU_ASSERT_PTR_NULL(ba_eval_rows_find(&common, &like));
     like.index = 20;
-    CU_ASSERT_PTR_NOT_NULL(ba_eval_rows_find(&rows, &like));
+    CU_ASSERT_PTR_NOT_NULL(ba_eval_rows_find(&common, &like));
+    ba_eval_rows_forget(&common);
     char *page = page_of(&spec, &rows);
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "| *items* | 60 | - | 40 | - | |"));
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "| RAG-tuned, full | - | - | **25.0 ")); /* 10 of 40 */
