@@ -135,10 +135,10 @@ figures: ## draw the figures of results/table3.h5
 	@$(SETUP) plots
 	LC_ALL=C.UTF-8 plots/draw.sh $(BUILD)/blockattn results/table3.h5 results
 
-sweep: ## all modes x lengths x passage sizes: TTFT and distance from full, figures in results/
+sweep: ## all modes x lengths x passage sizes: TTFT and distance from full, figures in results/; OPTIONS="--dtype bf16 --resume"
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
-	$(BUILD)/blockattn run experiments/sweep.json
+	$(BUILD)/blockattn run experiments/sweep.json $(if $(OPTIONS),-- $(OPTIONS))
 	LC_ALL=C.UTF-8 plots/draw_sweep.sh $(BUILD)/blockattn results/sweep.h5 results
 
 game: ## agents told a game's state frame by frame: TTFT, what is encoded, size of blocks; figures in results/

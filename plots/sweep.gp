@@ -42,7 +42,7 @@ do for [kind in "svg png"] {
     do for [m = 1:words(modes)] {
         mode = word(modes, m)
         set title mode font ",13" offset 0, -0.6
-        plot for [v = 1:words(values)] data using (column(axis)):(time ? drawn("full", word(values, v)) : NaN) with lines lc rgb grey lw 1.5 dt v notitle, \
+        plot for [v = 1:(time ? words(values) : 0)] data using (column(axis)):(drawn("full", word(values, v))) with lines lc rgb grey lw 1.5 dt v notitle, \
              for [v = 1:words(values)] data using (column(axis)):(drawn(mode, word(values, v))) with linespoints ls v
     }
     # The legend.
