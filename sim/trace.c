@@ -2,6 +2,7 @@
 #include "trace.h"
 
 #include "trace_gzip.h"
+#include "trace_whole.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -132,28 +133,19 @@ static int write_text(hid_t object, const char *key, const char *value) {
     return done < 0 ? -1 : 0;
 }
 
-/* Text of an open attribute, malloc'ed, or NULL if it is not a scalar text. h5py writes variable ones. */
+/* Text of an open attribute, malloc'ed, or NULL if it is not a scalar text of a certain length. */
 static char *attribute_text(hid_t attr) {
     hid_t type = H5Aget_type(attr), space = H5Aget_space(attr);
+    size_t size = H5Tget_size(type);
     char *text = NULL;
-    if (H5Tget_class(type) == H5T_STRING && H5Sget_simple_extent_npoints(space) == 1) {
-        size_t size = H5Tget_size(type);
-        if (H5Tis_variable_str(type) > 0) {
-            hid_t memory = text_type(H5T_VARIABLE);
-            char *found = NULL;
-            if (H5Aread(attr, memory, &found) >= 0 && found) {
-                text = strdup(found);
-                H5free_memory(found);
-            }
-            H5Tclose(memory);
-        } else if (size <= MAX_TEXT && (text = calloc(1, size + 1))) {
-            hid_t memory = text_type(size + 1);
-            if (H5Aread(attr, memory, text) < 0) {
-                free(text);
-                text = NULL;
-            }
-            H5Tclose(memory);
+    if (H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 && H5Sget_simple_extent_npoints(space) == 1 &&
+        size <= MAX_TEXT && (text = calloc(1, size + 1))) {
+        hid_t memory = text_type(size + 1);
+        if (H5Aread(attr, memory, text) < 0) {
+            free(text);
+            text = NULL;
         }
+        H5Tclose(memory);
     }
     H5Sclose(space);
     H5Tclose(type);
@@ -615,37 +607,6 @@ int ba_trace_declare(ba_trace *t, const char *name, const ba_column *columns, si
     return tab->memory < 0 ? hdf5_failed(t, "describe a row", err) : 0;
 }
 
-/* Whether chunks are as large as their rows: nothing was done to them, or their bytes were put in another order. */
-static bool keeps_size(hid_t creation) {
-    unsigned flags, config;
-    size_t n_value = 0;
-    int n = H5Pget_nfilters(creation);
-    return n == 0 ||
-           (n == 1 && H5Pget_filter2(creation, 0, &flags, &n_value, NULL, 0, NULL, &config) == H5Z_FILTER_SHUFFLE);
-}
-
-/* Whether the chunks that hold rows [first, first + n), n > 0, are as large as they must be, for they are not packed.
- * HDF5 1.10 takes the size that a damaged index says, and reads past what it has allocated for it. (It is not what
- * H5Dget_chunk_storage_size says, which for a chunk that is not packed is the size that it should have.) */
-static bool chunks_are_whole(const table *tab, hsize_t first, hsize_t n) {
-    hid_t creation = H5Dget_create_plist(tab->data), type = H5Dget_type(tab->data);
-    hsize_t chunk = 0, row = H5Tget_size(type), bytes = 0;
-    haddr_t place = HADDR_UNDEF;
-    unsigned mask = 0;
-    for (size_t i = 0; i < tab->n_column; i++) { /* a text is a pointer in memory, length and place in the file */
-        row += tab->column[i].type == BA_COLUMN_STRING ? 16 - sizeof(char *) : 0;
-    }
-    bool whole = H5Pget_layout(creation) == H5D_CHUNKED && keeps_size(creation) &&
-                 H5Pget_chunk(creation, 1, &chunk) == 1 && chunk > 0;
-    for (hsize_t at = whole ? first - first % chunk : 0; whole && at < first + n; at += chunk) {
-        whole = H5Dget_chunk_info_by_coord(tab->data, &at, &mask, &place, &bytes) >= 0 &&
-                (place == HADDR_UNDEF || bytes == chunk * row);
-    }
-    H5Tclose(type);
-    H5Pclose(creation);
-    return whole;
-}
-
 /* Reads or writes rows [first, first + n). */
 static herr_t transfer(const table *tab, hsize_t first, hsize_t n, void *into, const void *from) {
     hid_t memory = H5Screate_simple(1, &n, NULL), file = H5Dget_space(tab->data);
@@ -775,7 +736,7 @@ size_t ba_trace_rows(const ba_trace *t, size_t index) {
 
 int ba_trace_read(const ba_trace *t, size_t index, size_t first, size_t n, void *rows, char err[BA_ERR_LEN]) {
     const table *tab = &t->table[index];
-    if (n > 0 && (first > tab->rows || n > tab->rows - first || !chunks_are_whole(tab, first, n) ||
+    if (n > 0 && (first > tab->rows || n > tab->rows - first || !ba_trace_rows_hold(t->file, tab->data, first, n) ||
                   transfer(tab, first, n, rows, NULL) < 0)) {
         ba_fail(err, "%s: table %s: rows cannot be read (damaged or repacked file?)", t->path, tab->name);
         return BA_TRACE_REFUSED;

@@ -126,7 +126,9 @@ static void test_pins(void) {
     program_end list = program_run((const char *const[]){"store", "ls", "--json", "--store", "lmdb:pins", NULL});
     unsigned long size = 0;
     const char *bytes = strstr(list.out, "\"bytes\":");
-    CU_ASSERT_TRUE_FATAL(bytes && sscanf(bytes, "\"bytes\":%lu", &size) == 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+    size = strtoul(bytes + strlen("\"bytes\":"), NULL, 10);
+    CU_ASSERT(size > 0);
     program_free(&list);
     char tight[64]; /* room for these three, in pages, and no other */
     snprintf(tight, sizeof tight, "lmdb:pins:%lu", 3 * ((size + 4095) / 4096) * 4096);
@@ -169,7 +171,7 @@ static void test_foretold(void) {
  * run on it computes what a run without any store does. */
 static void test_killed(void) {
     const char *wish = getenv("BLOCKATTN_KILLS");
-    int kills = wish ? atoi(wish) : 20, killed = 0, kept = 0;
+    int kills = wish ? (int)strtol(wish, NULL, 10) : 20, killed = 0, kept = 0;
     uint64_t random = 1;
     program_tiny();
     write_request("asked.json", 0);

@@ -1,0 +1,12 @@
+/* What HDF5 1.10 takes on trust when it reads rows, checked ahead: sizes of chunks, and places of texts. */
+#ifndef BA_TRACE_WHOLE_H
+#define BA_TRACE_WHOLE_H
+
+#include <hdf5.h>
+#include <stdbool.h>
+
+/* Whether rows [first, first + n) of a table, n > 0, can be read without going astray. file: opened by driver sec2 or
+ * core. False too if memory is out. */
+bool ba_trace_rows_hold(hid_t file, hid_t data, hsize_t first, hsize_t n);
+
+#endif
