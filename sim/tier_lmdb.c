@@ -505,8 +505,10 @@ static int put_block(change *c, const ba_parcel *p) {
     (void)(rc || (rc = forget(c, MAX_GONE)) || (rc = mdb_put(c->txn, c->t->blocks, &key, &value, MDB_RESERVE)));
     char *to = value.mv_data;
     for (size_t i = 0; !rc && i < BA_PARCEL_PARTS; i++) {
-        memcpy(to, p->part[i].iov_base, p->part[i].iov_len);
-        to += p->part[i].iov_len;
+        if (p->part[i].iov_len) { /* a part that is not there has no place either */
+            memcpy(to, p->part[i].iov_base, p->part[i].iov_len);
+            to += p->part[i].iov_len;
+        }
     }
     c->sums.bytes += r.bytes;
     c->sums.entries++;
