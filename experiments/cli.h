@@ -50,6 +50,9 @@ typedef struct ba_common {
 int ba_cli_parse(int argc, char **argv, const char *usage, const char *about, const ba_option *own, ba_common *common,
                  int *first);
 
+/* Processors that this process may run on; at least 1. */
+size_t ba_processors(void);
+
 /* One line on stderr: "blockattn COMMAND: text". Control characters become '?'. Returns the exit status. */
 int ba_cli_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -12,10 +12,10 @@
 #include <string.h>
 
 typedef struct wish {
-    const char *task, *data, *limit, *metric, *dump, *order, *prompts, *label, *outputs, *passages, *words, *memory,
-        *remark;
+    const char *task, *data, *limit, *skip, *every, *metric, *dump, *order, *prompts, *label, *outputs, *passages,
+        *words, *memory, *remark;
     bool strict, resume;
-    uint64_t n_limit, n_passages, n_words;
+    uint64_t n_limit, n_skip, n_every, n_passages, n_words;
 } wish;
 
 /* Everything of one call. */
@@ -117,12 +117,16 @@ static int eval_task(session *s, const char *name) {
     if (ba_task_read(name, &s->source, &task, &items, err)) {
         return ba_cli_fail(strcmp(err, "out of memory") ? BA_EXIT_USAGE : BA_EXIT_MACHINE, "%s", err);
     }
+    if (s->w->n_skip >= items.n) {
+        ba_task_items_free(&items);
+        return ba_cli_fail(BA_EXIT_USAGE, "--skip %s: task %s has %zu items", s->w->skip, name, items.n);
+    }
     const char *slash = strrchr(name, '/'), *shown = ba_task_by_name(name) || !slash ? name : slash + 1;
     remark(s, shown, &items);
     ba_progress bar;
     int status = 0;
     ba_progress_start(&bar, shown, s->c->quiet);
-    for (size_t i = 0; !status && i < items.n; i++) {
+    for (size_t i = s->w->n_skip; !status && i < items.n; i += s->w->n_every) {
         status = s->dump && ba_dump_item(s->dump, shown, &items.item[i], s->b->tok, err)
                      ? ba_cli_fail(BA_EXIT_MACHINE, "%s", err)
                      : eval_item(s, task, shown, &items, i);
@@ -215,9 +219,21 @@ static int check(const ba_common *c, wish *w, session *s) {
     if (!w->task) {
         return ba_cli_fail(BA_EXIT_USAGE, "--task is missing; --help lists the tasks");
     }
-    if (ba_parse_size(w->limit, &w->n_limit, err) || ba_parse_size(w->passages, &w->n_passages, err) ||
-        ba_parse_size(w->words, &w->n_words, err)) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--limit, --passages or --words: %s", err);
+    const struct {
+        const char *name, *text;
+        uint64_t *value;
+    } number[] = {{"limit", w->limit, &w->n_limit},
+                  {"skip", w->skip, &w->n_skip},
+                  {"every", w->every, &w->n_every},
+                  {"passages", w->passages, &w->n_passages},
+                  {"words", w->words, &w->n_words}};
+    for (size_t i = 0; i < sizeof number / sizeof *number; i++) {
+        if (ba_parse_size(number[i].text, number[i].value, err)) {
+            return ba_cli_fail(BA_EXIT_USAGE, "--%s: %s", number[i].name, err);
+        }
+    }
+    if (!w->n_every || w->n_every > SIZE_MAX / 2) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--every %s: it is 1 (all items) or more", w->every);
     }
     if (w->n_passages < 2 || w->n_words < 8 || w->n_passages > 4096 || w->n_words > 4096) {
         return ba_cli_fail(BA_EXIT_USAGE, "--passages needs 2 to 4096, --words 8 to 4096");
@@ -261,11 +277,13 @@ static int check(const ba_common *c, wish *w, session *s) {
 }
 
 int ba_cmd_eval(int argc, char **argv) {
-    wish w = {.limit = "0", .order = "best-last", .passages = "10", .words = "60"};
+    wish w = {.limit = "0", .skip = "0", .every = "1", .order = "best-last", .passages = "10", .words = "60"};
     const ba_option own[] = {
         {"task", "T[,T..]", "tasks by name, or files of RAG items (JSON Lines, plain or gzipped)", &w.task, NULL},
         {"data", "DIR", "the data folder; default: $BLOCKATTN_DATA, else ../shared/data", &w.data, NULL},
         {"limit", "N", "the first N items of each task; 0 = all (generated tasks: 100)", &w.limit, NULL},
+        {"skip", "K", "pass over the first K of them (0)", &w.skip, NULL},
+        {"every", "N", "then take only every N-th (1)", &w.every, NULL},
         {"metric", "nll|all", "nll: only the likelihood of the gold answer, nothing is generated", &w.metric, NULL},
         {"dump", "FILE", "also write each item as ids with its answer's ids, JSON Lines", &w.dump, NULL},
         {"outputs", "DIR", "also write outputs in the official form of each task: DIR/LABEL.TASK.MODE.jsonl",

@@ -29,7 +29,7 @@ int ba_cli_fail(int status, const char *format, ...) {
     return status;
 }
 
-static size_t processors(void) {
+size_t ba_processors(void) {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) != 0) {
         return 1;
@@ -163,7 +163,7 @@ int ba_cli_parse(int argc, char **argv, const char *usage, const char *about, co
     bool json = false, csv = false, help = false, version = false;
     static const char standard_mode[] = "full";
     ba_common unused = {0}, *c = common ? common : &unused;
-    *c = (ba_common){.mode = standard_mode, .dtype = "auto", .backend = "auto", .threads = processors()};
+    *c = (ba_common){.mode = standard_mode, .dtype = "auto", .backend = "auto", .threads = ba_processors()};
     const ba_option shared[] = {
         {"model", "PATH",
          "GGUF file or Hugging Face folder; default: $BLOCKATTN_MODEL, else the model that `make model` gets",

@@ -32,10 +32,10 @@ typedef struct lineup {
 } lineup;
 
 /* false, and the test counts as skipped, if there is no fast bf16 at all. */
-static bool lineup_open(lineup *t) {
+static bool lineup_open(lineup *t, size_t threads) {
     bool any = false;
     for (size_t i = 0; i < N_BACKEND; i++) {
-        t->be[i] = rig_backend(backend[i], 2, NULL);
+        t->be[i] = rig_backend(backend[i], threads, NULL);
         any = any || (i >= FAST && t->be[i]);
         if (!t->be[i]) {
             printf("         %s is not in this build, or not for this machine\n", backend[i]);
@@ -99,7 +99,7 @@ static void hold(const char *what, size_t which, const lineup *t, tally sum) {
 static void test_attention(void) {
     static const size_t dims[] = {64, 80, 96, 128, 256}, groups[] = {1, 3, 4, 8}, odd[] = {511, 777, 2049, 4500};
     lineup t;
-    if (lineup_open(&t)) {
+    if (lineup_open(&t, 2)) {
         for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) {
             tally sum = {0};
             for (size_t keys = 0; keys <= 130; keys++) {
@@ -217,7 +217,7 @@ static ba_prompt *tiny_prompt(ba_model *model, bool task) {
 static void test_tiny_model(void) {
     static const char *const with_task[] = {"superposition"};
     lineup t;
-    if (lineup_open(&t)) {
+    if (lineup_open(&t, 2)) {
         char path[512], err[BA_ERR_LEN];
         ba_model *model;
         snprintf(path, sizeof path, "%s/bf16.gguf", ba_test_dir());
@@ -304,15 +304,17 @@ static void test_real_model(void) {
         ba_test_skip(BA_SANITIZED ? "under a sanitizer it takes minutes" : "the model is not cached");
         return;
     }
-    if (lineup_open(&t)) {
+    if (lineup_open(&t, ba_processors())) {
         ba_backend_close(t.be[RIGHT]);
-        t.be[RIGHT] = rig_backend("native", 2, NULL);
+        t.be[RIGHT] = rig_backend("native", ba_processors(), NULL);
         CU_ASSERT_PTR_NOT_NULL_FATAL(t.be[RIGHT]);
         CU_ASSERT_EQUAL_FATAL(ba_model_open(ba_test_model(), true, &model, err), 0);
         for (size_t i = 0; i < sizeof lengths / sizeof *lengths && (i == 0 || lengths[i] <= most); i++) {
             ba_prompt *prompt = real_prompt(model, lengths[i]);
             printf("         %zu tokens\n", lengths[i]);
+            fflush(stdout);
             hold_modes(model, &t, prompt, modes, sizeof modes / sizeof *modes);
+            fflush(stdout);
             ba_prompt_free(prompt);
         }
         ba_model_close(model);

@@ -173,6 +173,40 @@ static void resumes(void) {
     free(said);
 }
 
+/* Items that are picked out keep their numbers: every second one, then the others, are all. */
+static void picks(void) {
+    static const struct {
+        const char *skip, *every;
+        uint64_t index[2];
+        size_t n;
+    } part[] = {{"0", "2", {0, 2}, 2}, {"1", "2", {1}, 1}, {"2", "1", {2}, 1}};
+    make_files();
+    for (size_t p = 0; p < sizeof part / sizeof *part; p++) {
+        CU_ASSERT_EQUAL_FATAL(
+            run((const char *[]){"eval", "--model", "eval.gguf", "--task", "items.jsonl", "--mode", "full", "--metric",
+                                 "nll", "--json", "--quiet", "--skip", part[p].skip, "--every", part[p].every, NULL}),
+            0);
+        char *said = slurp("stdout");
+        const char *at = said;
+        for (size_t i = 0; i < part[p].n; i++) {
+            char want[32];
+            snprintf(want, sizeof want, "\"index\":%zu,", (size_t)part[p].index[i]);
+            at = at ? strstr(at, "\"index\":") : NULL;
+            CU_ASSERT_TRUE(at && !strncmp(at, want, strlen(want)));
+            at = at ? at + 1 : NULL;
+        }
+        CU_ASSERT_TRUE(at && !strstr(at, "\"index\":"));
+        free(said);
+    }
+    CU_ASSERT_EQUAL(run((const char *[]){"eval", "--model", "eval.gguf", "--task", "items.jsonl", "--skip", "3", NULL}),
+                    2);
+    char *said = slurp("stderr");
+    CU_ASSERT_PTR_NOT_NULL(strstr(said, "--skip 3: task"));
+    free(said);
+    CU_ASSERT_EQUAL(
+        run((const char *[]){"eval", "--model", "eval.gguf", "--task", "items.jsonl", "--every", "0", NULL}), 2);
+}
+
 static void bad_input(void) {
     make_files();
     static const struct {
@@ -290,7 +324,8 @@ int ba_suite_eval(void) {
     CU_pSuite s = CU_add_suite("eval", NULL, NULL);
     return s && CU_add_test(s, "a summary by hand", summary_by_hand) &&
                    CU_add_test(s, "lines and summaries", lines_and_summaries) &&
-                   CU_add_test(s, "two sittings make one trace", resumes) && CU_add_test(s, "bad input", bad_input) &&
+                   CU_add_test(s, "two sittings make one trace", resumes) &&
+                   CU_add_test(s, "a part of the items", picks) && CU_add_test(s, "bad input", bad_input) &&
                    CU_add_test(s, "too long for the context", too_long)
                ? 0
                : -1;

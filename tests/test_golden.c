@@ -75,13 +75,12 @@ static cJSON *load(const char *name) {
 }
 
 static int open_model(const char *path, ba_bench *bench) {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
     const ba_common common = {.model = path,
                               .mode = "full",
                               .dtype = "auto",
                               .backend = "auto",
                               .store = "ram:512M",
-                              .threads = processors > 0 ? (size_t)processors : 1,
+                              .threads = ba_processors(),
                               .quiet = true};
     return ba_bench_open(&common, bench);
 }
