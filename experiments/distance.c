@@ -25,15 +25,18 @@ static void largest(const double *x, size_t n, size_t top[TOP]) {
 }
 
 double ba_bf16_noise(size_t layers, const double *logits, size_t n) {
-    double sum = 0, roundings = 8 * (double)layers;
+    double mean = 0, squares = 0, roundings = 8 * (double)layers;
     for (size_t i = 0; i < n; i++) {
-        sum += logits[i] * logits[i];
+        mean += logits[i] / (double)n;
     }
-    return sqrt(sum / (double)n) * sqrt(roundings / 3) * 0x1p-9;
+    for (size_t i = 0; i < n; i++) {
+        squares += (logits[i] - mean) * (logits[i] - mean);
+    }
+    return sqrt(squares / (double)n) * sqrt(roundings / 3) * 0x1p-9;
 }
 
 double ba_merge_limit(size_t size, size_t layers, const double *logits, size_t n) {
-    return size > 2 ? BA_MERGE_LIMIT : 2 * ba_bf16_noise(layers, logits, n) * sqrt(2 * log((double)n));
+    return size > 2 ? BA_MERGE_LIMIT : 4 * ba_bf16_noise(layers, logits, n) * sqrt(2 * log((double)n));
 }
 
 ba_logit_distance ba_logit_compare(const double *a, const double *b, size_t n) {

@@ -40,7 +40,7 @@ python)
         echo yes >"$cache/peers/.torch"
     fi
     install torch torch
-    install transformers transformers numpy
+    install transformers transformers accelerate numpy
     install gguf gguf
     install llama-cpp-python llama-cpp-python # built from source: a compiler and some ten minutes
     echo "$cache/peers/bin/python" ;;
