@@ -73,32 +73,28 @@ INLINE void soften(const float *score, int32_t lo, int32_t hi, float *m, float *
     _mm512_store_ps(sum, l);
 }
 
-INLINE int32_t max_i(int32_t a, int32_t b) {
-    return a > b ? a : b;
-}
-
-INLINE int32_t min_i(int32_t a, int32_t b) {
-    return a < b ? a : b;
-}
-
 /* Keys [lo, hi) of the tile at key0 that each of the rows sees (none: BA_KEYS, 0), and [first, last) that any does;
  * counts them. False: there is none. */
 INLINE bool visible(ba_tile *t, size_t row, size_t rows, size_t key0, int32_t *lo, int32_t *hi, int32_t *first,
                     int32_t *last) {
-    *first = BA_KEYS;
-    *last = 0;
-    for (size_t i = 0; i < rows; i++) {
-        lo[i] = max_i(t->lo[row + i] - (int32_t)key0, 0);
-        hi[i] = min_i(t->hi[row + i] - (int32_t)key0, BA_KEYS);
-        if (lo[i] >= hi[i]) {
-            lo[i] = BA_KEYS;
-            hi[i] = 0;
-            continue;
-        }
-        *first = min_i(*first, lo[i]);
-        *last = max_i(*last, hi[i]);
-        t->pairs += (uint64_t)(hi[i] - lo[i]);
+    const __m512i zero = _mm512_setzero_si512(), keys = _mm512_set1_epi32(BA_KEYS),
+                  from = _mm512_set1_epi32((int32_t)key0);
+    __m512i least = keys, most = zero;
+    for (size_t i = 0; i < rows; i += LANES) {
+        __mmask16 in = rows - i < LANES ? (__mmask16)((1u << (rows - i)) - 1) : (__mmask16)-1;
+        __m512i a = _mm512_max_epi32(_mm512_sub_epi32(_mm512_maskz_loadu_epi32(in, t->lo + row + i), from), zero);
+        __m512i b = _mm512_min_epi32(_mm512_sub_epi32(_mm512_maskz_loadu_epi32(in, t->hi + row + i), from), keys);
+        __mmask16 some = _mm512_mask_cmplt_epi32_mask(in, a, b);
+        a = _mm512_mask_mov_epi32(keys, some, a);
+        b = _mm512_maskz_mov_epi32(some, b);
+        _mm512_mask_storeu_epi32(lo + i, in, a);
+        _mm512_mask_storeu_epi32(hi + i, in, b);
+        least = _mm512_min_epi32(least, a);
+        most = _mm512_max_epi32(most, b);
+        t->pairs += (uint64_t)_mm512_mask_reduce_add_epi32(some, _mm512_sub_epi32(b, a));
     }
+    *first = _mm512_reduce_min_epi32(least);
+    *last = _mm512_reduce_max_epi32(most);
     return *first < *last;
 }
 
