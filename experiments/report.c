@@ -69,7 +69,15 @@ static void print_head(FILE *out, const char *first, const ba_report_table *t, c
     fputs("\n", out);
 }
 
+/* The paper's figures, if the table has any. */
 static void print_paper(FILE *out, const ba_report_table *t) {
+    bool any = false;
+    for (size_t r = 0; r < t->n_row; r++) {
+        any = any || t->row[r].has_paper;
+    }
+    if (!any) {
+        return;
+    }
     print_head(out, "paper", t, "mean");
     for (size_t r = 0; r < t->n_row; r++) {
         if (!t->row[r].has_paper) {
@@ -215,8 +223,8 @@ int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *r
         print_cost(out, t, &common, s, n, remarks);
         rc = rc ? rc : ba_report_claims(out, spec, i, rows);
     }
-    if (!rc && spec->gap_from) {
-        ba_report_gap(out, spec, rows);
+    if (!rc) {
+        ba_report_gaps(out, spec, rows);
     }
     free(s);
     ba_eval_rows_forget(&common);

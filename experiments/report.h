@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-/* Tables (on the items that all their rows have), claims and the gap (paired), as Markdown; remarks go under the costs.
+/* Tables (on the items that all their rows have), claims and gaps (paired), as Markdown; remarks go under the costs.
  * 0, or -1: out of memory. */
 int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const char *remarks);
 

@@ -107,17 +107,20 @@ int ba_report_claims(FILE *out, const ba_report_spec *spec, size_t table, const 
     return print_by_task(out, spec, table, rows);
 }
 
+/* The rows of a gap. */
+typedef struct gap_rows {
+    const ba_report_row *from, *to, *of;
+} gap_rows;
+
 /* One line: of the score or the NLL, over some tasks. */
-static void print_share(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, ba_quantity what,
-                        const char *name, const char *const *tasks, size_t n, double goal) {
-    const ba_report_table *t = &spec->table[0];
-    const ba_row_key from = ba_report_row_by_id(t, spec->gap_from)->key, to = ba_report_row_by_id(t, spec->gap_to)->key,
-                     of = ba_report_row_by_id(t, spec->gap_of)->key;
+static void print_share(FILE *out, const gap_rows *g, const ba_eval_rows *rows, ba_quantity what, const char *name,
+                        const char *const *tasks, size_t n, double goal) {
+    const ba_row_key from = g->from->key, to = g->to->key, of = g->of->key;
     ba_estimate gap = ba_estimate_of(rows, what, to, &from, tasks, n),
                 closed = ba_estimate_of(rows, what, of, &from, tasks, n);
     ba_interval share = ba_share_of(rows, what, from, to, of, tasks, n);
-    bool none = gap.low <= 0 && gap.high >= 0;
-    double closes = none ? NAN : closed.mean / gap.mean, scale = what == BA_OF_SCORE ? 100 : 1;
+    bool better = what == BA_OF_SCORE ? gap.low > 0 : gap.high < 0;
+    double closes = better ? closed.mean / gap.mean : NAN, scale = what == BA_OF_SCORE ? 100 : 1;
     int digits = what == BA_OF_SCORE ? 1 : 3;
     fprintf(out, "| %s, %s | ", what == BA_OF_SCORE ? "points" : "NLL a token", name);
     ba_report_interval(out, gap.mean, gap.low, gap.high, scale, digits);
@@ -132,30 +135,47 @@ static void print_share(FILE *out, const ba_report_spec *spec, const ba_eval_row
     }
 }
 
-void ba_report_gap(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows) {
-    const ba_report_table *t = &spec->table[0];
-    const ba_report_row *from = ba_report_row_by_id(t, spec->gap_from), *to = ba_report_row_by_id(t, spec->gap_to),
-                        *of = ba_report_row_by_id(t, spec->gap_of);
-    double gap = paper_mean(t, to) - paper_mean(t, from), closed = paper_mean(t, of) - paper_mean(t, from);
-    fprintf(
-        out,
-        "\n## The gap\n\nFrom *%s* to *%s*; closed by *%s*. Means over tasks; the interval of a share is a bootstrap "
-        "over their items. No share where the gap cannot be told from 0.\n\n| | gap | closed | share, %% | goal, %% | "
-        "|\n|---|---:|---:|---:|---:|---|\n"
-        "| the paper's points, all tasks | %.1f | %.1f | %.0f | | |\n",
-        from->name, to->name, of->name, gap, closed, 100 * closed / gap);
+static void print_gap(FILE *out, const ba_report_spec *spec, const ba_report_gap *gap, const ba_eval_rows *rows) {
+    const ba_report_table *t = &spec->table[gap->table];
+    const gap_rows g = {ba_report_row_by_id(t, gap->from), ba_report_row_by_id(t, gap->to),
+                        ba_report_row_by_id(t, gap->of)};
+    double from = paper_mean(t, g.from), whole = paper_mean(t, g.to) - from, closed = paper_mean(t, g.of) - from;
+    bool in_paper = !isnan(whole) && !isnan(closed);
+    if (!in_paper && isnan(ba_estimate_of(rows, BA_OF_NLL, g.of->key, &g.from->key, t->task, t->n_task).mean)) {
+        return;
+    }
+    fprintf(out,
+            "\n### %s\n\nFrom *%s* to *%s*; closed by *%s*.\n\n| | gap | closed | share, %% | goal, %% | |\n"
+            "|---|---:|---:|---:|---:|---|\n",
+            gap->name, g.from->name, g.to->name, g.of->name);
+    if (in_paper) {
+        fprintf(out, "| the paper's points, all tasks | %.1f | %.1f | %.0f | | |\n", whole, closed,
+                100 * closed / whole);
+    }
     char name[256] = "";
-    for (size_t i = 0; i < spec->n_gap_task; i++) {
+    for (size_t i = 0; i < spec->n_goal_task; i++) {
         size_t used = strlen(name);
-        snprintf(name + used, sizeof name - used, "%s%s", i ? ", " : "", spec->gap_task[i]);
+        snprintf(name + used, sizeof name - used, "%s%s", i ? ", " : "", spec->goal_task[i]);
     }
     const ba_quantity what[] = {BA_OF_SCORE, BA_OF_NLL};
     for (size_t q = 0; q < 2; q++) {
-        print_share(out, spec, rows, what[q], name, spec->gap_task, spec->n_gap_task,
+        print_share(out, &g, rows, what[q], name, spec->goal_task, spec->n_goal_task,
                     q ? spec->goal_nll : spec->goal_score);
-        print_share(out, spec, rows, what[q], "all tasks", t->task, t->n_task, NAN);
+        print_share(out, &g, rows, what[q], "all tasks", t->task, t->n_task, NAN);
         for (size_t i = 0; i < t->n_task; i++) {
-            print_share(out, spec, rows, what[q], t->task[i], &t->task[i], 1, NAN);
+            print_share(out, &g, rows, what[q], t->task[i], &t->task[i], 1, NAN);
         }
+    }
+}
+
+void ba_report_gaps(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows) {
+    if (spec->n_gap) {
+        fputs("\n## The gap\n\nWhat share of the way from one row to another a third one goes. Means over tasks; the "
+              "interval of a share is a bootstrap over their items. No share where the end of the way cannot be told "
+              "to be better than its start.\n",
+              out);
+    }
+    for (size_t i = 0; i < spec->n_gap; i++) {
+        print_gap(out, spec, &spec->gap[i], rows);
     }
 }

@@ -9,8 +9,8 @@
 /* The claims about one table: over its tasks, then by task. 0, or -1: out of memory. */
 int ba_report_claims(FILE *out, const ba_report_spec *spec, size_t table, const ba_eval_rows *rows);
 
-/* How much of the way from one row to another a third one goes. */
-void ba_report_gap(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows);
+/* How much of the way from one row to another a third one goes: every gap that was measured or is the paper's. */
+void ba_report_gaps(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows);
 
 /* "x [low, high]", scaled; without the interval if there is none; "-" if there is no x. */
 void ba_report_interval(FILE *out, double x, double low, double high, double scale, int digits);

@@ -69,20 +69,17 @@ static int read_table(const cJSON *o, ba_report_spec *s, const char *path, char 
     return t->n_row ? 0 : ba_fail(err, "%s: table %s: field rows is missing or empty", path, t->name);
 }
 
-/* The table that has a row of this id and of that one. */
-static int find_table(const ba_report_spec *s, const char *a, const char *b, size_t *table, const char *path,
-                      char err[BA_ERR_LEN]) {
+/* The first table that has a row of this id, of that one, and of the third unless that is NULL. */
+static int find_table(const ba_report_spec *s, const char *a, const char *b, const char *c, size_t *table,
+                      const char *path, char err[BA_ERR_LEN]) {
     for (*table = 0; *table < s->n_table; (*table)++) {
-        if (ba_report_row_by_id(&s->table[*table], a) && ba_report_row_by_id(&s->table[*table], b)) {
+        const ba_report_table *t = &s->table[*table];
+        if (ba_report_row_by_id(t, a) && ba_report_row_by_id(t, b) && (!c || ba_report_row_by_id(t, c))) {
             return 0;
         }
     }
-    return ba_fail(err, "%s: no table has a row '%s' and a row '%s'", path, a, b);
-}
-
-/* A gap is one of the first table. */
-static int check_id(const ba_report_spec *s, const char *id, const char *path, char err[BA_ERR_LEN]) {
-    return ba_report_row_by_id(&s->table[0], id) ? 0 : ba_fail(err, "%s: the first table has no row '%s'", path, id);
+    return ba_fail(err, "%s: no table has a row '%s' and a row '%s'%s%s%s", path, a, b, c ? " and a row '" : "",
+                   c ? c : "", c ? "'" : "");
 }
 
 /* A number, or NaN: there is none. */
@@ -97,7 +94,7 @@ static int read_claim(const cJSON *o, ba_report_spec *s, const char *path, char 
     }
     ba_report_claim *c = &s->claim[s->n_claim++];
     if (need(o, "text", &c->text, path, err) || need(o, "a", &c->a, path, err) || need(o, "b", &c->b, path, err) ||
-        need(o, "expect", &c->expect, path, err) || find_table(s, c->a, c->b, &c->table, path, err)) {
+        need(o, "expect", &c->expect, path, err) || find_table(s, c->a, c->b, NULL, &c->table, path, err)) {
         return -1;
     }
     return !strcmp(c->expect, "better") || !strcmp(c->expect, "equal")
@@ -106,14 +103,28 @@ static int read_claim(const cJSON *o, ba_report_spec *s, const char *path, char 
 }
 
 static int read_gap(const cJSON *o, ba_report_spec *s, const char *path, char err[BA_ERR_LEN]) {
-    s->goal_score = number_of(o, "goal_score");
-    s->goal_nll = number_of(o, "goal_nll");
-    return need(o, "from", &s->gap_from, path, err) || need(o, "to", &s->gap_to, path, err) ||
-                   need(o, "of", &s->gap_of, path, err) || check_id(s, s->gap_from, path, err) ||
-                   check_id(s, s->gap_to, path, err) || check_id(s, s->gap_of, path, err) ||
-                   texts(o, "tasks", s->gap_task, BA_REPORT_TASKS, &s->n_gap_task, path, err)
+    if (s->n_gap == BA_REPORT_GAPS) {
+        return ba_fail(err, "%s: more than %d gaps", path, BA_REPORT_GAPS);
+    }
+    ba_report_gap *g = &s->gap[s->n_gap++];
+    return need(o, "name", &g->name, path, err) || need(o, "from", &g->from, path, err) ||
+                   need(o, "to", &g->to, path, err) || need(o, "of", &g->of, path, err) ||
+                   find_table(s, g->from, g->to, g->of, &g->table, path, err)
                ? -1
                : 0;
+}
+
+/* Gaps need a goal: its tasks, and shares that are aimed at. */
+static int read_gaps(ba_report_spec *s, const char *path, char err[BA_ERR_LEN]) {
+    const cJSON *o, *goal = ba_json_get(s->document, "goal");
+    cJSON_ArrayForEach(o, ba_json_get(s->document, "gaps")) {
+        if (read_gap(o, s, path, err)) {
+            return -1;
+        }
+    }
+    s->goal_score = number_of(goal, "score");
+    s->goal_nll = number_of(goal, "nll");
+    return s->n_gap ? texts(goal, "tasks", s->goal_task, BA_REPORT_TASKS, &s->n_goal_task, path, err) : 0;
 }
 
 static int fill(ba_report_spec *s, const char *path, char err[BA_ERR_LEN]) {
@@ -134,8 +145,7 @@ static int fill(ba_report_spec *s, const char *path, char err[BA_ERR_LEN]) {
             return -1;
         }
     }
-    const cJSON *gap = ba_json_get(s->document, "gap");
-    return gap ? read_gap(gap, s, path, err) : 0;
+    return read_gaps(s, path, err);
 }
 
 int ba_report_spec_read(const char *path, ba_report_spec *out, char err[BA_ERR_LEN]) {

@@ -1,5 +1,5 @@
 /* What a report shows, as data (report.json): tables with their rows and the paper's figures beside them, claims that
- * compare two rows, and what share of a gap a row closes. */
+ * compare two rows, and gaps of which a row closes a share. */
 #ifndef BA_REPORT_SPEC_H
 #define BA_REPORT_SPEC_H
 
@@ -7,7 +7,7 @@
 
 #include <cjson/cJSON.h>
 
-enum { BA_REPORT_TASKS = 16, BA_REPORT_ROWS = 64, BA_REPORT_TABLES = 8, BA_REPORT_CLAIMS = 32 };
+enum { BA_REPORT_TASKS = 16, BA_REPORT_ROWS = 64, BA_REPORT_TABLES = 8, BA_REPORT_CLAIMS = 32, BA_REPORT_GAPS = 16 };
 
 /* Everything is borrowed from the document. */
 typedef struct ba_report_row {
@@ -31,6 +31,12 @@ typedef struct ba_report_claim {
     const char *text, *a, *b, *expect; /* expect: "better" or "equal" */
 } ba_report_claim;
 
+/* "of closes a share of the gap between from and to": ids of rows of one table. */
+typedef struct ba_report_gap {
+    size_t table;
+    const char *name, *from, *to, *of;
+} ba_report_gap;
+
 typedef struct ba_report_spec {
     cJSON *document;
     const char *title, *about;
@@ -38,10 +44,11 @@ typedef struct ba_report_spec {
     size_t n_table;
     ba_report_claim claim[BA_REPORT_CLAIMS];
     size_t n_claim;
-    const char *gap_from, *gap_to, *gap_of; /* row ids of the first table: gap_of closes gap_from -> gap_to; or NULL */
-    const char *gap_task[BA_REPORT_TASKS];  /* [n_gap_task] of the first table's: what the goals are about */
-    size_t n_gap_task;
-    double goal_score, goal_nll; /* shares of the gap that are aimed at; NaN: none */
+    ba_report_gap gap[BA_REPORT_GAPS];
+    size_t n_gap;
+    const char *goal_task[BA_REPORT_TASKS]; /* [n_goal_task] what the goals of every gap are about */
+    size_t n_goal_task;
+    double goal_score, goal_nll; /* shares of a gap that are aimed at; NaN: none */
 } ba_report_spec;
 
 /* 0, or -1 and err naming file and field. */

@@ -7,7 +7,7 @@ folder=$(realpath "$1")
 cd "$(dirname "$0")/.."
 for figure in pareto figure4; do
     # A figure without points is not drawn; Figure 4 is about the block-tuned model.
-    case $figure in pareto) points=, ;; *) points=block-ft ;; esac
+    case $figure in pareto) points=, ;; *) points='block-ft[.,]' ;; esac
     sed 1d "$folder/$figure.csv" | grep -q "$points" || continue
     gnuplot -c plots/$figure.gp "$folder/$figure.csv" "$folder/$figure"
     echo "figure: $folder/$figure (.svg and .png)"

@@ -6,10 +6,11 @@ set xlabel "training step (the modes are drawn 3 steps apart)"
 set xrange [-8:*]
 set offsets 0, graph 0.02, graph 0.08, graph 0.05
 aside(i) = 1.5 * (2 * i - 3) # intervals beside one another
-# The block-tuned model only: eval's label and tune's trace begin with its name.
+# One block-tuned model only: eval's label is block-ft, the trace of tune is tune-block-ft.h5 or tune-block-ft.h5.gz.
+is_ours(label) = label eq "block-ft" || strstrt(label, "block-ft.") > 0
 of(source, mode, name) = stringcolumn("source") eq source && stringcolumn("mode") eq mode \
-    && strstrt(stringcolumn("label"), "block-ft") > 0 ? column(name) : NaN
-count(source) = int(system(sprintf("grep -c '^%s,[^,]*block-ft' '%s' || true", source, data)))
+    && is_ours(stringcolumn("label")) ? column(name) : NaN
+count(source) = int(system(sprintf("grep -c '^%s,[^,]*block-ft[.,]' '%s' || true", source, data)))
 accuracy = count("eval") > 0
 checked = count("validation") > 0
 do for [kind in "svg png"] {
