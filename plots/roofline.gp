@@ -16,7 +16,9 @@ set xlabel "arithmetic intensity (FLOP per byte of operands)"
 set ylabel "GFLOP/s"
 set logscale xy
 set xrange [5:1000]
-set yrange [top / 10:top * 1.6]
+stats data using (column("flops_per_s") / 1e9) nooutput
+low = STATS_min / 1.5 < top / 10 ? STATS_min / 1.5 : top / 10
+set yrange [low:top * 1.6]
 set ytics (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 set key outside right top Left reverse
 roof(x, peak) = memory * x < peak ? memory * x : peak

@@ -3,9 +3,9 @@
 
 #include "trace_gzip.h"
 #include "trace_whole.h"
+#include "whole_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <hdf5.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +31,7 @@ typedef struct table {
 
 struct ba_trace {
     char *path, *live; /* live: where commits go; NULL if reading */
+    struct stat seen;  /* what was there when we looked last; zeros: nothing */
     hid_t file;
     table table[MAX_TABLES];
     size_t n_table;
@@ -387,6 +388,20 @@ static int begin(const char *path, const char *schema, ba_trace **out, char err[
     return 0;
 }
 
+/* What is at the place of commits. */
+static struct stat look(const ba_trace *t) {
+    struct stat now;
+    return stat(t->live, &now) ? (struct stat){0} : now;
+}
+
+/* Whether another program has written there since we looked. */
+static bool taken(const ba_trace *t) {
+    struct stat now = look(t);
+    return now.st_ino &&
+           (now.st_ino != t->seen.st_ino || now.st_dev != t->seen.st_dev || now.st_size != t->seen.st_size ||
+            now.st_mtim.tv_sec != t->seen.st_mtim.tv_sec || now.st_mtim.tv_nsec != t->seen.st_mtim.tv_nsec);
+}
+
 /* Sets where commits go, following a symbolic link to an existing file, which a rename would replace. */
 static int settle(ba_trace *t, const char *path, const char *suffix, char err[BA_ERR_LEN]) {
     char *real = realpath(path, NULL);
@@ -395,7 +410,11 @@ static int settle(ba_trace *t, const char *path, const char *suffix, char err[BA
     free(t->path);
     t->path = final;
     t->live = final ? join(final, suffix) : NULL;
-    return t->live ? 0 : out_of_memory(err);
+    if (!t->live) {
+        return out_of_memory(err);
+    }
+    t->seen = look(t);
+    return 0;
 }
 
 static bool exists(const char *path) {
@@ -659,8 +678,7 @@ static int replace_file(const char *path, const char *bytes, size_t n) {
     if (!temporary) {
         return -1;
     }
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    int failed = fd < 0 || write_all(fd, bytes, n);
+    int fd = ba_open_alone(temporary), lock = fd < 0 ? -1 : dup(fd), failed = fd < 0 || write_all(fd, bytes, n);
     if (fd >= 0 && close(fd)) {
         failed = 1;
     }
@@ -672,11 +690,30 @@ static int replace_file(const char *path, const char *bytes, size_t n) {
         unlink(temporary);
         errno = why;
     }
+    if (lock >= 0) { /* held until the file has its name */
+        close(lock);
+    }
     free(temporary);
     return failed ? -1 : 0;
 }
 
+/* What a failed commit is said to be, by errno. */
+static int not_written(const ba_trace *t, char err[BA_ERR_LEN]) {
+    if (errno == EWOULDBLOCK) {
+        ba_fail(err, "%s: another program writes it, too; give each run an --out of its own", t->live);
+        return BA_TRACE_REFUSED;
+    }
+    bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
+    ba_fail(err, "%s: cannot write: %s; %s", t->live, strerror(errno),
+            full ? "free space and go on with --resume" : "choose another --out");
+    return BA_TRACE_MACHINE;
+}
+
 int ba_trace_commit(ba_trace *t, char err[BA_ERR_LEN]) {
+    if (taken(t)) {
+        errno = EWOULDBLOCK;
+        return not_written(t, err);
+    }
     H5Fflush(t->file, H5F_SCOPE_GLOBAL);
     ssize_t size = H5Fget_file_image(t->file, NULL, 0);
     if (size <= 0) {
@@ -690,11 +727,9 @@ int ba_trace_commit(ba_trace *t, char err[BA_ERR_LEN]) {
     if (H5Fget_file_image(t->file, image, (size_t)size) != size) {
         status = hdf5_failed(t, "make a file image", err);
     } else if (replace_file(t->live, image, (size_t)size)) {
-        bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
-        ba_fail(err, "%s: cannot write: %s; %s", t->live, strerror(errno),
-                full ? "free space and go on with --resume" : "choose another --out");
-        status = BA_TRACE_MACHINE;
+        status = not_written(t, err);
     }
+    t->seen = look(t);
     free(image);
     return status;
 }

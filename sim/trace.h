@@ -68,7 +68,8 @@ int ba_trace_append(ba_trace *t, size_t table, const void *row, char err[BA_ERR_
 /* Forgets the rows of a table, for tables that are derived from others and written anew. */
 int ba_trace_clear(ba_trace *t, size_t table, char err[BA_ERR_LEN]);
 
-/* Everything since the last commit reaches the file at once, or (on failure) not at all. */
+/* Everything since the last commit reaches the file at once, or (on failure) not at all. A file that another program
+ * has written since is left alone, and the commit refused. */
 int ba_trace_commit(ba_trace *t, char err[BA_ERR_LEN]);
 
 /* Commits, and takes the place of an older trace. */

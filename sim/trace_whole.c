@@ -45,11 +45,17 @@ static bool read_at(const reader *r, uint64_t at, uint64_t n, unsigned char *int
     return pread(r->fd, into, n, (off_t)at) == (ssize_t)n;
 }
 
+/* Index and size of the object at `at` of a heap; returns the bytes from there to the next one. */
+static uint64_t object_at(const unsigned char *heap, uint64_t at, uint64_t *index, uint64_t *bytes) {
+    *index = number(heap + at, 2);
+    *bytes = number(heap + at + 8, 8);
+    return *index ? HEADER + (*bytes + STEP - 1) / STEP * STEP : *bytes;
+}
+
 /* Whether the objects of a heap lie one behind the other, and inside of it. */
 static bool is_whole(const unsigned char *heap, uint64_t size) {
     for (uint64_t at = HEADER; size - at >= HEADER;) {
-        uint64_t index = number(heap + at, 2), bytes = number(heap + at + 8, 8), left = size - at;
-        uint64_t takes = index ? HEADER + (bytes + STEP - 1) / STEP * STEP : bytes;
+        uint64_t index, bytes, takes = object_at(heap, at, &index, &bytes), left = size - at;
         if (bytes > left || takes < HEADER || takes > left) {
             return false;
         }
@@ -89,9 +95,9 @@ static bool text_holds(reader *r, const unsigned char text[TEXT_BYTES]) {
         return false;
     }
     for (uint64_t k = HEADER; r->heap_bytes - k >= HEADER;) {
-        uint64_t i = number(r->heap + k, 2), bytes = number(r->heap + k + 8, 8);
+        uint64_t i, bytes, takes = object_at(r->heap, k, &i, &bytes);
         found = i == index ? bytes : found;
-        k += i ? HEADER + (bytes + STEP - 1) / STEP * STEP : bytes;
+        k += takes;
     }
     return found == length;
 }

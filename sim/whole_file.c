@@ -1,10 +1,35 @@
 #include "whole_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+int ba_open_alone(const char *temporary) {
+    struct stat opened, named;
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        return -1;
+    }
+    /* Where nothing can be locked (some network file systems), nothing is. What was locked may have been renamed by
+     * another program just before: then it is whole, and not to be touched. */
+    bool ours = !(flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) && !fstat(fd, &opened) &&
+                !stat(temporary, &named) && opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+    if (!ours) {
+        errno = EWOULDBLOCK;
+    }
+    if (!ours || ftruncate(fd, 0)) {
+        int why = errno;
+        close(fd);
+        errno = why;
+        return -1;
+    }
+    return fd;
+}
 
 int ba_whole_file_open(const char *path, ba_whole_file *out, char err[BA_ERR_LEN]) {
     *out = (ba_whole_file){.path = strdup(path)};
@@ -13,9 +38,14 @@ int ba_whole_file_open(const char *path, ba_whole_file *out, char err[BA_ERR_LEN
         ba_whole_file_close(out);
         return ba_fail(err, "out of memory");
     }
-    out->f = fopen(out->temporary, "w");
+    int fd = ba_open_alone(out->temporary);
+    out->f = fd < 0 ? NULL : fdopen(fd, "w");
     if (!out->f) {
-        ba_fail(err, "%s: cannot be written: %s", out->temporary, strerror(errno));
+        ba_fail(err, "%s: cannot be written: %s", out->temporary,
+                errno == EWOULDBLOCK ? "another program writes it, too" : strerror(errno));
+        if (fd >= 0) {
+            close(fd);
+        }
         ba_whole_file_close(out);
         return -1;
     }
@@ -24,16 +54,21 @@ int ba_whole_file_open(const char *path, ba_whole_file *out, char err[BA_ERR_LEN
 
 int ba_whole_file_finish(ba_whole_file *w, char err[BA_ERR_LEN]) {
     bool failed = fflush(w->f) || ferror(w->f) || fsync(fileno(w->f));
-    int why = errno;
+    int why = errno, lock = dup(fileno(w->f)); /* held until the file has its name */
     failed = fclose(w->f) || failed;
     w->f = NULL;
-    if (failed || rename(w->temporary, w->path)) {
-        ba_fail(err, "%s: cannot be written: %s; free space or choose another name", w->path,
-                strerror(failed ? why : errno));
-        unlink(w->temporary);
-        return -1;
+    if (!failed && rename(w->temporary, w->path)) {
+        failed = true;
+        why = errno;
     }
-    return 0;
+    if (failed) {
+        ba_fail(err, "%s: cannot be written: %s; free space or choose another name", w->path, strerror(why));
+        unlink(w->temporary);
+    }
+    if (lock >= 0) {
+        close(lock);
+    }
+    return failed ? -1 : 0;
 }
 
 void ba_whole_file_close(ba_whole_file *w) {

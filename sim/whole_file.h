@@ -11,6 +11,10 @@ typedef struct ba_whole_file {
     char *path, *temporary;
 } ba_whole_file;
 
+/* Opens an empty file to write to, and locks it: -1 and errno EWOULDBLOCK if another program holds it open so. It may
+ * then be renamed; until it is closed it is nobody else's. */
+int ba_open_alone(const char *temporary);
+
 /* 0, or -1 and err naming the file. */
 int ba_whole_file_open(const char *path, ba_whole_file *out, char err[BA_ERR_LEN]);
 int ba_whole_file_finish(ba_whole_file *w, char err[BA_ERR_LEN]);

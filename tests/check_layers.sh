@@ -47,7 +47,7 @@ may_include 'tasks are text: items, wording and scores, no engine' \
 may_include 'a game knows experiments, sim and the boundary of kernels' \
     "$here|\.\./$here|\.\./\.\./sim/$here|\.\./\.\./kernels/(backend|compare|dtype|error)\.h" experiments/game/*.[ch]
 may_include 'a plan knows plans' '(plan|schedule|visible)[a-z_]*\.h|\.\./kernels/error\.h' sim/plan*.[ch] sim/schedule*.[ch] sim/visible*.[ch]
-may_include 'a trace knows itself' 'trace[a-z_]*\.h|\.\./kernels/error\.h' sim/trace*.[ch]
+may_include 'a trace knows itself, and files' 'trace[a-z_]*\.h|whole_file\.h|\.\./kernels/error\.h' sim/trace*.[ch]
 may_include 'a mode knows prompts and plans' '(mode|plan|prompt)[a-z_]*\.h|\.\./kernels/error\.h' sim/mode_*.[ch] sim/modes*.[ch]
 may_include 'cost needs a shape and a plan' '(cost|plan|schedule|shape|visible)[a-z_]*\.h|\.\./kernels/error\.h' sim/cost*.[ch]
 may_include 'the engine knows plans, models, the store and a backend' \

@@ -1,5 +1,6 @@
 /* Traces: what goes in comes out, foreign files are left alone, and neither a kill nor a full disk costs a row. */
 #include "../sim/trace.h"
+#include "../sim/whole_file.h"
 #include "runner.h"
 
 #include <errno.h>
@@ -188,6 +189,33 @@ static void new_trace_replaces_when_finished(void) {
     finish(t);
     CU_ASSERT_EQUAL(rows_in(path), 3);
     CU_ASSERT_NOT_EQUAL(access(partial, F_OK), 0);
+}
+
+/* Of two runs with one --out the second to write is told so, and what the first has written stays. */
+static void two_writers(void) {
+    char *path = path_of("two.h5"), same[4200], temporary[4200], err[BA_ERR_LEN] = "";
+    size_t table;
+    snprintf(same, sizeof same, "%s/./two.h5", ba_test_dir()); /* HDF5 opens a name once in a process */
+    ba_trace *a = begin(path, &table), *b = begin(same, &table);
+    append(a, table, 0, 3);
+    CU_ASSERT_EQUAL(ba_trace_commit(a, err), 0);
+    append(b, table, 0, 5);
+    CU_ASSERT_EQUAL(ba_trace_commit(b, err), BA_TRACE_REFUSED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "two.h5: another program writes it, too"));
+    CU_ASSERT_EQUAL(ba_trace_finish(b, err), BA_TRACE_REFUSED);
+    ba_trace_close(b);
+    append(a, table, 3, 4);
+    CU_ASSERT_EQUAL(ba_trace_commit(a, err), 0);
+    CU_ASSERT_EQUAL(rows_in(path), 4);
+    /* In the middle of writing. */
+    snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    int other = ba_open_alone(temporary);
+    CU_ASSERT_TRUE_FATAL(other >= 0);
+    CU_ASSERT_EQUAL(ba_open_alone(temporary), -1);
+    CU_ASSERT_EQUAL(ba_trace_commit(a, err), BA_TRACE_REFUSED);
+    close(other);
+    finish(a);
+    CU_ASSERT_EQUAL(rows_in(path), 4);
 }
 
 static void write_text(const char *path, const char *text, size_t n) {
@@ -404,6 +432,7 @@ int ba_suite_trace(void) {
         !CU_add_test(s, "a row is seen after its commit only", uncommitted_rows_are_not_seen) ||
         !CU_add_test(s, "resume goes on, and refuses other circumstances", resume_goes_on) ||
         !CU_add_test(s, "a new trace takes the old one's place when finished", new_trace_replaces_when_finished) ||
+        !CU_add_test(s, "two writers of one trace", two_writers) ||
         !CU_add_test(s, "other schemas and other files are left alone", foreign_files_are_left_alone) ||
         !CU_add_test(s, "files cut anywhere are refused", cut_files_are_refused) ||
         !CU_add_test(s, "gzipped traces are read, damaged or huge ones are not", gzipped_traces_are_read) ||

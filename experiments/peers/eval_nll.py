@@ -76,20 +76,23 @@ def main():
     model = load(os.path.abspath(a.model), "f32")
     worst = {"full": 0.0, "block": 0.0}
     n = 0
-    for item in items:
-        if (item["id"], "full") not in mine:
-            continue
-        segments, answer = item["request"]["ids"], item["answer_ids"]
-        blocks = [len(s) for s, role in zip(segments, item["request"]["roles"]) if role not in ("question", "task")]
-        for mode, local in (("full", []), ("block", blocks)):
-            theirs = nll(model, sum(segments, []), local, answer)
-            worst[mode] = max(worst[mode], abs(theirs - mine[item["id"], mode]) / len(answer))
-        n += 1
-        if sys.stderr.isatty():
-            print("\r%d of %d" % (n, len(items)), end="", file=sys.stderr)
-    print("%s: %d items; largest difference, nats a token: full %.2e, block %.2e (limit %.0e)" % (
-        a.task, n, worst["full"], worst["block"], LIMIT))
-    sys.exit(n == 0 or not max(worst.values()) <= LIMIT)
+    try:
+        for item in items:
+            if (item["id"], "full") not in mine:
+                continue
+            segments, answer = item["request"]["ids"], item["answer_ids"]
+            blocks = [len(s) for s, role in zip(segments, item["request"]["roles"]) if role not in ("question", "task")]
+            for mode, local in (("full", []), ("block", blocks)):
+                theirs = nll(model, sum(segments, []), local, answer)
+                worst[mode] = max(worst[mode], abs(theirs - mine[item["id"], mode]) / len(answer))
+            n += 1
+            if sys.stderr.isatty():
+                print("\r%d of %d" % (n, len(items)), end="", file=sys.stderr)
+    except KeyboardInterrupt:  # what was compared until then counts
+        print("interrupted", file=sys.stderr)
+    print("%s: %d of %d items; largest difference, nats a token: full %.2e, block %.2e (limit %.0e)" % (
+        a.task, n, len(items), worst["full"], worst["block"], LIMIT))
+    sys.exit(n < len(items) or n == 0 or not max(worst.values()) <= LIMIT)
 
 
 if __name__ == "__main__":
