@@ -1,7 +1,7 @@
 """NLL of gold answers by transformers against `blockattn eval`, full and block (a 4-D mask), on the same token ids.
 
-    eval_nll.py [--blockattn build/blockattn] [--model M.gguf] [--task nq] [--data DIR] [--limit 100] [--threads 2]
-                [--trace OURS.h5]
+    eval_nll.py [--blockattn build/blockattn] [--model M.gguf] [--task nq] [--data DIR] [--skip 0] [--limit 100]
+                [--threads 2] [--trace OURS.h5]
 
 Runs `blockattn eval --metric nll --dump`, scores every dumped item in fp32, and fails if any item's NLL differs by more
 than 1e-3 nats a token. Block: every segment but the last sees itself only, at its place; question, task segment and
@@ -29,6 +29,7 @@ def arguments():
         "SmolLM2-135M-Instruct.Q4_1.gguf"))
     p.add_argument("--task", default="nq")
     p.add_argument("--data")
+    p.add_argument("--skip", type=int, default=0, help="pass over the first of them")
     p.add_argument("--limit", type=int, default=100)
     p.add_argument("--threads", type=int, default=os.cpu_count())
     p.add_argument("--trace", help="go on with this trace of our side: rows that it holds are not computed again")
@@ -39,7 +40,8 @@ def ours(a, folder):
     """Dumped items, and our NLL by (id, mode)."""
     dump = os.path.join(folder, "dump.jsonl")
     run = [a.blockattn, "eval", "--model", a.model, "--task", a.task, "--mode", "full,block", "--metric", "nll",
-           "--limit", str(a.limit), "--dtype", "f32", "--threads", str(a.threads), "--dump", dump, "--json"]
+           "--skip", str(a.skip), "--limit", str(a.limit), "--dtype", "f32", "--threads", str(a.threads), "--dump", dump,
+           "--json"]
     if a.trace:
         run += ["--out", a.trace, "--resume"]
     if a.data:
