@@ -678,41 +678,31 @@ static int replace_file(const char *path, const char *bytes, size_t n) {
     if (!temporary) {
         return -1;
     }
-    int fd = ba_open_alone(temporary), lock = fd < 0 ? -1 : dup(fd), failed = fd < 0 || write_all(fd, bytes, n);
-    if (fd >= 0 && close(fd)) {
-        failed = 1;
-    }
-    if (!failed) {
-        failed = rename(temporary, path);
-    }
-    if (failed && fd >= 0) {
-        int why = errno;
-        unlink(temporary);
-        errno = why;
-    }
-    if (lock >= 0) { /* held until the file has its name */
-        close(lock);
+    int fd = ba_open_alone(temporary), rc = -1;
+    if (fd >= 0) {
+        int lock = dup(fd), failed = write_all(fd, bytes, n);
+        failed = close(fd) || failed;
+        rc = ba_take_name(lock, failed, temporary, path);
     }
     free(temporary);
-    return failed ? -1 : 0;
+    return rc;
 }
 
-/* What a failed commit is said to be, by errno. */
-static int not_written(const ba_trace *t, char err[BA_ERR_LEN]) {
-    if (errno == EWOULDBLOCK) {
+/* What a commit that failed by errno `why` is said to be. */
+static int not_written(const ba_trace *t, int why, char err[BA_ERR_LEN]) {
+    if (why == EWOULDBLOCK) {
         ba_fail(err, "%s: another program writes it, too; give each run an --out of its own", t->live);
         return BA_TRACE_REFUSED;
     }
-    bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
-    ba_fail(err, "%s: cannot write: %s; %s", t->live, strerror(errno),
+    bool full = why == ENOSPC || why == EDQUOT || why == EFBIG;
+    ba_fail(err, "%s: cannot write: %s; %s", t->live, strerror(why),
             full ? "free space and go on with --resume" : "choose another --out");
     return BA_TRACE_MACHINE;
 }
 
 int ba_trace_commit(ba_trace *t, char err[BA_ERR_LEN]) {
     if (taken(t)) {
-        errno = EWOULDBLOCK;
-        return not_written(t, err);
+        return not_written(t, EWOULDBLOCK, err);
     }
     H5Fflush(t->file, H5F_SCOPE_GLOBAL);
     ssize_t size = H5Fget_file_image(t->file, NULL, 0);
@@ -727,9 +717,10 @@ int ba_trace_commit(ba_trace *t, char err[BA_ERR_LEN]) {
     if (H5Fget_file_image(t->file, image, (size_t)size) != size) {
         status = hdf5_failed(t, "make a file image", err);
     } else if (replace_file(t->live, image, (size_t)size)) {
-        status = not_written(t, err);
+        status = not_written(t, errno, err);
+    } else {
+        t->seen = look(t);
     }
-    t->seen = look(t);
     free(image);
     return status;
 }

@@ -31,6 +31,19 @@ int ba_open_alone(const char *temporary) {
     return fd;
 }
 
+int ba_take_name(int lock, bool failed, const char *temporary, const char *path) {
+    failed = failed || rename(temporary, path);
+    int why = errno;
+    if (failed) {
+        unlink(temporary);
+    }
+    if (lock >= 0) {
+        close(lock);
+    }
+    errno = why;
+    return failed ? -1 : 0;
+}
+
 int ba_whole_file_open(const char *path, ba_whole_file *out, char err[BA_ERR_LEN]) {
     *out = (ba_whole_file){.path = strdup(path)};
     if (!out->path || asprintf(&out->temporary, "%s.tmp", path) < 0) {
@@ -54,27 +67,20 @@ int ba_whole_file_open(const char *path, ba_whole_file *out, char err[BA_ERR_LEN
 
 int ba_whole_file_finish(ba_whole_file *w, char err[BA_ERR_LEN]) {
     bool failed = fflush(w->f) || ferror(w->f) || fsync(fileno(w->f));
-    int why = errno, lock = dup(fileno(w->f)); /* held until the file has its name */
+    int why = errno, lock = dup(fileno(w->f));
     failed = fclose(w->f) || failed;
     w->f = NULL;
-    if (!failed && rename(w->temporary, w->path)) {
-        failed = true;
-        why = errno;
+    errno = why;
+    if (ba_take_name(lock, failed, w->temporary, w->path)) {
+        return ba_fail(err, "%s: cannot be written: %s; free space or choose another name", w->path, strerror(errno));
     }
-    if (failed) {
-        ba_fail(err, "%s: cannot be written: %s; free space or choose another name", w->path, strerror(why));
-        unlink(w->temporary);
-    }
-    if (lock >= 0) {
-        close(lock);
-    }
-    return failed ? -1 : 0;
+    return 0;
 }
 
 void ba_whole_file_close(ba_whole_file *w) {
     if (w->f) {
+        unlink(w->temporary); /* while it is locked */
         fclose(w->f);
-        unlink(w->temporary);
     }
     free(w->path);
     free(w->temporary);

@@ -49,6 +49,13 @@ static void means_by_hand(void) {
     ba_eval_rows_free(&rows);
 }
 
+static ba_report_spec spec_of_project(void) {
+    char err[BA_ERR_LEN];
+    ba_report_spec spec;
+    CU_ASSERT_EQUAL_FATAL(ba_report_spec_read("experiments/report.json", &spec, err), 0);
+    return spec;
+}
+
 static char *page_of(const ba_report_spec *spec, const ba_eval_rows *rows) {
     char *text = NULL;
     size_t size;
@@ -80,9 +87,7 @@ static void gaps_by_hand(const char *page) {
 
 /* A tuned model that heals what block mode loses, on the tables of the project. */
 static void page_by_hand(void) {
-    char err[BA_ERR_LEN];
-    ba_report_spec spec;
-    CU_ASSERT_EQUAL_FATAL(ba_report_spec_read("experiments/report.json", &spec, err), 0);
+    ba_report_spec spec = spec_of_project();
     ba_eval_rows rows = {0};
     for (size_t i = 0; i < 100; i++) {
         add(&rows, "rag", "full", "nq", i, i < 60, 1);
@@ -126,9 +131,7 @@ static void page_by_hand(void) {
 
 /* One row has 60 items, another 40 of them: a table shows these. What is in no table stays. */
 static void common_items(void) {
-    char err[BA_ERR_LEN];
-    ba_report_spec spec;
-    CU_ASSERT_EQUAL_FATAL(ba_report_spec_read("experiments/report.json", &spec, err), 0);
+    ba_report_spec spec = spec_of_project();
     ba_eval_rows rows = {0};
     for (size_t i = 0; i < 60; i++) {
         add(&rows, "rag", "full", "nq", i, i < 30, 1);
@@ -156,9 +159,7 @@ static void common_items(void) {
 
 /* Block mode is better than full, so there is nothing to close. */
 static void no_gap(void) {
-    char err[BA_ERR_LEN];
-    ba_report_spec spec;
-    CU_ASSERT_EQUAL_FATAL(ba_report_spec_read("experiments/report.json", &spec, err), 0);
+    ba_report_spec spec = spec_of_project();
     ba_eval_rows rows = {0};
     for (size_t i = 0; i < 100; i++) {
         add(&rows, "rag", "full", "nq", i, i < 30, 2);

@@ -77,7 +77,7 @@ def main():
         items, mine = ours(a, folder)
     model = load(os.path.abspath(a.model), "f32")
     worst = {"full": 0.0, "block": 0.0}
-    n = 0
+    n, whole = 0, True
     try:
         for item in items:
             if (item["id"], "full") not in mine:
@@ -91,10 +91,11 @@ def main():
             if sys.stderr.isatty():
                 print("\r%d of %d" % (n, len(items)), end="", file=sys.stderr)
     except KeyboardInterrupt:  # what was compared until then counts
+        whole = False
         print("interrupted", file=sys.stderr)
     print("%s: %d of %d items; largest difference, nats a token: full %.2e, block %.2e (limit %.0e)" % (
         a.task, n, len(items), worst["full"], worst["block"], LIMIT))
-    sys.exit(n < len(items) or n == 0 or not max(worst.values()) <= LIMIT)
+    sys.exit(not whole or n == 0 or not max(worst.values()) <= LIMIT)
 
 
 if __name__ == "__main__":
