@@ -323,14 +323,18 @@ static void attend_chunk(const ba_attn_call *call, ba_attn_worker *w, const unit
 }
 
 static void write_out(const ba_attn_call *call, const unit *u, state s) {
-    for (size_t r = 0; r < u->rows; r++) {
-        float *out = ba_cpu_row(call->out, u->job->row0 + u->row + r) + u->head * call->dim;
-        for (size_t h = 0; h < u->heads; h++) {
-            size_t at = r * u->heads + h;
-            float factor = s.l[at] == 0 ? 0 : 1 / s.l[at];
-            for (size_t i = 0; i < call->dim; i++) {
-                out[h * call->dim + i] = s.o[at * call->v_stride + i] * factor;
+    float part[BA_PART];
+    for (size_t at = 0; at < u->rows * u->heads; at++) {
+        size_t row = u->job->row0 + u->row + at / u->heads, col = (u->head + at % u->heads) * call->dim;
+        const float *o = s.o + at * call->v_stride;
+        float factor = s.l[at] == 0 ? 0 : 1 / s.l[at];
+        for (size_t i = 0, n; i < call->dim; i += n) {
+            n = call->dim - i < BA_PART ? call->dim - i : BA_PART;
+            float *to = ba_cpu_room(call->out, row, col + i, part);
+            for (size_t j = 0; j < n; j++) {
+                to[j] = o[i + j] * factor;
             }
+            ba_cpu_put(call->cpu, call->out, row, col + i, n, to);
         }
     }
 }

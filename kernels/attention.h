@@ -46,10 +46,12 @@ typedef struct ba_isa {
     void (*product)(size_t rows, size_t depth, const float *x, size_t x_stride, const float *w, float *c, bool more);
     /* out = (x rotated by rot [2, dim / 2]) * factor, in the form that attend and scores like best */
     void (*rotate)(const float *x, size_t dim, const float *rot, float factor, float *out);
-    /* out = act(x[0:cols]) * x[cols:2 cols]; out may be x */
-    void (*glu)(ba_act act, const float *x, size_t cols, float *out);
-    /* out = x / sqrt(mean(x^2) + eps) * gain; out may be x */
-    void (*rmsnorm)(const float *x, size_t cols, const float *gain, float eps, float *out);
+    /* out = act(gate) * up, [n]; out may be gate */
+    void (*glu)(ba_act act, const float *gate, const float *up, size_t n, float *out);
+    /* 1 / sqrt(mean(x^2) + eps) */
+    float (*rms_factor)(const float *x, size_t cols, float eps);
+    /* out = x * factor * gain, [n]; out may be x */
+    void (*scale)(const float *x, size_t n, float factor, const float *gain, float *out);
     /* Values [64, v_stride] of a key tile in fp32; NULL: that is what they are. */
     void (*values)(const void *v, size_t v_stride, float *out);
 } ba_isa;

@@ -267,11 +267,17 @@ static task task_at(const selection *s, size_t index) {
                   .heads = left < BA_TILE_ROWS ? left : BA_TILE_ROWS};
 }
 
+/* Element i of the task's heads. */
+static void write_one(const selection *s, const task *t, size_t i, float x) {
+    size_t row = s->job->row0 + t->row, col = t->head * s->call->dim + i;
+    *ba_cpu_room(s->call->out, row, col, &x) = x;
+    ba_cpu_put(s->call->cpu, s->call->out, row, col, 1, &x);
+}
+
 /* Without memory for its desk a task says NaN, which no check lets pass, rather than something wrong. */
 static void give_up(const selection *s, const task *t) {
-    float *out = ba_cpu_row(s->call->out, s->job->row0 + t->row) + t->head * s->call->dim;
     for (size_t i = 0; i < t->heads * s->call->dim; i++) {
-        out[i] = NAN;
+        write_one(s, t, i, NAN);
     }
     s->call->cpu->base.no_memory = true;
 }
@@ -322,9 +328,8 @@ static void attend_task(void *arg, size_t index, size_t worker) {
         w->dense += t.heads * s->job->seg[i].n;
         walk(s, w, &d, &t, i, add_values);
     }
-    float *out = ba_cpu_row(call->out, s->job->row0 + t.row) + t.head * call->dim;
     for (size_t i = 0; i < t.heads * call->dim; i++) {
-        out[i] = (float)d.out[i];
+        write_one(s, &t, i, (float)d.out[i]);
     }
 }
 

@@ -233,30 +233,29 @@ INLINE vec activate(ba_act act, vec x) {
     return vec_div(x, vec_add(vec_set(1), vec_exp2(vec_mul(u, vec_set(-log2e)))));
 }
 
-INLINE void glu_row(ba_act act, const float *x, size_t cols, float *out) {
+INLINE void glu_row(ba_act act, const float *gate, const float *up, size_t n, float *out) {
     size_t i = 0;
-    for (; i + VEC_LANES <= cols; i += VEC_LANES) {
-        vec gate = vec_load_any(x + i), up = vec_load_any(x + cols + i);
-        vec_store_any(out + i, vec_mul(activate(act, gate), up));
+    for (; i + VEC_LANES <= n; i += VEC_LANES) {
+        vec_store_any(out + i, vec_mul(activate(act, vec_load_any(gate + i)), vec_load_any(up + i)));
     }
-    if (i < cols) {
-        float gate[VEC_LANES] = {0}, up[VEC_LANES] = {0}, y[VEC_LANES];
-        memcpy(gate, x + i, (cols - i) * sizeof *x);
-        memcpy(up, x + cols + i, (cols - i) * sizeof *x);
-        vec_store_any(y, vec_mul(activate(act, vec_load_any(gate)), vec_load_any(up)));
-        memcpy(out + i, y, (cols - i) * sizeof *x);
+    if (i < n) {
+        float x[VEC_LANES] = {0}, y[VEC_LANES] = {0};
+        memcpy(x, gate + i, (n - i) * sizeof *x);
+        memcpy(y, up + i, (n - i) * sizeof *y);
+        vec_store_any(y, vec_mul(activate(act, vec_load_any(x)), vec_load_any(y)));
+        memcpy(out + i, y, (n - i) * sizeof *y);
     }
 }
 
-static void glu(ba_act act, const float *x, size_t cols, float *out) {
+static void glu(ba_act act, const float *gate, const float *up, size_t n, float *out) {
     if (act == BA_ACT_SILU) {
-        glu_row(BA_ACT_SILU, x, cols, out);
+        glu_row(BA_ACT_SILU, gate, up, n, out);
     } else {
-        glu_row(BA_ACT_GELU_TANH, x, cols, out);
+        glu_row(BA_ACT_GELU_TANH, gate, up, n, out);
     }
 }
 
-static void rmsnorm(const float *x, size_t cols, const float *gain, float eps, float *out) {
+static float rms_factor(const float *x, size_t cols, float eps) {
     float part[16] = {0}, sum = 0;
     size_t i = 0;
     for (; i + 16 <= cols; i += 16) {
@@ -270,11 +269,14 @@ static void rmsnorm(const float *x, size_t cols, const float *gain, float eps, f
     for (size_t j = 0; j < 16; j++) {
         sum += part[j];
     }
-    float factor = 1.0f / sqrtf(sum / (float)cols + eps);
-    for (i = 0; i < cols; i++) {
+    return 1.0f / sqrtf(sum / (float)cols + eps);
+}
+
+static void scale(const float *x, size_t n, float factor, const float *gain, float *out) {
+    for (size_t i = 0; i < n; i++) {
         out[i] = x[i] * factor * gain[i];
     }
 }
 
 #define ISA_TABLE                                                                                                      \
-    { ISA_NAME, attend, scores, matrix_product, rotate, glu, rmsnorm, NULL }
+    { ISA_NAME, attend, scores, matrix_product, rotate, glu, rms_factor, scale, NULL }

@@ -61,6 +61,8 @@ typedef struct ba_packed_view {
     uint64_t layout;
 } ba_packed_view;
 
+enum { BA_MOST_DIM = 1024 }; /* dimensions of a head at most */
+
 typedef enum ba_act { BA_ACT_SILU, BA_ACT_GELU_TANH } ba_act;
 
 /* What a run of query rows sees of one KV: keys [first, first + n).
@@ -125,6 +127,10 @@ typedef struct ba_backend_ops {
 
     /* Memory. NULL: out of memory. */
     ba_buf *(*buf_new)(ba_backend *be, size_t rows, size_t cols);
+    /* A buffer for what is only multiplied by weights: in the type that products take, if that saves a conversion.
+     * Whole rows of it are out of rmsnorm, glu, gated and attention, and x of linear and gated; nothing else takes it.
+     */
+    ba_buf *(*operand_new)(ba_backend *be, size_t rows, size_t cols);
     void (*buf_free)(ba_backend *be, ba_buf *buf);
     void (*upload)(ba_backend *be, ba_view dst, size_t rows, size_t cols, const double *src);
     void (*download)(ba_backend *be, ba_view src, size_t rows, size_t cols, double *dst);
@@ -186,6 +192,9 @@ typedef struct ba_backend_ops {
     void (*add)(ba_backend *be, ba_view x, ba_view y, size_t rows, size_t cols);
     /* out = act(x[:, 0:cols]) * x[:, cols:2 cols]. out may be x itself. */
     void (*glu)(ba_backend *be, ba_act act, ba_view x, size_t rows, size_t cols, ba_view out);
+    /* linear, and glu of what it gives: out [rows, n] of a weight [2 n, in]. The same numbers, but they never lie in
+     * memory together. NULL: nothing gained by it. */
+    void (*gated)(ba_backend *be, ba_act act, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool stable);
     /* dst[i] = src[row[i]]. */
     void (*gather)(ba_backend *be, ba_view src, const size_t *row, size_t n, size_t cols, ba_view dst);
 

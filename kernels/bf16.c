@@ -51,7 +51,7 @@ int ba_bf16_open(ba_bf16 *be, const ba_backend_config *cfg, const ba_bf16_isa *i
     be->isa.rotate = isa->tile.rotate;
     be->isa.values = isa->tile.values;
     be->cpu.isa = &be->isa;
-    be->round = isa->round;
+    be->cpu.round = isa->round;
     be->product = isa->product;
     be->strip = isa->strip;
     return 0;
@@ -81,6 +81,26 @@ ba_buf *ba_bf16_buf_new(ba_backend *be, size_t rows, size_t cols) {
     return ba_cpu_buf_new(be, rows, cols);
 }
 
+/* Rows of an odd length would have to be filled up: they are rounded before every product instead. */
+ba_buf *ba_bf16_operand_new(ba_backend *be, size_t rows, size_t cols) {
+    size_t padded;
+    if (cols % 2) {
+        return ba_bf16_buf_new(be, rows, cols);
+    }
+    if (__builtin_add_overflow(rows, (size_t)BA_PAD_ROWS, &padded)) {
+        return NULL;
+    }
+    ba_buf *buf = malloc(sizeof *buf);
+    if (buf) {
+        *buf = (ba_buf){cols, NULL, ba_cpu_alloc(padded, cols, 1, sizeof *buf->half)};
+    }
+    if (!buf || !buf->half) {
+        free(buf);
+        return NULL;
+    }
+    return buf;
+}
+
 typedef struct rounding {
     const ba_bf16 *be;
     ba_view x;
@@ -91,16 +111,20 @@ static void round_some(const void *arg, size_t first, size_t last) {
     const rounding *r = arg;
     for (size_t i = first; i < last; i++) {
         uint16_t *to = r->be->x + i * r->depth;
-        r->be->round(ba_cpu_row(r->x, i), r->cols, to);
+        r->be->cpu.round(ba_cpu_row(r->x, i), r->cols, to);
         if (r->depth > r->cols) {
             to[r->cols] = 0;
         }
     }
 }
 
-void ba_bf16_round_rows(ba_bf16 *be, ba_view x, size_t rows, size_t cols, size_t depth) {
+const uint16_t *ba_bf16_operand(ba_bf16 *be, ba_view x, size_t rows, size_t cols, size_t depth) {
+    if (x.buf->half) {
+        return ba_cpu_half_row(x, 0);
+    }
     rounding r = {be, x, cols, depth};
     ba_cpu_for(&be->cpu, rows, cols, round_some, &r);
+    return be->x;
 }
 
 void ba_bf16_store(const float *restrict sum, const float *restrict bias, size_t n, bool add, float *restrict out) {
@@ -114,6 +138,7 @@ void ba_bf16_store(const float *restrict sum, const float *restrict bias, size_t
 
 /* A write of rows or a copy of tokens; rot NULL: keys stay as they are. */
 typedef struct transfer {
+    const ba_cpu *cpu;
     const ba_kv *from; /* of a copy */
     size_t first;
     ba_view k, v; /* of a write */
@@ -124,19 +149,32 @@ typedef struct transfer {
     size_t rot_row;
 } transfer;
 
+static void rotate(const float *restrict x, size_t half, const float *restrict rot, float *restrict out) {
+    for (size_t d = 0; d < half; d++) {
+        out[d] = x[d] * rot[d] - x[d + half] * rot[half + d];
+        out[d + half] = x[d + half] * rot[d] + x[d] * rot[half + d];
+    }
+}
+
 /* Stores a key [dim], rotated by row i's angle in fp32. */
 static void store_key(const transfer *t, size_t i, const float *k, uint16_t *keys, size_t token) {
-    size_t dim = t->to->dim, half = dim / 2;
-    uint16_t *to = keys + ba_bf16_key_at(dim, token, 0);
-    const float *rot = t->rot ? t->rot->at + (t->rot_row + i) * dim : NULL;
-    for (size_t d = 0; d < half; d++) {
-        float a = k[d], b = k[d + half];
-        if (rot) {
-            a = k[d] * rot[d] - k[d + half] * rot[half + d];
-            b = k[d + half] * rot[d] + k[d] * rot[half + d];
-        }
-        to[d / 2 * 2 * BA_KEYS + d % 2] = ba_bf16_round(a);
-        to[(d + half) / 2 * 2 * BA_KEYS + (d + half) % 2] = ba_bf16_round(b);
+    size_t dim = t->to->dim;
+    uint16_t *to = keys + ba_bf16_key_at(dim, token, 0), rounded[BA_MOST_DIM];
+    float rotated[BA_MOST_DIM];
+    if (t->rot) {
+        rotate(k, dim / 2, t->rot->at + (t->rot_row + i) * dim, rotated);
+    }
+    t->cpu->round(t->rot ? rotated : k, dim, rounded);
+    for (size_t d = 0; d < dim; d += 2) {
+        memcpy(to + d * BA_KEYS, rounded + d, 2 * sizeof *to);
+    }
+}
+
+static void store_value(const transfer *t, const float *v, uint16_t *values, size_t token) {
+    uint16_t *to = values + ba_bf16_value_at(t->to->v_stride, token, 0), rounded[BA_MOST_DIM];
+    t->cpu->round(v, t->to->dim, rounded);
+    for (size_t d = 0; d < t->to->dim; d++) {
+        to[2 * d] = rounded[d];
     }
 }
 
@@ -148,18 +186,22 @@ static void write_tokens(const void *arg, size_t first, size_t last) {
         for (size_t i = first; i < last; i++) {
             size_t token = t->token ? (size_t)t->token[i] : t->at + i;
             store_key(t, i, ba_cpu_row(t->k, i) + h * dim, keys, token);
-            const float *v = ba_cpu_row(t->v, i) + h * dim;
-            uint16_t *to = values + ba_bf16_value_at(t->to->v_stride, token, 0);
-            for (size_t d = 0; d < dim; d++) {
-                to[2 * d] = ba_bf16_round(v[d]);
-            }
+            store_value(t, ba_cpu_row(t->v, i) + h * dim, values, token);
         }
     }
 }
 
 void ba_bf16_kv_write(ba_backend *be, ba_kv *kv, size_t layer, size_t at, const int32_t *token, size_t n, ba_view k,
                       ba_view v, const ba_rot *rot, size_t rot_row) {
-    transfer t = {.k = k, .v = v, .token = token, .to = kv, .at = at, .layer = layer, .rot = rot, .rot_row = rot_row};
+    transfer t = {.cpu = (ba_cpu *)be,
+                  .k = k,
+                  .v = v,
+                  .token = token,
+                  .to = kv,
+                  .at = at,
+                  .layer = layer,
+                  .rot = rot,
+                  .rot_row = rot_row};
     size_t width = kv->kv_heads * kv->dim;
     ba_cpu_for((ba_cpu *)be, n, 4 * width, write_tokens, &t);
     ba_count_kv_write(be, 2 * n * width);

@@ -1,8 +1,9 @@
-/* Inside of the bf16 backends on the CPU: weights, keys and values are kept in bf16, activations in fp32. Every product
- * takes bf16 and sums in fp32; norms, activation functions and the residual stream stay in fp32. Built on cpu.h, whose
- * handles and row operations are used as they are. Files: bf16.c (memory, keys and values), attention_bf16_*.c (tile
- * code under attention.c), and a file per backend that adds linear, weights and the table: bf16_plain.c, native_bf16.c
- * (with product_bf16_*.c), onednn.c.
+/* Inside of the bf16 backends on the CPU: weights, keys and values are kept in bf16, activations in fp32, but for those
+ * that are only multiplied by weights (operand_new): what norms, attention and gates give is rounded on its way out.
+ * Every product takes bf16 and sums in fp32; norms, activation functions and the residual stream stay in fp32. Built on
+ * cpu.h, whose handles and row operations are used as they are. Files: bf16.c (memory, keys and values),
+ * attention_bf16_*.c (tile code under attention.c), and a file per backend that adds linear, weights and the table:
+ * bf16_plain.c, native_bf16.c (with product_bf16_*.c), onednn.c.
  *
  * Attention: queries are rotated and scaled in fp32, then rounded; probabilities are rounded before they weigh the
  * values, and their sum is that of the rounded ones, so that constant values come out constant.
@@ -43,7 +44,6 @@ extern const ba_bf16_isa ba_bf16_isa_plain, ba_bf16_isa_avx512, ba_bf16_isa_amx;
 typedef struct ba_bf16 {
     ba_cpu cpu;
     ba_isa isa; /* what cpu.isa points to */
-    void (*round)(const float *x, size_t n, uint16_t *out);
     void (*product)(const ba_bf16_product *p);
     size_t strip;
     uint16_t *x; /* operand of a product, as large as the largest buffer */
@@ -60,8 +60,9 @@ bool ba_bf16_has_amx(void);
 int ba_bf16_open(ba_bf16 *be, const ba_backend_config *cfg, const ba_bf16_isa *isa, char err[BA_ERR_LEN]);
 void ba_bf16_close(ba_bf16 *be);
 
-/* Rounds rows of x [rows, cols] to be->x [rows, depth]; depth: cols, or one more, which becomes zero. */
-void ba_bf16_round_rows(ba_bf16 *be, ba_view x, size_t rows, size_t cols, size_t depth);
+/* x [rows, cols] as an operand [rows, depth]: as it is, or rounded to be->x; depth: cols, or one more, which becomes
+ * zero. */
+const uint16_t *ba_bf16_operand(ba_bf16 *be, ba_view x, size_t rows, size_t cols, size_t depth);
 
 /* Only where ba_bf16_has_avx512(), or ba_bf16_has_amx(), says so. The second reads up to 15 rows behind those of x. */
 void ba_bf16_product_avx512(const ba_bf16_product *p);
@@ -73,6 +74,7 @@ void ba_bf16_store(const float *sum, const float *bias, size_t n, bool add, floa
 
 /* Rows of the table, as documented in backend.h. */
 ba_buf *ba_bf16_buf_new(ba_backend *be, size_t rows, size_t cols);
+ba_buf *ba_bf16_operand_new(ba_backend *be, size_t rows, size_t cols);
 void ba_bf16_kv_write(ba_backend *be, ba_kv *kv, size_t layer, size_t at, const int32_t *token, size_t n, ba_view k,
                       ba_view v, const ba_rot *rot, size_t rot_row);
 void ba_bf16_kv_copy(ba_backend *be, ba_kv *dst, size_t at, const ba_kv *src, size_t first, size_t n, size_t layer,

@@ -67,8 +67,8 @@ static void plain_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, 
 }
 
 typedef struct product {
-    const ba_bf16 *be;
     const plain_weight *w;
+    const uint16_t *x;
     ba_view out;
     size_t col_tiles;
     bool add;
@@ -81,7 +81,7 @@ static void product_task(void *arg, size_t index, size_t worker) {
     const ba_weight *w = &p->w->base;
     size_t row = index / p->col_tiles, col = index % p->col_tiles * TILE_COLS;
     size_t cols = w->out - col < TILE_COLS ? w->out - col : TILE_COLS;
-    const uint16_t *x = p->be->x + row * w->in, *from = p->w->transposed + col;
+    const uint16_t *x = p->x + row * w->in, *from = p->w->transposed + col;
     float sum[TILE_COLS] = {0};
     for (size_t i = 0; i < w->in; i++, from += w->out) {
         float factor = ba_bf16_wide(x[i]);
@@ -96,8 +96,8 @@ static void plain_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t r
                          bool stable) {
     (void)stable; /* always is */
     ba_bf16 *bf16 = (ba_bf16 *)be;
-    ba_bf16_round_rows(bf16, x, rows, w->in, w->in);
-    product p = {bf16, (const plain_weight *)w, out, (w->out + TILE_COLS - 1) / TILE_COLS, add};
+    product p = {(const plain_weight *)w, ba_bf16_operand(bf16, x, rows, w->in, w->in), out,
+                 (w->out + TILE_COLS - 1) / TILE_COLS, add};
     ba_pool_run(bf16->cpu.pool, rows * p.col_tiles, product_task, &p);
     ba_count_linear(be, rows, w->in, w->out, add);
 }
@@ -134,6 +134,7 @@ const ba_backend_ops ba_bf16_plain = {
     .close = plain_close,
     .describe = plain_describe,
     .buf_new = ba_bf16_buf_new,
+    .operand_new = ba_bf16_operand_new,
     .buf_free = ba_cpu_buf_free,
     .upload = ba_cpu_upload,
     .download = ba_cpu_download,

@@ -79,7 +79,7 @@ ba_buf *ba_cpu_buf_new(ba_backend *be, size_t rows, size_t cols) {
         free(buf);
         return NULL;
     }
-    *buf = (ba_buf){cols, ba_cpu_alloc(padded, cols, 1, sizeof *buf->at)};
+    *buf = (ba_buf){cols, ba_cpu_alloc(padded, cols, 1, sizeof *buf->at), NULL};
     if (!buf->at) {
         free(buf);
         return NULL;
@@ -91,6 +91,7 @@ void ba_cpu_buf_free(ba_backend *be, ba_buf *buf) {
     (void)be;
     if (buf) {
         free(buf->at);
+        free(buf->half);
         free(buf);
     }
 }

@@ -13,19 +13,24 @@ enum { BA_PAD_ROWS = 48 };
 
 enum { BA_SUM_ROWS = 240 };
 
+enum { BA_PART = 512 }; /* elements of a row that are worked out together, if they are to be rounded */
+
 typedef struct ba_cpu {
     ba_backend base;
     ba_pool *pool;
     const ba_isa *isa;
     ba_attn_space *space;
     float *sum; /* [threads, BA_SUM_ROWS, BA_KEYS] a tile of a product on its way to out */
-    const struct ba_train_product *train_product; /* how it multiplies in training; NULL: it does not train */
-    struct ba_train_cpu *train;                   /* NULL before that */
+    void (*round)(const float *x, size_t n, uint16_t *out); /* to bf16; NULL: no buffer is kept in it */
+    const struct ba_train_product *train_product;           /* how it multiplies in training; NULL: it does not train */
+    struct ba_train_cpu *train;                             /* NULL before that */
 } ba_cpu;
 
+/* fp32, or bf16 where only operands of products lie in it (bf16.h); the other pointer is NULL. */
 struct ba_buf {
     size_t cols;
-    float *at; /* [rows + BA_PAD_ROWS, cols]; never uninitialised */
+    float *at;      /* [rows + BA_PAD_ROWS, cols]; never uninitialised */
+    uint16_t *half; /* the same */
 };
 
 /* Packed: rows of the weight (columns of the result) lie in tiles of BA_KEYS, transposed and filled up with zeros, as
@@ -73,6 +78,22 @@ static inline size_t ba_cpu_v_stride(size_t dim) {
 
 static inline float *ba_cpu_row(ba_view view, size_t r) {
     return view.buf->at + (view.row0 + r) * view.buf->cols + view.col0;
+}
+
+static inline uint16_t *ba_cpu_half_row(ba_view view, size_t r) {
+    return view.buf->half + (view.row0 + r) * view.buf->cols + view.col0;
+}
+
+/* Elements [col, col + n) of a row of a result: ba_cpu_room says where fp32 numbers are to be written, either to where
+ * they stay or to `part` [n], and ba_cpu_put rounds them in the second case. */
+static inline float *ba_cpu_room(ba_view out, size_t r, size_t col, float *part) {
+    return out.buf->half ? part : ba_cpu_row(out, r) + col;
+}
+
+static inline void ba_cpu_put(const ba_cpu *cpu, ba_view out, size_t r, size_t col, size_t n, const float *part) {
+    if (out.buf->half) {
+        cpu->round(part, n, ba_cpu_half_row(out, r) + col);
+    }
 }
 
 /* Keys and values of one layer and head. */

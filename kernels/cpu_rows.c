@@ -13,12 +13,24 @@ typedef struct rows_op {
     ba_act act;
 } rows_op;
 
+static size_t part_of(size_t left) {
+    return left < BA_PART ? left : BA_PART;
+}
+
 static void rmsnorm_rows(const void *arg, size_t first, size_t last) {
     const rows_op *op = arg;
+    const ba_isa *isa = op->cpu->isa;
+    float part[BA_PART];
     for (size_t r = first; r < last; r++) {
         for (size_t g = 0; g < op->groups; g++) {
-            op->cpu->isa->rmsnorm(ba_cpu_row(op->x, r) + g * op->cols, op->cols, op->gain, op->eps,
-                                  ba_cpu_row(op->out, r) + g * op->cols);
+            const float *x = ba_cpu_row(op->x, r) + g * op->cols;
+            float factor = isa->rms_factor(x, op->cols, op->eps);
+            for (size_t i = 0, n; i < op->cols; i += n) {
+                n = part_of(op->cols - i);
+                float *to = ba_cpu_room(op->out, r, g * op->cols + i, part);
+                isa->scale(x + i, n, factor, op->gain + i, to);
+                ba_cpu_put(op->cpu, op->out, r, g * op->cols + i, n, to);
+            }
         }
     }
 }
@@ -48,8 +60,15 @@ void ba_cpu_add(ba_backend *be, ba_view x, ba_view y, size_t rows, size_t cols) 
 
 static void glu_rows(const void *arg, size_t first, size_t last) {
     const rows_op *op = arg;
+    float part[BA_PART];
     for (size_t r = first; r < last; r++) {
-        op->cpu->isa->glu(op->act, ba_cpu_row(op->x, r), op->cols, ba_cpu_row(op->out, r));
+        const float *gate = ba_cpu_row(op->x, r), *up = gate + op->cols;
+        for (size_t i = 0, n; i < op->cols; i += n) {
+            n = part_of(op->cols - i);
+            float *to = ba_cpu_room(op->out, r, i, part);
+            op->cpu->isa->glu(op->act, gate + i, up + i, n, to);
+            ba_cpu_put(op->cpu, op->out, r, i, n, to);
+        }
     }
 }
 

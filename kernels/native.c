@@ -47,6 +47,7 @@ const ba_backend_ops ba_native = {
     .close = native_close,
     .describe = native_describe,
     .buf_new = ba_cpu_buf_new,
+    .operand_new = ba_cpu_buf_new,
     .buf_free = ba_cpu_buf_free,
     .upload = ba_cpu_upload,
     .download = ba_cpu_download,

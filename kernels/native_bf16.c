@@ -13,10 +13,13 @@
 enum {
     TILE_BYTES = 320 << 10, /* of x in a tile: leaves room in the second-level cache for panels and results */
     ROUND_ROWS = 32,        /* tiles of several have a multiple of it, which fills matrix registers */
+    GATED_ROWS = 256,
+    GATED_COLS = 3 * BA_KEYS,
 };
 
 typedef struct native {
     ba_bf16 bf16;
+    float *sum; /* [threads, GATED_ROWS, GATED_COLS] of a gated product */
     char describe[96];
 } native;
 
@@ -153,54 +156,112 @@ static void native_embed(ba_backend *be, const ba_weight *w, const int32_t *ids,
 /* ---- products ---- */
 
 typedef struct product {
-    const ba_bf16 *be;
+    ba_bf16 *be;
     const native_weight *w;
+    const uint16_t *x; /* [rows, depth] */
     ba_view out;
     size_t rows, tile_rows, panels, threads;
     bool add;
+    ba_act act; /* of a gated one */
 } product;
+
+/* The cut into tiles may follow the number of threads: a row's sums do not depend on it. */
+static product product_of(ba_backend *be, const ba_weight *weight, ba_view x, size_t rows, ba_view out) {
+    ba_bf16 *bf16 = (ba_bf16 *)be;
+    const native_weight *w = (const native_weight *)weight;
+    size_t most = TILE_BYTES / (w->depth * sizeof(uint16_t)), tiles = (rows + most) / (most + 1);
+    size_t tile_rows = tiles ? ((rows + tiles - 1) / tiles + ROUND_ROWS - 1) / ROUND_ROWS * ROUND_ROWS : 1;
+    return (product){.be = bf16,
+                     .w = w,
+                     .x = ba_bf16_operand(bf16, x, rows, w->base.in, w->depth),
+                     .out = out,
+                     .rows = rows,
+                     .tile_rows = tile_rows,
+                     .panels = panels_of(w),
+                     .threads = ba_pool_threads(bf16->cpu.pool)};
+}
+
+static void run_product(product *p, size_t panels, void (*tile)(void *, size_t, size_t)) {
+    p->panels = panels;
+    ba_pool_run(p->be->cpu.pool, (p->rows + p->tile_rows - 1) / p->tile_rows * panels, tile, p);
+}
+
+static const uint16_t *panel_at(const native_weight *w, size_t panel) {
+    return panel < panels_of(w) ? w->packed + panel * w->depth * BA_KEYS : NULL;
+}
+
+/* Rows [row, row + rows) times a panel, to be completed by where they go. */
+static ba_bf16_product part_of(const product *p, size_t row, size_t rows, size_t panel) {
+    const native_weight *w = p->w;
+    return (ba_bf16_product){.rows = rows,
+                             .depth = w->depth,
+                             .cols = min_size(BA_KEYS, w->base.out - panel * BA_KEYS),
+                             .x = p->x + row * w->depth,
+                             .w = panel_at(w, panel),
+                             .bias = w->base.bias ? w->base.bias + panel * BA_KEYS : NULL};
+}
 
 static void product_tile(void *arg, size_t index, size_t worker) {
     (void)worker;
     const product *p = arg;
-    size_t depth = p->w->depth, panel = index % p->panels, col = panel * BA_KEYS, next = panel + p->threads;
-    size_t row = index / p->panels * p->tile_rows;
-    const ba_bf16_product part = {.rows = min_size(p->tile_rows, p->rows - row),
-                                  .depth = depth,
-                                  .cols = min_size(BA_KEYS, p->w->base.out - col),
-                                  .x = p->be->x + row * depth,
-                                  .w = p->w->packed + panel * depth * BA_KEYS,
-                                  .ahead = next < p->panels ? p->w->packed + next * depth * BA_KEYS : NULL,
-                                  .bias = p->w->base.bias ? p->w->base.bias + col : NULL,
-                                  .add = p->add,
-                                  .out = ba_cpu_row(p->out, row) + col,
-                                  .stride = p->out.buf->cols};
+    size_t panel = index % p->panels, row = index / p->panels * p->tile_rows;
+    ba_bf16_product part = part_of(p, row, min_size(p->tile_rows, p->rows - row), panel);
+    part.ahead = panel_at(p->w, panel + p->threads);
+    part.add = p->add;
+    part.out = ba_cpu_row(p->out, row) + panel * BA_KEYS;
+    part.stride = p->out.buf->cols;
     p->be->product(&part);
 }
 
-/* The cut into tiles may follow the number of threads: a row's sums do not depend on it. */
 static void native_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add,
                           bool stable) {
     (void)stable; /* always is */
-    ba_bf16 *bf16 = (ba_bf16 *)be;
-    const native_weight *weight = (const native_weight *)w;
-    product p = {.be = bf16,
-                 .w = weight,
-                 .out = out,
-                 .rows = rows,
-                 .panels = panels_of(weight),
-                 .threads = ba_pool_threads(bf16->cpu.pool),
-                 .add = add};
-    size_t most = TILE_BYTES / (weight->depth * sizeof(uint16_t)), tiles = (rows + most) / (most + 1);
-    p.tile_rows = tiles ? ((rows + tiles - 1) / tiles + ROUND_ROWS - 1) / ROUND_ROWS * ROUND_ROWS : 1;
-    ba_bf16_round_rows(bf16, x, rows, w->in, weight->depth);
-    ba_pool_run(bf16->cpu.pool, (rows + p.tile_rows - 1) / p.tile_rows * p.panels, product_tile, &p);
+    product p = product_of(be, w, x, rows, out);
+    p.add = add;
+    run_product(&p, p.panels, product_tile);
     ba_count_linear(be, rows, w->in, w->out, add);
+}
+
+/* Rows of a panel of gates and of what they gate, side by side in the second-level cache until they are one. What
+ * belongs to a panel of gates begins anywhere in a panel, and may end in the next. */
+static void gated_tile(void *arg, size_t index, size_t worker) {
+    const product *p = arg;
+    const ba_cpu *cpu = &p->be->cpu;
+    size_t panel = index % p->panels, first = index / p->panels * p->tile_rows;
+    size_t half = p->w->base.out / 2, col = panel * BA_KEYS, cols = min_size(BA_KEYS, half - col);
+    size_t up = (half + col) / BA_KEYS, shift = (half + col) % BA_KEYS, end = (half + col + cols - 1) / BA_KEYS + 1;
+    float *sum = ((native *)p->be)->sum + worker * GATED_ROWS * GATED_COLS, part[BA_KEYS];
+    for (size_t row = first, n; row < min_size(first + p->tile_rows, p->rows); row += n) {
+        n = min_size(GATED_ROWS, min_size(first + p->tile_rows, p->rows) - row);
+        for (size_t i = 0; i <= end - up; i++) {
+            ba_bf16_product x = part_of(p, row, n, i ? up + i - 1 : panel);
+            x.ahead = panel_at(p->w, i < end - up ? up + i : panel + p->threads);
+            x.out = sum + i * BA_KEYS;
+            x.stride = GATED_COLS;
+            p->be->product(&x);
+        }
+        for (size_t r = 0; r < n; r++) {
+            const float *gate = sum + r * GATED_COLS;
+            float *to = ba_cpu_room(p->out, row + r, col, part);
+            cpu->isa->glu(p->act, gate, gate + BA_KEYS + shift, cols, to);
+            ba_cpu_put(cpu, p->out, row + r, col, cols, to);
+        }
+    }
+}
+
+static void native_gated(ba_backend *be, ba_act act, const ba_weight *w, ba_view x, size_t rows, ba_view out,
+                         bool stable) {
+    (void)stable; /* always is */
+    product p = product_of(be, w, x, rows, out);
+    p.act = act;
+    run_product(&p, (w->out / 2 + BA_KEYS - 1) / BA_KEYS, gated_tile);
+    ba_count_linear(be, rows, w->in, w->out, false);
 }
 
 /* ---- the backend ---- */
 
 static void native_close(ba_backend *be) {
+    free(((native *)be)->sum);
     ba_bf16_close((ba_bf16 *)be);
     free(be);
 }
@@ -218,6 +279,11 @@ static int native_open(const ba_backend_config *cfg, ba_backend **out, char err[
     if (ba_bf16_open(&be->bf16, cfg, NULL, err)) {
         native_close(&be->bf16.cpu.base);
         return -1;
+    }
+    be->sum = ba_cpu_alloc(cfg->threads, GATED_ROWS, GATED_COLS, sizeof *be->sum);
+    if (!be->sum) {
+        native_close(&be->bf16.cpu.base);
+        return ba_fail(err, "backend native-bf16: out of memory");
     }
     if (!be->bf16.product) {
         be->bf16.product = ba_bf16_product_avx512;
@@ -242,6 +308,7 @@ const ba_backend_ops ba_native_bf16 = {
     .close = native_close,
     .describe = native_describe,
     .buf_new = ba_bf16_buf_new,
+    .operand_new = ba_bf16_operand_new,
     .buf_free = ba_cpu_buf_free,
     .upload = ba_cpu_upload,
     .download = ba_cpu_download,
@@ -270,6 +337,7 @@ const ba_backend_ops ba_native_bf16 = {
     .rmsnorm = ba_cpu_rmsnorm,
     .add = ba_cpu_add,
     .glu = ba_cpu_glu,
+    .gated = native_gated,
     .gather = ba_cpu_gather,
     .attention = ba_cpu_attention,
 };

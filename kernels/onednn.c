@@ -363,6 +363,7 @@ static void onednn_embed(ba_backend *be, const ba_weight *w, const int32_t *ids,
 typedef struct product {
     onednn *be;
     const onednn_weight *w;
+    const uint16_t *x;
     ba_view out;
     size_t rows, tile_rows, panels;
     bool add;
@@ -380,7 +381,7 @@ static void product_tile(void *arg, size_t index, size_t worker) {
     size_t panel = index % p->panels, col = panel * s->cols, cols = min_size(s->cols, w->out - col);
     size_t row = index / p->panels * p->tile_rows, rows = min_size(p->tile_rows, p->rows - row);
     float *sum = p->be->sum + worker * TILE_ROWS * WIDE;
-    int status = run_primitive(p->be, s, primitive_of(rows), worker, p->be->bf16.x + row * w->in,
+    int status = run_primitive(p->be, s, primitive_of(rows), worker, p->x + row * w->in,
                                p->w->packed + panel * s->panel_size, sum);
     if (status) {
         p->be->bf16.cpu.base.no_memory = true;
@@ -410,7 +411,7 @@ static void onednn_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t 
             make_primitive(dnn, s, index); /* if it cannot, run_primitive says so */
         }
     }
-    ba_bf16_round_rows(&dnn->bf16, x, rows, w->in, w->in);
+    p.x = ba_bf16_operand(&dnn->bf16, x, rows, w->in, w->in);
     ba_pool_run(dnn->bf16.cpu.pool, tiles * p.panels, product_tile, &p);
     ba_count_linear(be, rows, w->in, w->out, add);
 }
@@ -556,6 +557,7 @@ const ba_backend_ops ba_onednn = {
     .close = onednn_close,
     .describe = onednn_describe,
     .buf_new = ba_bf16_buf_new,
+    .operand_new = ba_bf16_operand_new,
     .buf_free = ba_cpu_buf_free,
     .upload = ba_cpu_upload,
     .download = ba_cpu_download,

@@ -230,6 +230,7 @@ const ba_backend_ops ba_openblas = {
     .close = openblas_close,
     .describe = openblas_describe,
     .buf_new = ba_cpu_buf_new,
+    .operand_new = ba_cpu_buf_new,
     .buf_free = ba_cpu_buf_free,
     .upload = ba_cpu_upload,
     .download = ba_cpu_download,

@@ -387,6 +387,7 @@ const ba_backend_ops ba_ref = {
     .close = ref_close,
     .describe = ref_describe,
     .buf_new = ref_buf_new,
+    .operand_new = ref_buf_new,
     .buf_free = ref_buf_free,
     .upload = ref_upload,
     .download = ref_download,

@@ -121,7 +121,9 @@ static void rmsnorm_rows(const void *arg, size_t first, size_t last) {
     const rows_op *op = arg;
     for (size_t i = first * op->groups; i < last * op->groups; i++) {
         size_t r = i / op->groups, at = i % op->groups * op->cols;
-        op->isa->rmsnorm(ba_cpu_row(op->x, r) + at, op->cols, op->p->value, op->eps, ba_cpu_row(op->out, r) + at);
+        const float *x = ba_cpu_row(op->x, r) + at;
+        op->isa->scale(x, op->cols, op->isa->rms_factor(x, op->cols, op->eps), op->p->value,
+                       ba_cpu_row(op->out, r) + at);
     }
 }
 

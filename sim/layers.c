@@ -94,8 +94,9 @@ int ba_network_open(ba_network *net, ba_model *model, ba_backend *be, ba_packed 
     static const ba_tensor head[] = {BA_T_HEAD};
     const ba_shape *s = ba_model_shape(model);
     *net = (ba_network){.shape = s, .be = be, .packed = packed};
-    if (s->head_dim > 1024) {
-        return ba_fail(err, "%s: head dimension %zu; at most 1024 is supported", ba_model_path(model), s->head_dim);
+    if (s->head_dim > BA_MOST_DIM) {
+        return ba_fail(err, "%s: head dimension %zu; at most %d is supported", ba_model_path(model), s->head_dim,
+                       BA_MOST_DIM);
     }
     net->layer = calloc(s->layers, sizeof *net->layer);
     net->freqs = load_freqs(net, &s->rope);
@@ -142,7 +143,7 @@ static void free_buf(ba_backend *be, ba_buf **buf) {
 }
 
 static void free_work(ba_network *net) {
-    ba_buf **all[] = {&net->x, &net->h, &net->qkv, &net->att, &net->ff, &net->x2, &net->qkv2};
+    ba_buf **all[] = {&net->x, &net->h, &net->qkv, &net->att, &net->act, &net->ff, &net->branch, &net->x2, &net->qkv2};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         free_buf(net->be, all[i]);
     }
@@ -204,7 +205,8 @@ static size_t qkv_cols(const ba_shape *s) {
 uint64_t ba_network_work_bytes(const ba_network *net, size_t rows, bool choice) {
     const ba_shape *s = net->shape;
     uint64_t kept = s->d_model + qkv_cols(s);
-    uint64_t per_row = 2 * s->d_model + qkv_cols(s) + heads_cols(s) + 2 * s->d_ff + (choice ? kept : 0);
+    uint64_t per_row = 2 * s->d_model + qkv_cols(s) + heads_cols(s) + s->d_ff + (choice ? kept : 0);
+    per_row += (net->be->ops->gated ? 0 : 2 * s->d_ff) + (s->post_norms ? s->d_model : 0);
     return rows * per_row * net->be->real_size;
 }
 
@@ -218,11 +220,14 @@ int ba_network_reserve(ba_network *net, size_t rows, bool choice) {
     choice = choice || net->x2;
     free_work(net);
     net->x = ops->buf_new(net->be, rows, s->d_model);
-    net->h = ops->buf_new(net->be, rows, s->d_model);
     net->qkv = ops->buf_new(net->be, rows, qkv_cols(s));
-    net->att = ops->buf_new(net->be, rows, heads_cols(s));
-    net->ff = ops->buf_new(net->be, rows, 2 * s->d_ff);
-    bool ok = net->x && net->h && net->qkv && net->att && net->ff;
+    net->h = ops->operand_new(net->be, rows, s->d_model);
+    net->att = ops->operand_new(net->be, rows, heads_cols(s));
+    net->act = ops->operand_new(net->be, rows, s->d_ff);
+    net->ff = ops->gated ? NULL : ops->buf_new(net->be, rows, 2 * s->d_ff);
+    net->branch = s->post_norms ? ops->buf_new(net->be, rows, s->d_model) : NULL;
+    bool ok = net->x && net->qkv && net->h && net->att && net->act && (net->ff || ops->gated) &&
+              (net->branch || !s->post_norms);
     if (choice) {
         net->x2 = ops->buf_new(net->be, rows, s->d_model);
         net->qkv2 = ops->buf_new(net->be, rows, qkv_cols(s));
@@ -316,10 +321,10 @@ static void residual(ba_network *net, const ba_weight *w, ba_view in, size_t row
         lap(net, op);
         return;
     }
-    be->ops->linear(be, w, in, rows, at(net->h), false, stable);
+    be->ops->linear(be, w, in, rows, at(net->branch), false, stable);
     lap(net, op);
-    be->ops->rmsnorm(be, at(net->h), rows, 1, s->d_model, post_norm, s->norm_eps, at(net->h));
-    be->ops->add(be, at(net->x), at(net->h), rows, s->d_model);
+    be->ops->rmsnorm(be, at(net->branch), rows, 1, s->d_model, post_norm, s->norm_eps, at(net->branch));
+    be->ops->add(be, at(net->x), at(net->branch), rows, s->d_model);
     lap(net, BA_OP_NORMS);
 }
 
@@ -333,6 +338,21 @@ void ba_network_attend(ba_network *net, const ba_batch *b, size_t layer, bool st
     residual(net, net->layer[layer].o, at(net->att), b->rows, net->layer[layer].post_attn_norm, stable, BA_OP_OUT);
 }
 
+/* act = activation of the gate's half of h w, times the other half. */
+static void gate(ba_network *net, const ba_weight *w, size_t rows, bool stable) {
+    ba_backend *be = net->be;
+    ba_act act = net->shape->glu == BA_GLU_SILU ? BA_ACT_SILU : BA_ACT_GELU_TANH;
+    if (be->ops->gated) {
+        be->ops->gated(be, act, w, at(net->h), rows, at(net->act), stable);
+        lap(net, BA_OP_GATE_UP);
+        return;
+    }
+    be->ops->linear(be, w, at(net->h), rows, at(net->ff), false, stable);
+    lap(net, BA_OP_GATE_UP);
+    be->ops->glu(be, act, at(net->ff), rows, net->shape->d_ff, at(net->act));
+    lap(net, BA_OP_ACTIVATION);
+}
+
 void ba_network_feed(ba_network *net, size_t rows, size_t layer, bool stable) {
     const ba_shape *s = net->shape;
     const ba_layer *w = &net->layer[layer];
@@ -340,11 +360,8 @@ void ba_network_feed(ba_network *net, size_t rows, size_t layer, bool stable) {
     start(net);
     be->ops->rmsnorm(be, at(net->x), rows, 1, s->d_model, w->ffn_norm, s->norm_eps, at(net->h));
     lap(net, BA_OP_NORMS);
-    be->ops->linear(be, w->gate_up, at(net->h), rows, at(net->ff), false, stable);
-    lap(net, BA_OP_GATE_UP);
-    be->ops->glu(be, s->glu == BA_GLU_SILU ? BA_ACT_SILU : BA_ACT_GELU_TANH, at(net->ff), rows, s->d_ff, at(net->ff));
-    lap(net, BA_OP_ACTIVATION);
-    residual(net, w->down, at(net->ff), rows, w->post_ffn_norm, stable, BA_OP_DOWN);
+    gate(net, w->gate_up, rows, stable);
+    residual(net, w->down, at(net->act), rows, w->post_ffn_norm, stable, BA_OP_DOWN);
 }
 
 void ba_network_keep(ba_network *net, const size_t *row, size_t n) {

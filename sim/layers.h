@@ -30,9 +30,11 @@ typedef struct ba_network {
     uint64_t weight_bytes;
     /* Work space for `rows` rows. */
     size_t rows;
-    ba_buf *x, *h, *qkv, *att,
-        *ff;           /* [rows, d], [rows, d], [rows, (heads + 2 kv) hd], [rows, heads hd], [rows, 2 ff] */
-    ba_buf *x2, *qkv2; /* where rows that go on after a choice are gathered: as x and qkv, or NULL */
+    ba_buf *x, *qkv;       /* [rows, d], [rows, (heads + 2 kv) hd] */
+    ba_buf *h, *att, *act; /* operands of products: [rows, d], [rows, heads hd], [rows, ff] */
+    ba_buf *ff;            /* [rows, 2 ff], or NULL: the backend does without */
+    ba_buf *branch;        /* [rows, d]: what a norm takes before it is added to x, or NULL */
+    ba_buf *x2, *qkv2;     /* where rows that go on after a choice are gathered: as x and qkv, or NULL */
     ba_rot *rot, *rot_local;
     size_t rot_rows;
     ba_buf *hn, *logits; /* [BA_SCORE_ROWS, d], [BA_SCORE_ROWS, vocab] */

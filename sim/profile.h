@@ -14,7 +14,7 @@ typedef enum ba_op {
     BA_OP_ATTENTION,
     BA_OP_OUT,
     BA_OP_GATE_UP,
-    BA_OP_ACTIVATION,
+    BA_OP_ACTIVATION, /* nothing where the backend has a gated product: then it is a part of that */
     BA_OP_DOWN,
     BA_OP_HEAD,
     BA_OP_COUNT

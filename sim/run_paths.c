@@ -54,7 +54,7 @@ int ba_run_keep_paths(ba_run *r) {
             }
         }
         double first = 0;
-        ba_view row = {net->h, 0, 0};
+        ba_view row = {net->hn, 0, 0};
         net->be->ops->upload(net->be, row, 1, net->shape->d_model, context_aux + 1);
         rc = ba_run_logprob(r, row, 0, 1, copy->ids, &first);
         double skipped = plan->skip_first, question = copy_aux[0] + (plan->skip_first ? 0 : first);

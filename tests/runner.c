@@ -17,6 +17,7 @@ static int (*const suites[])(void) = {
     ba_suite_kernels,
     ba_suite_attention,
     ba_suite_bf16,
+    ba_suite_operands,
     ba_suite_train_kernels,
     ba_suite_gradients,
     ba_suite_tune,

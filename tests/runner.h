@@ -27,6 +27,7 @@ const char *ba_test_model(void);
 int ba_suite_kernels(void);
 int ba_suite_attention(void);
 int ba_suite_bf16(void);
+int ba_suite_operands(void);
 int ba_suite_train_kernels(void);
 int ba_suite_gradients(void);
 int ba_suite_tune(void);

@@ -265,6 +265,7 @@ const ba_backend_ops ba_cuda = {
     .close = cuda_close,
     .describe = cuda_describe,
     .buf_new = ba_cuda_buf_new,
+    .operand_new = ba_cuda_buf_new,
     .buf_free = ba_cuda_buf_free,
     .upload = ba_cuda_upload,
     .download = ba_cuda_download,
