@@ -2,6 +2,7 @@
 
 #include "../sim/modes.h"
 #include "decode.h"
+#include "utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -118,9 +119,9 @@ static int generate(const ba_bench *b, ba_run *run, const ba_task *task, const b
     if (!rc) {
         out->n_generated = d.n;
         out->stop = d.stop;
-        out->text = d.text;
-        d.text = NULL;
-        if (task->score) {
+        out->text = ba_utf8_text(d.text, d.len);
+        rc = out->text ? 0 : ba_fail(err, "out of memory");
+        if (!rc && task->score) {
             ba_scores s = task->score(item, out->text);
             out->score = s.score;
             out->em = s.em;

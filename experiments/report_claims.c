@@ -13,7 +13,7 @@ void ba_report_interval(FILE *out, double x, double low, double high, double sca
     }
 }
 
-static double paper_mean(const ba_report_table *t, const ba_report_row *r) {
+double ba_report_paper_mean(const ba_report_table *t, const ba_report_row *r) {
     double sum = 0;
     for (size_t i = 0; i < t->n_task; i++) {
         sum += r->paper[i];
@@ -46,7 +46,7 @@ static void print_means(FILE *out, const ba_report_spec *spec, size_t table, con
         const ba_report_row *a = ba_report_row_by_id(t, c->a), *b = ba_report_row_by_id(t, c->b);
         ba_estimate score = ba_estimate_of(rows, BA_OF_SCORE, a->key, &b->key, t->task, t->n_task),
                     nll = ba_estimate_of(rows, BA_OF_NLL, a->key, &b->key, t->task, t->n_task);
-        double paper = paper_mean(t, a) - paper_mean(t, b);
+        double paper = ba_report_paper_mean(t, a) - ba_report_paper_mean(t, b);
         fprintf(out, "| %s | ", c->text);
         fprintf(out, isnan(paper) ? "- | " : "%+.1f | ", paper);
         ba_report_interval(out, score.mean, score.low, score.high, 100, 1);
@@ -105,77 +105,4 @@ int ba_report_claims(FILE *out, const ba_report_spec *spec, size_t table, const 
           out);
     print_means(out, spec, table, rows);
     return print_by_task(out, spec, table, rows);
-}
-
-/* The rows of a gap. */
-typedef struct gap_rows {
-    const ba_report_row *from, *to, *of;
-} gap_rows;
-
-/* One line: of the score or the NLL, over some tasks. */
-static void print_share(FILE *out, const gap_rows *g, const ba_eval_rows *rows, ba_quantity what, const char *name,
-                        const char *const *tasks, size_t n, double goal) {
-    const ba_row_key from = g->from->key, to = g->to->key, of = g->of->key;
-    ba_estimate gap = ba_estimate_of(rows, what, to, &from, tasks, n),
-                closed = ba_estimate_of(rows, what, of, &from, tasks, n);
-    ba_interval share = ba_share_of(rows, what, from, to, of, tasks, n);
-    bool better = what == BA_OF_SCORE ? gap.low > 0 : gap.high < 0;
-    double closes = better ? closed.mean / gap.mean : NAN, scale = what == BA_OF_SCORE ? 100 : 1;
-    int digits = what == BA_OF_SCORE ? 1 : 3;
-    fprintf(out, "| %s, %s | ", what == BA_OF_SCORE ? "points" : "NLL a token", name);
-    ba_report_interval(out, gap.mean, gap.low, gap.high, scale, digits);
-    fputs(" | ", out);
-    ba_report_interval(out, closed.mean, closed.low, closed.high, scale, digits);
-    fputs(" | ", out);
-    ba_report_interval(out, closes, share.low, share.high, 100, 0);
-    if (isnan(closes) || isnan(goal)) {
-        fputs(" | | |\n", out);
-    } else {
-        fprintf(out, " | %.0f | %s |\n", 100 * goal, closes >= goal ? "met" : "missed");
-    }
-}
-
-static void print_gap(FILE *out, const ba_report_spec *spec, const ba_report_gap *gap, const ba_eval_rows *rows) {
-    const ba_report_table *t = &spec->table[gap->table];
-    const gap_rows g = {ba_report_row_by_id(t, gap->from), ba_report_row_by_id(t, gap->to),
-                        ba_report_row_by_id(t, gap->of)};
-    double from = paper_mean(t, g.from), whole = paper_mean(t, g.to) - from, closed = paper_mean(t, g.of) - from;
-    bool in_paper = !isnan(whole) && !isnan(closed);
-    if (!in_paper && isnan(ba_estimate_of(rows, BA_OF_NLL, g.of->key, &g.from->key, t->task, t->n_task).mean)) {
-        return;
-    }
-    fprintf(out,
-            "\n### %s\n\nFrom *%s* to *%s*; closed by *%s*.\n\n| | gap | closed | share, %% | goal, %% | |\n"
-            "|---|---:|---:|---:|---:|---|\n",
-            gap->name, g.from->name, g.to->name, g.of->name);
-    if (in_paper) {
-        fprintf(out, "| the paper's points, all tasks | %.1f | %.1f | %.0f | | |\n", whole, closed,
-                100 * closed / whole);
-    }
-    char name[256] = "";
-    for (size_t i = 0; i < spec->n_goal_task; i++) {
-        size_t used = strlen(name);
-        snprintf(name + used, sizeof name - used, "%s%s", i ? ", " : "", spec->goal_task[i]);
-    }
-    const ba_quantity what[] = {BA_OF_SCORE, BA_OF_NLL};
-    for (size_t q = 0; q < 2; q++) {
-        print_share(out, &g, rows, what[q], name, spec->goal_task, spec->n_goal_task,
-                    q ? spec->goal_nll : spec->goal_score);
-        print_share(out, &g, rows, what[q], "all tasks", t->task, t->n_task, NAN);
-        for (size_t i = 0; i < t->n_task; i++) {
-            print_share(out, &g, rows, what[q], t->task[i], &t->task[i], 1, NAN);
-        }
-    }
-}
-
-void ba_report_gaps(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows) {
-    if (spec->n_gap) {
-        fputs("\n## The gap\n\nWhat share of the way from one row to another a third one goes. Means over tasks; the "
-              "interval of a share is a bootstrap over their items. No share where the end of the way cannot be told "
-              "to be better than its start.\n",
-              out);
-    }
-    for (size_t i = 0; i < spec->n_gap; i++) {
-        print_gap(out, spec, &spec->gap[i], rows);
-    }
 }

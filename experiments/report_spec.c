@@ -107,6 +107,7 @@ static int read_gap(const cJSON *o, ba_report_spec *s, const char *path, char er
         return ba_fail(err, "%s: more than %d gaps", path, BA_REPORT_GAPS);
     }
     ba_report_gap *g = &s->gap[s->n_gap++];
+    g->by_task = cJSON_IsTrue(ba_json_get(o, "by_task"));
     return need(o, "name", &g->name, path, err) || need(o, "from", &g->from, path, err) ||
                    need(o, "to", &g->to, path, err) || need(o, "of", &g->of, path, err) ||
                    find_table(s, g->from, g->to, g->of, &g->table, path, err)
@@ -122,6 +123,8 @@ static int read_gaps(ba_report_spec *s, const char *path, char err[BA_ERR_LEN]) 
             return -1;
         }
     }
+    const cJSON *about = ba_json_get(goal, "about");
+    s->about_gaps = cJSON_IsString(about) ? about->valuestring : "";
     s->goal_score = number_of(goal, "score");
     s->goal_nll = number_of(goal, "nll");
     return s->n_gap ? texts(goal, "tasks", s->goal_task, BA_REPORT_TASKS, &s->n_goal_task, path, err) : 0;

@@ -7,7 +7,7 @@
 
 #include <cjson/cJSON.h>
 
-enum { BA_REPORT_TASKS = 16, BA_REPORT_ROWS = 64, BA_REPORT_TABLES = 8, BA_REPORT_CLAIMS = 32, BA_REPORT_GAPS = 16 };
+enum { BA_REPORT_TASKS = 16, BA_REPORT_ROWS = 64, BA_REPORT_TABLES = 8, BA_REPORT_CLAIMS = 32, BA_REPORT_GAPS = 32 };
 
 /* Everything is borrowed from the document. */
 typedef struct ba_report_row {
@@ -35,6 +35,7 @@ typedef struct ba_report_claim {
 typedef struct ba_report_gap {
     size_t table;
     const char *name, *from, *to, *of;
+    bool by_task; /* shown task by task, too */
 } ba_report_gap;
 
 typedef struct ba_report_spec {
@@ -46,6 +47,7 @@ typedef struct ba_report_spec {
     size_t n_claim;
     ba_report_gap gap[BA_REPORT_GAPS];
     size_t n_gap;
+    const char *about_gaps;                 /* "" if there is nothing to say */
     const char *goal_task[BA_REPORT_TASKS]; /* [n_goal_task] what the goals of every gap are about */
     size_t n_goal_task;
     double goal_score, goal_nll; /* shares of a gap that are aimed at; NaN: none */

@@ -1,6 +1,7 @@
 /* The command `eval` as others use it, on a tiny model: its lines, its trace, resuming, and bad input. */
 #include "../experiments/eval_summary.h"
 #include "../experiments/eval_trace.h"
+#include "../experiments/utf8.h"
 #include "runner.h"
 #include "tiny.h"
 
@@ -154,6 +155,10 @@ static void resumes(void) {
     for (size_t i = 0; i < rows.n; i++) {
         char needle[64];
         CU_ASSERT_PTR_NOT_NULL(rows.row[i].id);
+        const char *said = rows.row[i].text ? rows.row[i].text : "";
+        char *valid = ba_utf8_text(said, strlen(said));
+        CU_ASSERT_STRING_EQUAL(said, valid);
+        free(valid);
         snprintf(needle, sizeof needle, "\"nll\":%.17g", rows.row[i].nll);
         needle[18] = 0; /* twelve digits, not rounded */
         CU_ASSERT_TRUE(isnan(rows.row[i].nll) || strstr(first, needle));
@@ -320,13 +325,29 @@ static void summary_by_hand(void) {
     ba_eval_rows_free(&rows);
 }
 
+/* A model may write a part of a character. */
+static void stray_bytes(void) {
+    static const struct {
+        const char *bytes, *text;
+    } cases[] = {{"", ""},
+                 {"K\xa5\x86\xe8\x91\x89 H", "K\uFFFD\uFFFD\u8449 H"},
+                 {"\xe8\x91", "\uFFFD\uFFFD"},
+                 {"na\u00efve", "na\u00efve"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = ba_utf8_text(cases[i].bytes, strlen(cases[i].bytes));
+        CU_ASSERT_STRING_EQUAL(text, cases[i].text);
+        free(text);
+    }
+}
+
 int ba_suite_eval(void) {
     CU_pSuite s = CU_add_suite("eval", NULL, NULL);
     return s && CU_add_test(s, "a summary by hand", summary_by_hand) &&
                    CU_add_test(s, "lines and summaries", lines_and_summaries) &&
                    CU_add_test(s, "two sittings make one trace", resumes) &&
-                   CU_add_test(s, "a part of the items", picks) && CU_add_test(s, "bad input", bad_input) &&
-                   CU_add_test(s, "too long for the context", too_long)
+                   CU_add_test(s, "a part of the items", picks) &&
+                   CU_add_test(s, "stray bytes become valid text", stray_bytes) &&
+                   CU_add_test(s, "bad input", bad_input) && CU_add_test(s, "too long for the context", too_long)
                ? 0
                : -1;
 }

@@ -82,6 +82,12 @@ static void gaps_by_hand(const char *page) {
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "| -0.016 [-0.018, -0.014] | 80 [80, 80] | 50 | met |"));
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "| -0.008 [-0.009, -0.007] | 40 [40, 40] | 50 | missed |"));
     CU_ASSERT_PTR_NULL(strstr(page, "### All weights"));
+    /* All that were measured, a line each. */
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(page, "| 2wiki, hotpotqa, nq | points | closed | share, % | goal 80 | NLL a token |"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| LoRA, half the samples | 30.0 [21.0, 39.0] | 27.0 [18.3, 35.7] | "
+                                        "90 [78, 100] | met | "));
+    CU_ASSERT_PTR_NULL(strstr(page, "| All weights, half the samples |"));
 #undef GAP_HEAD
 }
 
