@@ -1,0 +1,89 @@
+/* Inside of the tier on a disk (tier_lmdb.c), shared by tier_lmdb*.c.
+ *
+ * Three tables: `blocks` (address to parcel), `uses` (address to what the policy knows of it; kept when a block
+ * is evicted, so that a later miss can say so) and `state` (sums over all of them). A value of more than half a page
+ * lies in pages of its own, 16 bytes behind their beginning: the header's size makes KV aligned there. Functions return
+ * LMDB's codes, or errno's, which it shares; 0: done. */
+#ifndef BA_TIER_LMDB_INSIDE_H
+#define BA_TIER_LMDB_INSIDE_H
+
+#include "tier.h"
+
+#include <lmdb.h>
+#include <stdatomic.h>
+
+typedef enum ba_lmdb_kept { BA_LMDB_KEPT, BA_LMDB_GONE, BA_LMDB_TOO_LARGE } ba_lmdb_kept;
+
+/* What `uses` holds. */
+typedef struct ba_lmdb_record {
+    uint64_t last, uses, bytes;
+    double seconds, worth;
+    uint64_t kept; /* ba_lmdb_kept */
+} ba_lmdb_record;
+
+/* What `state` holds. */
+typedef struct ba_lmdb_sums {
+    uint64_t bytes, entries, gone, tick;
+    double age;
+} ba_lmdb_sums;
+
+/* A reader's state of the tree, shared by all that was found in it. */
+typedef struct ba_lmdb_snapshot {
+    MDB_txn *txn;
+    size_t refs;
+} ba_lmdb_snapshot;
+
+typedef struct ba_lmdb {
+    ba_tier base;
+    MDB_env *env;
+    MDB_dbi blocks, uses, state;
+    bool read_only;
+    ba_lmdb_snapshot *now; /* the youngest; NULL if nobody holds one */
+    double quiet_until;    /* the writer's */
+    atomic_bool said;
+} ba_lmdb;
+
+/* A transaction that changes something. */
+typedef struct ba_lmdb_change {
+    ba_lmdb *t;
+    MDB_txn *txn;
+    ba_lmdb_sums sums;
+} ba_lmdb_change;
+
+/* tier_lmdb.c: one remark until something succeeds again. */
+void ba_lmdb_complain(ba_lmdb *t, const char *doing, int rc);
+/* Fills err; -1. */
+int ba_lmdb_fail(const ba_lmdb *t, int rc, char err[BA_ERR_LEN]);
+
+/* tier_lmdb_record.c: what is known of blocks, and of all together. */
+MDB_val ba_lmdb_key(const ba_address *a);
+ba_use ba_lmdb_use_of(const ba_lmdb_record *r);
+int ba_lmdb_get_record(const ba_lmdb *t, MDB_txn *txn, const ba_address *a, ba_lmdb_record *out);
+int ba_lmdb_put_record(ba_lmdb_change *c, const ba_address *a, const ba_lmdb_record *r);
+int ba_lmdb_read_sums(const ba_lmdb *t, MDB_txn *txn, ba_lmdb_sums *out);
+int ba_lmdb_begin(ba_lmdb *t, ba_lmdb_change *c);
+/* Commits, or takes everything back if rc says so already. */
+int ba_lmdb_end(ba_lmdb_change *c, int rc);
+
+/* tier_lmdb_evict.c: takes a block away; its record stays as `mark`, or goes too (BA_LMDB_KEPT). */
+int ba_lmdb_drop(ba_lmdb_change *c, const ba_address *a, ba_lmdb_record *r, ba_lmdb_kept mark);
+/* Evicts what is worth least until `bytes` fit in the budget, or only pinned blocks are left; how many went. */
+int ba_lmdb_make_room(ba_lmdb_change *c, uint64_t bytes, size_t *evicted);
+/* Forgets the reasons that were not asked for longest, all but `keep`. */
+int ba_lmdb_forget(ba_lmdb_change *c, size_t keep);
+
+/* Operations of the table, as documented in tier.h: of tier_lmdb_read.c, .. */
+size_t ba_lmdb_expect(ba_tier *tier, ba_address *a, size_t n);
+ba_lookup ba_lmdb_get(ba_tier *tier, const ba_address *a, ba_tier_bytes *out);
+void ba_lmdb_release(ba_tier *tier, ba_tier_bytes *bytes);
+int ba_lmdb_each(ba_tier *tier, ba_tier_visit visit, void *arg, char err[BA_ERR_LEN]);
+int ba_lmdb_stats(ba_tier *tier, ba_tier_stats *out, char err[BA_ERR_LEN]);
+/* .. and of tier_lmdb_write.c. */
+uint64_t ba_lmdb_takes(size_t bytes);
+void ba_lmdb_put(ba_tier *tier, const ba_parcel *const *block, size_t n);
+void ba_lmdb_touch(ba_tier *tier, const ba_address *a, size_t n);
+int ba_lmdb_remove(ba_tier *tier, const ba_address *a, char err[BA_ERR_LEN]);
+int ba_lmdb_pin(ba_tier *tier, const ba_address *a, bool on, char err[BA_ERR_LEN]);
+int ba_lmdb_collect(ba_tier *tier, size_t *evicted, char err[BA_ERR_LEN]);
+
+#endif
