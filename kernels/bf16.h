@@ -83,6 +83,11 @@ void ba_bf16_kv_read(ba_backend *be, const ba_kv *kv, size_t layer, size_t first
 void ba_bf16_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv *a, size_t first_a, const ba_kv *b,
                          size_t first_b, size_t n, double *out);
 
+/* Rows that all tables of bf16 have alike. */
+#define BA_BF16_ROWS                                                                                                   \
+    BA_CPU_ROWS, .buf_new = ba_bf16_buf_new, .operand_new = ba_bf16_operand_new, .kv_write = ba_bf16_kv_write,         \
+                 .kv_copy = ba_bf16_kv_copy, .kv_read = ba_bf16_kv_read, .kv_distance = ba_bf16_kv_distance
+
 /* Entries of the instruction sets' tables that are shared: a query rotated in fp32, times factor, rounded to bf16 [dim]
  * in the first half of out's floats; and the values of a key tile. */
 void ba_bf16_rotate(const float *x, size_t dim, const float *rot, float factor, float *out);

@@ -163,4 +163,16 @@ void ba_cpu_gather(ba_backend *be, ba_view src, const size_t *row, size_t n, siz
 void ba_cpu_attention(ba_backend *be, size_t layer, size_t heads, double scale, const ba_rot *rot,
                       const ba_attn_job *job, size_t n_jobs, ba_view q, ba_view out);
 
+/* Rows of the table that all backends on the CPU have alike, and all of fp32: what stands first in their tables. */
+#define BA_CPU_ROWS                                                                                                    \
+    .buf_free = ba_cpu_buf_free, .upload = ba_cpu_upload, .download = ba_cpu_download, .freqs_new = ba_cpu_freqs_new,  \
+    .freqs_free = ba_cpu_freqs_free, .rot_new = ba_cpu_rot_new, .rot_free = ba_cpu_rot_free,                           \
+    .rot_fill = ba_cpu_rot_fill, .kv_new = ba_cpu_kv_new, .kv_free = ba_cpu_kv_free, .kv_bytes = ba_cpu_kv_bytes,      \
+    .kv_parts = ba_cpu_kv_parts, .kv_view = ba_cpu_kv_view, .rmsnorm = ba_cpu_rmsnorm, .add = ba_cpu_add,              \
+    .glu = ba_cpu_glu, .gather = ba_cpu_gather, .attention = ba_cpu_attention
+#define BA_F32_ROWS                                                                                                    \
+    BA_CPU_ROWS, .buf_new = ba_cpu_buf_new, .operand_new = ba_cpu_buf_new, .weight_free = ba_cpu_weight_free,          \
+                 .weight_bytes = ba_cpu_weight_bytes, .kv_write = ba_cpu_kv_write, .kv_copy = ba_cpu_kv_copy,          \
+                 .kv_read = ba_cpu_kv_read, .kv_distance = ba_cpu_kv_distance, .embed = ba_cpu_embed
+
 #endif
