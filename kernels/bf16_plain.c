@@ -55,15 +55,15 @@ static size_t plain_weight_bytes(const ba_weight *w) {
     return w->in * w->out * sizeof(uint16_t) + (w->bias ? w->out * sizeof *w->bias : 0);
 }
 
-static void plain_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out) {
-    const uint16_t *from = ((const plain_weight *)w)->transposed;
-    for (size_t r = 0; r < n; r++) {
-        float *to = ba_cpu_row(out, r);
-        for (size_t i = 0; i < w->in; i++) {
-            to[i] = ba_bf16_wide(from[i * w->out + (size_t)ids[r]]) * (float)scale;
-        }
+static void embed_row(const ba_weight *w, size_t id, float scale, float *restrict out) {
+    const uint16_t *from = ((const plain_weight *)w)->transposed + id;
+    for (size_t i = 0; i < w->in; i++) {
+        out[i] = ba_bf16_wide(from[i * w->out]) * scale;
     }
-    ba_count_embed(be, n, w->in);
+}
+
+static void plain_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out) {
+    ba_cpu_embed_by(be, w, ids, n, scale, out, embed_row);
 }
 
 typedef struct product {

@@ -122,6 +122,11 @@ ba_weight *ba_cpu_weight_as(ba_cpu *cpu, const ba_weight_src *src, size_t n_src,
 /* Gives a weight, whose sizes are set, the biases of its sources. 0, or -1: out of memory. */
 int ba_cpu_weight_bias(ba_weight *w, const ba_weight_src *src, size_t n_src);
 
+/* As embed in backend.h; row writes one row of the weight, times scale: out [w->in]. */
+typedef void (*ba_embed_row)(const ba_weight *w, size_t id, float scale, float *restrict out);
+void ba_cpu_embed_by(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out,
+                     ba_embed_row row);
+
 /* Prepares `rows` x `cols` results for a product that starts at column `col`: to = bias + old, where there is a bias
  * and `add` is set. to may be old. Returns whether the product is to be added to it. */
 bool ba_cpu_prepare(const ba_weight *w, bool add, const float *old, size_t old_stride, float *to, size_t to_stride,

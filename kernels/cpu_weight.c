@@ -109,25 +109,34 @@ typedef struct lookup {
     const ba_weight *w;
     const int32_t *ids;
     float scale;
+    ba_embed_row row;
     ba_view out;
 } lookup;
 
 static void embed_rows(const void *arg, size_t first, size_t last) {
     const lookup *l = arg;
-    size_t step = weight_step(l->w);
     for (size_t r = first; r < last; r++) {
-        float *restrict out = ba_cpu_row(l->out, r);
-        const float *restrict from = weight_row(l->w, (size_t)l->ids[r]);
-        for (size_t i = 0; i < l->w->in; i++) {
-            out[i] = from[i * step] * l->scale;
-        }
+        l->row(l->w, (size_t)l->ids[r], l->scale, ba_cpu_row(l->out, r));
+    }
+}
+
+void ba_cpu_embed_by(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out,
+                     ba_embed_row row) {
+    lookup l = {w, ids, (float)scale, row, out};
+    ba_cpu_for((ba_cpu *)be, n, w->in, embed_rows, &l);
+    ba_count_embed(be, n, w->in);
+}
+
+static void embed_row(const ba_weight *w, size_t id, float scale, float *restrict out) {
+    size_t step = weight_step(w);
+    const float *restrict from = weight_row(w, id);
+    for (size_t i = 0; i < w->in; i++) {
+        out[i] = from[i * step] * scale;
     }
 }
 
 void ba_cpu_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out) {
-    lookup l = {w, ids, (float)scale, out};
-    ba_cpu_for((ba_cpu *)be, n, w->in, embed_rows, &l);
-    ba_count_embed(be, n, w->in);
+    ba_cpu_embed_by(be, w, ids, n, scale, out, embed_row);
 }
 
 bool ba_cpu_prepare(const ba_weight *w, bool add, const float *old, size_t old_stride, float *to, size_t to_stride,

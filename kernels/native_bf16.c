@@ -129,28 +129,16 @@ static size_t native_weight_bytes(const ba_weight *weight) {
     return native_weight_packed(weight).size + (weight->bias ? weight->out * sizeof(float) : 0);
 }
 
-typedef struct lookup {
-    const native_weight *w;
-    const int32_t *ids;
-    float scale;
-    ba_view out;
-} lookup;
-
-static void embed_rows(const void *arg, size_t first, size_t last) {
-    const lookup *l = arg;
-    for (size_t r = first; r < last; r++) {
-        const uint16_t *from = l->w->packed + row_at(l->w, (size_t)l->ids[r]);
-        float *out = ba_cpu_row(l->out, r);
-        for (size_t i = 0; i < l->w->base.in; i++) {
-            out[i] = ba_bf16_wide(from[pair_step(l->w, i)]) * l->scale;
-        }
+static void embed_row(const ba_weight *weight, size_t id, float scale, float *restrict out) {
+    const native_weight *w = (const native_weight *)weight;
+    const uint16_t *from = w->packed + row_at(w, id);
+    for (size_t i = 0; i < weight->in; i++) {
+        out[i] = ba_bf16_wide(from[pair_step(w, i)]) * scale;
     }
 }
 
 static void native_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out) {
-    lookup l = {(const native_weight *)w, ids, (float)scale, out};
-    ba_cpu_for((ba_cpu *)be, n, w->in, embed_rows, &l);
-    ba_count_embed(be, n, w->in);
+    ba_cpu_embed_by(be, w, ids, n, scale, out, embed_row);
 }
 
 /* ---- products ---- */

@@ -332,30 +332,16 @@ static size_t onednn_weight_bytes(const ba_weight *weight) {
     return panels_of(w) * w->shape->panel_size * sizeof *w->packed + (weight->bias ? weight->out * sizeof(float) : 0);
 }
 
-typedef struct lookup {
-    const onednn_weight *w;
-    const int32_t *ids;
-    float scale;
-    ba_view out;
-} lookup;
-
-static void embed_rows(const void *arg, size_t first, size_t last) {
-    const lookup *l = arg;
-    const shape *s = l->w->shape;
-    for (size_t r = first; r < last; r++) {
-        size_t id = (size_t)l->ids[r];
-        const uint16_t *from = l->w->packed + id / s->cols * s->panel_size + l->w->col[id % s->cols];
-        float *out = ba_cpu_row(l->out, r);
-        for (size_t i = 0; i < s->in; i++) {
-            out[i] = ba_bf16_wide(from[l->w->row[i]]) * l->scale;
-        }
+static void embed_row(const ba_weight *weight, size_t id, float scale, float *restrict out) {
+    const onednn_weight *w = (const onednn_weight *)weight;
+    const uint16_t *from = w->packed + id / w->shape->cols * w->shape->panel_size + w->col[id % w->shape->cols];
+    for (size_t i = 0; i < weight->in; i++) {
+        out[i] = ba_bf16_wide(from[w->row[i]]) * scale;
     }
 }
 
 static void onednn_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out) {
-    lookup l = {(const onednn_weight *)w, ids, (float)scale, out};
-    ba_cpu_for((ba_cpu *)be, n, w->in, embed_rows, &l);
-    ba_count_embed(be, n, w->in);
+    ba_cpu_embed_by(be, w, ids, n, scale, out, embed_row);
 }
 
 /* ---- products ---- */
