@@ -3,7 +3,7 @@
  * Every product takes bf16 and sums in fp32; norms, activation functions and the residual stream stay in fp32. Built on
  * cpu.h, whose handles and row operations are used as they are. Files: bf16.c (memory, keys and values),
  * attention_bf16_*.c (tile code under attention.c), and a file per backend that adds linear, weights and the table:
- * bf16_plain.c, native_bf16.c (with product_bf16_*.c), onednn.c.
+ * bf16_plain.c, native_bf16.c (with product_bf16_*.c), onednn.c (with onednn_*.c).
  *
  * Attention: queries are rotated and scaled in fp32, then rounded; probabilities are rounded before they weigh the
  * values, and their sum is that of the rounded ones, so that constant values come out constant.
