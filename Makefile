@@ -55,7 +55,7 @@ $(BUILD)/blockattn: $(call obj,$(LIB_SRC) $(EXP_SRC)) $(CUDA_OBJ)
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 # Functions that tests/faults.c stands in for.
-FAULTY := malloc calloc realloc aligned_alloc free strdup strndup fopen fopen64 open open64 close write rename
+FAULTY := malloc calloc realloc aligned_alloc free strdup strndup fopen fopen64 fclose open open64 close write rename
 comma  := ,
 RACE_SRC := experiments/bench/race.c experiments/bench/process.c
 $(BUILD)/blockattn-tests: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(RACE_SRC) $(TEST_SRC)) $(CUDA_OBJ)

@@ -68,7 +68,10 @@ int ba_whole_file_open(const char *path, ba_whole_file *out, char err[BA_ERR_LEN
 int ba_whole_file_finish(ba_whole_file *w, char err[BA_ERR_LEN]) {
     bool failed = fflush(w->f) || ferror(w->f) || fsync(fileno(w->f));
     int why = errno, lock = dup(fileno(w->f));
-    failed = fclose(w->f) || failed;
+    if (fclose(w->f) && !failed) {
+        failed = true;
+        why = errno;
+    }
     w->f = NULL;
     errno = why;
     if (ba_take_name(lock, failed, w->temporary, w->path)) {

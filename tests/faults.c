@@ -21,6 +21,7 @@ void __real_free(void *at);
 char *__real_strdup(const char *s);
 char *__real_strndup(const char *s, size_t n);
 FILE *__real_fopen(const char *path, const char *mode);
+int __real_fclose(FILE *f);
 int __real_open(const char *path, int flags, ...);
 int __real_close(int fd);
 ssize_t __real_write(int fd, const void *data, size_t n);
@@ -34,6 +35,7 @@ void __wrap_free(void *at);
 char *__wrap_strdup(const char *s);
 char *__wrap_strndup(const char *s, size_t n);
 FILE *__wrap_fopen(const char *path, const char *mode);
+int __wrap_fclose(FILE *f);
 int __wrap_open(const char *path, int flags, ...);
 FILE *__wrap_fopen64(const char *path, const char *mode);
 int __wrap_open64(const char *path, int flags, ...);
@@ -237,6 +239,11 @@ FILE *__wrap_fopen(const char *path, const char *mode) {
         fclose(f);
     }
     return stream;
+}
+
+int __wrap_fclose(FILE *f) {
+    int rc = __real_fclose(f);
+    return fails(BA_FAULT_FCLOSE, false) ? failing(EIO) : rc;
 }
 
 int __wrap_open(const char *path, int flags, ...) {

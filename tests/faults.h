@@ -15,6 +15,7 @@ typedef enum ba_fault {
     BA_FAULT_FULL,        /* from the n-th write on there is no space (ENOSPC) */
     BA_FAULT_OPEN,        /* the n-th open fails with EMFILE */
     BA_FAULT_CLOSE,       /* the n-th close fails with EIO */
+    BA_FAULT_FCLOSE,      /* the n-th fclose fails with EIO */
     BA_FAULT_RENAME,      /* the n-th rename fails with EACCES */
 } ba_fault;
 

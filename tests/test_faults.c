@@ -11,8 +11,10 @@
 #include "../sim/cost.h"
 #include "../sim/modes.h"
 #include "../sim/trace.h"
+#include "../sim/whole_file.h"
 
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -448,6 +450,29 @@ static void disks(void) {
     }
 }
 
+/* A text that cannot be closed says why, and leaves the old one. */
+static void texts(void) {
+    char path[512], temporary[600], err[BA_ERR_LEN] = "", *text = NULL;
+    size_t len = 0;
+    path_of("page", path);
+    for (int fails = 0; fails < 2; fails++) {
+        ba_whole_file file;
+        CU_ASSERT_EQUAL_FATAL(ba_whole_file_open(path, &file, err), 0);
+        CU_ASSERT_TRUE(fputs(fails ? "new" : "old", file.f) >= 0);
+        ba_fault_order(fails ? BA_FAULT_FCLOSE : BA_FAULT_NONE, 0);
+        errno = 0;
+        CU_ASSERT_EQUAL(ba_whole_file_finish(&file, err), -fails);
+        CU_ASSERT_EQUAL(ba_fault_came(), fails != 0);
+        ba_whole_file_close(&file);
+    }
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "Input/output error"));
+    snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    CU_ASSERT_NOT_EQUAL(access(temporary, F_OK), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_read_file(path, 16, &text, &len, err), 0);
+    CU_ASSERT_TRUE(len == 3 && memcmp(text, "old", 3) == 0);
+    free(text);
+}
+
 static void files(void) {
     enum { SIZE = 40000 };
     char path[512], err[BA_ERR_LEN] = "", *text = NULL;
@@ -490,7 +515,8 @@ int ba_suite_faults(void) {
                    CU_add_test(suite, "memory fails: runs of every mode, ref", runs_ref) &&
                    CU_add_test(suite, "memory fails: runs of every mode, openblas", runs_openblas) &&
                    CU_add_test(suite, "memory fails: traces", traces) &&
-                   CU_add_test(suite, "disks fail: traces", disks) && CU_add_test(suite, "disks fail: files", files)
+                   CU_add_test(suite, "disks fail: traces", disks) && CU_add_test(suite, "disks fail: texts", texts) &&
+                   CU_add_test(suite, "disks fail: files", files)
                ? 0
                : -1;
 }
