@@ -33,34 +33,48 @@ static const char *word_of(const char *text) {
     return NULL;
 }
 
+/* A copy of a row as it was read, its texts too. 0, or -1: out of memory. */
+static int add_copy(ba_eval_rows *rows, const ba_eval_row *raw) {
+    ba_eval_row row = *raw;
+    row.label[sizeof row.label - 1] = row.task[sizeof row.task - 1] = row.mode[sizeof row.mode - 1] = 0;
+    row.state = word_of(raw->state);
+    row.stop = word_of(raw->stop);
+    row.id = strdup(raw->id ? raw->id : "");
+    row.text = raw->text ? strdup(raw->text) : NULL;
+    bool failed = !row.id || (raw->text && !row.text);
+    if (failed) {
+        ba_eval_row_free(&row);
+    }
+    return failed || ba_eval_rows_add(rows, &row) ? -1 : 0;
+}
+
+/* Many rows at once: where texts lie is checked anew in every call of ba_trace_read. */
 int ba_eval_rows_read(const ba_trace *t, ba_eval_rows *rows, char err[BA_ERR_LEN]) {
+    enum { PIECE = 256 };
     size_t table = 0;
     while (table < ba_trace_tables(t) && strcmp(ba_trace_table_name(t, table), "items") != 0) {
         table++;
     }
-    for (size_t i = 0; table < ba_trace_tables(t) && i < ba_trace_rows(t, table); i++) {
-        ba_eval_row raw, row;
-        int rc = ba_trace_read(t, table, i, 1, &raw, err);
-        if (rc) {
-            return rc;
+    size_t n = table < ba_trace_tables(t) ? ba_trace_rows(t, table) : 0;
+    ba_eval_row *raw = malloc(PIECE * sizeof *raw);
+    bool failed = !raw;
+    int rc = 0;
+    for (size_t first = 0, some; first < n && !failed && !rc; first += some) {
+        some = n - first < PIECE ? n - first : PIECE;
+        if ((rc = ba_trace_read(t, table, first, some, raw, err))) {
+            break;
         }
-        row = raw;
-        row.label[sizeof row.label - 1] = row.task[sizeof row.task - 1] = row.mode[sizeof row.mode - 1] = 0;
-        row.state = word_of(raw.state);
-        row.stop = word_of(raw.stop);
-        row.id = strdup(raw.id ? raw.id : "");
-        row.text = raw.text ? strdup(raw.text) : NULL;
-        bool failed = !row.id || (raw.text && !row.text);
-        ba_trace_release(t, table, &raw, 1);
-        if (failed) {
-            ba_eval_row_free(&row);
+        for (size_t i = 0; i < some && !failed; i++) {
+            failed = add_copy(rows, &raw[i]) != 0;
         }
-        if (failed || ba_eval_rows_add(rows, &row)) {
-            ba_fail(err, "out of memory");
-            return BA_TRACE_MACHINE;
-        }
+        ba_trace_release(t, table, raw, some);
     }
-    return 0;
+    free(raw);
+    if (failed) {
+        ba_fail(err, "out of memory");
+        rc = BA_TRACE_MACHINE;
+    }
+    return rc;
 }
 
 static int add_sitting(ba_trace *t, const ba_common *c, const ba_bench *b, int argc, char **argv,
