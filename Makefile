@@ -75,7 +75,7 @@ $(BUILD)/bench $(BUILD)/bench-worker $(BUILD)/bench-kernels: $(CUDA_OBJ)
 $(BUILD)/kernels/attention_avx2.o $(BUILD)/kernels/train_lanes_avx2.o: EXTRA = -mavx2 -mfma
 $(BUILD)/kernels/attention_avx512.o $(BUILD)/kernels/train_lanes_avx512.o: EXTRA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
 AVX512_BF16 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mfma
-$(BUILD)/kernels/attention_bf16_avx512.o $(BUILD)/kernels/product_bf16_avx512.o: EXTRA = $(AVX512_BF16)
+$(BUILD)/kernels/attention_bf16_avx512.o $(BUILD)/kernels/product_bf16_avx512.o $(BUILD)/kernels/train_form_avx512.o: EXTRA = $(AVX512_BF16)
 $(BUILD)/kernels/attention_bf16_amx.o $(BUILD)/kernels/product_bf16_amx.o: EXTRA = $(AVX512_BF16) -mamx-tile -mamx-bf16
 $(BUILD)/tests/amx_plain.o: EXTRA = $(AVX512_BF16)
 

@@ -124,8 +124,8 @@ static int open_backend(const ba_common *c, ba_backend **out, char err[BA_ERR_LE
     const ba_backend_config config = {.threads = c->threads};
     bool any = strcmp(c->backend, "auto") == 0, any_type = strcmp(c->dtype, "auto") == 0;
     ba_fail(err,
-            "--backend %s --dtype %s: no such backend trains; there is openblas (f32), onednn and cuda (bf16) "
-            "where the build has them, and ref (f64)",
+            "--backend %s --dtype %s: no such backend trains; there is openblas (f32), native-bf16, onednn and "
+            "cuda (bf16) where the build has them, and ref (f64)",
             c->backend, c->dtype);
     for (size_t t = 0; t < sizeof dtypes / sizeof *dtypes; t++) {
         const ba_backend_ops *ops;

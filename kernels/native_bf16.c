@@ -5,6 +5,7 @@
 #include "backends.h"
 #include "bf16.h"
 #include "count.h"
+#include "train_cpu.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -277,6 +278,7 @@ static int native_open(const ba_backend_config *cfg, ba_backend **out, char err[
         be->bf16.product = ba_bf16_product_avx512;
         be->bf16.strip = BA_STRIP_AVX512;
     }
+    be->bf16.cpu.train_product = &ba_train_product_bf16;
     snprintf(be->describe, sizeof be->describe, "own code: products %s, attention %s; %zu threads",
              be->bf16.product == ba_bf16_product_amx ? ba_bf16_isa_amx.tile.name : ba_bf16_isa_avx512.tile.name,
              be->bf16.isa.name, cfg->threads);
@@ -305,4 +307,5 @@ const ba_backend_ops ba_native_bf16 = {
     .embed = native_embed,
     .linear = native_linear,
     .gated = native_gated,
+    .train = &ba_train_bf16_ops,
 };

@@ -14,21 +14,35 @@ enum {
     SIDE = 2 * AMX_ROWS, /* rows and columns of a block */
     PAIR = 2 * AMX_ROWS, /* elements of the pairs that lie beside each other in a register's row */
     LINE = 32,           /* elements of a cache line */
+    AHEAD = 2,           /* steps of the depth that are fetched ahead */
 };
 _Static_assert((int)BA_PAD_ROWS >= (int)AMX_ROWS, "operands have rows behind the last one that may be read");
 _Static_assert((int)BA_STRIP_AMX == (int)SIDE, "the columns of a block lie together");
 
-/* Sums of a step of the depth; two: the block has more rows than a register. */
+/* Brings a register's worth of lines, `stride` elements apart, into the first-level cache. */
+static inline void fetch_lines(const uint16_t *at, size_t stride) {
+    for (size_t r = 0; r < AMX_ROWS; r++) {
+        _mm_prefetch((const char *)(at + r * stride), _MM_HINT_T0);
+    }
+}
+
+/* Sums of a step of the depth; two: the block has more rows than a register. What a later step loads is fetched between
+ * the products: loads of registers wait for every line from the second-level cache, and little is under way at once. */
 static inline void multiply_step(bool two, const uint16_t *x, size_t x_stride, const uint16_t *w) {
     const size_t x_bytes = x_stride * sizeof *x, w_bytes = 2 * PAIR * sizeof *w;
+    const uint16_t *next_x = x + AHEAD * AMX_DEPTH, *next_w = w + AHEAD * AMX_DEPTH * SIDE;
     tile_load(6, w, w_bytes);
     tile_load(4, x, x_bytes);
     tile_load(7, w + PAIR, w_bytes);
+    fetch_lines(next_w, LINE);
     tile_multiply(0, 4, 6);
+    fetch_lines(next_w + AMX_ROWS * LINE, LINE);
     tile_multiply(1, 4, 7);
     if (two) {
         tile_load(5, x + AMX_ROWS * x_stride, x_bytes);
+        fetch_lines(next_x, x_stride);
         tile_multiply(2, 5, 6);
+        fetch_lines(next_x + AMX_ROWS * x_stride, x_stride);
         tile_multiply(3, 5, 7);
     }
 }

@@ -19,6 +19,9 @@ typedef struct ba_train_mask ba_train_mask; /* what sees what, in the form the b
 
 typedef enum ba_param_part { BA_PARAM_VALUE, BA_PARAM_GRAD, BA_PARAM_MEAN, BA_PARAM_VARIANCE } ba_param_part;
 
+/* What linear, linear_back and linear_grad call x and dout. */
+typedef enum ba_train_role { BA_TRAIN_X, BA_TRAIN_DOUT } ba_train_role;
+
 /* Keys that a run of query rows sees: rows [key0, key0 + n) of k and v. Row r, counted from the job's first, sees keys
  * lo[r] <= j < hi[r], counted from key0, and is rotated for them by row rot_row + r of the rot table. */
 typedef struct ba_train_segment {
@@ -78,6 +81,10 @@ typedef struct ba_train_ops {
     void (*embed)(ba_backend *be, const ba_param *p, const int32_t *ids, size_t n, double scale, ba_view out);
     /* grad p[ids[r]] += scale dout[r]. */
     void (*embed_back)(ba_backend *be, ba_param *p, const int32_t *ids, size_t n, double scale, ba_view dout);
+
+    /* Until the next call of the same role, these rows of x hold what they hold now (buf NULL: none do), so that a
+     * backend brings them only once into the form that its products take. NULL: it takes them as they are. */
+    void (*steady)(ba_backend *be, ba_train_role role, ba_view x);
 
     /* out (+)= scale x p^T. x [rows, cols of p], out [rows, rows of p]. */
     void (*linear)(ba_backend *be, const ba_param *p, ba_view x, size_t rows, double scale, bool add, ba_view out);

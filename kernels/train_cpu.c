@@ -95,22 +95,31 @@ static void renew_rows(const void *arg, size_t first, size_t last) {
     r->lanes->round(r->p->value + first * cols, (last - first) * cols, r->p->half + first * cols);
 }
 
+size_t ba_train_half_size(const ba_param *p) {
+    return p->rows * p->cols;
+}
+
+void ba_train_half_renew(ba_backend *be, ba_param *p) {
+    ba_cpu *cpu = (ba_cpu *)be;
+    renewal r = {cpu->train->lanes, p};
+    ba_cpu_for(cpu, p->rows, p->cols, renew_rows, &r);
+}
+
 /* The copy that products use follows the value. */
-static void renew(ba_cpu *cpu, ba_param *p) {
+static void renew(ba_backend *be, ba_param *p) {
     if (p->half) {
-        renewal r = {cpu->train->lanes, p};
-        ba_cpu_for(cpu, p->rows, p->cols, renew_rows, &r);
+        ((ba_cpu *)be)->train->product->renew(be, p);
     }
 }
 
-static int allocate(ba_param *p, bool trained, bool half) {
+static int allocate(ba_param *p, bool trained, size_t half) {
     float **part[] = {&p->value, &p->grad, &p->mean, &p->variance};
     bool ok = true;
     for (size_t i = 0; ok && i < (trained ? 4 : 1); i++) {
         ok = (*part[i] = ba_cpu_alloc(p->rows, p->cols, 1, sizeof(float))) != NULL;
     }
     if (half) {
-        ok = ok && (p->half = ba_cpu_alloc(p->rows, p->cols, 1, sizeof *p->half)) != NULL;
+        ok = ok && (p->half = ba_cpu_alloc(half, 1, 1, sizeof *p->half)) != NULL;
     }
     return ok ? 0 : -1;
 }
@@ -125,7 +134,7 @@ ba_param *ba_train_param_new(ba_backend *be, const ba_weight_src *src, bool trai
     if (p) {
         *p = shape;
     }
-    if (!p || allocate(p, trained, t->product->half && p->rows > 1)) {
+    if (!p || allocate(p, trained, t->product->copy_size && p->rows > 1 ? t->product->copy_size(p) : 0)) {
         ba_train_param_free(be, p);
         ba_fail(err, "parameter of %zu x %zu: out of memory", shape.rows, shape.cols);
         return NULL;
@@ -136,7 +145,7 @@ ba_param *ba_train_param_new(ba_backend *be, const ba_weight_src *src, bool trai
         type->decode((const uint8_t *)src->data + from * (p->cols / type->block * type->bytes), p->value + r * p->cols,
                      p->cols);
     }
-    renew((ba_cpu *)be, p);
+    renew(be, p);
     return p;
 }
 
@@ -159,7 +168,7 @@ void ba_train_param_write(ba_backend *be, ba_param *p, ba_param_part part, const
         to[i] = (float)src[i];
     }
     if (part == BA_PARAM_VALUE) {
-        renew((ba_cpu *)be, p);
+        renew(be, p);
     }
 }
 
@@ -201,35 +210,13 @@ void ba_train_adamw(ba_backend *be, ba_param *const *p, size_t n, const ba_adamw
     for (size_t k = 0; k < n; k++) {
         step s = {cpu->train->lanes, cfg, bias1, bias2, p[k]};
         ba_cpu_for(cpu, p[k]->rows, p[k]->cols * 4, step_rows, &s);
-        renew(cpu, p[k]);
+        renew(be, p[k]);
     }
 }
 
 const ba_train_ops ba_train_cpu_ops = {
-    .param_new = ba_train_param_new,
-    .param_free = ba_train_param_free,
-    .param_read = ba_train_param_read,
-    .param_write = ba_train_param_write,
-    .mask_new = ba_train_cpu_mask_new,
-    .mask_free = ba_train_mask_free,
-    .copy = ba_train_copy,
-    .zero = ba_train_zero,
-    .scatter = ba_train_scatter,
-    .embed = ba_train_embed,
-    .embed_back = ba_train_embed_back,
+    BA_TRAIN_CPU_SHARED,
     .linear = ba_train_linear,
     .linear_back = ba_train_linear_back,
     .linear_grad = ba_train_linear_grad,
-    .bias = ba_train_bias,
-    .bias_grad = ba_train_bias_grad,
-    .rmsnorm = ba_train_rmsnorm,
-    .rmsnorm_back = ba_train_rmsnorm_back,
-    .rotate = ba_train_rotate,
-    .attention = ba_train_attention_forward,
-    .attention_back = ba_train_attention_back,
-    .glu_back = ba_train_glu_back,
-    .cross_entropy = ba_train_cross_entropy,
-    .grad_norm = ba_train_grad_norm,
-    .grad_zero = ba_train_grad_zero,
-    .adamw = ba_train_adamw,
 };

@@ -1,7 +1,7 @@
 /* Inside of training on the CPU, over the buffers and rotations of cpu.h: everything in fp32, but for the operands of
  * products, which a backend may round to bf16. Files: train_cpu.c (parameters, optimiser), train_cpu_rows.c (row
- * operations and loss), train_cpu_product.c (linear, cut into tiles), train_cpu_attention.c; train_openblas.c and
- * train_onednn.c multiply a tile and have the tables. */
+ * operations and loss), train_cpu_attention.c. Products of libraries: train_cpu_product.c (linear, cut into tiles),
+ * train_openblas.c and train_onednn.c (a tile). Products of our own in bf16: train_bf16*.c, train_form*.c. */
 #ifndef BA_TRAIN_CPU_H
 #define BA_TRAIN_CPU_H
 
@@ -22,19 +22,27 @@ typedef struct ba_operand {
     bool turned;
 } ba_operand;
 
+typedef struct ba_train_multiply ba_train_multiply; /* train_cpu_attention.h */
+
 /* How a backend multiplies. */
 typedef struct ba_train_product {
     bool half; /* operands are bf16 */
+    const ba_train_multiply *attention;
+    /* Elements of the copy of a parameter that products use, and writing it; NULL: they use the value itself. */
+    size_t (*copy_size)(const ba_param *p);
+    void (*renew)(ba_backend *be, ba_param *p);
     /* What it needs; *state is given to the others. 0, or -1 and err. */
     int (*open)(size_t threads, void **state, char err[BA_ERR_LEN]);
     void (*close)(void *state);
+    /* The others are there for train_cpu_product.c, and NULL where a backend does without it. */
     /* Before tiles of these sizes are asked for, from one thread; state changes only here. 0, or -1. */
     int (*prepare)(void *state, size_t m, size_t n, size_t k, ba_operand a, ba_operand b);
     /* c [m, n], without gaps, = a [m, k] b [k, n], within the calling thread. 0, or -1. */
     int (*tile)(const void *state, size_t worker, size_t m, size_t n, size_t k, ba_operand a, ba_operand b, float *c);
 } ba_train_product;
 
-extern const ba_train_product ba_train_product_openblas, ba_train_product_onednn;
+extern const ba_train_product ba_train_product_openblas, ba_train_product_onednn, ba_train_product_bf16;
+extern const ba_train_multiply ba_train_multiply_openblas, ba_train_multiply_bf16;
 
 /* What training adds to an open backend. Made with its first parameter or mask, freed with the backend. */
 typedef struct ba_train_cpu {
@@ -52,7 +60,7 @@ typedef struct ba_train_cpu {
 struct ba_param {
     size_t rows, cols;
     float *value, *grad, *mean, *variance; /* [rows, cols]; the last three NULL if not trained */
-    uint16_t *half;                        /* value in bf16, or NULL */
+    uint16_t *half;                        /* value in bf16 as the product likes it, or NULL */
 };
 
 /* The backend's, made if need be; NULL and err. */
@@ -60,6 +68,10 @@ ba_train_cpu *ba_train_cpu_of(ba_backend *be, char err[BA_ERR_LEN]);
 void ba_train_cpu_free(ba_train_cpu *t);
 /* n floats, valid until the next call; NULL: out of memory, and the backend says so. */
 float *ba_train_space(ba_backend *be, size_t n);
+
+/* Of products whose copy is the value rounded to bf16. */
+size_t ba_train_half_size(const ba_param *p);
+void ba_train_half_renew(ba_backend *be, ba_param *p);
 
 /* Operations of the table, as documented in train.h. */
 ba_param *ba_train_param_new(ba_backend *be, const ba_weight_src *src, bool trained, char err[BA_ERR_LEN]);
@@ -97,5 +109,16 @@ void ba_train_linear_grad(ba_backend *be, ba_param *p, ba_view dout, ba_view x, 
 void ba_train_attention_forward(ba_backend *be, const ba_train_attention *a);
 void ba_train_attention_back(ba_backend *be, const ba_train_attention *a, ba_view dout, ba_view dq, ba_view dk,
                              ba_view dv);
+
+/* Entries that all tables of training on the CPU share. */
+#define BA_TRAIN_CPU_SHARED                                                                                            \
+    .param_new = ba_train_param_new, .param_free = ba_train_param_free, .param_read = ba_train_param_read,             \
+    .param_write = ba_train_param_write, .mask_new = ba_train_cpu_mask_new, .mask_free = ba_train_mask_free,           \
+    .copy = ba_train_copy, .zero = ba_train_zero, .scatter = ba_train_scatter, .embed = ba_train_embed,                \
+    .embed_back = ba_train_embed_back, .bias = ba_train_bias, .bias_grad = ba_train_bias_grad,                         \
+    .rmsnorm = ba_train_rmsnorm, .rmsnorm_back = ba_train_rmsnorm_back, .rotate = ba_train_rotate,                     \
+    .attention = ba_train_attention_forward, .attention_back = ba_train_attention_back, .glu_back = ba_train_glu_back, \
+    .cross_entropy = ba_train_cross_entropy, .grad_norm = ba_train_grad_norm, .grad_zero = ba_train_grad_zero,         \
+    .adamw = ba_train_adamw
 
 #endif

@@ -191,5 +191,12 @@ static int onednn_open(size_t threads, void **state, char err[BA_ERR_LEN]) {
     return 0;
 }
 
-const ba_train_product ba_train_product_onednn = {true, onednn_open, onednn_close, onednn_prepare, onednn_tile};
+const ba_train_product ba_train_product_onednn = {.half = true,
+                                                  .attention = &ba_train_multiply_openblas,
+                                                  .copy_size = ba_train_half_size,
+                                                  .renew = ba_train_half_renew,
+                                                  .open = onednn_open,
+                                                  .close = onednn_close,
+                                                  .prepare = onednn_prepare,
+                                                  .tile = onednn_tile};
 #endif

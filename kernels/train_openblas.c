@@ -28,4 +28,9 @@ static int blas_tile(const void *state, size_t worker, size_t m, size_t n, size_
     return 0;
 }
 
-const ba_train_product ba_train_product_openblas = {false, blas_open, blas_close, blas_prepare, blas_tile};
+const ba_train_product ba_train_product_openblas = {.half = false,
+                                                    .attention = &ba_train_multiply_openblas,
+                                                    .open = blas_open,
+                                                    .close = blas_close,
+                                                    .prepare = blas_prepare,
+                                                    .tile = blas_tile};

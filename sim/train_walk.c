@@ -222,6 +222,13 @@ static int fill_rotations(ba_train_walk *w) {
 
 /* ---- a linear layer ---- */
 
+/* What several products take, from here on; see train.h. */
+static void steady(const ba_train_walk *w, ba_train_role role, ba_view x) {
+    if (w->net->ops->steady) {
+        w->net->ops->steady(w->net->be, role, x);
+    }
+}
+
 static void project(const ba_train_walk *w, const ba_projection *p, ba_view x, bool add, ba_view out) {
     const ba_train_net *net = w->net;
     size_t rows = w->pack->rows;
@@ -240,6 +247,7 @@ static void project_back(const ba_train_walk *w, const ba_projection *p, ba_view
                          ba_view dx) {
     const ba_train_net *net = w->net;
     size_t rows = w->pack->rows;
+    steady(w, BA_TRAIN_DOUT, dout);
     net->ops->linear_back(net->be, p->w, dout, rows, 1, add, dx);
     net->ops->linear_grad(net->be, p->w, dout, x, rows, 1);
     if (p->bias) {
@@ -248,10 +256,11 @@ static void project_back(const ba_train_walk *w, const ba_projection *p, ba_view
     if (p->a) {
         net->ops->linear(net->be, p->a, x, rows, 1, false, at(w->low));
         net->ops->linear_grad(net->be, p->b, dout, at(w->low), rows, net->lora_scale);
-        net->ops->linear_back(net->be, p->b, dout, rows, net->lora_scale, false, at(w->low));
-        net->ops->linear_grad(net->be, p->a, at(w->low), x, rows, 1);
-        net->ops->linear_back(net->be, p->a, at(w->low), rows, 1, true, dx);
+        net->ops->linear_back(net->be, p->b, dout, rows, 1, false, at(w->low));
+        net->ops->linear_grad(net->be, p->a, at(w->low), x, rows, net->lora_scale);
+        net->ops->linear_back(net->be, p->a, at(w->low), rows, net->lora_scale, true, dx);
     }
+    steady(w, BA_TRAIN_DOUT, at(NULL));
 }
 
 static void norm(const ba_train_walk *w, ba_param *gain, ba_view x, ba_view out) {
@@ -328,11 +337,12 @@ static void residual(const ba_train_walk *w, const ba_projection *p, ba_view in,
                      ba_view x, ba_view out) {
     const ba_train_net *net = w->net;
     net->ops->copy(net->be, x, w->pack->rows, net->shape->d_model, out);
+    steady(w, BA_TRAIN_X, in);
+    project(w, p, in, !post_norm, post_norm ? at(before) : out);
+    steady(w, BA_TRAIN_X, at(NULL));
     if (!post_norm) {
-        project(w, p, in, true, out);
         return;
     }
-    project(w, p, in, false, at(before));
     norm(w, post_norm, at(before), at(w->h));
     net->be->ops->add(net->be, out, at(w->h), w->pack->rows, net->shape->d_model);
 }
@@ -348,6 +358,7 @@ static void forward(const ba_train_walk *w, size_t l) {
     columns c = columns_of(net);
     ba_view x = at(w->x[l]), h = at(w->h);
     norm(w, y->attn_norm, x, h);
+    steady(w, BA_TRAIN_X, h);
     project(w, &y->q, h, false, at(k->qkv));
     project(w, &y->k, h, false, col(k->qkv, c.q));
     project(w, &y->v, h, false, col(k->qkv, c.q + c.kv));
@@ -355,6 +366,7 @@ static void forward(const ba_train_walk *w, size_t l) {
     net->ops->attention(net->be, &a);
     residual(w, &y->o, at(k->att), k->o_out, y->post_attn_norm, x, at(k->mid));
     norm(w, y->ffn_norm, at(k->mid), h);
+    steady(w, BA_TRAIN_X, h);
     project(w, &y->gate, h, false, at(k->gate_up));
     project(w, &y->up, h, false, col(k->gate_up, c.ff));
     net->be->ops->glu(net->be, act_of(net->shape), at(k->gate_up), w->pack->rows, c.ff, at(w->ff));
@@ -379,18 +391,23 @@ static void backward(const ba_train_walk *w, size_t l) {
     size_t rows = w->pack->rows;
     ba_view h = at(w->h), d = at(w->d), dh = at(w->dh), dgate = at(k->gate_up), dup = col(k->gate_up, c.ff);
     net->be->ops->glu(net->be, act_of(net->shape), at(k->gate_up), rows, c.ff, at(w->ff));
+    steady(w, BA_TRAIN_X, at(w->ff));
     project_back(w, &y->down, at(w->ff), before_norm(w, k->down_out, y->post_ffn_norm), false, at(w->dff));
     net->ops->glu_back(net->be, act_of(net->shape), at(k->gate_up), at(w->dff), rows, c.ff, at(k->gate_up));
     norm(w, y->ffn_norm, at(k->mid), h);
+    steady(w, BA_TRAIN_X, h);
     project_back(w, &y->gate, h, dgate, false, dh);
     project_back(w, &y->up, h, dup, true, dh);
     norm_back(w, y->ffn_norm, at(k->mid), dh, true, d);
+    steady(w, BA_TRAIN_X, at(k->att));
     project_back(w, &y->o, at(k->att), before_norm(w, k->o_out, y->post_attn_norm), false, at(w->datt));
     attention_back(w, l);
     norm(w, y->attn_norm, at(w->x[l]), h);
+    steady(w, BA_TRAIN_X, h);
     project_back(w, &y->q, h, at(w->dqkv), false, dh);
     project_back(w, &y->k, h, col(w->dqkv, c.q), true, dh);
     project_back(w, &y->v, h, col(w->dqkv, c.q + c.kv), true, dh);
+    steady(w, BA_TRAIN_X, at(NULL));
     norm_back(w, y->attn_norm, at(w->x[l]), dh, true, d);
 }
 

@@ -94,6 +94,37 @@ static void run_linear_view(ba_backend *be, const double *in, const double *c, d
     param_done(be, p, grad + ROWS * IN);
 }
 
+/* What is said to be steady is taken as it was when that was said, and no longer. */
+static void run_linear_steady(ba_backend *be, const double *in, const double *c, double *out, double *grad) {
+    const ba_train_ops *t = be->ops->train;
+    ba_view x = matrix(be, ROWS, IN, NULL), y = matrix(be, ROWS, OUT, NULL), dy = matrix(be, ROWS, OUT, NULL),
+            dx = matrix(be, ROWS, IN, NULL), none = {NULL, 0, 0};
+    ba_param *p = param(be, OUT, IN, in + ROWS * IN), *idle = param(be, OUT, IN, in + ROWS * IN);
+    for (int again = 0; again < 2; again++) { /* zeros at first */
+        if (t->steady) {
+            t->steady(be, BA_TRAIN_X, x);
+            t->steady(be, BA_TRAIN_DOUT, dy);
+        }
+        t->linear(be, p, x, ROWS, 1, false, y);
+        t->linear(be, p, x, ROWS, 1, false, y);
+        t->linear_back(be, p, dy, ROWS, 1, false, dx);
+        t->linear_grad(be, p, dy, x, ROWS, 1);
+        t->linear_grad(be, idle, dy, x, ROWS, 1);
+        if (t->steady) {
+            t->steady(be, BA_TRAIN_X, none);
+            t->steady(be, BA_TRAIN_DOUT, none);
+        }
+        be->ops->upload(be, x, ROWS, IN, in);
+        be->ops->upload(be, dy, ROWS, OUT, c);
+    }
+    done(be, x, 0, 0, NULL);
+    done(be, y, ROWS, OUT, out);
+    done(be, dy, 0, 0, NULL);
+    done(be, dx, ROWS, IN, grad);
+    param_done(be, p, grad + ROWS * IN);
+    t->param_free(be, idle);
+}
+
 static void run_bias(ba_backend *be, const double *in, const double *c, double *out, double *grad) {
     ba_view y = matrix(be, ROWS, OUT, in), dy = matrix(be, ROWS, OUT, c);
     ba_param *p = param(be, 1, OUT, in + ROWS * OUT);
@@ -243,6 +274,7 @@ static void run_attention(ba_backend *be, const double *in, const double *c, dou
 static const operation operations[] = {
     {"linear", ROWS *IN + OUT *IN, ROWS *OUT, run_linear},
     {"linear on columns", ROWS *IN + OUT *IN, ROWS *OUT, run_linear_view},
+    {"linear on what is steady", ROWS *IN + OUT *IN, ROWS *OUT, run_linear_steady},
     {"bias", ROWS *OUT + OUT, ROWS *OUT, run_bias},
     {"rmsnorm", ROWS *GROUPS * 16 + 16, ROWS *GROUPS * 16, run_rmsnorm},
     {"glu of silu", ROWS * 2 * OUT, ROWS *OUT, run_silu},

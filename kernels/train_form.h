@@ -1,0 +1,50 @@
+/* Operands of training's products in the forms that bf16 units take them in (ba_bf16_product in bf16.h), written from a
+ * matrix X [rows, cols] in fp32. What is summed over, the depth, is filled up with zeros to a multiple of
+ * BA_FORM_DEPTH.
+ *
+ * First operands lie row by row, [rows or cols, depth]; second ones in strips of columns, pairs of depth side by side:
+ * [strips, depth / 2, strip, 2]. Rows and columns behind the last one may hold anything. */
+#ifndef BA_TRAIN_FORM_H
+#define BA_TRAIN_FORM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    BA_FORM_DEPTH = 32,
+    BA_FORM_BLOCK = 64 /* rows of X that are written together, by one thread */
+};
+
+typedef enum ba_form {
+    BA_FORM_ROWS,   /* X as the first operand */
+    BA_FORM_TURNED, /* X^T as the first operand */
+    BA_FORM_DOWN,   /* X as the second operand */
+    BA_FORM_ACROSS  /* X^T as the second operand */
+} ba_form;
+
+typedef struct ba_forming {
+    const float *x;
+    size_t stride, rows, cols;
+    float scale;   /* of X, before it is rounded */
+    size_t strip;  /* of second operands: 32 or 64 */
+    uint16_t *out; /* [ba_form_size], aligned to 64 bytes */
+} ba_forming;
+
+static inline size_t ba_form_depth(size_t n) {
+    return (n + BA_FORM_DEPTH - 1) / BA_FORM_DEPTH * BA_FORM_DEPTH;
+}
+
+/* Elements of a form, with the rows behind the last one that a product may read. */
+static inline size_t ba_form_size(ba_form form, size_t rows, size_t cols) {
+    const size_t behind = BA_FORM_BLOCK;
+    return form == BA_FORM_ROWS     ? (rows + behind) * ba_form_depth(cols)
+           : form == BA_FORM_TURNED ? (cols + behind) * ba_form_depth(rows)
+           : form == BA_FORM_DOWN   ? (cols + behind) * ba_form_depth(rows)
+                                    : (rows + behind) * ba_form_depth(cols);
+}
+
+/* Writes what comes of rows [first, last) of X; first is a multiple of BA_FORM_BLOCK, and so is last, or it is `rows`.
+ * Only where ba_bf16_has_avx512() says so. */
+void ba_form_write_avx512(ba_form form, const ba_forming *f, size_t first, size_t last);
+
+#endif
