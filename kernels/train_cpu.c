@@ -7,10 +7,13 @@
 
 /* ---- what training adds to a backend ---- */
 
-static const ba_train_lanes *choose_lanes(const ba_cpu *cpu) {
+/* By the instruction set of fp32: a bf16 backend's own has another name. */
+static const ba_train_lanes *choose_lanes(void) {
+    char unused[BA_ERR_LEN];
+    const ba_isa *isa = ba_isa_choose(unused);
     static const ba_train_lanes *const all[] = {&ba_train_lanes_avx512, &ba_train_lanes_avx2};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        if (!strcmp(cpu->isa->name, all[i]->name) && all[i]->dot) {
+        if (isa && !strcmp(isa->name, all[i]->name) && all[i]->dot) {
             return all[i];
         }
     }
@@ -44,7 +47,7 @@ ba_train_cpu *ba_train_cpu_of(ba_backend *be, char err[BA_ERR_LEN]) {
     }
     t->product = cpu->train_product;
     t->threads = threads;
-    t->lanes = choose_lanes(cpu);
+    t->lanes = choose_lanes();
     if (t->product->open(threads, &t->state, err)) {
         ba_train_cpu_free(t);
         return NULL;
