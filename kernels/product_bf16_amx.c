@@ -26,11 +26,12 @@ static inline void fetch_lines(const uint16_t *at, size_t stride) {
     }
 }
 
-/* Sums of a step of the depth; two: the block has more rows than a register. What a later step loads is fetched between
- * the products: loads of registers wait for every line from the second-level cache, and little is under way at once. */
-static inline void multiply_step(bool two, const uint16_t *x, size_t x_stride, const uint16_t *w) {
+/* Sums of a step of the depth; two: the block has more rows than a register. If there is a step AHEAD, what it loads is
+ * fetched between the products: loads of registers wait for every line from the second-level cache, and little is under
+ * way at once. */
+static inline void multiply_step(bool two, bool ahead, const uint16_t *x, size_t x_stride, const uint16_t *w) {
     const size_t x_bytes = x_stride * sizeof *x, w_bytes = 2 * PAIR * sizeof *w;
-    const uint16_t *next_x = x + AHEAD * AMX_DEPTH, *next_w = w + AHEAD * AMX_DEPTH * SIDE;
+    const uint16_t *next_x = ahead ? x + AHEAD * AMX_DEPTH : x, *next_w = ahead ? w + AHEAD * AMX_DEPTH * SIDE : w;
     tile_load(6, w, w_bytes);
     tile_load(4, x, x_bytes);
     tile_load(7, w + PAIR, w_bytes);
@@ -54,7 +55,7 @@ static void multiply_rest(size_t rows, const uint16_t *x, size_t x_stride, const
         memcpy(x_rest[r], x + r * x_stride, rest * sizeof *x);
     }
     memcpy(w_rest, w, rest * SIDE * sizeof *w);
-    multiply_step(rows > AMX_ROWS, x_rest[0], AMX_DEPTH, w_rest[0]);
+    multiply_step(rows > AMX_ROWS, false, x_rest[0], AMX_DEPTH, w_rest[0]);
 }
 
 /* out[0..n) = sum + bias, or += that; n at most one register's width. */
@@ -81,7 +82,7 @@ static void product_block(const ba_bf16_product *p, size_t row, size_t rows, siz
     tile_zero(3);
     size_t d = 0;
     for (; d + AMX_DEPTH <= p->depth; d += AMX_DEPTH, w += AMX_DEPTH * SIDE) {
-        multiply_step(two, x + d, p->depth, w);
+        multiply_step(two, d + (AHEAD + 1) * AMX_DEPTH <= p->depth, x + d, p->depth, w);
     }
     if (d < p->depth) {
         multiply_rest(rows, x + d, p->depth, w, p->depth - d);
