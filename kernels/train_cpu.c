@@ -177,19 +177,45 @@ void ba_train_param_write(ba_backend *be, ba_param *p, ba_param_part part, const
 
 /* ---- optimiser ---- */
 
+typedef struct squares {
+    const ba_train_lanes *lanes;
+    const ba_param *p;
+    double *sum; /* [rows] */
+} squares;
+
+static void square_rows(const void *arg, size_t first, size_t last) {
+    const squares *s = arg;
+    for (size_t r = first; r < last; r++) {
+        s->sum[r] = s->lanes->square_sum(s->p->grad + r * s->p->cols, s->p->cols);
+    }
+}
+
+/* Rows are added up in their order, whichever threads had them. */
 double ba_train_grad_norm(ba_backend *be, ba_param *const *p, size_t n) {
-    const ba_train_cpu *t = ((ba_cpu *)be)->train;
+    ba_cpu *cpu = (ba_cpu *)be;
     double sum = 0;
     for (size_t k = 0; k < n; k++) {
-        sum += t->lanes->square_sum(p[k]->grad, p[k]->rows * p[k]->cols);
+        float *space = ba_train_space(be, p[k]->rows * (sizeof(double) / sizeof(float)));
+        if (!space) {
+            return NAN;
+        }
+        const squares s = {cpu->train->lanes, p[k], (double *)(void *)space};
+        ba_cpu_for(cpu, p[k]->rows, p[k]->cols, square_rows, &s);
+        for (size_t r = 0; r < p[k]->rows; r++) {
+            sum += s.sum[r];
+        }
     }
     return sqrt(sum);
 }
 
+static void zero_rows(const void *arg, size_t first, size_t last) {
+    const ba_param *p = arg;
+    memset(p->grad + first * p->cols, 0, (last - first) * p->cols * sizeof *p->grad);
+}
+
 void ba_train_grad_zero(ba_backend *be, ba_param *const *p, size_t n) {
-    (void)be;
     for (size_t k = 0; k < n; k++) {
-        memset(p[k]->grad, 0, p[k]->rows * p[k]->cols * sizeof *p[k]->grad);
+        ba_cpu_for((ba_cpu *)be, p[k]->rows, p[k]->cols, zero_rows, p[k]);
     }
 }
 

@@ -142,8 +142,12 @@ static void norm_factor_rows(const void *arg, size_t first, size_t last) {
     }
 }
 
-static void norm_gain_cols(const void *arg, size_t first, size_t last) {
+enum { GAIN_COLS = 64 }; /* whole cache lines of a row */
+
+static void norm_gain_cols(const void *arg, size_t first_strip, size_t last_strip) {
     const rows_op *op = arg;
+    size_t first = first_strip * GAIN_COLS, last = last_strip * GAIN_COLS;
+    last = last < op->cols ? last : op->cols;
     for (size_t i = 0; i < op->rows * op->groups; i++) {
         size_t r = i / op->groups, at = i % op->groups * op->cols + first;
         op->l->weighted(op->grad + first, op->factor[i], ba_cpu_row(op->x, r) + at, ba_cpu_row(op->dout, r) + at,
@@ -172,7 +176,7 @@ void ba_train_rmsnorm_back(ba_backend *be, ba_view x, size_t rows, size_t groups
     }
     ba_cpu_for((ba_cpu *)be, rows, groups * cols, norm_factor_rows, &op);
     if (op.grad) {
-        ba_cpu_for((ba_cpu *)be, cols, rows * groups, norm_gain_cols, &op);
+        ba_cpu_for((ba_cpu *)be, (cols + GAIN_COLS - 1) / GAIN_COLS, rows * groups * GAIN_COLS, norm_gain_cols, &op);
     }
     ba_cpu_for((ba_cpu *)be, rows, groups * cols, norm_back_rows, &op);
 }
