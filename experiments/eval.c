@@ -1,8 +1,8 @@
 #include "eval.h"
 
 #include "../sim/modes.h"
+#include "../sim/utf8.h"
 #include "decode.h"
-#include "utf8.h"
 
 #include <math.h>
 #include <stdlib.h>

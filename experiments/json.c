@@ -1,7 +1,7 @@
 #include "json.h"
 
+#include "../sim/utf8.h"
 #include "cli.h"
-#include "utf8.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,7 @@
 #include "utf8.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <utf8proc.h>
 
 size_t ba_utf8_next(const char *text, size_t n, int32_t *code) {
@@ -27,4 +29,24 @@ size_t ba_utf8_valid(const char *text, size_t n) {
         end += len;
     }
     return end;
+}
+
+char *ba_utf8_text(const char *bytes, size_t n) {
+    static const char replacement[] = "\xEF\xBF\xBD";
+    size_t room;
+    char *text = __builtin_mul_overflow(n, sizeof replacement, &room) ? NULL : malloc(room + 1), *end = text;
+    for (size_t i = 0; text && i < n;) {
+        size_t valid = ba_utf8_valid(bytes + i, n - i);
+        memcpy(end, bytes + i, valid);
+        end += valid;
+        i += valid;
+        if (i < n) {
+            end = stpcpy(end, replacement);
+            i++;
+        }
+    }
+    if (text) {
+        *end = 0;
+    }
+    return text;
 }

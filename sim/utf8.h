@@ -12,4 +12,8 @@ size_t ba_utf8_next(const char *text, size_t n, int32_t *code);
 /* Length of the longest valid beginning of text[0..n). */
 size_t ba_utf8_valid(const char *text, size_t n);
 
+/* The bytes as NUL-terminated text, in which U+FFFD stands for every byte that is not valid UTF-8. Freed with free;
+ * NULL: out of memory. */
+char *ba_utf8_text(const char *bytes, size_t n);
+
 #endif

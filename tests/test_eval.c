@@ -1,7 +1,7 @@
 /* The command `eval` as others use it, on a tiny model: its lines, its trace, resuming, and bad input. */
 #include "../experiments/eval_summary.h"
 #include "../experiments/eval_trace.h"
-#include "../experiments/utf8.h"
+#include "../sim/utf8.h"
 #include "runner.h"
 #include "tiny.h"
 
