@@ -323,19 +323,16 @@ static void attend_chunk(const ba_attn_call *call, ba_attn_worker *w, const unit
 }
 
 static void write_out(const ba_attn_call *call, const unit *u, state s) {
-    float part[BA_PART];
+    float part[BA_MOST_DIM];
     for (size_t at = 0; at < u->rows * u->heads; at++) {
         size_t row = u->job->row0 + u->row + at / u->heads, col = (u->head + at % u->heads) * call->dim;
         const float *o = s.o + at * call->v_stride;
         float factor = s.l[at] == 0 ? 0 : 1 / s.l[at];
-        for (size_t i = 0, n; i < call->dim; i += n) {
-            n = call->dim - i < BA_PART ? call->dim - i : BA_PART;
-            float *to = ba_cpu_room(call->out, row, col + i, part);
-            for (size_t j = 0; j < n; j++) {
-                to[j] = o[i + j] * factor;
-            }
-            ba_cpu_put(call->cpu, call->out, row, col + i, n, to);
+        float *to = ba_cpu_room(call->out, row, col, part);
+        for (size_t i = 0; i < call->dim; i++) {
+            to[i] = o[i] * factor;
         }
+        ba_cpu_put(call->cpu, call->out, row, col, call->dim, to);
     }
 }
 

@@ -83,22 +83,7 @@ ba_buf *ba_bf16_buf_new(ba_backend *be, size_t rows, size_t cols) {
 
 /* Rows of an odd length would have to be filled up: they are rounded before every product instead. */
 ba_buf *ba_bf16_operand_new(ba_backend *be, size_t rows, size_t cols) {
-    size_t padded;
-    if (cols % 2) {
-        return ba_bf16_buf_new(be, rows, cols);
-    }
-    if (__builtin_add_overflow(rows, (size_t)BA_PAD_ROWS, &padded)) {
-        return NULL;
-    }
-    ba_buf *buf = malloc(sizeof *buf);
-    if (buf) {
-        *buf = (ba_buf){cols, NULL, ba_cpu_alloc(padded, cols, 1, sizeof *buf->half)};
-    }
-    if (!buf || !buf->half) {
-        free(buf);
-        return NULL;
-    }
-    return buf;
+    return cols % 2 ? ba_bf16_buf_new(be, rows, cols) : ba_cpu_buf_as(rows, cols, true);
 }
 
 typedef struct rounding {

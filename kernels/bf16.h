@@ -69,6 +69,13 @@ void ba_bf16_product_avx512(const ba_bf16_product *p);
 void ba_bf16_product_amx(const ba_bf16_product *p);
 enum { BA_STRIP_AVX512 = BA_KEYS, BA_STRIP_AMX = 32 };
 
+/* Rows of a tile of a product whose first operand is at most `bytes` (but at least a step's), all tiles alike: a
+ * multiple of what fills matrix registers. */
+static inline size_t ba_bf16_tile_rows(size_t rows, size_t depth, size_t bytes) {
+    const size_t unit = 32, most = bytes / (depth * sizeof(uint16_t)), tiles = (rows + most) / (most + 1);
+    return tiles ? ((rows + tiles - 1) / tiles + unit - 1) / unit * unit : unit;
+}
+
 /* out[0..n) = sum + bias, or += that. */
 void ba_bf16_store(const float *sum, const float *bias, size_t n, bool add, float *out);
 

@@ -71,20 +71,30 @@ void ba_cpu_for(ba_cpu *cpu, size_t n, size_t cost, void (*body)(const void *arg
 
 /* ---- buffers ---- */
 
-ba_buf *ba_cpu_buf_new(ba_backend *be, size_t rows, size_t cols) {
-    (void)be;
+ba_buf *ba_cpu_buf_as(size_t rows, size_t cols, bool half) {
     ba_buf *buf = malloc(sizeof *buf);
     size_t padded;
     if (!buf || __builtin_add_overflow(rows, (size_t)BA_PAD_ROWS, &padded)) {
         free(buf);
         return NULL;
     }
-    *buf = (ba_buf){cols, ba_cpu_alloc(padded, cols, 1, sizeof *buf->at), NULL};
-    if (!buf->at) {
+    *buf = (ba_buf){cols, NULL, NULL};
+    void *at = ba_cpu_alloc(padded, cols, 1, half ? sizeof *buf->half : sizeof *buf->at);
+    if (!at) {
         free(buf);
         return NULL;
     }
+    if (half) {
+        buf->half = at;
+    } else {
+        buf->at = at;
+    }
     return buf;
+}
+
+ba_buf *ba_cpu_buf_new(ba_backend *be, size_t rows, size_t cols) {
+    (void)be;
+    return ba_cpu_buf_as(rows, cols, false);
 }
 
 void ba_cpu_buf_free(ba_backend *be, ba_buf *buf) {

@@ -110,6 +110,9 @@ static inline void *ba_cpu_values(const ba_kv *kv, size_t layer, size_t head) {
 int ba_cpu_open(ba_cpu *cpu, const ba_backend_config *cfg, char err[BA_ERR_LEN]);
 void ba_cpu_close(ba_cpu *cpu);
 
+/* A buffer of fp32 or of bf16; NULL: too large, or out of memory. */
+ba_buf *ba_cpu_buf_as(size_t rows, size_t cols, bool half);
+
 /* a * b * c zeroed elements of `size` bytes; NULL if that overflows or there is no memory. Freed with free. */
 void *ba_cpu_alloc(size_t a, size_t b, size_t c, size_t size);
 

@@ -13,8 +13,7 @@
 
 enum {
     TILE_BYTES = 320 << 10, /* of x in a tile: leaves room in the second-level cache for panels and results */
-    ROUND_ROWS = 32,        /* tiles of several have a multiple of it, which fills matrix registers */
-    GATED_ROWS = 256,
+    GATED_ROWS = 256,       /* of a gated tile that meet at once */
     GATED_COLS = 3 * BA_KEYS,
 };
 
@@ -154,18 +153,15 @@ typedef struct product {
     ba_act act; /* of a gated one */
 } product;
 
-/* The cut into tiles may follow the number of threads: a row's sums do not depend on it. */
 static product product_of(ba_backend *be, const ba_weight *weight, ba_view x, size_t rows, ba_view out) {
     ba_bf16 *bf16 = (ba_bf16 *)be;
     const native_weight *w = (const native_weight *)weight;
-    size_t most = TILE_BYTES / (w->depth * sizeof(uint16_t)), tiles = (rows + most) / (most + 1);
-    size_t tile_rows = tiles ? ((rows + tiles - 1) / tiles + ROUND_ROWS - 1) / ROUND_ROWS * ROUND_ROWS : 1;
     return (product){.be = bf16,
                      .w = w,
                      .x = ba_bf16_operand(bf16, x, rows, w->base.in, w->depth),
                      .out = out,
                      .rows = rows,
-                     .tile_rows = tile_rows,
+                     .tile_rows = ba_bf16_tile_rows(rows, w->depth, TILE_BYTES),
                      .panels = panels_of(w),
                      .threads = ba_pool_threads(bf16->cpu.pool)};
 }

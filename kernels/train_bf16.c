@@ -10,8 +10,7 @@
 #include <string.h>
 
 enum {
-    TILE_BYTES = 640 << 10, /* of the first operand in a tile: leaves room in the second-level cache */
-    TILE_ROWS = 32          /* a tile has a multiple of it, which fills matrix registers */
+    TILE_BYTES = 640 << 10 /* of the first operand in a tile: leaves room in the second-level cache */
 };
 
 /* Room for forms, grow-only: of both operands of a product, and of what the caller says is steady. */
@@ -152,9 +151,8 @@ static void multiply(ba_backend *be, product *p) {
     if (!p->a || !p->b || !p->rows) {
         return;
     }
-    size_t most = TILE_BYTES / (p->depth * sizeof *p->a), tiles = (p->rows + most) / (most + 1);
     p->be = (const ba_bf16 *)be;
-    p->tile_rows = ((p->rows + tiles - 1) / tiles + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
+    p->tile_rows = ba_bf16_tile_rows(p->rows, p->depth, TILE_BYTES);
     p->panels = (p->cols + BA_KEYS - 1) / BA_KEYS;
     ba_pool_run(((ba_cpu *)be)->pool, (p->rows + p->tile_rows - 1) / p->tile_rows * p->panels, tile, p);
 }
