@@ -7,6 +7,7 @@
 #include "costing.h"
 #include "paper_row.h"
 #include "rows.h"
+#include "tracing.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -320,7 +321,7 @@ static int report(const ba_common *c, const sweep *s, const row *r) {
         print_rows(c->format == BA_FORMAT_JSON ? BA_ROWS_JSON : BA_ROWS_CSV, r, s->n);
     }
     int rc = c->out ? write_trace(c->out, r, s->n, err) : 0;
-    return rc ? ba_cli_fail(rc == BA_TRACE_MACHINE ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s", err) : BA_EXIT_OK;
+    return ba_tracing_exit(rc, err);
 }
 
 /* --- options ---------------------------------------------------------------------------------------------------- */

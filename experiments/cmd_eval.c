@@ -7,6 +7,7 @@
 #include "eval_trace.h"
 #include "measure.h"
 #include "rows.h"
+#include "tracing.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -48,18 +49,14 @@ static void report(void *arg, const char *line) {
     }
 }
 
-static int trace_exit(int rc, const char *err) {
-    return rc ? ba_cli_fail(rc == BA_TRACE_MACHINE ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s", err) : 0;
-}
-
 /* Keeps a row: in memory, in the trace, on standard output. */
 static int keep(session *s, const ba_eval_row *row, bool fresh) {
     char err[BA_ERR_LEN];
     int status = s->c->format == BA_FORMAT_JSON ? ba_eval_print_row(row) : 0;
     if (!status && fresh && s->trace) {
-        status = trace_exit(ba_eval_trace_add(s->trace, row, err), err);
+        status = ba_tracing_exit(ba_eval_trace_add(s->trace, row, err), err);
         if (!status && ba_clock() - s->committed > COMMIT_EVERY) {
-            status = trace_exit(ba_eval_trace_commit(s->trace, err), err);
+            status = ba_tracing_exit(ba_eval_trace_commit(s->trace, err), err);
             s->committed = ba_clock();
         }
     }
@@ -163,7 +160,7 @@ static int finish(session *s, bool whole) {
     }
     int status = 0;
     if (s->trace) {
-        status = trace_exit(ba_eval_trace_finish(s->trace, summary, n, whole, err), err);
+        status = ba_tracing_exit(ba_eval_trace_finish(s->trace, summary, n, whole, err), err);
     }
     if (!status && whole && s->dump && ba_dump_finish(s->dump, err)) {
         status = ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
@@ -191,10 +188,10 @@ static int run(session *s, int argc, char **argv) {
     int status = ba_prompts_open(w->prompts, s->b->tok, &prompts, err) ? ba_cli_fail(BA_EXIT_USAGE, "%s", err) : 0;
     s->source.prompts = prompts;
     if (!status && s->c->out) {
-        status = trace_exit(ba_eval_trace_begin(s->c, s->b, w->resume, argc, argv, &s->rows, &s->trace, err), err);
+        status = ba_tracing_exit(ba_eval_trace_begin(s->c, s->b, w->resume, argc, argv, &s->rows, &s->trace, err), err);
     }
     if (!status && s->trace && w->remark) {
-        status = trace_exit(ba_eval_trace_remark(s->trace, w->remark, err), err);
+        status = ba_tracing_exit(ba_eval_trace_remark(s->trace, w->remark, err), err);
     }
     if (!status && w->dump && ba_dump_begin(w->dump, &s->dump, err)) {
         status = ba_cli_fail(BA_EXIT_MACHINE, "%s", err);

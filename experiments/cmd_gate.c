@@ -2,6 +2,7 @@
 #include "ask.h"
 #include "commands.h"
 #include "gate_trace.h"
+#include "tracing.h"
 
 #include <errno.h>
 #include <math.h>
@@ -42,10 +43,6 @@ static void free_inside(job *j) {
     }
 }
 
-static int trace_failed(int rc, const char *err) {
-    return rc ? ba_cli_fail(rc == BA_TRACE_MACHINE ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s", err) : 0;
-}
-
 /* The next prompt in every mode; its rows reach the trace together. */
 static int measure_prompt(job *j) {
     char err[BA_ERR_LEN];
@@ -69,7 +66,7 @@ static int measure_prompt(job *j) {
     int status = ba_engine_exit(rc, err);
     if (!status && j->trace.file) {
         rc = ba_gate_trace_add(&j->trace, at, p, row, n_mode, inside ? j->inside : NULL, err);
-        status = trace_failed(rc, err);
+        status = ba_tracing_exit(rc, err);
     }
     free_inside(j);
     j->r.n_done += !status;
@@ -92,7 +89,7 @@ static int report(job *j, bool complete) {
     int status = j->r.n_done ? print_results(j) : BA_EXIT_OK;
     if (j->trace.file && j->r.n_done) {
         int rc = ba_gate_trace_finish(&j->trace, &j->r, complete, err);
-        status = rc ? trace_failed(rc, err) : status;
+        status = rc ? ba_tracing_exit(rc, err) : status;
         if (!rc && !complete) {
             fprintf(stderr, "%s: interrupted; what is finished is kept in %s, --resume goes on\n",
                     program_invocation_short_name, ba_trace_path(j->trace.file));
@@ -111,7 +108,7 @@ static int open_trace(job *j, int argc, char **argv) {
     rc = rc ? ba_fail(err, "out of memory"), rc : ba_gate_trace_open(&j->trace, j->c->out, j->w->resume, &env, err);
     rc = rc ? rc : ba_gate_trace_read(&j->trace, &j->all, &j->r, err);
     ba_environment_free(&env);
-    return trace_failed(rc, err);
+    return ba_tracing_exit(rc, err);
 }
 
 static int run(job *j, int argc, char **argv) {

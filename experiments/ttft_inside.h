@@ -4,6 +4,7 @@
 #define BA_TTFT_INSIDE_H
 
 #include "environment.h"
+#include "tracing.h"
 #include "ttft_session.h"
 
 #define BA_TTFT_SCHEMA "blockattn-ttft-2"
@@ -54,7 +55,5 @@ int ba_ttft_describe(ba_ttft_state *s, int argc, char **argv, const char *text, 
 /* Opens the trace, and proves that it can be written before hours are spent. */
 int ba_ttft_open_trace(ba_ttft_state *s);
 int ba_ttft_write(ba_ttft_state *s, const ba_ttft_result *r, bool complete);
-/* Exit status of a trace function that failed. */
-int ba_ttft_trace_failed(int rc, const char *err);
 
 #endif

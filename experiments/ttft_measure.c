@@ -107,7 +107,7 @@ static int keep(void *arg, const ba_timing *t) {
         s->committed = ba_clock();
     }
     if (rc) {
-        return ba_ttft_trace_failed(rc, err);
+        return ba_tracing_exit(rc, err);
     }
     return ba_interrupted() ? BA_EXIT_INTERRUPTED : 0;
 }

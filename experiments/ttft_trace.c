@@ -21,10 +21,6 @@ static const ba_column sitting_columns[] = {
     {"peak_bytes_per_s", BA_COLUMN_F64, offsetof(sitting, peak.bytes), sizeof(double), "B/s"},
     {.name = NULL}};
 
-int ba_ttft_trace_failed(int rc, const char *err) {
-    return ba_cli_fail(rc == BA_TRACE_MACHINE ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s", err);
-}
-
 int ba_ttft_describe(ba_ttft_state *s, int argc, char **argv, const char *text, size_t text_len) {
     const ba_ttft_wish *w = s->w;
     const ba_common *c = s->common;
@@ -56,7 +52,7 @@ static int read_samples(ba_ttft_state *s) {
         ba_ttft_sample sample = {0};
         int rc = ba_trace_read(s->trace, s->t_sample, i, 1, &sample, err);
         if (rc) {
-            return ba_ttft_trace_failed(rc, err);
+            return ba_tracing_exit(rc, err);
         }
         if (sample.item >= s->n_case || sample.visit >= s->n_case * s->w->repeat) {
             return ba_cli_fail(BA_EXIT_USAGE, "%s: table samples: row %zu names no case of this run", s->common->out,
@@ -89,7 +85,7 @@ int ba_ttft_open_trace(ba_ttft_state *s) {
                                err)) ||
         (rc = ba_trace_declare(s->trace, "cases", ba_ttft_case_columns, sizeof(ba_ttft_case), &s->t_case, err)) ||
         (rc = ba_trace_declare(s->trace, "sessions", sitting_columns, sizeof(sitting), &s->t_session, err))) {
-        return ba_ttft_trace_failed(rc, err);
+        return ba_tracing_exit(rc, err);
     }
     for (size_t i = ba_trace_rows(s->trace, s->t_case); i < s->n_case && !rc; i++) {
         rc = ba_trace_append(s->trace, s->t_case, &s->cases[i], err);
@@ -105,7 +101,7 @@ int ba_ttft_open_trace(ba_ttft_state *s) {
         }
     }
     if (rc || (rc = ba_trace_append(s->trace, s->t_session, &now, err)) || (rc = ba_trace_commit(s->trace, err))) {
-        return ba_ttft_trace_failed(rc, err);
+        return ba_tracing_exit(rc, err);
     }
     return read_samples(s);
 }
@@ -137,5 +133,5 @@ int ba_ttft_write(ba_ttft_state *s, const ba_ttft_result *r, bool complete) {
     if (s->trace && !rc) {
         rc = complete ? ba_trace_finish(s->trace, err) : ba_trace_commit(s->trace, err);
     }
-    return rc ? ba_ttft_trace_failed(rc, err) : 0;
+    return ba_tracing_exit(rc, err);
 }
