@@ -26,9 +26,10 @@ CUDA_CFLAGS = $(if $(CUDA),-DBA_HAVE_CUDA -isystem $(CUDA_HOME)/include)
 CUDA_LIBS   = $(if $(CUDA),-L$(CUDA_HOME)/lib64 -lcudart_static -lstdc++ -ldl -lrt)
 NVCC_FLAGS  = -std=c++17 -O3 --fmad=false -arch=$(CUDA_ARCH) -Werror all-warnings -Xcompiler -Wall,-Wextra
 
-# No contraction: a product and a sum must round alike in every loop, whatever the compiler fuses.
+# No contraction: a product and a sum must round alike in every loop, whatever the compiler fuses. Nobody asks errno
+# about a square root, and without that question compilers make vector code of it.
 WARN       := -Wall -Wextra -Wpedantic -Wvla -Wshadow $(WERROR)
-CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -ffp-contract=off $(LIB_CFLAGS) $(CUDA_CFLAGS)
+CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -ffp-contract=off -fno-math-errno $(LIB_CFLAGS) $(CUDA_CFLAGS)
 LIBS        = $(LIB_LIBS) $(CUDA_LIBS) -lm -lpthread
 
 LIB_SRC  := $(wildcard kernels/*.c sim/*.c) $(CUDA_SRC)

@@ -18,10 +18,13 @@
 
 #include "cpu.h"
 
+enum { BA_MATRIX_ROWS = 16, BA_MATRIX_DEPTH = 32 }; /* of a matrix register of bf16, 1 KiB */
+
 /* A part of a product: out [rows, cols] of rows `stride` apart = x w + bias, or += that. */
 typedef struct ba_bf16_product {
     size_t rows, cols, depth; /* cols: at most BA_KEYS; depth: even */
     const uint16_t *x;        /* [rows, depth] */
+    bool tiled;               /* x is [rows / 16, depth / 32, 16, 32], depth a multiple of 32 */
     const uint16_t *w;        /* [BA_KEYS / strip, depth / 2, strip, 2] pairs of depth */
     const uint16_t *ahead;    /* what a later product will have as w, to be fetched meanwhile, or NULL */
     const float *bias;        /* [cols] or NULL */
@@ -74,6 +77,16 @@ enum { BA_STRIP_AVX512 = BA_KEYS, BA_STRIP_AMX = 32 };
 static inline size_t ba_bf16_tile_rows(size_t rows, size_t depth, size_t bytes) {
     const size_t unit = 32, most = bytes / (depth * sizeof(uint16_t)), tiles = (rows + most) / (most + 1);
     return tiles ? ((rows + tiles - 1) / tiles + unit - 1) / unit * unit : unit;
+}
+
+/* Row `row` of x, and how far apart its runs of BA_MATRIX_DEPTH elements lie. */
+static inline const uint16_t *ba_bf16_row(const ba_bf16_product *p, size_t row) {
+    size_t in = row % BA_MATRIX_ROWS;
+    return p->tiled ? p->x + (row - in) * p->depth + in * BA_MATRIX_DEPTH : p->x + row * p->depth;
+}
+
+static inline size_t ba_bf16_step(const ba_bf16_product *p) {
+    return p->tiled ? BA_MATRIX_ROWS * BA_MATRIX_DEPTH : BA_MATRIX_DEPTH;
 }
 
 /* out[0..n) = sum + bias, or += that. */

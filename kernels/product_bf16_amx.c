@@ -14,24 +14,30 @@ enum {
     SIDE = 2 * AMX_ROWS, /* rows and columns of a block */
     PAIR = 2 * AMX_ROWS, /* elements of the pairs that lie beside each other in a register's row */
     LINE = 32,           /* elements of a cache line */
-    AHEAD = 2,           /* steps of the depth that are fetched ahead */
+    AHEAD = 1,           /* steps of the depth that are fetched ahead */
 };
+#define INLINE static inline __attribute__((always_inline)) /* strides become constants */
 _Static_assert((int)BA_PAD_ROWS >= (int)AMX_ROWS, "operands have rows behind the last one that may be read");
 _Static_assert((int)BA_STRIP_AMX == (int)SIDE, "the columns of a block lie together");
 
 /* Brings a register's worth of lines, `stride` elements apart, into the first-level cache. */
-static inline void fetch_lines(const uint16_t *at, size_t stride) {
+INLINE void fetch_lines(const uint16_t *at, size_t stride) {
     for (size_t r = 0; r < AMX_ROWS; r++) {
         _mm_prefetch((const char *)(at + r * stride), _MM_HINT_T0);
     }
 }
 
+/* Rows of x as registers take them: neighbours of one, its lower half, and its steps along the depth, in elements. */
+typedef struct rows_at {
+    size_t stride, half, step;
+} rows_at;
+
 /* Sums of a step of the depth; two: the block has more rows than a register. If there is a step AHEAD, what it loads is
  * fetched between the products: loads of registers wait for every line from the second-level cache, and little is under
  * way at once. */
-static inline void multiply_step(bool two, bool ahead, const uint16_t *x, size_t x_stride, const uint16_t *w) {
-    const size_t x_bytes = x_stride * sizeof *x, w_bytes = 2 * PAIR * sizeof *w;
-    const uint16_t *next_x = ahead ? x + AHEAD * AMX_DEPTH : x, *next_w = ahead ? w + AHEAD * AMX_DEPTH * SIDE : w;
+INLINE void multiply_step(bool two, bool ahead, const uint16_t *x, rows_at at, const uint16_t *w) {
+    const size_t x_bytes = at.stride * sizeof *x, w_bytes = 2 * PAIR * sizeof *w;
+    const uint16_t *next_x = ahead ? x + AHEAD * at.step : x, *next_w = ahead ? w + AHEAD * AMX_DEPTH * SIDE : w;
     tile_load(6, w, w_bytes);
     tile_load(4, x, x_bytes);
     tile_load(7, w + PAIR, w_bytes);
@@ -40,10 +46,10 @@ static inline void multiply_step(bool two, bool ahead, const uint16_t *x, size_t
     fetch_lines(next_w + AMX_ROWS * LINE, LINE);
     tile_multiply(1, 4, 7);
     if (two) {
-        tile_load(5, x + AMX_ROWS * x_stride, x_bytes);
-        fetch_lines(next_x, x_stride);
+        tile_load(5, x + at.half, x_bytes);
+        fetch_lines(next_x, at.stride);
         tile_multiply(2, 5, 6);
-        fetch_lines(next_x + AMX_ROWS * x_stride, x_stride);
+        fetch_lines(next_x + at.half, at.stride);
         tile_multiply(3, 5, 7);
     }
 }
@@ -55,7 +61,7 @@ static void multiply_rest(size_t rows, const uint16_t *x, size_t x_stride, const
         memcpy(x_rest[r], x + r * x_stride, rest * sizeof *x);
     }
     memcpy(w_rest, w, rest * SIDE * sizeof *w);
-    multiply_step(rows > AMX_ROWS, false, x_rest[0], AMX_DEPTH, w_rest[0]);
+    multiply_step(rows > AMX_ROWS, false, x_rest[0], (rows_at){AMX_DEPTH, AMX_ROWS * AMX_DEPTH, 0}, w_rest[0]);
 }
 
 /* out[0..n) = sum + bias, or += that; n at most one register's width. */
@@ -67,10 +73,20 @@ static inline void store_lanes(const float *sum, const float *bias, size_t n, bo
     _mm512_mask_storeu_ps(out, in, x);
 }
 
-/* Rows [row, row + rows) and columns from col on. */
-static void product_block(const ba_bf16_product *p, size_t row, size_t rows, size_t col) {
-    const bool two = rows > AMX_ROWS;
-    const uint16_t *x = p->x + row * p->depth, *w = p->w + col * p->depth;
+INLINE void store_sums(bool two, float *out, size_t stride) {
+    const size_t bytes = stride * sizeof *out;
+    tile_store(0, out, bytes);
+    tile_store(1, out + AMX_ROWS, bytes);
+    if (two) {
+        tile_store(2, out + AMX_ROWS * stride, bytes);
+        tile_store(3, out + AMX_ROWS * stride + AMX_ROWS, bytes);
+    }
+}
+
+/* Rows [row, row + rows) and columns from col on; two: the rows fill more than a register, tiled: as in p. */
+INLINE void product_block(const ba_bf16_product *p, bool two, bool tiled, size_t row, size_t rows, size_t col) {
+    const rows_at at = {tiled ? AMX_DEPTH : p->depth, AMX_ROWS * p->depth, tiled ? AMX_ROWS * AMX_DEPTH : AMX_DEPTH};
+    const uint16_t *x = ba_bf16_row(p, row), *w = p->w + col * p->depth;
     for (size_t r = 0; r < rows; r++) { /* until the sums are there, so is their place */
         const float *out = p->out + (row + r) * p->stride + col;
         __builtin_prefetch(out, 1);
@@ -81,24 +97,33 @@ static void product_block(const ba_bf16_product *p, size_t row, size_t rows, siz
     tile_zero(2);
     tile_zero(3);
     size_t d = 0;
-    for (; d + AMX_DEPTH <= p->depth; d += AMX_DEPTH, w += AMX_DEPTH * SIDE) {
-        multiply_step(two, d + (AHEAD + 1) * AMX_DEPTH <= p->depth, x + d, p->depth, w);
+    for (; d + AMX_DEPTH <= p->depth; d += AMX_DEPTH, x += at.step, w += AMX_DEPTH * SIDE) {
+        multiply_step(two, d + (AHEAD + 1) * AMX_DEPTH <= p->depth, x, at, w);
     }
     if (d < p->depth) {
-        multiply_rest(rows, x + d, p->depth, w, p->depth - d);
+        multiply_rest(rows, x, p->depth, w, p->depth - d);
+    }
+    if (two && rows == SIDE && col + SIDE <= p->cols && !p->bias && !p->add) {
+        store_sums(true, p->out + row * p->stride + col, p->stride);
+        return;
     }
     __attribute__((aligned(64))) float sum[SIDE][SIDE];
-    tile_store(0, sum[0], sizeof sum[0]);
-    tile_store(1, sum[0] + AMX_ROWS, sizeof sum[0]);
-    if (two) {
-        tile_store(2, sum[AMX_ROWS], sizeof sum[0]);
-        tile_store(3, sum[AMX_ROWS] + AMX_ROWS, sizeof sum[0]);
-    }
+    store_sums(two, sum[0], SIDE);
     for (size_t c = col; c < p->cols && c < col + SIDE; c += AMX_ROWS) {
         const float *bias = p->bias ? p->bias + c : NULL;
         for (size_t r = 0; r < rows; r++) {
             store_lanes(sum[r] + (c - col), bias, p->cols - c, p->add, p->out + (row + r) * p->stride + c);
         }
+    }
+}
+
+static void product_rows(const ba_bf16_product *p, size_t row, size_t rows, size_t col) {
+    if (rows <= AMX_ROWS) {
+        product_block(p, false, p->tiled, row, rows, col);
+    } else if (p->tiled) {
+        product_block(p, true, true, row, rows, col);
+    } else {
+        product_block(p, true, false, row, rows, col);
     }
 }
 
@@ -119,7 +144,7 @@ void ba_bf16_product_amx(const ba_bf16_product *p) {
     for (size_t col = 0; col < p->cols; col += SIDE) {
         for (size_t row = 0; row < p->rows; row += SIDE, done++) {
             fetch(p, done * share, share);
-            product_block(p, row, p->rows - row < SIDE ? p->rows - row : SIDE, col);
+            product_rows(p, row, p->rows - row < SIDE ? p->rows - row : SIDE, col);
         }
     }
     tile_release();

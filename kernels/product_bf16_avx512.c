@@ -41,20 +41,23 @@ INLINE void store_row(const ba_bf16_product *p, size_t row, const __m512 sum[COL
 
 /* R rows; asks for `ahead`, [ahead_n], on the way. */
 INLINE void product_block(size_t R, const ba_bf16_product *p, size_t row, const uint16_t *ahead, size_t ahead_n) {
-    const uint16_t *x = p->x + row * p->depth, *w = p->w;
+    const uint16_t *x[BLOCK_ROWS], *w = p->w;
+    const size_t step = ba_bf16_step(p);
     __m512 sum[BLOCK_ROWS][COLS];
     UNROLL for (size_t i = 0; i < R; i++) {
+        x[i] = ba_bf16_row(p, row + i);
         UNROLL for (size_t j = 0; j < COLS; j++) {
             sum[i][j] = _mm512_setzero_ps();
         }
     }
     for (size_t d = 0; d < p->depth; d += 2, w += 2 * BA_KEYS) {
+        const size_t along = d / BA_MATRIX_DEPTH * step + d % BA_MATRIX_DEPTH;
         __m512bh weight[COLS];
         UNROLL for (size_t j = 0; j < COLS; j++) {
             weight[j] = (__m512bh)_mm512_load_si512(w + 2 * LANES * j);
         }
         UNROLL for (size_t i = 0; i < R; i++) {
-            __m512bh pair = repeat_pair(x + i * p->depth + d);
+            __m512bh pair = repeat_pair(x[i] + along);
             UNROLL for (size_t j = 0; j < COLS; j++) {
                 sum[i][j] = _mm512_dpbf16_ps(sum[i][j], pair, weight[j]);
             }

@@ -65,25 +65,32 @@ static void steady(ba_backend *be, ba_train_role role, ba_view x) {
     memset(s->made + role * FORMS, 0, FORMS * sizeof *s->made);
 }
 
-/* Where the form of activations goes: a slot of its own for what is steady. */
-static size_t slot_of(const slots *s, size_t operand, ba_form form, ba_view x, float scale) {
-    for (size_t role = 0; role < STEADY; role++) {
+/* The role in which the caller said that x is steady; STEADY: none. */
+static size_t role_of(const slots *s, ba_view x, float scale) {
+    size_t role = 0;
+    for (; role < STEADY; role++) {
         const ba_view *y = &s->steady[role];
         if (scale == 1 && y->buf == x.buf && y->row0 == x.row0 && y->col0 == x.col0) {
-            return STEADY + role * FORMS + form;
+            break;
         }
     }
-    return operand;
+    return role;
 }
 
-/* The form of activations as the first or second operand; NULL: out of memory, and the backend says so. */
+/* The form of activations as the first or second operand; NULL: out of memory, and the backend says so. A steady
+ * gradient is soon wanted as it is and turned: one reading gives both. */
 static const uint16_t *form_of(ba_backend *be, size_t operand, ba_form form, ba_view x, size_t rows, size_t cols,
                                double scale) {
     slots *s = ((ba_cpu *)be)->train->state;
-    size_t need = ba_form_size(form, rows, cols), slot = slot_of(s, operand, form, x, (float)scale);
-    size_t *made = slot < STEADY ? NULL : &s->made[slot - STEADY];
+    size_t role = role_of(s, x, (float)scale), from = 0;
+    if (role == BA_TRAIN_DOUT && (form == BA_FORM_ROWS || form == BA_FORM_TURNED)) {
+        from = form == BA_FORM_TURNED ? ba_form_size(BA_FORM_ROWS, rows, cols) : 0;
+        form = BA_FORM_BOTH;
+    }
+    size_t need = ba_form_size(form, rows, cols), slot = role < STEADY ? STEADY + role * FORMS + form : operand;
+    size_t *made = role < STEADY ? &s->made[slot - STEADY] : NULL;
     if (made && *made == need) {
-        return s->at[slot];
+        return s->at[slot] + from;
     }
     if (need > s->n[slot]) {
         free(s->at[slot]);
@@ -100,7 +107,7 @@ static const uint16_t *form_of(ba_backend *be, size_t operand, ba_form form, ba_
     if (made) {
         *made = need;
     }
-    return s->at[slot];
+    return s->at[slot] + from;
 }
 
 /* A parameter's copy: W^T as the second operand for the way forward, then W for the way back. */
@@ -112,11 +119,11 @@ static size_t copy_size(const ba_param *p) {
     return forward_size(p) + ba_form_size(BA_FORM_DOWN, p->rows, p->cols);
 }
 
-static void renew(ba_backend *be, ba_param *p) {
+static void renew(const ba_backend *be, const ba_param *p, size_t first, size_t last) {
     ba_forming to = {p->value, p->cols, p->rows, p->cols, 1, ((const ba_bf16 *)be)->strip, p->half};
-    write_form(be, BA_FORM_ACROSS, &to);
+    ba_form_write_avx512(BA_FORM_ACROSS, &to, first, last);
     to.out += forward_size(p);
-    write_form(be, BA_FORM_DOWN, &to);
+    ba_form_write_avx512(BA_FORM_DOWN, &to, first, last);
 }
 
 /* ---- products ---- */
@@ -140,6 +147,7 @@ static void tile(void *arg, size_t index, size_t worker) {
                                   .cols = min_size(BA_KEYS, p->cols - col),
                                   .depth = p->depth,
                                   .x = p->a + row * p->depth,
+                                  .tiled = true,
                                   .w = p->b + col * p->depth,
                                   .add = p->add,
                                   .out = p->out + row * p->stride + col,
@@ -178,10 +186,11 @@ static void linear_back(ba_backend *be, const ba_param *p, ba_view dout, size_t 
 
 static void linear_grad(ba_backend *be, ba_param *p, ba_view dout, ba_view x, size_t rows, double scale) {
     bool first = p->rows < p->cols;
-    product c = {.rows = p->rows, .cols = p->cols, .depth = ba_form_depth(rows), .add = true};
+    product c = {.rows = p->rows, .cols = p->cols, .depth = ba_form_depth(rows), .add = !p->no_grad_yet};
     if (!p->grad || !rows) {
         return;
     }
+    p->no_grad_yet = false;
     c.a = form_of(be, 0, BA_FORM_TURNED, dout, rows, p->rows, first ? scale : 1);
     c.b = form_of(be, 1, BA_FORM_DOWN, x, rows, p->cols, first ? 1 : scale);
     c.out = p->grad;

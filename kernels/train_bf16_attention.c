@@ -24,26 +24,21 @@ static size_t shared_size(const ba_train_attention *a) {
            (ba_form_size(BA_FORM_ACROSS, a->rows, a->head_dim) + ba_form_size(BA_FORM_DOWN, a->rows, a->head_dim));
 }
 
-/* Forms of a tile: q and dout as both operands; s and dp as first ones, straight and turned. */
+/* Forms of a tile: q and dout as both operands; s, then dp, as first ones. */
 typedef struct tile_forms {
-    uint16_t *q, *q_down, *dout, *dout_down, *rows, *turned;
+    uint16_t *q, *q_down, *dout, *dout_down, *first;
 } tile_forms;
 
 static tile_forms tile_of(const ba_train_tile *t) {
     size_t dim = t->a->head_dim, q = ba_form_size(BA_FORM_ROWS, ROWS, dim),
            down = ba_form_size(BA_FORM_DOWN, ROWS, dim);
     uint16_t *at = (uint16_t *)(void *)t->own;
-    return (tile_forms){at,
-                        at + q,
-                        at + q + down,
-                        at + 2 * q + down,
-                        at + 2 * (q + down),
-                        at + 2 * (q + down) + ba_form_size(BA_FORM_ROWS, ROWS, KEYS)};
+    return (tile_forms){at, at + q, at + q + down, at + 2 * q + down, at + 2 * (q + down)};
 }
 
 static size_t own_size(const ba_train_attention *a) {
     size_t q = ba_form_size(BA_FORM_ROWS, ROWS, a->head_dim), down = ba_form_size(BA_FORM_DOWN, ROWS, a->head_dim);
-    return q + down + (ba_form_size(BA_FORM_ROWS, ROWS, KEYS) + ba_form_size(BA_FORM_TURNED, ROWS, KEYS)) / 2;
+    return q + down + ba_form_size(BA_FORM_BOTH, ROWS, KEYS) / 2;
 }
 
 /* ---- forms ---- */
@@ -111,6 +106,7 @@ static void multiply(const ba_train_tile *t, size_t rows, size_t cols, size_t de
                                       .cols = cols - c < be->strip ? cols - c : be->strip,
                                       .depth = depth,
                                       .x = first,
+                                      .tiled = true,
                                       .w = second + c * apart,
                                       .add = add,
                                       .out = out + c,
@@ -132,30 +128,31 @@ static void dscores(const ba_train_tile *t) {
 }
 
 /* o += x y for the keys' rows of y. */
-static void weigh(const ba_train_tile *t, const float *x, const uint16_t *y_down) {
+static void weigh(const ba_train_tile *t, const uint16_t *x_rows, const uint16_t *y_down) {
     size_t dim = t->a->head_dim, strip = ((const ba_bf16 *)t->be)->strip;
-    uint16_t *first = tile_of(t).rows;
-    form(t, BA_FORM_ROWS, x, KEYS, t->n, first);
-    multiply(t, t->rows, dim, ba_form_depth(t->n), first, y_down + t->key * strip, ba_form_depth(t->a->rows), true,
+    multiply(t, t->rows, dim, ba_form_depth(t->n), x_rows, y_down + t->key * strip, ba_form_depth(t->a->rows), true,
              t->o, dim);
 }
 
 /* dx += x^T y for the keys' rows of dx. */
-static void turn(const ba_train_tile *t, const float *x, const uint16_t *y_down, float *dx) {
+static void turn(const ba_train_tile *t, const uint16_t *x_turned, const uint16_t *y_down, float *dx) {
     size_t dim = t->a->head_dim, depth = ba_form_depth(t->rows);
-    uint16_t *first = tile_of(t).turned;
-    form(t, BA_FORM_TURNED, x, KEYS, t->n, first);
-    multiply(t, t->n, dim, depth, first, y_down, depth, true, dx + t->key * dim, dim);
+    multiply(t, t->n, dim, depth, x_turned, y_down, depth, true, dx + t->key * dim, dim);
 }
 
 static void values(const ba_train_tile *t) {
-    weigh(t, t->s, head_of(t->a, t->kv_head, t->shared).v_down);
+    uint16_t *p = tile_of(t).first;
+    form(t, BA_FORM_ROWS, t->s, KEYS, t->n, p);
+    weigh(t, p, head_of(t->a, t->kv_head, t->shared).v_down);
 }
 
 static void gradients(const ba_train_tile *t) {
-    turn(t, t->s, tile_of(t).dout_down, t->dv);
-    turn(t, t->dp, tile_of(t).q_down, t->dk);
-    weigh(t, t->dp, head_of(t->a, t->kv_head, t->shared).k_down);
+    tile_forms f = tile_of(t);
+    form(t, BA_FORM_TURNED, t->s, KEYS, t->n, f.first);
+    turn(t, f.first, f.dout_down, t->dv);
+    form(t, BA_FORM_BOTH, t->dp, KEYS, t->n, f.first);
+    turn(t, f.first + ba_form_size(BA_FORM_ROWS, t->rows, t->n), f.q_down, t->dk);
+    weigh(t, f.first, head_of(t->a, t->kv_head, t->shared).k_down);
 }
 
 const ba_train_multiply ba_train_multiply_bf16 = {.unit = BA_FORM_BLOCK,

@@ -87,31 +87,49 @@ void ba_train_param_free(ba_backend *be, ba_param *p) {
     }
 }
 
-typedef struct renewal {
-    const ba_train_lanes *lanes;
-    ba_param *p;
-} renewal;
-
-static void renew_rows(const void *arg, size_t first, size_t last) {
-    const renewal *r = arg;
-    size_t cols = r->p->cols;
-    r->lanes->round(r->p->value + first * cols, (last - first) * cols, r->p->half + first * cols);
-}
-
 size_t ba_train_half_size(const ba_param *p) {
     return p->rows * p->cols;
 }
 
-void ba_train_half_renew(ba_backend *be, ba_param *p) {
-    ba_cpu *cpu = (ba_cpu *)be;
-    renewal r = {cpu->train->lanes, p};
-    ba_cpu_for(cpu, p->rows, p->cols, renew_rows, &r);
+void ba_train_half_renew(const ba_backend *be, const ba_param *p, size_t first, size_t last) {
+    const ba_train_lanes *lanes = ((const ba_cpu *)be)->train->lanes;
+    lanes->round(p->value + first * p->cols, (last - first) * p->cols, p->half + first * p->cols);
 }
 
-/* The copy that products use follows the value. */
+/* A change of a parameter's value, by blocks of rows. */
+typedef struct change {
+    const ba_backend *be;
+    ba_param *p;
+    const ba_adamw *cfg; /* NULL: it has been changed */
+    double bias1, bias2;
+} change;
+
+static size_t blocks_of(const ba_param *p) {
+    return (p->rows + BA_TRAIN_UNIT - 1) / BA_TRAIN_UNIT;
+}
+
+/* The copy that products use follows the value while that is in the cache. */
+static void change_blocks(const void *arg, size_t first_block, size_t last_block) {
+    const change *c = arg;
+    const ba_train_cpu *t = ((const ba_cpu *)c->be)->train;
+    ba_param *p = c->p;
+    for (size_t b = first_block; b < last_block; b++) {
+        size_t first = b * BA_TRAIN_UNIT, left = p->rows - first,
+               last = left < BA_TRAIN_UNIT ? p->rows : first + BA_TRAIN_UNIT;
+        size_t at = first * p->cols, n = (last - first) * p->cols;
+        if (c->cfg) {
+            t->lanes->adamw(c->cfg, c->bias1, c->bias2, n, p->grad + at, p->mean + at, p->variance + at, p->value + at);
+        }
+        if (p->half) {
+            t->product->renew(c->be, p, first, last);
+        }
+    }
+}
+
 static void renew(ba_backend *be, ba_param *p) {
+    const change c = {.be = be, .p = p};
     if (p->half) {
-        ((ba_cpu *)be)->train->product->renew(be, p);
+        ba_cpu_for((ba_cpu *)be, blocks_of(p), BA_TRAIN_UNIT * p->cols, change_blocks, &c);
     }
 }
 
@@ -160,8 +178,9 @@ static float *part_of(const ba_param *p, ba_param_part part) {
 void ba_train_param_read(ba_backend *be, const ba_param *p, ba_param_part part, double *dst) {
     (void)be;
     const float *from = part_of(p, part);
+    bool zero = part == BA_PARAM_GRAD && p->no_grad_yet;
     for (size_t i = 0; i < p->rows * p->cols; i++) {
-        dst[i] = from[i];
+        dst[i] = zero ? 0 : from[i];
     }
 }
 
@@ -172,10 +191,33 @@ void ba_train_param_write(ba_backend *be, ba_param *p, ba_param_part part, const
     }
     if (part == BA_PARAM_VALUE) {
         renew(be, p);
+    } else if (part == BA_PARAM_GRAD) {
+        p->no_grad_yet = false;
     }
 }
 
-/* ---- optimiser ---- */
+/* ---- gradients ---- */
+
+static void zero_rows(const void *arg, size_t first, size_t last) {
+    const ba_param *p = arg;
+    memset(p->grad + first * p->cols, 0, (last - first) * p->cols * sizeof *p->grad);
+}
+
+float *ba_train_grad(ba_backend *be, ba_param *p) {
+    if (p->no_grad_yet) {
+        ba_cpu_for((ba_cpu *)be, p->rows, p->cols, zero_rows, p);
+        p->no_grad_yet = false;
+    }
+    return p->grad;
+}
+
+/* Nothing is written: most gradients are the result of a product, which need not be added to zeros. */
+void ba_train_grad_zero(ba_backend *be, ba_param *const *p, size_t n) {
+    (void)be;
+    for (size_t k = 0; k < n; k++) {
+        p[k]->no_grad_yet = true;
+    }
+}
 
 typedef struct squares {
     const ba_train_lanes *lanes;
@@ -200,6 +242,7 @@ double ba_train_grad_norm(ba_backend *be, ba_param *const *p, size_t n) {
             return NAN;
         }
         const squares s = {cpu->train->lanes, p[k], (double *)(void *)space};
+        ba_train_grad(be, p[k]);
         ba_cpu_for(cpu, p[k]->rows, p[k]->cols, square_rows, &s);
         for (size_t r = 0; r < p[k]->rows; r++) {
             sum += s.sum[r];
@@ -208,38 +251,14 @@ double ba_train_grad_norm(ba_backend *be, ba_param *const *p, size_t n) {
     return sqrt(sum);
 }
 
-static void zero_rows(const void *arg, size_t first, size_t last) {
-    const ba_param *p = arg;
-    memset(p->grad + first * p->cols, 0, (last - first) * p->cols * sizeof *p->grad);
-}
-
-void ba_train_grad_zero(ba_backend *be, ba_param *const *p, size_t n) {
-    for (size_t k = 0; k < n; k++) {
-        ba_cpu_for((ba_cpu *)be, p[k]->rows, p[k]->cols, zero_rows, p[k]);
-    }
-}
-
-typedef struct step {
-    const ba_train_lanes *lanes;
-    const ba_adamw *cfg;
-    double bias1, bias2;
-    ba_param *p;
-} step;
-
-static void step_rows(const void *arg, size_t first, size_t last) {
-    const step *s = arg;
-    size_t at = first * s->p->cols, n = (last - first) * s->p->cols;
-    s->lanes->adamw(s->cfg, s->bias1, s->bias2, n, s->p->grad + at, s->p->mean + at, s->p->variance + at,
-                    s->p->value + at);
-}
+/* ---- optimiser ---- */
 
 void ba_train_adamw(ba_backend *be, ba_param *const *p, size_t n, const ba_adamw *cfg) {
-    ba_cpu *cpu = (ba_cpu *)be;
     double bias1 = 1 - pow(cfg->beta1, (double)cfg->step), bias2 = 1 - pow(cfg->beta2, (double)cfg->step);
     for (size_t k = 0; k < n; k++) {
-        step s = {cpu->train->lanes, cfg, bias1, bias2, p[k]};
-        ba_cpu_for(cpu, p[k]->rows, p[k]->cols * 4, step_rows, &s);
-        renew(be, p[k]);
+        const change c = {be, p[k], cfg, bias1, bias2};
+        ba_train_grad(be, p[k]);
+        ba_cpu_for((ba_cpu *)be, blocks_of(p[k]), BA_TRAIN_UNIT * p[k]->cols * 4, change_blocks, &c);
     }
 }
 

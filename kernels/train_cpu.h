@@ -12,7 +12,7 @@
 
 enum {
     BA_TRAIN_TILE = 256, /* rows and columns of a tile of a product, at most */
-    BA_TRAIN_UNIT = 64   /* bf16 operands are padded with zero rows to a multiple of this: few shapes of products */
+    BA_TRAIN_UNIT = 64 /* rows that are treated together: bf16 operands are padded with zero ones to a multiple of it */
 };
 
 /* Element (i, j) at at[i stride + j], or at[j stride + i] if turned: floats, or bf16. */
@@ -28,9 +28,10 @@ typedef struct ba_train_multiply ba_train_multiply; /* train_cpu_attention.h */
 typedef struct ba_train_product {
     bool half; /* operands are bf16 */
     const ba_train_multiply *attention;
-    /* Elements of the copy of a parameter that products use, and writing it; NULL: they use the value itself. */
+    /* Elements of the copy of a parameter that products use, and writing what comes of rows [first, last) of the value,
+     * first a multiple of BA_TRAIN_UNIT, by one thread; NULL: they use the value itself. */
     size_t (*copy_size)(const ba_param *p);
-    void (*renew)(ba_backend *be, ba_param *p);
+    void (*renew)(const ba_backend *be, const ba_param *p, size_t first, size_t last);
     /* What it needs; *state is given to the others. 0, or -1 and err. */
     int (*open)(size_t threads, void **state, char err[BA_ERR_LEN]);
     void (*close)(void *state);
@@ -61,6 +62,7 @@ struct ba_param {
     size_t rows, cols;
     float *value, *grad, *mean, *variance; /* [rows, cols]; the last three NULL if not trained */
     uint16_t *half;                        /* value in bf16 as the product likes it, or NULL */
+    bool no_grad_yet;                      /* the gradient is zero, whatever `grad` holds: ba_train_grad */
 };
 
 /* The backend's, made if need be; NULL and err. */
@@ -69,9 +71,12 @@ void ba_train_cpu_free(ba_train_cpu *t);
 /* n floats, valid until the next call; NULL: out of memory, and the backend says so. */
 float *ba_train_space(ba_backend *be, size_t n);
 
+/* The gradient, to be read or added to; NULL if p is not trained. */
+float *ba_train_grad(ba_backend *be, ba_param *p);
+
 /* Of products whose copy is the value rounded to bf16. */
 size_t ba_train_half_size(const ba_param *p);
-void ba_train_half_renew(ba_backend *be, ba_param *p);
+void ba_train_half_renew(const ba_backend *be, const ba_param *p, size_t first, size_t last);
 
 /* Operations of the table, as documented in train.h. */
 ba_param *ba_train_param_new(ba_backend *be, const ba_weight_src *src, bool trained, char err[BA_ERR_LEN]);

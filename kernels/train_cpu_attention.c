@@ -84,11 +84,20 @@ static ba_range seen_by_any(const ba_train_segment *seg, const block *b) {
     return all;
 }
 
+/* Heads of neighbouring rows lie far apart, where no processor looks ahead by itself. */
+static void fetch_head(ba_view view, size_t row, size_t rows, size_t head, size_t dim) {
+    enum { AHEAD = 6, LINE = 16 };
+    for (size_t i = 0; row + AHEAD < rows && i < dim; i += LINE) {
+        __builtin_prefetch(head_of(view, row + AHEAD, head, dim) + i, 1);
+    }
+}
+
 /* Queries of the block, rotated for the segment and times `factor`. */
 static void rotate_block(const attention *x, const block *b, const ba_train_segment *seg, float factor, bool back) {
     const ba_rot *rot = x->a->rot;
     for (size_t r = 0; r < b->rows; r++) {
         size_t dim = x->a->head_dim;
+        fetch_head(x->a->q, b->t.row + r, x->a->rows, b->t.head, dim);
         x->lanes->rotate(head_of(x->a->q, b->t.row + r, b->t.head, dim), dim,
                          rot->at + (seg->rot_row + b->row0 + r) * 2 * rot->half, false, factor, b->t.q + r * dim);
     }

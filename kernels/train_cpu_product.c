@@ -149,7 +149,7 @@ void ba_train_linear_grad(ba_backend *be, ba_param *p, ba_view dout, ba_view x, 
     }
     c.a = activations(be, dout, rows, p->rows, padded, 0, true);
     c.b = activations(be, x, rows, p->cols, padded, 1, false);
-    c.c = p->grad;
+    c.c = ba_train_grad(be, p);
     c.c_stride = p->cols;
     c.add = true;
     if (c.a.at && c.b.at) {

@@ -81,7 +81,8 @@ static void embed_back_cols(const void *arg, size_t first, size_t last) {
 
 void ba_train_embed_back(ba_backend *be, ba_param *p, const int32_t *ids, size_t n, double scale, ba_view dout) {
     rows_op op = op_of(be);
-    op.grad = p->grad, op.ids = ids, op.rows = n, op.cols = p->cols, op.scale = (float)scale, op.dout = dout;
+    op.grad = ba_train_grad(be, p), op.ids = ids, op.rows = n, op.cols = p->cols, op.scale = (float)scale,
+    op.dout = dout;
     if (p->grad) {
         ba_cpu_for((ba_cpu *)be, p->cols, n, embed_back_cols, &op);
     }
@@ -109,7 +110,7 @@ static void bias_grad_cols(const void *arg, size_t first, size_t last) {
 
 void ba_train_bias_grad(ba_backend *be, ba_param *p, ba_view dout, size_t rows) {
     rows_op op = op_of(be);
-    op.grad = p->grad, op.rows = rows, op.dout = dout;
+    op.grad = ba_train_grad(be, p), op.rows = rows, op.dout = dout;
     if (p->grad) {
         ba_cpu_for((ba_cpu *)be, p->cols, rows, bias_grad_cols, &op);
     }
@@ -170,7 +171,7 @@ void ba_train_rmsnorm_back(ba_backend *be, ba_view x, size_t rows, size_t groups
                            double eps, ba_view dout, bool add, ba_view dx) {
     rows_op op = op_of(be);
     op.x = x, op.rows = rows, op.groups = groups, op.cols = cols, op.p = gain, op.eps = (float)eps;
-    op.dout = dout, op.add = add, op.dx = dx, op.grad = gain->grad;
+    op.dout = dout, op.add = add, op.dx = dx, op.grad = ba_train_grad(be, gain);
     if (!(op.factor = ba_train_space(be, rows * groups))) {
         return;
     }

@@ -2,8 +2,8 @@
  * matrix X [rows, cols] in fp32. What is summed over, the depth, is filled up with zeros to a multiple of
  * BA_FORM_DEPTH.
  *
- * First operands lie row by row, [rows or cols, depth]; second ones in strips of columns, pairs of depth side by side:
- * [strips, depth / 2, strip, 2]. Rows and columns behind the last one may hold anything. */
+ * First operands lie in tiles, [rows or cols / 16, depth / 32, 16, 32]; second ones in strips of columns, pairs of
+ * depth side by side: [strips, depth / 2, strip, 2]. Rows and columns behind the last one may hold anything. */
 #ifndef BA_TRAIN_FORM_H
 #define BA_TRAIN_FORM_H
 
@@ -18,6 +18,7 @@ enum {
 typedef enum ba_form {
     BA_FORM_ROWS,   /* X as the first operand */
     BA_FORM_TURNED, /* X^T as the first operand */
+    BA_FORM_BOTH,   /* BA_FORM_ROWS, and BA_FORM_TURNED behind it */
     BA_FORM_DOWN,   /* X as the second operand */
     BA_FORM_ACROSS  /* X^T as the second operand */
 } ba_form;
@@ -36,11 +37,11 @@ static inline size_t ba_form_depth(size_t n) {
 
 /* Elements of a form, with the rows behind the last one that a product may read. */
 static inline size_t ba_form_size(ba_form form, size_t rows, size_t cols) {
-    const size_t behind = BA_FORM_BLOCK;
-    return form == BA_FORM_ROWS     ? (rows + behind) * ba_form_depth(cols)
-           : form == BA_FORM_TURNED ? (cols + behind) * ba_form_depth(rows)
-           : form == BA_FORM_DOWN   ? (cols + behind) * ba_form_depth(rows)
-                                    : (rows + behind) * ba_form_depth(cols);
+    const size_t behind = BA_FORM_BLOCK, deep_cols = (rows + behind) * ba_form_depth(cols),
+                 deep_rows = (cols + behind) * ba_form_depth(rows);
+    return form == BA_FORM_BOTH                             ? deep_cols + deep_rows
+           : form == BA_FORM_TURNED || form == BA_FORM_DOWN ? deep_rows
+                                                            : deep_cols;
 }
 
 /* Writes what comes of rows [first, last) of X; first is a multiple of BA_FORM_BLOCK, and so is last, or it is `rows`.

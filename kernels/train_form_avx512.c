@@ -6,9 +6,10 @@
 #include <immintrin.h>
 
 enum { LANES = 16, PAIRED = 32 };
+#define INLINE static inline __attribute__((always_inline)) /* so that nothing is read again behind every store */
 
 /* X[row, col .. col + 16), zeros outside. */
-static inline __m512 load(const ba_forming *f, size_t row, size_t col) {
+INLINE __m512 load(const ba_forming *f, size_t row, size_t col) {
     if (row >= f->rows || col >= f->cols) {
         return _mm512_setzero_ps();
     }
@@ -18,19 +19,26 @@ static inline __m512 load(const ba_forming *f, size_t row, size_t col) {
 }
 
 /* 32 neighbours of a row: pairs along the row. */
-static inline __m512i along(const ba_forming *f, size_t row, size_t col) {
+INLINE __m512i along(const ba_forming *f, size_t row, size_t col) {
     return (__m512i)_mm512_cvtne2ps_pbh(load(f, row, col + LANES), load(f, row, col));
 }
 
 /* 16 neighbours of a row and what lies below them: pairs down the columns. */
-static inline __m512i below(const ba_forming *f, size_t row, size_t col) {
+INLINE __m512i below(const ba_forming *f, size_t row, size_t col) {
     const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
                                            21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     return _mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(load(f, row + 1, col), load(f, row, col)));
 }
 
+/* The same of what `along` gave for both rows; half: 0 or 1, for the first or last 16 of the 32. */
+INLINE __m512i pair_up(__m512i row, __m512i next, size_t half) {
+    const __m512i order = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6,
+                                           37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    return _mm512_permutex2var_epi16(row, _mm512_add_epi16(order, _mm512_set1_epi16(half ? LANES : 0)), next);
+}
+
 /* Transposes 16 x 16 pairs: within quarters of registers, then the quarters. */
-static inline void turn(__m512i x[LANES]) {
+INLINE void turn(__m512i x[LANES]) {
     __m512i y[LANES];
     for (size_t i = 0; i < LANES; i += 4) {
         __m512i a = _mm512_unpacklo_epi32(x[i], x[i + 1]), b = _mm512_unpackhi_epi32(x[i], x[i + 1]);
@@ -52,20 +60,33 @@ static inline void turn(__m512i x[LANES]) {
 }
 
 /* Pair of depth `pair` of column `col` in a second operand. */
-static inline uint16_t *second_at(const ba_forming *f, size_t depth, size_t pair, size_t col) {
+INLINE uint16_t *second_at(const ba_forming *f, size_t depth, size_t pair, size_t col) {
     return f->out + col / f->strip * f->strip * depth + (pair * f->strip + col % f->strip) * 2;
 }
 
-static void rows(const ba_forming *f, size_t first, size_t last) {
+/* Where a first operand has its row, from `at` of the depth on: the rest of the register's 32 follows. */
+INLINE uint16_t *first_at(uint16_t *out, size_t depth, size_t row, size_t at) {
+    return out + row / LANES * LANES * depth + (at / PAIRED * LANES + row % LANES) * PAIRED;
+}
+
+/* 16 rows of a first operand, side by side, from what lies turned in x. */
+INLINE void store_turned(__m512i x[LANES], uint16_t *tile) {
+    turn(x);
+    for (size_t i = 0; i < LANES; i++) {
+        _mm512_store_si512(tile + i * PAIRED, x[i]);
+    }
+}
+
+INLINE void rows(const ba_forming *f, size_t first, size_t last) {
     size_t depth = ba_form_depth(f->cols);
     for (size_t r = first; r < last; r++) {
         for (size_t c = 0; c < depth; c += PAIRED) {
-            _mm512_store_si512(f->out + r * depth + c, along(f, r, c));
+            _mm512_store_si512(first_at(f->out, depth, r, c), along(f, r, c));
         }
     }
 }
 
-static void turned(const ba_forming *f, size_t first, size_t last) {
+INLINE void turned(const ba_forming *f, size_t first, size_t last) {
     size_t depth = ba_form_depth(f->rows);
     for (size_t r = first; r < last; r += PAIRED) {
         for (size_t c = 0; c < f->cols; c += LANES) {
@@ -73,15 +94,32 @@ static void turned(const ba_forming *f, size_t first, size_t last) {
             for (size_t i = 0; i < LANES; i++) {
                 x[i] = below(f, r + 2 * i, c);
             }
-            turn(x);
-            for (size_t i = 0; i < LANES; i++) {
-                _mm512_store_si512(f->out + (c + i) * depth + r, x[i]);
-            }
+            store_turned(x, first_at(f->out, depth, c, r));
         }
     }
 }
 
-static void down(const ba_forming *f, size_t first, size_t last) {
+INLINE void both(const ba_forming *f, size_t first, size_t last) {
+    uint16_t *other = f->out + ba_form_size(BA_FORM_ROWS, f->rows, f->cols);
+    size_t depth = ba_form_depth(f->cols), turned_depth = ba_form_depth(f->rows);
+    for (size_t r = first; r < last; r += PAIRED) {
+        for (size_t c = 0; c < depth; c += PAIRED) {
+            __m512i left[LANES], right[LANES];
+            for (size_t i = 0; i < LANES; i++) {
+                size_t row = r + 2 * i;
+                __m512i x = along(f, row, c), next = along(f, row + 1, c);
+                _mm512_store_si512(first_at(f->out, depth, row, c), x);
+                _mm512_store_si512(first_at(f->out, depth, row + 1, c), next);
+                left[i] = pair_up(x, next, 0);
+                right[i] = pair_up(x, next, 1);
+            }
+            store_turned(left, first_at(other, turned_depth, c, r));
+            store_turned(right, first_at(other, turned_depth, c + LANES, r));
+        }
+    }
+}
+
+INLINE void down(const ba_forming *f, size_t first, size_t last) {
     size_t depth = ba_form_depth(f->rows);
     for (size_t r = first; r < ba_form_depth(last); r += 2) {
         for (size_t c = 0; c < f->cols; c += LANES) {
@@ -90,7 +128,7 @@ static void down(const ba_forming *f, size_t first, size_t last) {
     }
 }
 
-static void across(const ba_forming *f, size_t first, size_t last) {
+INLINE void across(const ba_forming *f, size_t first, size_t last) {
     size_t depth = ba_form_depth(f->cols);
     for (size_t r = first; r < last; r += LANES) {
         for (size_t c = 0; c < depth; c += PAIRED) {
@@ -106,9 +144,25 @@ static void across(const ba_forming *f, size_t first, size_t last) {
     }
 }
 
-void ba_form_write_avx512(ba_form form, const ba_forming *f, size_t first, size_t last) {
-    static void (*const write[])(const ba_forming *, size_t, size_t) = {rows, turned, down, across};
-    write[form](f, first, last);
+void ba_form_write_avx512(ba_form form, const ba_forming *forming, size_t first, size_t last) {
+    const ba_forming f = *forming;
+    switch (form) {
+    case BA_FORM_ROWS:
+        rows(&f, first, last);
+        break;
+    case BA_FORM_TURNED:
+        turned(&f, first, last);
+        break;
+    case BA_FORM_BOTH:
+        both(&f, first, last);
+        break;
+    case BA_FORM_DOWN:
+        down(&f, first, last);
+        break;
+    case BA_FORM_ACROSS:
+        across(&f, first, last);
+        break;
+    }
 }
 #else
 void ba_form_write_avx512(ba_form form, const ba_forming *f, size_t first, size_t last) {

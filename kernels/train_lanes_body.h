@@ -18,8 +18,8 @@ static float across(const float lane[LANES]) {
 /* e^x for x <= 88; 0 far below. The polynomial is that of attention_tile.h for 2^f on [-1/2, 1/2]. */
 static inline float exponential(float x) {
     float y = x * 1.44269504f, big = 12582912.0f; /* 1.5 2^23: adding it rounds to an integer */
-    y = y > 126.0f ? 126.0f : y;
-    y = y < -126.0f ? -126.0f : y;
+    y = y < 126.0f ? y : 126.0f;
+    y = y > -126.0f ? y : -126.0f;
     float n = (y + big) - big, f = y - n;
     float p = 1.5353359e-4f;
     p = p * f + 1.33988762e-3f;
@@ -169,7 +169,7 @@ static float max(const float *x, size_t n) {
 }
 
 static float exp_sum(const float *x, float from, size_t n, float *out) {
-    float lane[LANES] = {0};
+    float lane[LANES] = {0}, rest[LANES] = {0};
     size_t i = 0;
     for (; i + LANES <= n; i += LANES) {
         for (size_t j = 0; j < LANES; j++) {
@@ -178,9 +178,13 @@ static float exp_sum(const float *x, float from, size_t n, float *out) {
             lane[j] += e;
         }
     }
-    for (size_t j = 0; i < n; i++, j++) {
-        out[i] = exponential(x[i] - from);
-        lane[j] += out[i];
+    memcpy(rest, x + i, (n - i) * sizeof *x);
+    for (size_t j = 0; j < LANES; j++) { /* all lanes at once: rows seen by few are short */
+        rest[j] = exponential(rest[j] - from);
+    }
+    memcpy(out + i, rest, (n - i) * sizeof *x);
+    for (size_t j = 0; j < n - i; j++) {
+        lane[j] += rest[j];
     }
     return across(lane);
 }

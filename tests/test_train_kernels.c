@@ -42,6 +42,8 @@ static ba_param *param(ba_backend *be, size_t rows, size_t cols, const double *f
     ba_param *p = be->ops->train->param_new(be, &(ba_weight_src){BA_F32, rows, cols, value, NULL, NULL}, true, err);
     CU_ASSERT_PTR_NOT_NULL_FATAL(p);
     be->ops->train->param_write(be, p, BA_PARAM_VALUE, from); /* in double: finite differences need the digits */
+    be->ops->train->param_write(be, p, BA_PARAM_GRAD, from);  /* which nothing of may be left in what is added later */
+    be->ops->train->grad_zero(be, &p, 1);
     free(value);
     return p;
 }
