@@ -36,22 +36,31 @@ static double value_at(const ba_eval_rows *rows, ba_quantity what, ba_row_key ke
     return found ? value_of(found, what) : NAN;
 }
 
+/* The mean of an item's values in some rows; NaN: one of them lacks it. */
+static double mean_at(const ba_eval_rows *rows, ba_quantity what, ba_row_keys keys, const ba_eval_row *item) {
+    double sum = 0;
+    for (size_t i = 0; i < keys.n; i++) {
+        sum += value_at(rows, what, keys.key[i], item);
+    }
+    return sum / (double)keys.n;
+}
+
 static double weight_of(const ba_eval_row *r, ba_quantity what) {
     return what == BA_OF_NLL ? (double)r->n_answer_tokens : 1;
 }
 
-/* Values of one task; how many. */
-static size_t collect(const ba_eval_rows *rows, ba_quantity what, ba_row_key a, const ba_row_key *b, const char *task,
+/* Values of one task; how many. No keys in b: those of a, else of a - b. */
+static size_t collect(const ba_eval_rows *rows, ba_quantity what, ba_row_keys a, ba_row_keys b, const char *task,
                       double *top, double *bottom) {
     size_t n = 0;
     for (size_t i = 0; i < rows->n; i++) {
         const ba_eval_row *r = &rows->row[i];
-        if (!is_row(r, a, task)) {
+        if (!is_row(r, a.key[0], task)) {
             continue;
         }
-        double value = value_of(r, what);
-        if (b) {
-            value -= value_at(rows, what, *b, r);
+        double value = mean_at(rows, what, a, r);
+        if (b.n) {
+            value -= mean_at(rows, what, b, r);
         }
         if (isfinite(value)) {
             top[n] = value;
@@ -61,8 +70,8 @@ static size_t collect(const ba_eval_rows *rows, ba_quantity what, ba_row_key a, 
     return n;
 }
 
-ba_estimate ba_estimate_of(const ba_eval_rows *rows, ba_quantity what, ba_row_key a, const ba_row_key *b,
-                           const char *const *tasks, size_t n) {
+ba_estimate ba_difference_of(const ba_eval_rows *rows, ba_quantity what, ba_row_keys a, ba_row_keys b,
+                             const char *const *tasks, size_t n) {
     ba_estimate out = {NAN, NAN, NAN, 0, 0};
     double *top = calloc(rows->n + 1, sizeof *top), *bottom = calloc(rows->n + 1, sizeof *bottom);
     double sum = 0, square = 0;
@@ -88,16 +97,22 @@ ba_estimate ba_estimate_of(const ba_eval_rows *rows, ba_quantity what, ba_row_ke
     return out;
 }
 
+ba_estimate ba_estimate_of(const ba_eval_rows *rows, ba_quantity what, ba_row_key a, const ba_row_key *b,
+                           const char *const *tasks, size_t n) {
+    return ba_difference_of(rows, what, (ba_row_keys){&a, 1}, (ba_row_keys){b, b ? 1 : 0}, tasks, n);
+}
+
 /* Adds the items of one task, such that sums over them are differences of the task's means; how many there are now. */
-static size_t add_shares(const ba_eval_rows *rows, ba_quantity what, ba_row_key from, ba_row_key to, ba_row_key of,
+static size_t add_shares(const ba_eval_rows *rows, ba_quantity what, ba_row_keys from, ba_row_keys to, ba_row_keys of,
                          const char *task, double *top, double *bottom, size_t n) {
     double weight = 0;
     size_t first = n;
     for (size_t i = 0; i < rows->n; i++) {
         const ba_eval_row *r = &rows->row[i];
-        if (is_row(r, from, task)) {
-            top[n] = value_at(rows, what, of, r) - value_of(r, what);
-            bottom[n] = value_at(rows, what, to, r) - value_of(r, what);
+        if (is_row(r, from.key[0], task)) {
+            double start = mean_at(rows, what, from, r);
+            top[n] = mean_at(rows, what, of, r) - start;
+            bottom[n] = mean_at(rows, what, to, r) - start;
             if (isfinite(top[n]) && isfinite(bottom[n])) {
                 weight += weight_of(r, what);
                 n++;
@@ -111,7 +126,7 @@ static size_t add_shares(const ba_eval_rows *rows, ba_quantity what, ba_row_key 
     return n;
 }
 
-ba_interval ba_share_of(const ba_eval_rows *rows, ba_quantity what, ba_row_key from, ba_row_key to, ba_row_key of,
+ba_interval ba_share_of(const ba_eval_rows *rows, ba_quantity what, ba_row_keys from, ba_row_keys to, ba_row_keys of,
                         const char *const *tasks, size_t n) {
     ba_interval out = {NAN, NAN};
     double *top = calloc(rows->n + 1, sizeof *top), *bottom = calloc(rows->n + 1, sizeof *bottom);

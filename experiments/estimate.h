@@ -1,5 +1,6 @@
 /* Means over tasks with their standard errors: of one row of a table (a model's label and a mode), or of the paired
- * difference of two. A task counts as much as any other, whatever its number of items, as in the paper's averages. */
+ * difference of two. A task counts as much as any other, whatever its number of items, as in the paper's averages.
+ * Several rows (a model's seeds) are taken as one whose value of an item is the mean of theirs. */
 #ifndef BA_ESTIMATE_H
 #define BA_ESTIMATE_H
 
@@ -8,6 +9,11 @@
 typedef struct ba_row_key {
     const char *label, *mode;
 } ba_row_key;
+
+typedef struct ba_row_keys {
+    const ba_row_key *key; /* [n], borrowed */
+    size_t n;
+} ba_row_keys;
 
 typedef struct ba_estimate {
     double mean, low, high; /* 95 %: 1.96 standard errors; NaN: no items */
@@ -24,8 +30,12 @@ typedef enum ba_quantity {
 ba_estimate ba_estimate_of(const ba_eval_rows *rows, ba_quantity what, ba_row_key a, const ba_row_key *b,
                            const char *const *tasks, size_t n);
 
+/* The same of a - b where both are means of some rows, on the items that all of these have; of a itself: b has none. */
+ba_estimate ba_difference_of(const ba_eval_rows *rows, ba_quantity what, ba_row_keys a, ba_row_keys b,
+                             const char *const *tasks, size_t n);
+
 /* Of mean(of - from) / mean(to - from), means over tasks: 95 %, from draws of items of all tasks together. */
-ba_interval ba_share_of(const ba_eval_rows *rows, ba_quantity what, ba_row_key from, ba_row_key to, ba_row_key of,
+ba_interval ba_share_of(const ba_eval_rows *rows, ba_quantity what, ba_row_keys from, ba_row_keys to, ba_row_keys of,
                         const char *const *tasks, size_t n);
 
 /* From values top[n] / bottom[n] of one task: sum(top) / sum(bottom), and the square of its standard error. */

@@ -3,15 +3,34 @@
 #include <math.h>
 #include <string.h>
 
+/* Rows of a table, and their keys for an estimate. */
+typedef struct row_list {
+    const ba_report_row *row[BA_REPORT_SEEDS];
+    ba_row_key key[BA_REPORT_SEEDS];
+    size_t n;
+} row_list;
+
 /* The rows of a gap. */
 typedef struct gap_rows {
-    const ba_report_row *from, *to, *of;
+    row_list from, to, of;
 } gap_rows;
+
+static row_list list_of(const ba_report_table *t, const ba_report_ids *ids) {
+    row_list list = {.n = ids->n};
+    for (size_t i = 0; i < ids->n; i++) {
+        list.row[i] = ba_report_row_by_id(t, ids->id[i]);
+        list.key[i] = list.row[i]->key;
+    }
+    return list;
+}
 
 static gap_rows rows_of(const ba_report_spec *spec, const ba_report_gap *gap) {
     const ba_report_table *t = &spec->table[gap->table];
-    return (gap_rows){ba_report_row_by_id(t, gap->from), ba_report_row_by_id(t, gap->to),
-                      ba_report_row_by_id(t, gap->of)};
+    return (gap_rows){list_of(t, &gap->from), list_of(t, &gap->to), list_of(t, &gap->of)};
+}
+
+static ba_row_keys keys_of(const row_list *list) {
+    return (ba_row_keys){list->key, list->n};
 }
 
 /* Of the score or the NLL, over some tasks. */
@@ -24,8 +43,8 @@ typedef struct share {
 
 static share share_of(const gap_rows *g, const ba_eval_rows *rows, ba_quantity what, const char *const *tasks,
                       size_t n) {
-    const ba_row_key from = g->from->key, to = g->to->key, of = g->of->key;
-    share s = {what, ba_estimate_of(rows, what, to, &from, tasks, n), ba_estimate_of(rows, what, of, &from, tasks, n),
+    const ba_row_keys from = keys_of(&g->from), to = keys_of(&g->to), of = keys_of(&g->of);
+    share s = {what, ba_difference_of(rows, what, to, from, tasks, n), ba_difference_of(rows, what, of, from, tasks, n),
                NAN, ba_share_of(rows, what, from, to, of, tasks, n)};
     bool better = what == BA_OF_SCORE ? s.gap.low > 0 : s.gap.high < 0;
     s.closes = better ? s.closed.mean / s.gap.mean : NAN;
@@ -68,7 +87,7 @@ static void goal_tasks(const ba_report_spec *spec, size_t size, char *name) {
 static bool measured(const ba_report_spec *spec, const ba_report_gap *gap, const ba_eval_rows *rows) {
     const ba_report_table *t = &spec->table[gap->table];
     const gap_rows g = rows_of(spec, gap);
-    return !isnan(ba_estimate_of(rows, BA_OF_NLL, g.of->key, &g.from->key, t->task, t->n_task).mean);
+    return !isnan(ba_difference_of(rows, BA_OF_NLL, keys_of(&g.of), keys_of(&g.from), t->task, t->n_task).mean);
 }
 
 /* All gaps, a line each, over the goal's tasks. */
@@ -94,19 +113,36 @@ static void print_all(FILE *out, const ba_report_spec *spec, const ba_eval_rows 
     }
 }
 
+/* The paper's mean over the tasks; NaN: it lacks one of the rows. */
+static double paper_of(const ba_report_table *t, const row_list *list) {
+    double sum = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        sum += ba_report_paper_mean(t, list->row[i]);
+    }
+    return sum / (double)list->n;
+}
+
+/* "from *a*", or "from the mean of *a*, *b*". */
+static void print_names(FILE *out, const char *before, const row_list *list) {
+    fprintf(out, "%s%s", before, list->n > 1 ? "the mean of " : "");
+    for (size_t i = 0; i < list->n; i++) {
+        fprintf(out, "%s*%s*", i ? ", " : "", list->row[i]->name);
+    }
+}
+
 static void print_by_task(FILE *out, const ba_report_spec *spec, const ba_report_gap *gap, const ba_eval_rows *rows) {
     const ba_report_table *t = &spec->table[gap->table];
     const gap_rows g = rows_of(spec, gap);
-    double from = ba_report_paper_mean(t, g.from), whole = ba_report_paper_mean(t, g.to) - from,
-           closed = ba_report_paper_mean(t, g.of) - from;
+    double from = paper_of(t, &g.from), whole = paper_of(t, &g.to) - from, closed = paper_of(t, &g.of) - from;
     bool in_paper = !isnan(whole) && !isnan(closed);
     if (!in_paper && !measured(spec, gap, rows)) {
         return;
     }
-    fprintf(out,
-            "\n### %s\n\nFrom *%s* to *%s*; closed by *%s*.\n\n| | gap | closed | share, %% | goal, %% | |\n"
-            "|---|---:|---:|---:|---:|---|\n",
-            gap->name, g.from->name, g.to->name, g.of->name);
+    fprintf(out, "\n### %s\n\n", gap->name);
+    print_names(out, "From ", &g.from);
+    print_names(out, " to ", &g.to);
+    print_names(out, "; closed by ", &g.of);
+    fputs(".\n\n| | gap | closed | share, % | goal, % | |\n|---|---:|---:|---:|---:|---|\n", out);
     if (in_paper) {
         fprintf(out, "| the paper's points, all tasks | %.1f | %.1f | %.0f | | |\n", whole, closed,
                 100 * closed / whole);

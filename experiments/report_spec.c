@@ -69,17 +69,44 @@ static int read_table(const cJSON *o, ba_report_spec *s, const char *path, char 
     return t->n_row ? 0 : ba_fail(err, "%s: table %s: field rows is missing or empty", path, t->name);
 }
 
-/* The first table that has a row of this id, of that one, and of the third unless that is NULL. */
-static int find_table(const ba_report_spec *s, const char *a, const char *b, const char *c, size_t *table,
-                      const char *path, char err[BA_ERR_LEN]) {
+static bool has_rows(const ba_report_table *t, const ba_report_ids *ids) {
+    for (size_t i = 0; i < ids->n; i++) {
+        if (!ba_report_row_by_id(t, ids->id[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The first table that has all rows of some lists [n] of ids. */
+static int find_table(const ba_report_spec *s, const ba_report_ids *ids, size_t n, size_t *table, const char *path,
+                      char err[BA_ERR_LEN]) {
     for (*table = 0; *table < s->n_table; (*table)++) {
-        const ba_report_table *t = &s->table[*table];
-        if (ba_report_row_by_id(t, a) && ba_report_row_by_id(t, b) && (!c || ba_report_row_by_id(t, c))) {
+        size_t i = 0;
+        while (i < n && has_rows(&s->table[*table], &ids[i])) {
+            i++;
+        }
+        if (i == n) {
             return 0;
         }
     }
-    return ba_fail(err, "%s: no table has a row '%s' and a row '%s'%s%s%s", path, a, b, c ? " and a row '" : "",
-                   c ? c : "", c ? "'" : "");
+    char wanted[BA_ERR_LEN] = "";
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < ids[i].n; k++) {
+            size_t used = strlen(wanted);
+            snprintf(wanted + used, sizeof wanted - used, "%sa row '%s'", used ? " and " : "", ids[i].id[k]);
+        }
+    }
+    return ba_fail(err, "%s: no table has %s", path, wanted);
+}
+
+/* The id of a row, or a list of ids. */
+static int read_ids(const cJSON *o, const char *field, ba_report_ids *out, const char *path, char err[BA_ERR_LEN]) {
+    if (cJSON_IsArray(ba_json_get(o, field))) {
+        return texts(o, field, out->id, BA_REPORT_SEEDS, &out->n, path, err);
+    }
+    out->n = 1;
+    return need(o, field, &out->id[0], path, err);
 }
 
 /* A number, or NaN: there is none. */
@@ -94,7 +121,11 @@ static int read_claim(const cJSON *o, ba_report_spec *s, const char *path, char 
     }
     ba_report_claim *c = &s->claim[s->n_claim++];
     if (need(o, "text", &c->text, path, err) || need(o, "a", &c->a, path, err) || need(o, "b", &c->b, path, err) ||
-        need(o, "expect", &c->expect, path, err) || find_table(s, c->a, c->b, NULL, &c->table, path, err)) {
+        need(o, "expect", &c->expect, path, err)) {
+        return -1;
+    }
+    const ba_report_ids rows = {{c->a, c->b}, 2};
+    if (find_table(s, &rows, 1, &c->table, path, err)) {
         return -1;
     }
     return !strcmp(c->expect, "better") || !strcmp(c->expect, "equal")
@@ -108,11 +139,12 @@ static int read_gap(const cJSON *o, ba_report_spec *s, const char *path, char er
     }
     ba_report_gap *g = &s->gap[s->n_gap++];
     g->by_task = cJSON_IsTrue(ba_json_get(o, "by_task"));
-    return need(o, "name", &g->name, path, err) || need(o, "from", &g->from, path, err) ||
-                   need(o, "to", &g->to, path, err) || need(o, "of", &g->of, path, err) ||
-                   find_table(s, g->from, g->to, g->of, &g->table, path, err)
-               ? -1
-               : 0;
+    if (need(o, "name", &g->name, path, err) || read_ids(o, "from", &g->from, path, err) ||
+        read_ids(o, "to", &g->to, path, err) || read_ids(o, "of", &g->of, path, err)) {
+        return -1;
+    }
+    const ba_report_ids rows[] = {g->from, g->to, g->of};
+    return find_table(s, rows, sizeof rows / sizeof *rows, &g->table, path, err);
 }
 
 /* Gaps need a goal: its tasks, and shares that are aimed at. */

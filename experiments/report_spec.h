@@ -7,7 +7,14 @@
 
 #include <cjson/cJSON.h>
 
-enum { BA_REPORT_TASKS = 16, BA_REPORT_ROWS = 64, BA_REPORT_TABLES = 8, BA_REPORT_CLAIMS = 32, BA_REPORT_GAPS = 32 };
+enum {
+    BA_REPORT_TASKS = 16,
+    BA_REPORT_ROWS = 64,
+    BA_REPORT_TABLES = 8,
+    BA_REPORT_CLAIMS = 32,
+    BA_REPORT_GAPS = 32,
+    BA_REPORT_SEEDS = 8
+};
 
 /* Everything is borrowed from the document. */
 typedef struct ba_report_row {
@@ -31,10 +38,17 @@ typedef struct ba_report_claim {
     const char *text, *a, *b, *expect; /* expect: "better" or "equal" */
 } ba_report_claim;
 
-/* "of closes a share of the gap between from and to": ids of rows of one table. */
+/* Ids of rows of one table whose mean is meant: mostly one, else models that differ in their seed. */
+typedef struct ba_report_ids {
+    const char *id[BA_REPORT_SEEDS]; /* [n] */
+    size_t n;
+} ba_report_ids;
+
+/* "of closes a share of the gap between from and to", all in one table. */
 typedef struct ba_report_gap {
     size_t table;
-    const char *name, *from, *to, *of;
+    const char *name;
+    ba_report_ids from, to, of;
     bool by_task; /* shown task by task, too */
 } ba_report_gap;
 

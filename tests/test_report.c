@@ -180,6 +180,63 @@ static void no_gap(void) {
     ba_report_spec_free(&spec);
 }
 
+/* Writes a file of tables and reads it. */
+static int read_spec(const char *text, ba_report_spec *spec, char err[BA_ERR_LEN]) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/tables.json", ba_test_dir());
+    FILE *f = fopen(path, "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    fputs(text, f);
+    fclose(f);
+    return ba_report_spec_read(path, spec, err);
+}
+
+/* From 30 and 40 % to 60 and 90 %, closed by 50 and 60 %: of means that is 20 of 40 points, while the mean of the two
+ * shares is 53 %. An item that one of the six lacks counts for none. */
+static void gap_of_means(void) {
+    char err[BA_ERR_LEN];
+    ba_report_spec spec;
+    ba_eval_rows rows = {0};
+    CU_ASSERT_EQUAL_FATAL(
+        read_spec(
+            "{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+            "\"columns\": [\"X\"], \"rows\": ["
+            "{\"id\": \"b0\", \"name\": \"B 0\", \"label\": \"rag0\", \"mode\": \"block\"}, "
+            "{\"id\": \"b1\", \"name\": \"B 1\", \"label\": \"rag1\", \"mode\": \"block\"}, "
+            "{\"id\": \"f0\", \"name\": \"F 0\", \"label\": \"rag0\", \"mode\": \"full\"}, "
+            "{\"id\": \"f1\", \"name\": \"F 1\", \"label\": \"rag1\", \"mode\": \"full\"}, "
+            "{\"id\": \"t0\", \"name\": \"T 0\", \"label\": \"ft0\", \"mode\": \"block\"}, "
+            "{\"id\": \"t1\", \"name\": \"T 1\", \"label\": \"ft1\", \"mode\": \"block\"}]}], "
+            "\"gaps\": [{\"name\": \"mean of seeds\", \"from\": [\"b0\", \"b1\"], \"to\": [\"f0\", \"f1\"], \"of\": "
+            "[\"t0\", \"t1\"], \"by_task\": true}, "
+            "{\"name\": \"seed 0\", \"from\": \"b0\", \"to\": [\"f0\"], \"of\": \"t0\"}], "
+            "\"goal\": {\"tasks\": [\"x\"], \"score\": 0.8, \"nll\": 0.5}}",
+            &spec, err),
+        0);
+    for (size_t i = 0; i < 100; i++) {
+        add(&rows, "rag0", "block", "x", i, i < 30, 2);
+        add(&rows, "rag1", "block", "x", i, i < 40, 3);
+        add(&rows, "rag0", "full", "x", i, i < 60, 1);
+        add(&rows, "rag1", "full", "x", i, i < 90, 1);
+        add(&rows, "ft0", "block", "x", i, i < 50, 2);
+        add(&rows, "ft1", "block", "x", i, i < 60, 1.5);
+    }
+    add(&rows, "rag0", "block", "x", 100, 1, 2);
+    char *page = page_of(&spec, &rows);
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| mean of seeds | 40.0 ["));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| 20.0 ["));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| 50 ["));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| 50 [50, 50] | met |\n")); /* NLL: from 2.5 to 1, by 1.75 */
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| seed 0 | 30.0 ["));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| 67 ["));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page,
+                                  "\nFrom the mean of *B 0*, *B 1* to the mean of *F 0*, *F 1*; closed by the mean "
+                                  "of *T 0*, *T 1*.\n"));
+    free(page);
+    ba_eval_rows_free(&rows);
+    ba_report_spec_free(&spec);
+}
+
 static void bad_tables(void) {
     static const char *const bad[][2] = {
         {"{}", "field title is missing"},
@@ -200,18 +257,21 @@ static void bad_tables(void) {
          "no table has a row 'i' and a row 'i' and a row 'gone'"},
         {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
          "\"columns\": [\"x\"], \"rows\": [{\"id\": \"i\", \"name\": \"n\", \"label\": \"l\", \"mode\": \"m\"}]}], "
+         "\"gaps\": [{\"name\": \"g\", \"from\": \"i\", \"to\": \"i\", \"of\": [\"i\", \"gone\"]}]}",
+         "no table has a row 'i' and a row 'i' and a row 'i' and a row 'gone'"},
+        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+         "\"columns\": [\"x\"], \"rows\": [{\"id\": \"i\", \"name\": \"n\", \"label\": \"l\", \"mode\": \"m\"}]}], "
+         "\"gaps\": [{\"name\": \"g\", \"from\": [], \"to\": \"i\", \"of\": \"i\"}]}",
+         "field from: must be a list of texts"},
+        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+         "\"columns\": [\"x\"], \"rows\": [{\"id\": \"i\", \"name\": \"n\", \"label\": \"l\", \"mode\": \"m\"}]}], "
          "\"gaps\": [{\"name\": \"g\", \"from\": \"i\", \"to\": \"i\", \"of\": \"i\"}]}",
          "field tasks: must be a list of texts"},
     };
-    char path[4096], err[BA_ERR_LEN];
-    snprintf(path, sizeof path, "%s/tables.json", ba_test_dir());
+    char err[BA_ERR_LEN];
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ba_report_spec spec;
-        FILE *f = fopen(path, "w");
-        CU_ASSERT_PTR_NOT_NULL_FATAL(f);
-        fputs(bad[i][0], f);
-        fclose(f);
-        CU_ASSERT_EQUAL(ba_report_spec_read(path, &spec, err), -1);
+        CU_ASSERT_EQUAL(read_spec(bad[i][0], &spec, err), -1);
         CU_ASSERT_PTR_NOT_NULL(strstr(err, bad[i][1]));
     }
 }
@@ -221,7 +281,9 @@ int ba_suite_report(void) {
     return s && CU_add_test(s, "means over tasks by hand", means_by_hand) &&
                    CU_add_test(s, "a page by hand", page_by_hand) &&
                    CU_add_test(s, "rows of a table rest on the same items", common_items) &&
-                   CU_add_test(s, "no share of a gap the wrong way", no_gap) && CU_add_test(s, "bad tables", bad_tables)
+                   CU_add_test(s, "no share of a gap the wrong way", no_gap) &&
+                   CU_add_test(s, "a gap between means of rows", gap_of_means) &&
+                   CU_add_test(s, "bad tables", bad_tables)
                ? 0
                : -1;
 }
