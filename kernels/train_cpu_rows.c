@@ -13,7 +13,7 @@ typedef struct rows_op {
     const ba_param *p;
     float *grad; /* of p */
     const int32_t *ids;
-    float scale, eps, *factor; /* [rows, groups] */
+    float scale, eps;
     bool add, back;
     const ba_rot *rot;
     size_t rot_row;
@@ -135,34 +135,22 @@ void ba_train_rmsnorm(ba_backend *be, ba_view x, size_t rows, size_t groups, siz
     ba_cpu_for((ba_cpu *)be, rows, groups * cols, rmsnorm_rows, &op);
 }
 
-static void norm_factor_rows(const void *arg, size_t first, size_t last) {
-    const rows_op *op = arg;
-    for (size_t i = first * op->groups; i < last * op->groups; i++) {
-        const float *x = ba_cpu_row(op->x, i / op->groups) + i % op->groups * op->cols;
-        op->factor[i] = 1 / sqrtf(op->l->dot(x, x, op->cols) / (float)op->cols + op->eps);
-    }
-}
-
-enum { GAIN_COLS = 64 }; /* whole cache lines of a row */
-
-static void norm_gain_cols(const void *arg, size_t first_strip, size_t last_strip) {
-    const rows_op *op = arg;
-    size_t first = first_strip * GAIN_COLS, last = last_strip * GAIN_COLS;
-    last = last < op->cols ? last : op->cols;
-    for (size_t i = 0; i < op->rows * op->groups; i++) {
-        size_t r = i / op->groups, at = i % op->groups * op->cols + first;
-        op->l->weighted(op->grad + first, op->factor[i], ba_cpu_row(op->x, r) + at, ba_cpu_row(op->dout, r) + at,
-                        last - first);
-    }
-}
+/* Rows whose share of the gain's gradient is added up by one thread; the shares are added in their order. */
+enum { GAIN_ROWS = 32 };
 
 /* With f = 1 / rms(x) and y = dout gain:  dx = f y - x f^3 mean(x y),  dgain = f x dout. */
-static void norm_back_rows(const void *arg, size_t first, size_t last) {
+static void norm_back_blocks(const void *arg, size_t first_block, size_t last_block) {
     const rows_op *op = arg;
+    size_t first = first_block * GAIN_ROWS, last = last_block * GAIN_ROWS;
+    last = last < op->rows ? last : op->rows;
     for (size_t i = first * op->groups; i < last * op->groups; i++) {
         size_t r = i / op->groups, at = i % op->groups * op->cols;
         const float *x = ba_cpu_row(op->x, r) + at, *d = ba_cpu_row(op->dout, r) + at;
-        float f = op->factor[i], mean = op->l->dot3(x, d, op->p->value, op->cols) / (float)op->cols;
+        float f = 1 / sqrtf(op->l->dot(x, x, op->cols) / (float)op->cols + op->eps);
+        float mean = op->l->dot3(x, d, op->p->value, op->cols) / (float)op->cols;
+        if (op->grad) {
+            op->l->weighted(op->grad + r / GAIN_ROWS * op->cols, f, x, d, op->cols);
+        }
         op->l->norm_back(x, d, op->p->value, f, f * f * f * mean, op->cols, op->add, ba_cpu_row(op->dx, r) + at);
     }
 }
@@ -170,16 +158,20 @@ static void norm_back_rows(const void *arg, size_t first, size_t last) {
 void ba_train_rmsnorm_back(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, ba_param *gain,
                            double eps, ba_view dout, bool add, ba_view dx) {
     rows_op op = op_of(be);
+    size_t blocks = (rows + GAIN_ROWS - 1) / GAIN_ROWS;
+    float *grad = ba_train_grad(be, gain);
     op.x = x, op.rows = rows, op.groups = groups, op.cols = cols, op.p = gain, op.eps = (float)eps;
-    op.dout = dout, op.add = add, op.dx = dx, op.grad = ba_train_grad(be, gain);
-    if (!(op.factor = ba_train_space(be, rows * groups))) {
+    op.dout = dout, op.add = add, op.dx = dx;
+    if (grad && !(op.grad = ba_train_space(be, blocks * cols))) {
         return;
     }
-    ba_cpu_for((ba_cpu *)be, rows, groups * cols, norm_factor_rows, &op);
-    if (op.grad) {
-        ba_cpu_for((ba_cpu *)be, (cols + GAIN_COLS - 1) / GAIN_COLS, rows * groups * GAIN_COLS, norm_gain_cols, &op);
+    if (grad) {
+        memset(op.grad, 0, blocks * cols * sizeof *op.grad);
     }
-    ba_cpu_for((ba_cpu *)be, rows, groups * cols, norm_back_rows, &op);
+    ba_cpu_for((ba_cpu *)be, blocks, GAIN_ROWS * groups * cols, norm_back_blocks, &op);
+    for (size_t b = 0; grad && b < blocks; b++) {
+        op.l->axpy(grad, 1, op.grad + b * cols, cols);
+    }
 }
 
 /* ---- rotation and activation ---- */

@@ -8,7 +8,7 @@ enum { HEAD_ROWS = 64 }; /* rows that go through the head together */
 
 /* What a layer's backward needs of its forward, but for its input. */
 typedef struct kept {
-    ba_buf *qkv, *att, *lse, *mid, *gate_up;
+    ba_buf *qkv, *att, *lse, *mid, *gate_up, *ff;
     ba_buf *o_out, *down_out; /* before the norms that some architectures have there; else NULL */
 } kept;
 
@@ -17,9 +17,9 @@ struct ba_train_walk {
     uint64_t memory;
     size_t rows, rot_rows; /* room */
     bool keeps_all;
-    ba_buf **x;  /* [layers + 1] inputs of layers; the last one: of the head */
-    kept *layer; /* [layers], or one that all share */
-    ba_buf *h, *q, *k, *ff, *dff, *d, *dh, *datt, *dqkv, *low; /* scratch of a layer */
+    ba_buf **x;                                           /* [layers + 1] inputs of layers; the last one: of the head */
+    kept *layer;                                          /* [layers], or one that all share */
+    ba_buf *h, *q, *k, *dff, *d, *dh, *datt, *dqkv, *low; /* scratch of a layer */
     ba_buf *head_x, *head_h, *head_d, *logits, *teacher;
     ba_rot *rot, *rot_local;
     ba_train_mask *mask, *mask_local;
@@ -47,7 +47,7 @@ static columns columns_of(const ba_train_net *net) {
 }
 
 static void free_kept(ba_backend *be, kept *k) {
-    ba_buf *all[] = {k->qkv, k->att, k->lse, k->mid, k->gate_up, k->o_out, k->down_out};
+    ba_buf *all[] = {k->qkv, k->att, k->lse, k->mid, k->gate_up, k->ff, k->o_out, k->down_out};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (all[i]) {
             be->ops->buf_free(be, all[i]);
@@ -59,7 +59,7 @@ static void free_kept(ba_backend *be, kept *k) {
 static void free_space(ba_train_walk *w) {
     ba_backend *be = w->net->be;
     size_t layers = w->net->shape->layers;
-    ba_buf **scratch[] = {&w->h,    &w->q,   &w->k,      &w->ff,     &w->dff,    &w->d,      &w->dh,     &w->datt,
+    ba_buf **scratch[] = {&w->h,    &w->q,   &w->k,      &w->dff,    &w->d,      &w->dh,     &w->datt,
                           &w->dqkv, &w->low, &w->head_x, &w->head_h, &w->head_d, &w->logits, &w->teacher};
     for (size_t i = 0; i < sizeof scratch / sizeof *scratch; i++) {
         if (*scratch[i]) {
@@ -87,7 +87,8 @@ static int make_kept(const ba_train_net *net, size_t rows, kept *k) {
     k->lse = ops->buf_new(net->be, rows, net->shape->heads);
     k->mid = ops->buf_new(net->be, rows, c.d);
     k->gate_up = ops->buf_new(net->be, rows, 2 * c.ff);
-    bool ok = k->qkv && k->att && k->lse && k->mid && k->gate_up;
+    k->ff = ops->buf_new(net->be, rows, c.ff);
+    bool ok = k->qkv && k->att && k->lse && k->mid && k->gate_up && k->ff;
     if (net->shape->post_norms) {
         k->o_out = ops->buf_new(net->be, rows, c.d);
         k->down_out = ops->buf_new(net->be, rows, c.d);
@@ -100,7 +101,7 @@ static bool all_fits(const ba_train_walk *w, size_t rows) {
     const ba_train_net *net = w->net;
     columns c = columns_of(net);
     uint64_t post = net->shape->post_norms ? 2 * c.d : 0;
-    uint64_t per_row = c.q + 2 * c.kv + c.q + net->shape->heads + c.d + 2 * c.ff + post;
+    uint64_t per_row = c.q + 2 * c.kv + c.q + net->shape->heads + c.d + 3 * c.ff + post;
     return rows * per_row * net->shape->layers * net->be->real_size <= w->memory;
 }
 
@@ -117,7 +118,6 @@ static int make_space(ba_train_walk *w, size_t rows) {
     } scratch[] = {{&w->h, rows, c.d},
                    {&w->q, rows, c.q},
                    {&w->k, rows, c.kv},
-                   {&w->ff, rows, c.ff},
                    {&w->dff, rows, c.ff},
                    {&w->d, rows, c.d},
                    {&w->dh, rows, c.d},
@@ -369,8 +369,8 @@ static void forward(const ba_train_walk *w, size_t l) {
     steady(w, BA_TRAIN_X, h);
     project(w, &y->gate, h, false, at(k->gate_up));
     project(w, &y->up, h, false, col(k->gate_up, c.ff));
-    net->be->ops->glu(net->be, act_of(net->shape), at(k->gate_up), w->pack->rows, c.ff, at(w->ff));
-    residual(w, &y->down, at(w->ff), k->down_out, y->post_ffn_norm, at(k->mid), at(w->x[l + 1]));
+    net->be->ops->glu(net->be, act_of(net->shape), at(k->gate_up), w->pack->rows, c.ff, at(k->ff));
+    residual(w, &y->down, at(k->ff), k->down_out, y->post_ffn_norm, at(k->mid), at(w->x[l + 1]));
 }
 
 /* The gradient behind the half's projection, from that of its sum: d itself, or dh. */
@@ -390,9 +390,8 @@ static void backward(const ba_train_walk *w, size_t l) {
     columns c = columns_of(net);
     size_t rows = w->pack->rows;
     ba_view h = at(w->h), d = at(w->d), dh = at(w->dh), dgate = at(k->gate_up), dup = col(k->gate_up, c.ff);
-    net->be->ops->glu(net->be, act_of(net->shape), at(k->gate_up), rows, c.ff, at(w->ff));
-    steady(w, BA_TRAIN_X, at(w->ff));
-    project_back(w, &y->down, at(w->ff), before_norm(w, k->down_out, y->post_ffn_norm), false, at(w->dff));
+    steady(w, BA_TRAIN_X, at(k->ff));
+    project_back(w, &y->down, at(k->ff), before_norm(w, k->down_out, y->post_ffn_norm), false, at(w->dff));
     net->ops->glu_back(net->be, act_of(net->shape), at(k->gate_up), at(w->dff), rows, c.ff, at(k->gate_up));
     norm(w, y->ffn_norm, at(k->mid), h);
     steady(w, BA_TRAIN_X, h);
