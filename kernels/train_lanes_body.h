@@ -18,8 +18,8 @@ static float across(const float lane[LANES]) {
 /* e^x for x <= 88; 0 far below. The polynomial is that of attention_tile.h for 2^f on [-1/2, 1/2]. */
 static inline float exponential(float x) {
     float y = x * 1.44269504f, big = 12582912.0f; /* 1.5 2^23: adding it rounds to an integer */
-    y = y < 126.0f ? y : 126.0f;
-    y = y > -126.0f ? y : -126.0f;
+    y = y > 126.0f ? 126.0f : y;
+    y = y < -126.0f ? -126.0f : y;
     float n = (y + big) - big, f = y - n;
     float p = 1.5353359e-4f;
     p = p * f + 1.33988762e-3f;
