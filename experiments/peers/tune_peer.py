@@ -27,12 +27,15 @@ def main():
     p.add_argument("--lora", type=int, default=0)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--steps", type=int, default=3)
+    p.add_argument("--masters", action="store_true", help="weights and moments in fp32, products in bf16 (autocast), as ours; "
+                   "without: everything in bf16")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     folder, file = os.path.dirname(os.path.abspath(a.model)), os.path.basename(a.model)
     where = {"pretrained_model_name_or_path": a.model} if os.path.isdir(a.model) else {
         "pretrained_model_name_or_path": folder, "gguf_file": file}
-    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16, attn_implementation="sdpa")
+    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32 if a.masters else torch.bfloat16,
+                                                 attn_implementation="sdpa")
     if a.lora:
         from peft import LoraConfig, get_peft_model
         model = get_peft_model(model, LoraConfig(r=a.lora, lora_alpha=2 * a.lora, task_type="CAUSAL_LM",
@@ -48,8 +51,9 @@ def main():
     clock, cpu = [], []
     for _ in range(a.steps + 1):
         start = time.perf_counter(), time.process_time()
-        logits = model(input_ids=ids, position_ids=torch.arange(n)[None], attention_mask=mask, use_cache=False,
-                       logits_to_keep=a.answer).logits[0]
+        with torch.autocast("cpu", torch.bfloat16, enabled=a.masters):
+            logits = model(input_ids=ids, position_ids=torch.arange(n)[None], attention_mask=mask, use_cache=False,
+                           logits_to_keep=a.answer).logits[0]
         torch.nn.functional.cross_entropy(logits.float(), target, reduction="sum").backward()
         optimiser.step()
         optimiser.zero_grad()
