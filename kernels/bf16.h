@@ -85,8 +85,8 @@ static inline const uint16_t *ba_bf16_row(const ba_bf16_product *p, size_t row) 
     return p->tiled ? p->x + (row - in) * p->depth + in * BA_MATRIX_DEPTH : p->x + row * p->depth;
 }
 
-static inline size_t ba_bf16_step(const ba_bf16_product *p) {
-    return p->tiled ? BA_MATRIX_ROWS * BA_MATRIX_DEPTH : BA_MATRIX_DEPTH;
+static inline size_t ba_bf16_step(bool tiled) {
+    return tiled ? BA_MATRIX_ROWS * BA_MATRIX_DEPTH : BA_MATRIX_DEPTH;
 }
 
 /* out[0..n) = sum + bias, or += that. */

@@ -19,6 +19,7 @@ enum {
 #define INLINE static inline __attribute__((always_inline)) /* strides become constants */
 _Static_assert((int)BA_PAD_ROWS >= (int)AMX_ROWS, "operands have rows behind the last one that may be read");
 _Static_assert((int)BA_STRIP_AMX == (int)SIDE, "the columns of a block lie together");
+_Static_assert((int)BA_MATRIX_ROWS == (int)AMX_ROWS && (int)BA_MATRIX_DEPTH == (int)AMX_DEPTH, "a tile is a register");
 
 /* Brings a register's worth of lines, `stride` elements apart, into the first-level cache. */
 INLINE void fetch_lines(const uint16_t *at, size_t stride) {
@@ -85,7 +86,7 @@ INLINE void store_sums(bool two, float *out, size_t stride) {
 
 /* Rows [row, row + rows) and columns from col on; two: the rows fill more than a register, tiled: as in p. */
 INLINE void product_block(const ba_bf16_product *p, bool two, bool tiled, size_t row, size_t rows, size_t col) {
-    const rows_at at = {tiled ? AMX_DEPTH : p->depth, AMX_ROWS * p->depth, tiled ? AMX_ROWS * AMX_DEPTH : AMX_DEPTH};
+    const rows_at at = {tiled ? AMX_DEPTH : p->depth, AMX_ROWS * p->depth, ba_bf16_step(tiled)};
     const uint16_t *x = ba_bf16_row(p, row), *w = p->w + col * p->depth;
     for (size_t r = 0; r < rows; r++) { /* until the sums are there, so is their place */
         const float *out = p->out + (row + r) * p->stride + col;

@@ -42,7 +42,7 @@ INLINE void store_row(const ba_bf16_product *p, size_t row, const __m512 sum[COL
 /* R rows; asks for `ahead`, [ahead_n], on the way. */
 INLINE void product_block(size_t R, const ba_bf16_product *p, size_t row, const uint16_t *ahead, size_t ahead_n) {
     const uint16_t *x[BLOCK_ROWS], *w = p->w;
-    const size_t step = ba_bf16_step(p);
+    const size_t step = ba_bf16_step(p->tiled);
     __m512 sum[BLOCK_ROWS][COLS];
     UNROLL for (size_t i = 0; i < R; i++) {
         x[i] = ba_bf16_row(p, row + i);

@@ -13,6 +13,8 @@ enum {
     TILE_BYTES = 640 << 10 /* of the first operand in a tile: leaves room in the second-level cache */
 };
 
+_Static_assert((int)BA_FORM_DEPTH == (int)BA_MATRIX_DEPTH, "first operands are tiles of whole registers");
+
 /* Room for forms, grow-only: of both operands of a product, and of what the caller says is steady. */
 enum { FORMS = BA_FORM_ACROSS + 1, STEADY = 2, SLOTS = STEADY + STEADY * FORMS };
 
