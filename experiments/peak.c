@@ -17,6 +17,9 @@ enum {
 };
 static const size_t MEMORY = (size_t)256 << 20;
 
+/* For the loops that are timed: the machine is to be measured, not the checks of a sanitizer. */
+#define BARE __attribute__((no_sanitize("address", "undefined", "thread")))
+
 typedef struct part {
     const uint64_t *memory;
     size_t words;
@@ -26,7 +29,7 @@ typedef struct part {
 
 #if defined(__x86_64__)
 
-__attribute__((target("avx512f"))) static void multiply_avx512(part *p) {
+BARE __attribute__((target("avx512f"))) static void multiply_avx512(part *p) {
     __m512 sum[CHAINS], a = _mm512_set1_ps(0.999f), b = _mm512_set1_ps(0.001f);
     for (size_t c = 0; c < CHAINS; c++) {
         sum[c] = _mm512_set1_ps((float)c);
@@ -42,7 +45,7 @@ __attribute__((target("avx512f"))) static void multiply_avx512(part *p) {
     p->flops = 2.0 * 16 * CHAINS * STEPS;
 }
 
-__attribute__((target("avx2,fma"))) static void multiply_avx2(part *p) {
+BARE __attribute__((target("avx2,fma"))) static void multiply_avx2(part *p) {
     __m256 sum[CHAINS], a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(0.001f);
     for (size_t c = 0; c < CHAINS; c++) {
         sum[c] = _mm256_set1_ps((float)c);
@@ -63,7 +66,7 @@ __attribute__((target("avx2,fma"))) static void multiply_avx2(part *p) {
 #endif
 
 /* Without instructions of our choice: what the compiler makes of it. */
-static void multiply_plain(part *p) {
+BARE static void multiply_plain(part *p) {
     float sum[CHAINS * 4];
     for (size_t c = 0; c < CHAINS * 4; c++) {
         sum[c] = (float)c;
@@ -95,7 +98,7 @@ static void *multiply(void *arg) {
     return NULL;
 }
 
-static void *read_memory(void *arg) {
+BARE static void *read_memory(void *arg) {
     part *p = arg;
     uint64_t sum[8] = {0};
     for (size_t i = 0; i + 8 <= p->words; i += 8) {
