@@ -78,7 +78,7 @@ ba_buf *ba_cpu_buf_as(size_t rows, size_t cols, bool half) {
         free(buf);
         return NULL;
     }
-    *buf = (ba_buf){cols, NULL, NULL};
+    *buf = (ba_buf){.cols = cols};
     void *at = ba_cpu_alloc(padded, cols, 1, half ? sizeof *buf->half : sizeof *buf->at);
     if (!at) {
         free(buf);
@@ -102,6 +102,7 @@ void ba_cpu_buf_free(ba_backend *be, ba_buf *buf) {
     if (buf) {
         free(buf->at);
         free(buf->half);
+        free(buf->forms);
         free(buf);
     }
 }

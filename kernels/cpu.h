@@ -26,11 +26,13 @@ typedef struct ba_cpu {
     struct ba_train_cpu *train;                             /* NULL before that */
 } ba_cpu;
 
-/* fp32, or bf16 where only operands of products lie in it (bf16.h); the other pointer is NULL. */
+/* fp32, or bf16 where only operands of products lie in it (bf16.h), or forms of such (train_bf16_operand.c); the other
+ * pointers are NULL. */
 struct ba_buf {
     size_t cols;
-    float *at;      /* [rows + BA_PAD_ROWS, cols]; never uninitialised */
-    uint16_t *half; /* the same */
+    float *at;       /* [rows + BA_PAD_ROWS, cols]; never uninitialised */
+    uint16_t *half;  /* the same */
+    uint16_t *forms; /* the two that products take in training, one behind the other */
 };
 
 /* Packed: rows of the weight (columns of the result) lie in tiles of BA_KEYS, transposed and filled up with zeros, as

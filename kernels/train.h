@@ -82,6 +82,12 @@ typedef struct ba_train_ops {
     /* grad p[ids[r]] += scale dout[r]. */
     void (*embed_back)(ba_backend *be, ba_param *p, const int32_t *ids, size_t n, double scale, ba_view dout);
 
+    /* A buffer for what is only multiplied, in the form that products take: out of rmsnorm (of one group) or glu
+     * (BA_TRAIN_X), or dgate or dup of glu_back (BA_TRAIN_DOUT), and then x or dout of the linear operations, of as many
+     * rows and with scale 1; always all columns. Nothing else takes it. NULL: out of memory. No such function: buf_new
+     * will do. */
+    ba_buf *(*operand_new)(ba_backend *be, ba_train_role role, size_t rows, size_t cols);
+
     /* Until the next call of the same role, these rows of x hold what they hold now (buf NULL: none do), so that a
      * backend brings them only once into the form that its products take. NULL: it takes them as they are. */
     void (*steady)(ba_backend *be, ba_train_role role, ba_view x);
@@ -99,7 +105,7 @@ typedef struct ba_train_ops {
     void (*bias_grad)(ba_backend *be, ba_param *p, ba_view dout, size_t rows);
 
     /* As rmsnorm in backend.h, gain [1, cols]. dx (+)= the gradient of x, and the gain's is added to it. out may be x,
-     * dx may be dout. */
+     * or an operand; dx may be dout. */
     void (*rmsnorm)(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, const ba_param *gain,
                     double eps, ba_view out);
     void (*rmsnorm_back)(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, ba_param *gain, double eps,
@@ -117,8 +123,12 @@ typedef struct ba_train_ops {
     void (*attention_back)(ba_backend *be, const ba_train_attention *a, ba_view dout, ba_view dq, ba_view dk,
                            ba_view dv);
 
-    /* dx [rows, 2 cols] from dout [rows, cols], for out = act(x[:, 0:cols]) x[:, cols:2 cols]. dx may be x. */
-    void (*glu_back)(ba_backend *be, ba_act act, ba_view x, ba_view dout, size_t rows, size_t cols, ba_view dx);
+    /* As in backend.h, but out may be what operand_new made. NULL: nothing may be, and that of backend.h will do. */
+    void (*glu)(ba_backend *be, ba_act act, ba_view x, size_t rows, size_t cols, ba_view out);
+    /* dgate and dup [rows, cols] from dout [rows, cols], for out = act(x[:, 0:cols]) x[:, cols:2 cols]. They may be
+     * these columns of x. */
+    void (*glu_back)(ba_backend *be, ba_act act, ba_view x, ba_view dout, size_t rows, size_t cols, ba_view dgate,
+                     ba_view dup);
 
     /* Cross entropy of n rows of logits [n, vocab] with target ids, and the divergence KL(teacher || softmax(logits))
      * from the distribution of `teacher`, logits too (buf NULL: none).

@@ -83,6 +83,9 @@ static size_t role_of(const slots *s, ba_view x, float scale) {
  * gradient is soon wanted as it is and turned: one reading gives both. */
 static const uint16_t *form_of(ba_backend *be, size_t operand, ba_form form, ba_view x, size_t rows, size_t cols,
                                double scale) {
+    if (x.buf->forms) { /* written so */
+        return x.buf->forms + (form == BA_FORM_ROWS ? 0 : ba_form_size(BA_FORM_ROWS, rows, cols));
+    }
     slots *s = ((ba_cpu *)be)->train->state;
     size_t role = role_of(s, x, (float)scale), from = 0;
     if (role == BA_TRAIN_DOUT && (form == BA_FORM_ROWS || form == BA_FORM_TURNED)) {
@@ -103,8 +106,13 @@ static const uint16_t *form_of(ba_backend *be, size_t operand, ba_form form, ba_
         be->no_memory = true;
         return NULL;
     }
-    const ba_forming to = {ba_cpu_row(x, 0), x.buf->cols, rows, cols, (float)scale, ((const ba_bf16 *)be)->strip,
-                           s->at[slot]};
+    const ba_forming to = {.x = ba_cpu_row(x, 0),
+                           .stride = x.buf->cols,
+                           .rows = rows,
+                           .cols = cols,
+                           .scale = (float)scale,
+                           .strip = ((const ba_bf16 *)be)->strip,
+                           .out = s->at[slot]};
     write_form(be, form, &to);
     if (made) {
         *made = need;
@@ -122,7 +130,13 @@ static size_t copy_size(const ba_param *p) {
 }
 
 static void renew(const ba_backend *be, const ba_param *p, size_t first, size_t last) {
-    ba_forming to = {p->value, p->cols, p->rows, p->cols, 1, ((const ba_bf16 *)be)->strip, p->half};
+    ba_forming to = {.x = p->value,
+                     .stride = p->cols,
+                     .rows = p->rows,
+                     .cols = p->cols,
+                     .scale = 1,
+                     .strip = ((const ba_bf16 *)be)->strip,
+                     .out = p->half};
     ba_form_write_avx512(BA_FORM_ACROSS, &to, first, last);
     to.out += forward_size(p);
     ba_form_write_avx512(BA_FORM_DOWN, &to, first, last);
@@ -207,6 +221,16 @@ const ba_train_product ba_train_product_bf16 = {.half = true,
                                                 .open = slots_open,
                                                 .close = slots_close};
 
+/* clang-format off */
 const ba_train_ops ba_train_bf16_ops = {
-    BA_TRAIN_CPU_SHARED, .steady = steady, .linear = linear, .linear_back = linear_back, .linear_grad = linear_grad,
+    BA_TRAIN_CPU_SHARED,
+    .operand_new = ba_train_bf16_operand_new,
+    .steady = steady,
+    .linear = linear,
+    .linear_back = linear_back,
+    .linear_grad = linear_grad,
+    .rmsnorm = ba_train_bf16_rmsnorm,
+    .glu = ba_train_bf16_glu,
+    .glu_back = ba_train_bf16_glu_back,
 };
+/* clang-format on */

@@ -57,10 +57,17 @@ static void share_blocks(const void *arg, size_t first, size_t last) {
         size_t head = i / s->blocks, row = i % s->blocks * BA_FORM_BLOCK;
         size_t end = row + BA_FORM_BLOCK < a->rows ? row + BA_FORM_BLOCK : a->rows;
         head_forms h = head_of(a, head, s->shared);
-        ba_forming k = {
-            ba_train_head(a->k, 0, head, a->head_dim), a->k.buf->cols, a->rows, a->head_dim, 1, s->strip, h.k_across};
-        ba_forming v = {
-            ba_train_head(a->v, 0, head, a->head_dim), a->v.buf->cols, a->rows, a->head_dim, 1, s->strip, h.v_across};
+        ba_forming k = {.x = ba_train_head(a->k, 0, head, a->head_dim),
+                        .stride = a->k.buf->cols,
+                        .rows = a->rows,
+                        .cols = a->head_dim,
+                        .scale = 1,
+                        .strip = s->strip,
+                        .out = h.k_across};
+        ba_forming v = k;
+        v.x = ba_train_head(a->v, 0, head, a->head_dim);
+        v.stride = a->v.buf->cols;
+        v.out = h.v_across;
         ba_form_write_avx512(BA_FORM_ACROSS, &k, row, end);
         if (s->back) {
             ba_form_write_avx512(BA_FORM_ACROSS, &v, row, end);
@@ -79,7 +86,13 @@ static void share(ba_backend *be, const ba_train_attention *a, bool back, float 
 }
 
 static void form(const ba_train_tile *t, ba_form which, const float *x, size_t stride, size_t cols, uint16_t *out) {
-    const ba_forming to = {x, stride, t->rows, cols, 1, ((const ba_bf16 *)t->be)->strip, out};
+    const ba_forming to = {.x = x,
+                           .stride = stride,
+                           .rows = t->rows,
+                           .cols = cols,
+                           .scale = 1,
+                           .strip = ((const ba_bf16 *)t->be)->strip,
+                           .out = out};
     ba_form_write_avx512(which, &to, 0, t->rows);
 }
 

@@ -267,4 +267,6 @@ const ba_train_ops ba_train_cpu_ops = {
     .linear = ba_train_linear,
     .linear_back = ba_train_linear_back,
     .linear_grad = ba_train_linear_grad,
+    .rmsnorm = ba_train_rmsnorm,
+    .glu_back = ba_train_glu_back,
 };

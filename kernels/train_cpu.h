@@ -102,7 +102,8 @@ void ba_train_rmsnorm_back(ba_backend *be, ba_view x, size_t rows, size_t groups
                            double eps, ba_view dout, bool add, ba_view dx);
 void ba_train_rotate(ba_backend *be, ba_view x, size_t rows, size_t heads, size_t head_dim, const ba_rot *rot,
                      size_t rot_row, bool back, ba_view out);
-void ba_train_glu_back(ba_backend *be, ba_act act, ba_view x, ba_view dout, size_t rows, size_t cols, ba_view dx);
+void ba_train_glu_back(ba_backend *be, ba_act act, ba_view x, ba_view dout, size_t rows, size_t cols, ba_view dgate,
+                       ba_view dup);
 void ba_train_cross_entropy(ba_backend *be, ba_view logits, size_t n, size_t vocab, const int32_t *target,
                             double weight, ba_view teacher, double kl_weight, double sum[2]);
 
@@ -110,6 +111,14 @@ void ba_train_linear(ba_backend *be, const ba_param *p, ba_view x, size_t rows, 
 void ba_train_linear_back(ba_backend *be, const ba_param *p, ba_view dout, size_t rows, double scale, bool add,
                           ba_view dx);
 void ba_train_linear_grad(ba_backend *be, ba_param *p, ba_view dout, ba_view x, size_t rows, double scale);
+
+/* Of the table of products in bf16: train_bf16_operand.c. */
+ba_buf *ba_train_bf16_operand_new(ba_backend *be, ba_train_role role, size_t rows, size_t cols);
+void ba_train_bf16_rmsnorm(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, const ba_param *gain,
+                           double eps, ba_view out);
+void ba_train_bf16_glu(ba_backend *be, ba_act act, ba_view x, size_t rows, size_t cols, ba_view out);
+void ba_train_bf16_glu_back(ba_backend *be, ba_act act, ba_view x, ba_view dout, size_t rows, size_t cols,
+                            ba_view dgate, ba_view dup);
 
 void ba_train_attention_forward(ba_backend *be, const ba_train_attention *a);
 void ba_train_attention_back(ba_backend *be, const ba_train_attention *a, ba_view dout, ba_view dq, ba_view dk,
@@ -121,9 +130,8 @@ void ba_train_attention_back(ba_backend *be, const ba_train_attention *a, ba_vie
     .param_write = ba_train_param_write, .mask_new = ba_train_cpu_mask_new, .mask_free = ba_train_mask_free,           \
     .copy = ba_train_copy, .zero = ba_train_zero, .scatter = ba_train_scatter, .embed = ba_train_embed,                \
     .embed_back = ba_train_embed_back, .bias = ba_train_bias, .bias_grad = ba_train_bias_grad,                         \
-    .rmsnorm = ba_train_rmsnorm, .rmsnorm_back = ba_train_rmsnorm_back, .rotate = ba_train_rotate,                     \
-    .attention = ba_train_attention_forward, .attention_back = ba_train_attention_back, .glu_back = ba_train_glu_back, \
-    .cross_entropy = ba_train_cross_entropy, .grad_norm = ba_train_grad_norm, .grad_zero = ba_train_grad_zero,         \
-    .adamw = ba_train_adamw
+    .rmsnorm_back = ba_train_rmsnorm_back, .rotate = ba_train_rotate, .attention = ba_train_attention_forward,         \
+    .attention_back = ba_train_attention_back, .cross_entropy = ba_train_cross_entropy,                                \
+    .grad_norm = ba_train_grad_norm, .grad_zero = ba_train_grad_zero, .adamw = ba_train_adamw
 
 #endif

@@ -8,7 +8,7 @@
 typedef struct rows_op {
     const ba_train_lanes *l;
     const ba_isa *isa;
-    ba_view x, out, dout, dx;
+    ba_view x, out, dout, dx, dup;
     size_t rows, groups, cols; /* a row is groups x cols */
     const ba_param *p;
     float *grad; /* of p */
@@ -197,13 +197,16 @@ void ba_train_rotate(ba_backend *be, ba_view x, size_t rows, size_t heads, size_
 static void glu_back_rows(const void *arg, size_t first, size_t last) {
     const rows_op *op = arg;
     for (size_t r = first; r < last; r++) {
-        op->l->glu_back(op->act, ba_cpu_row(op->x, r), ba_cpu_row(op->dout, r), op->cols, ba_cpu_row(op->dx, r));
+        const float *gate = ba_cpu_row(op->x, r);
+        op->l->glu_back(op->act, gate, gate + op->cols, ba_cpu_row(op->dout, r), op->cols, ba_cpu_row(op->dx, r),
+                        ba_cpu_row(op->dup, r));
     }
 }
 
-void ba_train_glu_back(ba_backend *be, ba_act act, ba_view x, ba_view dout, size_t rows, size_t cols, ba_view dx) {
+void ba_train_glu_back(ba_backend *be, ba_act act, ba_view x, ba_view dout, size_t rows, size_t cols, ba_view dgate,
+                       ba_view dup) {
     rows_op op = op_of(be);
-    op.act = act, op.x = x, op.dout = dout, op.cols = cols, op.dx = dx;
+    op.act = act, op.x = x, op.dout = dout, op.cols = cols, op.dx = dgate, op.dup = dup;
     ba_cpu_for((ba_cpu *)be, rows, 4 * cols, glu_back_rows, &op);
 }
 

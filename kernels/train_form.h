@@ -24,8 +24,8 @@ typedef enum ba_form {
 } ba_form;
 
 typedef struct ba_forming {
-    const float *x;
-    size_t stride, rows, cols;
+    const float *x; /* its row x_row */
+    size_t x_row, stride, rows, cols;
     float scale;   /* of X, before it is rounded */
     size_t strip;  /* of second operands: 32 or 64 */
     uint16_t *out; /* [ba_form_size], aligned to 64 bytes */

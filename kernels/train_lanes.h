@@ -26,7 +26,9 @@ typedef struct ba_train_lanes {
     float (*dot3)(const float *x, const float *dout, const float *gain, size_t n);
     /* One head by [2, dim / 2] cosines and sines, times `factor`; back: by the transpose. out may be x. */
     void (*rotate)(const float *x, size_t dim, const float *rot, bool back, float factor, float *out);
-    void (*glu_back)(ba_act act, const float *x, const float *dout, size_t cols, float *dx);
+    /* dgate and dup may be gate and up. */
+    void (*glu_back)(ba_act act, const float *gate, const float *up, const float *dout, size_t n, float *dgate,
+                     float *dup);
     float (*max)(const float *x, size_t n);
     /* out = e^(x - from), and the sum of that. out may be x. */
     float (*exp_sum)(const float *x, float from, size_t n, float *out);

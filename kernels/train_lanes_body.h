@@ -130,21 +130,21 @@ static void rotate(const float *x, size_t dim, const float *rot, bool back, floa
 
 /* Both activations are x s with s = 1 / (1 + e^-u): SiLU with u = x, and GELU in its tanh form (attention_tile.h). The
  * slope is s + x s (1 - s) u'. */
-static void glu_back(ba_act act, const float *x, const float *dout, size_t cols, float *dx) {
-    const float *gate = x, *up = x + cols;
+static void glu_back(ba_act act, const float *gate, const float *up, const float *dout, size_t n, float *dgate,
+                     float *dup) {
     if (act == BA_ACT_SILU) {
-        for (size_t i = 0; i < cols; i++) {
+        for (size_t i = 0; i < n; i++) {
             float g = gate[i], u = up[i], d = dout[i], s = 1 / (1 + exponential(-g));
-            dx[i] = d * u * s * (1 + g * (1 - s));
-            dx[cols + i] = d * g * s;
+            dgate[i] = d * u * s * (1 + g * (1 - s));
+            dup[i] = d * g * s;
         }
         return;
     }
     const float root = 1.59576912f, cubic = 0.044715f; /* 2 sqrt(2 / pi) */
-    for (size_t i = 0; i < cols; i++) {
+    for (size_t i = 0; i < n; i++) {
         float g = gate[i], u = up[i], d = dout[i], s = 1 / (1 + exponential(-root * (g + cubic * g * g * g)));
-        dx[i] = d * u * (s + g * s * (1 - s) * root * (1 + 3 * cubic * g * g));
-        dx[cols + i] = d * g * s;
+        dgate[i] = d * u * (s + g * s * (1 - s) * root * (1 + 3 * cubic * g * g));
+        dup[i] = d * g * s;
     }
 }
 

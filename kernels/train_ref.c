@@ -244,15 +244,16 @@ static double act(ba_act which, double x, double *slope) {
     return 0.5 * x * (1 + t);
 }
 
-static void glu_back(ba_backend *be, ba_act which, ba_view x, ba_view dout, size_t rows, size_t cols, ba_view dx) {
+static void glu_back(ba_backend *be, ba_act which, ba_view x, ba_view dout, size_t rows, size_t cols, ba_view dgate,
+                     ba_view dup) {
     (void)be;
     for (size_t r = 0; r < rows; r++) {
         const double *gate = ba_ref_row(x, r), *up = gate + cols, *d = ba_ref_row(dout, r);
-        double *to = ba_ref_row(dx, r);
+        double *to_gate = ba_ref_row(dgate, r), *to_up = ba_ref_row(dup, r);
         for (size_t i = 0; i < cols; i++) {
-            double slope, value = act(which, gate[i], &slope), dgate = d[i] * up[i] * slope;
-            to[cols + i] = d[i] * value;
-            to[i] = dgate;
+            double slope, value = act(which, gate[i], &slope), of_gate = d[i] * up[i] * slope;
+            to_up[i] = d[i] * value;
+            to_gate[i] = of_gate;
         }
     }
 }

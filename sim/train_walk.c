@@ -8,8 +8,9 @@ enum { HEAD_ROWS = 64 }; /* rows that go through the head together */
 
 /* What a layer's backward needs of its forward, but for its input. */
 typedef struct kept {
-    ba_buf *qkv, *att, *lse, *mid, *gate_up, *ff;
-    ba_buf *o_out, *down_out; /* before the norms that some architectures have there; else NULL */
+    ba_buf *qkv, *att, *lse, *mid, *gate_up;
+    ba_buf *attn_h, *ffn_h, *ff; /* operands (train.h): normed inputs of both halves, and the gated units */
+    ba_buf *o_out, *down_out;    /* before the norms that some architectures have there; else NULL */
 } kept;
 
 struct ba_train_walk {
@@ -20,6 +21,7 @@ struct ba_train_walk {
     ba_buf **x;                                           /* [layers + 1] inputs of layers; the last one: of the head */
     kept *layer;                                          /* [layers], or one that all share */
     ba_buf *h, *q, *k, *dff, *d, *dh, *datt, *dqkv, *low; /* scratch of a layer */
+    ba_buf *dgate, *dup;                                  /* operands; NULL: they lie in place of gate_up */
     ba_buf *head_x, *head_h, *head_d, *logits, *teacher;
     ba_rot *rot, *rot_local;
     ba_train_mask *mask, *mask_local;
@@ -47,7 +49,7 @@ static columns columns_of(const ba_train_net *net) {
 }
 
 static void free_kept(ba_backend *be, kept *k) {
-    ba_buf *all[] = {k->qkv, k->att, k->lse, k->mid, k->gate_up, k->ff, k->o_out, k->down_out};
+    ba_buf *all[] = {k->qkv, k->att, k->lse, k->mid, k->gate_up, k->attn_h, k->ffn_h, k->ff, k->o_out, k->down_out};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (all[i]) {
             be->ops->buf_free(be, all[i]);
@@ -59,8 +61,8 @@ static void free_kept(ba_backend *be, kept *k) {
 static void free_space(ba_train_walk *w) {
     ba_backend *be = w->net->be;
     size_t layers = w->net->shape->layers;
-    ba_buf **scratch[] = {&w->h,    &w->q,   &w->k,      &w->dff,    &w->d,      &w->dh,     &w->datt,
-                          &w->dqkv, &w->low, &w->head_x, &w->head_h, &w->head_d, &w->logits, &w->teacher};
+    ba_buf **scratch[] = {&w->h,   &w->q,     &w->k,   &w->dff,    &w->d,      &w->dh,     &w->datt,   &w->dqkv,
+                          &w->low, &w->dgate, &w->dup, &w->head_x, &w->head_h, &w->head_d, &w->logits, &w->teacher};
     for (size_t i = 0; i < sizeof scratch / sizeof *scratch; i++) {
         if (*scratch[i]) {
             be->ops->buf_free(be, *scratch[i]);
@@ -79,6 +81,12 @@ static void free_space(ba_train_walk *w) {
     w->rows = 0;
 }
 
+/* Of what is only multiplied, as role says. */
+static ba_buf *operand_new(const ba_train_net *net, ba_train_role role, size_t rows, size_t cols) {
+    return net->ops->operand_new ? net->ops->operand_new(net->be, role, rows, cols)
+                                 : net->be->ops->buf_new(net->be, rows, cols);
+}
+
 static int make_kept(const ba_train_net *net, size_t rows, kept *k) {
     const ba_backend_ops *ops = net->be->ops;
     columns c = columns_of(net);
@@ -87,8 +95,10 @@ static int make_kept(const ba_train_net *net, size_t rows, kept *k) {
     k->lse = ops->buf_new(net->be, rows, net->shape->heads);
     k->mid = ops->buf_new(net->be, rows, c.d);
     k->gate_up = ops->buf_new(net->be, rows, 2 * c.ff);
-    k->ff = ops->buf_new(net->be, rows, c.ff);
-    bool ok = k->qkv && k->att && k->lse && k->mid && k->gate_up && k->ff;
+    k->attn_h = operand_new(net, BA_TRAIN_X, rows, c.d);
+    k->ffn_h = operand_new(net, BA_TRAIN_X, rows, c.d);
+    k->ff = operand_new(net, BA_TRAIN_X, rows, c.ff);
+    bool ok = k->qkv && k->att && k->lse && k->mid && k->gate_up && k->attn_h && k->ffn_h && k->ff;
     if (net->shape->post_norms) {
         k->o_out = ops->buf_new(net->be, rows, c.d);
         k->down_out = ops->buf_new(net->be, rows, c.d);
@@ -101,7 +111,7 @@ static bool all_fits(const ba_train_walk *w, size_t rows) {
     const ba_train_net *net = w->net;
     columns c = columns_of(net);
     uint64_t post = net->shape->post_norms ? 2 * c.d : 0;
-    uint64_t per_row = c.q + 2 * c.kv + c.q + net->shape->heads + c.d + 3 * c.ff + post;
+    uint64_t per_row = c.q + 2 * c.kv + c.q + net->shape->heads + 3 * c.d + 3 * c.ff + post;
     return rows * per_row * net->shape->layers * net->be->real_size <= w->memory;
 }
 
@@ -131,6 +141,13 @@ static int make_space(ba_train_walk *w, size_t rows) {
                    {&w->teacher, HEAD_ROWS, vocab}};
     for (size_t i = 0; i < sizeof scratch / sizeof *scratch; i++) {
         if (!(*scratch[i].buf = ops->buf_new(be, scratch[i].rows, scratch[i].cols))) {
+            return -1;
+        }
+    }
+    if (net->ops->operand_new) {
+        w->dgate = operand_new(net, BA_TRAIN_DOUT, rows, c.ff);
+        w->dup = operand_new(net, BA_TRAIN_DOUT, rows, c.ff);
+        if (!w->dgate || !w->dup) {
             return -1;
         }
     }
@@ -356,7 +373,7 @@ static void forward(const ba_train_walk *w, size_t l) {
     const ba_train_layer *y = &net->layer[l];
     const kept *k = kept_of(w, l);
     columns c = columns_of(net);
-    ba_view x = at(w->x[l]), h = at(w->h);
+    ba_view x = at(w->x[l]), h = at(k->attn_h);
     norm(w, y->attn_norm, x, h);
     steady(w, BA_TRAIN_X, h);
     project(w, &y->q, h, false, at(k->qkv));
@@ -365,11 +382,14 @@ static void forward(const ba_train_walk *w, size_t l) {
     ba_train_attention a = look(w, l);
     net->ops->attention(net->be, &a);
     residual(w, &y->o, at(k->att), k->o_out, y->post_attn_norm, x, at(k->mid));
+    h = at(k->ffn_h);
     norm(w, y->ffn_norm, at(k->mid), h);
     steady(w, BA_TRAIN_X, h);
     project(w, &y->gate, h, false, at(k->gate_up));
     project(w, &y->up, h, false, col(k->gate_up, c.ff));
-    net->be->ops->glu(net->be, act_of(net->shape), at(k->gate_up), w->pack->rows, c.ff, at(k->ff));
+    void (*glu)(ba_backend *, ba_act, ba_view, size_t, size_t, ba_view) =
+        net->ops->glu ? net->ops->glu : net->be->ops->glu;
+    glu(net->be, act_of(net->shape), at(k->gate_up), w->pack->rows, c.ff, at(k->ff));
     residual(w, &y->down, at(k->ff), k->down_out, y->post_ffn_norm, at(k->mid), at(w->x[l + 1]));
 }
 
@@ -389,23 +409,22 @@ static void backward(const ba_train_walk *w, size_t l) {
     const kept *k = kept_of(w, l);
     columns c = columns_of(net);
     size_t rows = w->pack->rows;
-    ba_view h = at(w->h), d = at(w->d), dh = at(w->dh), dgate = at(k->gate_up), dup = col(k->gate_up, c.ff);
+    ba_view d = at(w->d), dh = at(w->dh);
+    ba_view dgate = at(w->dgate ? w->dgate : k->gate_up), dup = w->dup ? at(w->dup) : col(k->gate_up, c.ff);
     steady(w, BA_TRAIN_X, at(k->ff));
     project_back(w, &y->down, at(k->ff), before_norm(w, k->down_out, y->post_ffn_norm), false, at(w->dff));
-    net->ops->glu_back(net->be, act_of(net->shape), at(k->gate_up), at(w->dff), rows, c.ff, at(k->gate_up));
-    norm(w, y->ffn_norm, at(k->mid), h);
-    steady(w, BA_TRAIN_X, h);
-    project_back(w, &y->gate, h, dgate, false, dh);
-    project_back(w, &y->up, h, dup, true, dh);
+    net->ops->glu_back(net->be, act_of(net->shape), at(k->gate_up), at(w->dff), rows, c.ff, dgate, dup);
+    steady(w, BA_TRAIN_X, at(k->ffn_h));
+    project_back(w, &y->gate, at(k->ffn_h), dgate, false, dh);
+    project_back(w, &y->up, at(k->ffn_h), dup, true, dh);
     norm_back(w, y->ffn_norm, at(k->mid), dh, true, d);
     steady(w, BA_TRAIN_X, at(k->att));
     project_back(w, &y->o, at(k->att), before_norm(w, k->o_out, y->post_attn_norm), false, at(w->datt));
     attention_back(w, l);
-    norm(w, y->attn_norm, at(w->x[l]), h);
-    steady(w, BA_TRAIN_X, h);
-    project_back(w, &y->q, h, at(w->dqkv), false, dh);
-    project_back(w, &y->k, h, col(w->dqkv, c.q), true, dh);
-    project_back(w, &y->v, h, col(w->dqkv, c.q + c.kv), true, dh);
+    steady(w, BA_TRAIN_X, at(k->attn_h));
+    project_back(w, &y->q, at(k->attn_h), at(w->dqkv), false, dh);
+    project_back(w, &y->k, at(k->attn_h), col(w->dqkv, c.q), true, dh);
+    project_back(w, &y->v, at(k->attn_h), col(w->dqkv, c.q + c.kv), true, dh);
     steady(w, BA_TRAIN_X, at(NULL));
     norm_back(w, y->attn_norm, at(w->x[l]), dh, true, d);
 }

@@ -2,6 +2,7 @@
  * the oracle. */
 #include "kernel_rig.h"
 
+#include "../kernels/compare.h"
 #include "../kernels/train.h"
 #include "runner.h"
 
@@ -156,7 +157,7 @@ static void run_rmsnorm(ba_backend *be, const double *in, const double *c, doubl
 static void run_glu(ba_backend *be, ba_act act, const double *in, const double *c, double *out, double *grad) {
     ba_view x = matrix(be, ROWS, 2 * OUT, in), y = matrix(be, ROWS, OUT, NULL), dy = matrix(be, ROWS, OUT, c);
     be->ops->glu(be, act, x, ROWS, OUT, y);
-    be->ops->train->glu_back(be, act, x, dy, ROWS, OUT, x);
+    be->ops->train->glu_back(be, act, x, dy, ROWS, OUT, x, (ba_view){x.buf, 0, OUT});
     done(be, y, ROWS, OUT, out);
     done(be, dy, 0, 0, NULL);
     done(be, x, ROWS, 2 * OUT, grad);
@@ -388,6 +389,86 @@ static void test_backends(void) {
     }
 }
 
+/* ---- operands ---- */
+
+enum { MANY = 150, RESULTS = 4 * (MANY + IN) * OUT }; /* rows: two whole blocks, and a rest */
+
+static ba_view operand(ba_backend *be, bool as_operand, ba_train_role role) {
+    ba_view view = matrix(be, MANY, IN, NULL);
+    if (as_operand) {
+        done(be, view, 0, 0, NULL);
+        view.buf = be->ops->train->operand_new(be, role, MANY, IN);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(view.buf);
+    }
+    return view;
+}
+
+/* What products make of normed rows, gated units, and the gradients of these. */
+static void multiply_all(ba_backend *be, bool as_operand, ba_act act, const double *in, double *out) {
+    const ba_train_ops *t = be->ops->train;
+    ba_view x = matrix(be, MANY, 2 * IN, in), dout = matrix(be, MANY, IN, in + MANY), y = matrix(be, MANY, OUT, in);
+    ba_view of[] = {operand(be, as_operand, BA_TRAIN_X), operand(be, as_operand, BA_TRAIN_X),
+                    operand(be, as_operand, BA_TRAIN_DOUT), operand(be, as_operand, BA_TRAIN_DOUT)};
+    ba_param *gain = param(be, 1, IN, in), *forth = param(be, OUT, IN, in), *back = param(be, IN, OUT, in);
+    t->rmsnorm(be, x, MANY, 1, IN, gain, 1e-5, of[0]);
+    (as_operand ? t->glu : be->ops->glu)(be, act, x, MANY, IN, of[1]);
+    t->glu_back(be, act, x, dout, MANY, IN, of[2], of[3]);
+    for (size_t i = 0; i < 4; i++, out += OUT * IN) {
+        ba_param *p = i < 2 ? forth : back;
+        ba_view made = matrix(be, MANY, OUT, NULL);
+        t->grad_zero(be, &p, 1);
+        if (i < 2) {
+            t->linear(be, p, of[i], MANY, 1, false, made);
+            t->linear_grad(be, p, y, of[i], MANY, 1);
+        } else {
+            t->linear_back(be, p, of[i], MANY, 1, false, made);
+            t->linear_grad(be, p, of[i], y, MANY, 1);
+        }
+        done(be, made, MANY, OUT, out);
+        out += MANY * OUT;
+        t->param_read(be, p, BA_PARAM_GRAD, out);
+        done(be, of[i], 0, 0, NULL);
+    }
+    t->param_free(be, gain);
+    t->param_free(be, forth);
+    t->param_free(be, back);
+    done(be, x, 0, 0, NULL);
+    done(be, dout, 0, 0, NULL);
+    done(be, y, 0, 0, NULL);
+}
+
+/* The way into the form of products, past a buffer in fp32, changes no bit. */
+static void test_operands(void) {
+    static const char *const isa[] = {NULL, "avx512"};
+    size_t tried = 0;
+    for (size_t i = 0; i < 2 * 2; i++) {
+        ba_backend *be = rig_backend("native-bf16", 2, isa[i / 2]);
+        if (!be) {
+            continue;
+        }
+        double *in = malloc(3 * MANY * IN * sizeof *in), *want = calloc(RESULTS, sizeof *want),
+               *got = calloc(RESULTS, sizeof *got);
+        CU_ASSERT_FATAL(in && want && got);
+        uint64_t seed = 5;
+        for (size_t k = 0; k < 3 * MANY * IN; k++) {
+            in[k] = rig_normal(&seed);
+        }
+        ba_act act = i % 2 ? BA_ACT_GELU_TANH : BA_ACT_SILU;
+        multiply_all(be, false, act, in, want);
+        multiply_all(be, true, act, in, got);
+        ba_distance d = ba_compare(want, got, RESULTS);
+        CU_ASSERT(d.finite && d.max_abs == 0 && want[0] != 0);
+        free(in);
+        free(want);
+        free(got);
+        ba_backend_close(be);
+        tried++;
+    }
+    if (!tried) {
+        ba_test_skip("AVX-512 with bf16: not of this processor");
+    }
+}
+
 /* Two steps by hand: torch.optim.AdamW(lr=0.1, betas=(0.9, 0.99), eps=1e-3, weight_decay=0.5) on gradients g, then -g.
  */
 static void test_adamw(void) {
@@ -434,5 +515,6 @@ int ba_suite_train_kernels(void) {
     return !suite ||
            !CU_add_test(suite, "the oracle's gradients are those of finite differences", test_finite_differences) ||
            !CU_add_test(suite, "every backend that trains agrees with the oracle", test_backends) ||
+           !CU_add_test(suite, "operands hold the same bits as buffers", test_operands) ||
            !CU_add_test(suite, "AdamW, norm of gradients", test_adamw);
 }

@@ -45,7 +45,7 @@ void ba_dev_rmsnorm_back(cudaStream_t stream, ba_dev_matrix x, size_t rows, size
 void ba_dev_rotate(cudaStream_t stream, ba_dev_matrix x, size_t rows, size_t heads, size_t dim, const float *rot,
                    bool back, ba_dev_matrix out);
 void ba_dev_glu_back(cudaStream_t stream, bool gelu, ba_dev_matrix x, ba_dev_matrix dout, size_t rows, size_t cols,
-                     ba_dev_matrix dx);
+                     ba_dev_matrix dgate, ba_dev_matrix dup);
 /* teacher.at may be NULL. loss: [n, 2] of every row. */
 void ba_dev_cross_entropy(cudaStream_t stream, ba_dev_matrix logits, size_t n, size_t vocab, const int32_t *target,
                           float weight, ba_dev_matrix teacher, float kl_weight, double *loss);

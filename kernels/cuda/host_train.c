@@ -285,10 +285,11 @@ static void rotate(ba_backend *be, ba_view x, size_t rows, size_t heads, size_t 
     ba_cuda_launched(gpu);
 }
 
-static void glu_back(ba_backend *be, ba_act act, ba_view x, ba_view dout, size_t rows, size_t cols, ba_view dx) {
+static void glu_back(ba_backend *be, ba_act act, ba_view x, ba_view dout, size_t rows, size_t cols, ba_view dgate,
+                     ba_view dup) {
     ba_gpu *gpu = (ba_gpu *)be;
     ba_dev_glu_back(gpu->stream, act == BA_ACT_GELU_TANH, ba_cuda_matrix(x), ba_cuda_matrix(dout), rows, cols,
-                    ba_cuda_matrix(dx));
+                    ba_cuda_matrix(dgate), ba_cuda_matrix(dup));
     ba_cuda_launched(gpu);
 }
 

@@ -170,14 +170,14 @@ __device__ void act(bool gelu, float x, float &value, float &slope) {
     }
 }
 
-/* dx may be x: a thread reads before it writes. */
-__global__ void glu_back_kernel(bool gelu, ba_dev_matrix x, ba_dev_matrix dout, size_t cols, ba_dev_matrix dx) {
+/* dgate and dup may be x: a thread reads before it writes. */
+__global__ void glu_back_kernel(bool gelu, ba_dev_matrix x, ba_dev_matrix dout, size_t cols, ba_dev_matrix dgate,
+                                ba_dev_matrix dup) {
     size_t c = 4 * column();
     if (c >= cols) {
         return;
     }
     const float *from = row_of(x, blockIdx.x) + c;
-    float *to = row_of(dx, blockIdx.x) + c;
     ba::quad gate = ba::load_quad(from, cols - c), up = ba::load_quad(from + cols, cols - c);
     ba::quad d = ba::load_quad(row_of(dout, blockIdx.x) + c, cols - c);
     for (int i = 0; i < 4; i++) {
@@ -186,8 +186,8 @@ __global__ void glu_back_kernel(bool gelu, ba_dev_matrix x, ba_dev_matrix dout, 
         gate.at[i] = d.at[i] * up.at[i] * slope;
         up.at[i] = d.at[i] * value;
     }
-    ba::store_quad(to, cols - c, gate);
-    ba::store_quad(to + cols, cols - c, up);
+    ba::store_quad(row_of(dgate, blockIdx.x) + c, cols - c, gate);
+    ba::store_quad(row_of(dup, blockIdx.x) + c, cols - c, up);
 }
 
 /* ---- loss ---- */
@@ -333,9 +333,9 @@ void ba_dev_rotate(cudaStream_t stream, ba_dev_matrix x, size_t rows, size_t hea
 }
 
 void ba_dev_glu_back(cudaStream_t stream, bool gelu, ba_dev_matrix x, ba_dev_matrix dout, size_t rows, size_t cols,
-                     ba_dev_matrix dx) {
+                     ba_dev_matrix dgate, ba_dev_matrix dup) {
     if (rows && cols) {
-        glu_back_kernel<<<quad_grid_of(rows, cols), THREADS, 0, stream>>>(gelu, x, dout, cols, dx);
+        glu_back_kernel<<<quad_grid_of(rows, cols), THREADS, 0, stream>>>(gelu, x, dout, cols, dgate, dup);
     }
 }
 
