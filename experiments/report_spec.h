@@ -9,7 +9,7 @@
 
 enum {
     BA_REPORT_TASKS = 16,
-    BA_REPORT_ROWS = 64,
+    BA_REPORT_ROWS = 128,
     BA_REPORT_TABLES = 8,
     BA_REPORT_CLAIMS = 32,
     BA_REPORT_GAPS = 32,
