@@ -29,6 +29,7 @@ typedef struct ba_bf16_product {
     const uint16_t *ahead;    /* what a later product will have as w, to be fetched meanwhile, or NULL */
     const float *bias;        /* [cols] or NULL */
     bool add;
+    bool stream; /* out, whose rows are aligned to 64 bytes, is not read soon: it need not pass through the caches */
     float *out;
     size_t stride;
 } ba_bf16_product;

@@ -84,11 +84,21 @@ INLINE void store_sums(bool two, float *out, size_t stride) {
     }
 }
 
+/* Whole lines past the caches, which need not read them first. */
+INLINE void stream_sums(float *out, size_t stride) {
+    __attribute__((aligned(64))) float sum[SIDE][SIDE];
+    store_sums(true, sum[0], SIDE);
+    for (size_t r = 0; r < SIDE; r++) {
+        _mm512_stream_ps(out + r * stride, _mm512_load_ps(sum[r]));
+        _mm512_stream_ps(out + r * stride + AMX_ROWS, _mm512_load_ps(sum[r] + AMX_ROWS));
+    }
+}
+
 /* Rows [row, row + rows) and columns from col on; two: the rows fill more than a register, tiled: as in p. */
 INLINE void product_block(const ba_bf16_product *p, bool two, bool tiled, size_t row, size_t rows, size_t col) {
     const rows_at at = {tiled ? AMX_DEPTH : p->depth, AMX_ROWS * p->depth, ba_bf16_step(tiled)};
     const uint16_t *x = ba_bf16_row(p, row), *w = p->w + col * p->depth;
-    for (size_t r = 0; r < rows; r++) { /* until the sums are there, so is their place */
+    for (size_t r = 0; !p->stream && r < rows; r++) { /* until the sums are there, so is their place */
         const float *out = p->out + (row + r) * p->stride + col;
         __builtin_prefetch(out, 1);
         __builtin_prefetch(out + AMX_ROWS, 1);
@@ -105,7 +115,11 @@ INLINE void product_block(const ba_bf16_product *p, bool two, bool tiled, size_t
         multiply_rest(rows, x, p->depth, w, p->depth - d);
     }
     if (two && rows == SIDE && col + SIDE <= p->cols && !p->bias && !p->add) {
-        store_sums(true, p->out + row * p->stride + col, p->stride);
+        if (p->stream) {
+            stream_sums(p->out + row * p->stride + col, p->stride);
+        } else {
+            store_sums(true, p->out + row * p->stride + col, p->stride);
+        }
         return;
     }
     __attribute__((aligned(64))) float sum[SIDE][SIDE];
@@ -149,6 +163,9 @@ void ba_bf16_product_amx(const ba_bf16_product *p) {
         }
     }
     tile_release();
+    if (p->stream) {
+        _mm_sfence();
+    }
 }
 #else
 void ba_bf16_product_amx(const ba_bf16_product *p) {

@@ -136,6 +136,7 @@ static void renew(const ba_backend *be, const ba_param *p, size_t first, size_t 
                      .cols = p->cols,
                      .scale = 1,
                      .strip = ((const ba_bf16 *)be)->strip,
+                     .stream = true,
                      .out = p->half};
     ba_form_write_avx512(BA_FORM_ACROSS, &to, first, last);
     to.out += forward_size(p);
@@ -149,7 +150,7 @@ typedef struct product {
     const ba_bf16 *be;
     size_t rows, cols, depth;
     const uint16_t *a, *b;
-    bool add;
+    bool add, stream;
     float *out;
     size_t stride;
     size_t tile_rows, panels;
@@ -166,6 +167,7 @@ static void tile(void *arg, size_t index, size_t worker) {
                                   .tiled = true,
                                   .w = p->b + col * p->depth,
                                   .add = p->add,
+                                  .stream = p->stream,
                                   .out = p->out + row * p->stride + col,
                                   .stride = p->stride};
     p->be->product(&part);
@@ -211,6 +213,7 @@ static void linear_grad(ba_backend *be, ba_param *p, ba_view dout, ba_view x, si
     c.b = form_of(be, 1, BA_FORM_DOWN, x, rows, p->cols, first ? 1 : scale);
     c.out = p->grad;
     c.stride = p->cols;
+    c.stream = !c.add && p->cols % 16 == 0; /* the optimiser reads it when all are there */
     multiply(be, &c);
 }
 

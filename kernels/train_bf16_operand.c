@@ -62,6 +62,7 @@ static ba_forming forming(const making *m, const float *x, size_t first, uint16_
                         .cols = m->cols,
                         .scale = 1,
                         .strip = m->strip,
+                        .stream = true,
                         .out = out};
 }
 

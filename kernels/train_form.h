@@ -7,6 +7,7 @@
 #ifndef BA_TRAIN_FORM_H
 #define BA_TRAIN_FORM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,7 @@ typedef struct ba_forming {
     size_t x_row, stride, rows, cols;
     float scale;   /* of X, before it is rounded */
     size_t strip;  /* of second operands: 32 or 64 */
+    bool stream;   /* not read soon: it need not pass through the caches */
     uint16_t *out; /* [ba_form_size], aligned to 64 bytes */
 } ba_forming;
 

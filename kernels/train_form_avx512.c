@@ -59,6 +59,14 @@ INLINE void turn(__m512i x[LANES]) {
     }
 }
 
+INLINE void put(const ba_forming *f, uint16_t *to, __m512i x) {
+    if (f->stream) {
+        _mm512_stream_si512((void *)to, x);
+    } else {
+        _mm512_store_si512(to, x);
+    }
+}
+
 /* Pair of depth `pair` of column `col` in a second operand. */
 INLINE uint16_t *second_at(const ba_forming *f, size_t depth, size_t pair, size_t col) {
     return f->out + col / f->strip * f->strip * depth + (pair * f->strip + col % f->strip) * 2;
@@ -70,10 +78,10 @@ INLINE uint16_t *first_at(uint16_t *out, size_t depth, size_t row, size_t at) {
 }
 
 /* 16 rows of a first operand, side by side, from what lies turned in x. */
-INLINE void store_turned(__m512i x[LANES], uint16_t *tile) {
+INLINE void put_turned(const ba_forming *f, __m512i x[LANES], uint16_t *tile) {
     turn(x);
     for (size_t i = 0; i < LANES; i++) {
-        _mm512_store_si512(tile + i * PAIRED, x[i]);
+        put(f, tile + i * PAIRED, x[i]);
     }
 }
 
@@ -81,7 +89,7 @@ INLINE void rows(const ba_forming *f, size_t first, size_t last) {
     size_t depth = ba_form_depth(f->cols);
     for (size_t r = first; r < last; r++) {
         for (size_t c = 0; c < depth; c += PAIRED) {
-            _mm512_store_si512(first_at(f->out, depth, r, c), along(f, r, c));
+            put(f, first_at(f->out, depth, r, c), along(f, r, c));
         }
     }
 }
@@ -94,7 +102,7 @@ INLINE void turned(const ba_forming *f, size_t first, size_t last) {
             for (size_t i = 0; i < LANES; i++) {
                 x[i] = below(f, r + 2 * i, c);
             }
-            store_turned(x, first_at(f->out, depth, c, r));
+            put_turned(f, x, first_at(f->out, depth, c, r));
         }
     }
 }
@@ -108,13 +116,13 @@ INLINE void both(const ba_forming *f, size_t first, size_t last) {
             for (size_t i = 0; i < LANES; i++) {
                 size_t row = r + 2 * i;
                 __m512i x = along(f, row, c), next = along(f, row + 1, c);
-                _mm512_store_si512(first_at(f->out, depth, row, c), x);
-                _mm512_store_si512(first_at(f->out, depth, row + 1, c), next);
+                put(f, first_at(f->out, depth, row, c), x);
+                put(f, first_at(f->out, depth, row + 1, c), next);
                 left[i] = pair_up(x, next, 0);
                 right[i] = pair_up(x, next, 1);
             }
-            store_turned(left, first_at(other, turned_depth, c, r));
-            store_turned(right, first_at(other, turned_depth, c + LANES, r));
+            put_turned(f, left, first_at(other, turned_depth, c, r));
+            put_turned(f, right, first_at(other, turned_depth, c + LANES, r));
         }
     }
 }
@@ -123,7 +131,7 @@ INLINE void down(const ba_forming *f, size_t first, size_t last) {
     size_t depth = ba_form_depth(f->rows);
     for (size_t r = first; r < ba_form_depth(last); r += 2) {
         for (size_t c = 0; c < f->cols; c += LANES) {
-            _mm512_store_si512(second_at(f, depth, r / 2, c), below(f, r, c));
+            put(f, second_at(f, depth, r / 2, c), below(f, r, c));
         }
     }
 }
@@ -138,7 +146,7 @@ INLINE void across(const ba_forming *f, size_t first, size_t last) {
             }
             turn(x);
             for (size_t i = 0; i < LANES; i++) {
-                _mm512_store_si512(second_at(f, depth, c / 2 + i, r), x[i]);
+                put(f, second_at(f, depth, c / 2 + i, r), x[i]);
             }
         }
     }
@@ -162,6 +170,9 @@ void ba_form_write_avx512(ba_form form, const ba_forming *forming, size_t first,
     case BA_FORM_ACROSS:
         across(&f, first, last);
         break;
+    }
+    if (f.stream) {
+        _mm_sfence();
     }
 }
 #else

@@ -469,6 +469,36 @@ static void test_operands(void) {
     }
 }
 
+/* The first gradient of a step is written, past the caches where it can be: it is the one that is added to zeros. */
+static void test_first_gradient(void) {
+    enum { WIDE = 70 };
+    static const double zeros[WIDE * IN];
+    double in[MANY * WIDE], first[WIDE * IN], added[WIDE * IN];
+    uint64_t seed = 6;
+    for (size_t k = 0; k < MANY * WIDE; k++) {
+        in[k] = rig_normal(&seed);
+    }
+    for (size_t i = 0; ba_backend_at(i); i++) {
+        ba_backend *be = ba_backend_at(i)->train ? rig_backend(ba_backend_at(i)->name, 2, NULL) : NULL;
+        if (!be) {
+            continue;
+        }
+        const ba_train_ops *t = be->ops->train;
+        ba_view x = matrix(be, MANY, IN, in), dy = matrix(be, MANY, WIDE, in);
+        ba_param *p = param(be, WIDE, IN, in);
+        t->linear_grad(be, p, dy, x, MANY, 1);
+        t->param_read(be, p, BA_PARAM_GRAD, first);
+        t->param_write(be, p, BA_PARAM_GRAD, zeros);
+        t->linear_grad(be, p, dy, x, MANY, 1);
+        param_done(be, p, added);
+        ba_distance d = ba_compare(first, added, WIDE * IN);
+        CU_ASSERT(d.finite && d.max_abs == 0 && first[0] != 0);
+        done(be, x, 0, 0, NULL);
+        done(be, dy, 0, 0, NULL);
+        ba_backend_close(be);
+    }
+}
+
 /* Two steps by hand: torch.optim.AdamW(lr=0.1, betas=(0.9, 0.99), eps=1e-3, weight_decay=0.5) on gradients g, then -g.
  */
 static void test_adamw(void) {
@@ -516,5 +546,6 @@ int ba_suite_train_kernels(void) {
            !CU_add_test(suite, "the oracle's gradients are those of finite differences", test_finite_differences) ||
            !CU_add_test(suite, "every backend that trains agrees with the oracle", test_backends) ||
            !CU_add_test(suite, "operands hold the same bits as buffers", test_operands) ||
+           !CU_add_test(suite, "the first gradient of a step is the one added to zeros", test_first_gradient) ||
            !CU_add_test(suite, "AdamW, norm of gradients", test_adamw);
 }
