@@ -15,7 +15,8 @@ INLINE __m512 load(const ba_forming *f, size_t row, size_t col) {
     }
     size_t left = f->cols - col;
     __mmask16 in = left < LANES ? (__mmask16)((1u << left) - 1) : (__mmask16)-1;
-    return _mm512_mul_ps(_mm512_maskz_loadu_ps(in, f->x + (row - f->x_row) * f->stride + col), _mm512_set1_ps(f->scale));
+    return _mm512_mul_ps(_mm512_maskz_loadu_ps(in, f->x + (row - f->x_row) * f->stride + col),
+                         _mm512_set1_ps(f->scale));
 }
 
 /* 32 neighbours of a row: pairs along the row. */
