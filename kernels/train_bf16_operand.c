@@ -7,12 +7,9 @@
 
 #include <stdlib.h>
 
-static ba_form second_form(ba_train_role role) {
-    return role == BA_TRAIN_X ? BA_FORM_DOWN : BA_FORM_TURNED;
-}
-
 ba_buf *ba_train_bf16_operand_new(ba_backend *be, ba_train_role role, size_t rows, size_t cols) {
     (void)be;
+    (void)role; /* the second form is BA_FORM_DOWN or BA_FORM_TURNED, which are of one size */
     const size_t behind = BA_FORM_BLOCK + BA_FORM_DEPTH;
     size_t most_rows, most_cols, n;
     if (__builtin_add_overflow(rows, behind, &most_rows) || __builtin_add_overflow(cols, behind, &most_cols) ||
@@ -23,9 +20,8 @@ ba_buf *ba_train_bf16_operand_new(ba_backend *be, ba_train_role role, size_t row
     if (!buf) {
         return NULL;
     }
-    n = ba_form_size(BA_FORM_ROWS, rows, cols) + ba_form_size(second_form(role), rows, cols);
     buf->cols = cols;
-    buf->forms = ba_cpu_alloc(n, 1, 1, sizeof *buf->forms);
+    buf->forms = ba_cpu_alloc(ba_form_size(BA_FORM_BOTH, rows, cols), 1, 1, sizeof *buf->forms);
     if (!buf->forms) {
         free(buf);
         return NULL;

@@ -368,6 +368,16 @@ static ba_act act_of(const ba_shape *s) {
     return s->glu == BA_GLU_SILU ? BA_ACT_SILU : BA_ACT_GELU_TANH;
 }
 
+static void glu(const ba_train_walk *w, ba_view gate_up, ba_view out) {
+    const ba_train_net *net = w->net;
+    ba_act act = act_of(net->shape);
+    if (net->ops->glu) {
+        net->ops->glu(net->be, act, gate_up, w->pack->rows, net->shape->d_ff, out);
+    } else {
+        net->be->ops->glu(net->be, act, gate_up, w->pack->rows, net->shape->d_ff, out);
+    }
+}
+
 static void forward(const ba_train_walk *w, size_t l) {
     const ba_train_net *net = w->net;
     const ba_train_layer *y = &net->layer[l];
@@ -375,7 +385,6 @@ static void forward(const ba_train_walk *w, size_t l) {
     columns c = columns_of(net);
     ba_view x = at(w->x[l]), h = at(k->attn_h);
     norm(w, y->attn_norm, x, h);
-    steady(w, BA_TRAIN_X, h);
     project(w, &y->q, h, false, at(k->qkv));
     project(w, &y->k, h, false, col(k->qkv, c.q));
     project(w, &y->v, h, false, col(k->qkv, c.q + c.kv));
@@ -384,12 +393,9 @@ static void forward(const ba_train_walk *w, size_t l) {
     residual(w, &y->o, at(k->att), k->o_out, y->post_attn_norm, x, at(k->mid));
     h = at(k->ffn_h);
     norm(w, y->ffn_norm, at(k->mid), h);
-    steady(w, BA_TRAIN_X, h);
     project(w, &y->gate, h, false, at(k->gate_up));
     project(w, &y->up, h, false, col(k->gate_up, c.ff));
-    void (*glu)(ba_backend *, ba_act, ba_view, size_t, size_t, ba_view) =
-        net->ops->glu ? net->ops->glu : net->be->ops->glu;
-    glu(net->be, act_of(net->shape), at(k->gate_up), w->pack->rows, c.ff, at(k->ff));
+    glu(w, at(k->gate_up), at(k->ff));
     residual(w, &y->down, at(k->ff), k->down_out, y->post_ffn_norm, at(k->mid), at(w->x[l + 1]));
 }
 
@@ -411,21 +417,18 @@ static void backward(const ba_train_walk *w, size_t l) {
     size_t rows = w->pack->rows;
     ba_view d = at(w->d), dh = at(w->dh);
     ba_view dgate = at(w->dgate ? w->dgate : k->gate_up), dup = w->dup ? at(w->dup) : col(k->gate_up, c.ff);
-    steady(w, BA_TRAIN_X, at(k->ff));
     project_back(w, &y->down, at(k->ff), before_norm(w, k->down_out, y->post_ffn_norm), false, at(w->dff));
     net->ops->glu_back(net->be, act_of(net->shape), at(k->gate_up), at(w->dff), rows, c.ff, dgate, dup);
-    steady(w, BA_TRAIN_X, at(k->ffn_h));
     project_back(w, &y->gate, at(k->ffn_h), dgate, false, dh);
     project_back(w, &y->up, at(k->ffn_h), dup, true, dh);
     norm_back(w, y->ffn_norm, at(k->mid), dh, true, d);
     steady(w, BA_TRAIN_X, at(k->att));
     project_back(w, &y->o, at(k->att), before_norm(w, k->o_out, y->post_attn_norm), false, at(w->datt));
+    steady(w, BA_TRAIN_X, at(NULL));
     attention_back(w, l);
-    steady(w, BA_TRAIN_X, at(k->attn_h));
     project_back(w, &y->q, at(k->attn_h), at(w->dqkv), false, dh);
     project_back(w, &y->k, at(k->attn_h), col(w->dqkv, c.q), true, dh);
     project_back(w, &y->v, at(k->attn_h), col(w->dqkv, c.q + c.kv), true, dh);
-    steady(w, BA_TRAIN_X, at(NULL));
     norm_back(w, y->attn_norm, at(w->x[l]), dh, true, d);
 }
 
