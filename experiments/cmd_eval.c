@@ -5,7 +5,6 @@
 #include "eval_outputs.h"
 #include "eval_print.h"
 #include "eval_trace.h"
-#include "measure.h"
 #include "rows.h"
 #include "tracing.h"
 
@@ -32,10 +31,7 @@ typedef struct session {
     ba_eval_rows rows;
     ba_eval_trace *trace;
     ba_dump *dump;
-    double committed; /* when the trace was written last */
 } session;
-
-enum { COMMIT_EVERY = 20 /* seconds */ };
 
 static const char *default_folder(void) {
     const char *folder = getenv("BLOCKATTN_DATA");
@@ -55,10 +51,6 @@ static int keep(session *s, const ba_eval_row *row, bool fresh) {
     int status = s->c->format == BA_FORMAT_JSON ? ba_eval_print_row(row) : 0;
     if (!status && fresh && s->trace) {
         status = ba_tracing_exit(ba_eval_trace_add(s->trace, row, err), err);
-        if (!status && ba_clock() - s->committed > COMMIT_EVERY) {
-            status = ba_tracing_exit(ba_eval_trace_commit(s->trace, err), err);
-            s->committed = ba_clock();
-        }
     }
     return status;
 }
@@ -196,7 +188,6 @@ static int run(session *s, int argc, char **argv) {
     if (!status && w->dump && ba_dump_begin(w->dump, &s->dump, err)) {
         status = ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
     }
-    s->committed = ba_clock();
     if (!status) {
         status = eval_tasks(s);
         if (status == 0 || status == BA_EXIT_INTERRUPTED) {

@@ -132,11 +132,8 @@ int ba_eval_trace_remark(ba_eval_trace *t, const char *remark, char err[BA_ERR_L
 }
 
 int ba_eval_trace_add(ba_eval_trace *t, const ba_eval_row *row, char err[BA_ERR_LEN]) {
-    return ba_trace_append(t->trace, t->items, row, err);
-}
-
-int ba_eval_trace_commit(ba_eval_trace *t, char err[BA_ERR_LEN]) {
-    return ba_trace_commit(t->trace, err);
+    int rc = ba_trace_append(t->trace, t->items, row, err);
+    return rc ? rc : ba_trace_commit_due(t->trace, err);
 }
 
 int ba_eval_trace_finish(ba_eval_trace *t, const ba_eval_summary *s, size_t n, bool whole, char err[BA_ERR_LEN]) {

@@ -14,8 +14,8 @@ int ba_eval_trace_begin(const ba_common *c, const ba_bench *b, bool resume, int 
                         ba_eval_trace **out, char err[BA_ERR_LEN]);
 /* Something to be known of what was measured, such as other work on the machine; one a trace. */
 int ba_eval_trace_remark(ba_eval_trace *t, const char *remark, char err[BA_ERR_LEN]);
+/* A row; commits when it is due. */
 int ba_eval_trace_add(ba_eval_trace *t, const ba_eval_row *row, char err[BA_ERR_LEN]);
-int ba_eval_trace_commit(ba_eval_trace *t, char err[BA_ERR_LEN]);
 /* Writes the summary and commits; whole: nothing is left to do, the trace takes its final name. */
 int ba_eval_trace_finish(ba_eval_trace *t, const ba_eval_summary *s, size_t n, bool whole, char err[BA_ERR_LEN]);
 void ba_eval_trace_close(ba_eval_trace *t);

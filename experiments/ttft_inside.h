@@ -29,7 +29,7 @@ typedef struct ba_ttft_state {
     ba_ttft_sample last;
     ba_ttft_account *account; /* [n_case], or NULL: not asked for */
     size_t held;              /* unit whose blocks are in the store; SIZE_MAX: none */
-    double start, committed;  /* clock: of the session, and of the trace's last commit */
+    double start;             /* clock: of the session */
     ba_trace *trace;          /* or NULL */
     size_t t_result, t_sample, t_case, t_session;
     /* progress */

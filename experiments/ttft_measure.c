@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Seconds: a commit writes the whole trace, and samples of a small model are many. */
-enum { COMMIT_EVERY = 1 };
-
 static int run_failed(const ba_ttft_case *c, int rc, const char *err) {
     if (rc == BA_INTERRUPTED || ba_interrupted()) {
         return BA_EXIT_INTERRUPTED;
@@ -102,11 +99,7 @@ static int keep(void *arg, const ba_timing *t) {
         return rc;
     }
     rc = ba_trace_append(s->trace, s->t_sample, &s->last, err);
-    if (!rc && ba_clock() - s->committed > COMMIT_EVERY) {
-        rc = ba_trace_commit(s->trace, err);
-        s->committed = ba_clock();
-    }
-    if (rc) {
+    if (rc || (rc = ba_trace_commit_due(s->trace, err))) {
         return ba_tracing_exit(rc, err);
     }
     return ba_interrupted() ? BA_EXIT_INTERRUPTED : 0;

@@ -7,7 +7,7 @@
  * name in the same folder and renames it. Killed at any moment, a program leaves the file of its last commit; a full
  * disk leaves it as well. HDF5's own way to write in place (SWMR) was not taken: after a kill it leaves files that
  * h5dump refuses to open. The price: a commit costs a write of the whole file, so keep traces under some 100 MB or
- * commit less often.
+ * commit when it is due.
  *
  * A new trace over an existing one lives in PATH.partial until it is finished; only then it takes the old one's place.
  */
@@ -71,6 +71,9 @@ int ba_trace_clear(ba_trace *t, size_t table, char err[BA_ERR_LEN]);
 /* Everything since the last commit reaches the file at once, or (on failure) not at all. A file that another program
  * has written since is left alone, and the commit refused. */
 int ba_trace_commit(ba_trace *t, char err[BA_ERR_LEN]);
+
+/* Commits if it is time to, for callers that append often: at most once a second, and for a twentieth of the time. */
+int ba_trace_commit_due(ba_trace *t, char err[BA_ERR_LEN]);
 
 /* Commits, and takes the place of an older trace. */
 int ba_trace_finish(ba_trace *t, char err[BA_ERR_LEN]);

@@ -4,10 +4,15 @@
 #include "whole_file.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+/* A commit is due a second after the last one, or REST times as long as that took. */
+enum { REST = 20 };
 
 /* What is at the place of commits. */
 static struct stat look(const ba_trace *t) {
@@ -79,7 +84,14 @@ static int not_written(const ba_trace *t, int why, char err[BA_ERR_LEN]) {
     return BA_TRACE_MACHINE;
 }
 
+static double seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
 int ba_trace_commit(ba_trace *t, char err[BA_ERR_LEN]) {
+    double start = seconds();
     if (taken(t)) {
         return not_written(t, EWOULDBLOCK, err);
     }
@@ -101,7 +113,13 @@ int ba_trace_commit(ba_trace *t, char err[BA_ERR_LEN]) {
         t->seen = look(t);
     }
     free(image);
+    t->committed = seconds();
+    t->took = t->committed - start;
     return status;
+}
+
+int ba_trace_commit_due(ba_trace *t, char err[BA_ERR_LEN]) {
+    return seconds() - t->committed > fmax(1, REST * t->took) ? ba_trace_commit(t, err) : 0;
 }
 
 int ba_trace_finish(ba_trace *t, char err[BA_ERR_LEN]) {

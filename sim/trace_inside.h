@@ -24,8 +24,9 @@ typedef struct ba_trace_table {
 } ba_trace_table;
 
 struct ba_trace {
-    char *path, *live; /* live: where commits go; NULL if reading */
-    struct stat seen;  /* what was there when we looked last; zeros: nothing */
+    char *path, *live;      /* live: where commits go; NULL if reading */
+    struct stat seen;       /* what was there when we looked last; zeros: nothing */
+    double committed, took; /* the last commit, in seconds: by the monotonic clock, and what it took */
     hid_t file;
     ba_trace_table table[BA_TRACE_MAX_TABLES];
     size_t n_table;

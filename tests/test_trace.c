@@ -147,6 +147,39 @@ static void uncommitted_rows_are_not_seen(void) {
     CU_ASSERT_EQUAL(rows_in(path), 3);
 }
 
+static void pause_us(long us) {
+    struct timespec wait = {.tv_nsec = us * 1000};
+    nanosleep(&wait, NULL);
+}
+
+static double seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* At once, and then at most once a second; a commit puts another file in the old one's place. */
+static void commits_when_due(void) {
+    char err[BA_ERR_LEN];
+    const char *path = path_of("due.h5");
+    size_t table, commits = 0;
+    ino_t last = 0;
+    ba_trace *t = begin(path, &table);
+    double start = seconds(), end = start + 1.5;
+    for (int64_t i = 0; seconds() < end; i++) {
+        struct stat now;
+        append(t, table, i, i + 1);
+        CU_ASSERT_EQUAL_FATAL(ba_trace_commit_due(t, err), 0);
+        CU_ASSERT_EQUAL_FATAL(stat(path, &now), 0);
+        commits += now.st_ino != last;
+        last = now.st_ino;
+        pause_us(1000);
+    }
+    CU_ASSERT(commits >= 2);
+    CU_ASSERT((double)commits <= 1 + (seconds() - start));
+    ba_trace_close(t);
+}
+
 static void resume_goes_on(void) {
     char *path = path_of("resume.h5"), err[BA_ERR_LEN];
     size_t table;
@@ -328,11 +361,6 @@ static void gzipped_traces_are_read(void) {
     CU_ASSERT_PTR_NOT_NULL(strstr(err, "more than 256 MiB"));
 }
 
-static void pause_us(long us) {
-    struct timespec wait = {.tv_nsec = us * 1000};
-    nanosleep(&wait, NULL);
-}
-
 /* A child appends and commits as fast as it can, and tells after each commit; it is killed at a random moment. The file
  * must open and hold every row told, and at most the running one more. */
 static void killed_at_any_moment(void) {
@@ -430,6 +458,7 @@ int ba_suite_trace(void) {
     CU_pSuite s = CU_add_suite("trace", NULL, NULL);
     if (!s || !CU_add_test(s, "rows, columns, units and attributes come back", round_trip) ||
         !CU_add_test(s, "a row is seen after its commit only", uncommitted_rows_are_not_seen) ||
+        !CU_add_test(s, "rows are committed when it is due", commits_when_due) ||
         !CU_add_test(s, "resume goes on, and refuses other circumstances", resume_goes_on) ||
         !CU_add_test(s, "a new trace takes the old one's place when finished", new_trace_replaces_when_finished) ||
         !CU_add_test(s, "two writers of one trace", two_writers) ||
