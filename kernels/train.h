@@ -82,11 +82,11 @@ typedef struct ba_train_ops {
     /* grad p[ids[r]] += scale dout[r]. */
     void (*embed_back)(ba_backend *be, ba_param *p, const int32_t *ids, size_t n, double scale, ba_view dout);
 
-    /* A buffer for what is only multiplied, in the form that products take: out of rmsnorm (of one group) or glu
-     * (BA_TRAIN_X), or dgate or dup of glu_back (BA_TRAIN_DOUT), and then x or dout of the linear operations, of as
-     * many rows and with scale 1; always all columns. Nothing else takes it. NULL: out of memory. No such function:
-     * buf_new will do. */
-    ba_buf *(*operand_new)(ba_backend *be, ba_train_role role, size_t rows, size_t cols);
+    /* A buffer for what is only multiplied, in the form that products take: out of rmsnorm (of one group) or glu, and
+     * then x of the linear operations; or dgate or dup of glu_back, and then dout of them. Of as many rows there, and
+     * with scale 1; always all columns. Nothing else takes it. NULL: out of memory. No such function: buf_new will do.
+     */
+    ba_buf *(*operand_new)(ba_backend *be, size_t rows, size_t cols);
 
     /* Until the next call of the same role, these rows of x hold what they hold now (buf NULL: none do), so that a
      * backend brings them only once into the form that its products take. NULL: it takes them as they are. */

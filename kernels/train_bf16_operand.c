@@ -7,9 +7,8 @@
 
 #include <stdlib.h>
 
-ba_buf *ba_train_bf16_operand_new(ba_backend *be, ba_train_role role, size_t rows, size_t cols) {
+ba_buf *ba_train_bf16_operand_new(ba_backend *be, size_t rows, size_t cols) {
     (void)be;
-    (void)role; /* the second form is BA_FORM_DOWN or BA_FORM_TURNED, which are of one size */
     const size_t behind = BA_FORM_BLOCK + BA_FORM_DEPTH;
     size_t most_rows, most_cols, n;
     if (__builtin_add_overflow(rows, behind, &most_rows) || __builtin_add_overflow(cols, behind, &most_cols) ||
@@ -21,6 +20,7 @@ ba_buf *ba_train_bf16_operand_new(ba_backend *be, ba_train_role role, size_t row
         return NULL;
     }
     buf->cols = cols;
+    /* Whether the second form is BA_FORM_DOWN or BA_FORM_TURNED: they are of one size. */
     buf->forms = ba_cpu_alloc(ba_form_size(BA_FORM_BOTH, rows, cols), 1, 1, sizeof *buf->forms);
     if (!buf->forms) {
         free(buf);

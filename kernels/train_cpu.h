@@ -113,7 +113,7 @@ void ba_train_linear_back(ba_backend *be, const ba_param *p, ba_view dout, size_
 void ba_train_linear_grad(ba_backend *be, ba_param *p, ba_view dout, ba_view x, size_t rows, double scale);
 
 /* Of the table of products in bf16: train_bf16_operand.c. */
-ba_buf *ba_train_bf16_operand_new(ba_backend *be, ba_train_role role, size_t rows, size_t cols);
+ba_buf *ba_train_bf16_operand_new(ba_backend *be, size_t rows, size_t cols);
 void ba_train_bf16_rmsnorm(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, const ba_param *gain,
                            double eps, ba_view out);
 void ba_train_bf16_glu(ba_backend *be, ba_act act, ba_view x, size_t rows, size_t cols, ba_view out);

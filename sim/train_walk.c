@@ -81,9 +81,9 @@ static void free_space(ba_train_walk *w) {
     w->rows = 0;
 }
 
-/* Of what is only multiplied, as role says. */
-static ba_buf *operand_new(const ba_train_net *net, ba_train_role role, size_t rows, size_t cols) {
-    return net->ops->operand_new ? net->ops->operand_new(net->be, role, rows, cols)
+/* Of what is only multiplied. */
+static ba_buf *operand_new(const ba_train_net *net, size_t rows, size_t cols) {
+    return net->ops->operand_new ? net->ops->operand_new(net->be, rows, cols)
                                  : net->be->ops->buf_new(net->be, rows, cols);
 }
 
@@ -95,9 +95,9 @@ static int make_kept(const ba_train_net *net, size_t rows, kept *k) {
     k->lse = ops->buf_new(net->be, rows, net->shape->heads);
     k->mid = ops->buf_new(net->be, rows, c.d);
     k->gate_up = ops->buf_new(net->be, rows, 2 * c.ff);
-    k->attn_h = operand_new(net, BA_TRAIN_X, rows, c.d);
-    k->ffn_h = operand_new(net, BA_TRAIN_X, rows, c.d);
-    k->ff = operand_new(net, BA_TRAIN_X, rows, c.ff);
+    k->attn_h = operand_new(net, rows, c.d);
+    k->ffn_h = operand_new(net, rows, c.d);
+    k->ff = operand_new(net, rows, c.ff);
     bool ok = k->qkv && k->att && k->lse && k->mid && k->gate_up && k->attn_h && k->ffn_h && k->ff;
     if (net->shape->post_norms) {
         k->o_out = ops->buf_new(net->be, rows, c.d);
@@ -145,8 +145,8 @@ static int make_space(ba_train_walk *w, size_t rows) {
         }
     }
     if (net->ops->operand_new) {
-        w->dgate = operand_new(net, BA_TRAIN_DOUT, rows, c.ff);
-        w->dup = operand_new(net, BA_TRAIN_DOUT, rows, c.ff);
+        w->dgate = operand_new(net, rows, c.ff);
+        w->dup = operand_new(net, rows, c.ff);
         if (!w->dgate || !w->dup) {
             return -1;
         }

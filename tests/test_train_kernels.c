@@ -393,11 +393,11 @@ static void test_backends(void) {
 
 enum { MANY = 150, RESULTS = 4 * (MANY + IN) * OUT }; /* rows: two whole blocks, and a rest */
 
-static ba_view operand(ba_backend *be, bool as_operand, ba_train_role role) {
+static ba_view operand(ba_backend *be, bool as_operand) {
     ba_view view = matrix(be, MANY, IN, NULL);
     if (as_operand) {
         done(be, view, 0, 0, NULL);
-        view.buf = be->ops->train->operand_new(be, role, MANY, IN);
+        view.buf = be->ops->train->operand_new(be, MANY, IN);
         CU_ASSERT_PTR_NOT_NULL_FATAL(view.buf);
     }
     return view;
@@ -407,8 +407,7 @@ static ba_view operand(ba_backend *be, bool as_operand, ba_train_role role) {
 static void multiply_all(ba_backend *be, bool as_operand, ba_act act, const double *in, double *out) {
     const ba_train_ops *t = be->ops->train;
     ba_view x = matrix(be, MANY, 2 * IN, in), dout = matrix(be, MANY, IN, in + MANY), y = matrix(be, MANY, OUT, in);
-    ba_view of[] = {operand(be, as_operand, BA_TRAIN_X), operand(be, as_operand, BA_TRAIN_X),
-                    operand(be, as_operand, BA_TRAIN_DOUT), operand(be, as_operand, BA_TRAIN_DOUT)};
+    ba_view of[] = {operand(be, as_operand), operand(be, as_operand), operand(be, as_operand), operand(be, as_operand)};
     ba_param *gain = param(be, 1, IN, in), *forth = param(be, OUT, IN, in), *back = param(be, IN, OUT, in);
     t->rmsnorm(be, x, MANY, 1, IN, gain, 1e-5, of[0]);
     (as_operand ? t->glu : be->ops->glu)(be, act, x, MANY, IN, of[1]);
