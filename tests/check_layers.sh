@@ -9,12 +9,15 @@ fail() {
     status=1
 }
 
-# may_include WHAT ALLOWED FILE...: project headers that the files may include, as an extended regular expression.
+# may_include WHAT ALLOWED FILE...: project headers that the files may include, as an extended regular expression. A
+# rule whose pattern matches no file checks nothing, so that is a failure of its own.
+ruled=
 may_include() {
     what=$1 allowed=$2
     shift 2
     for file in "$@"; do
-        [ -f "$file" ] || continue
+        [ -f "$file" ] || { fail "$what: no file matches $file"; continue; }
+        ruled="$ruled $file"
         wrong=$(sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*"([^"]*)".*/\1/p' "$file" |
             grep -vxE "$allowed")
         # shellcheck disable=SC2086 # onto one line
@@ -46,7 +49,7 @@ may_include 'tasks are text: items, wording and scores, no engine' \
     experiments/tasks/*.[ch]
 may_include 'a game knows experiments, sim and the boundary of kernels' \
     "$here|\.\./$here|\.\./\.\./sim/$here|\.\./\.\./kernels/(backend|compare|dtype|error)\.h" experiments/game/*.[ch]
-may_include 'a plan knows plans' '(plan|schedule|visible)[a-z_]*\.h|\.\./kernels/error\.h' sim/plan*.[ch] sim/schedule*.[ch] sim/visible*.[ch]
+may_include 'a plan knows plans' '(plan|schedule|visible)[a-z_]*\.h|\.\./kernels/error\.h' sim/plan*.[ch] sim/schedule*.[ch]
 may_include 'a trace knows itself, and files' 'trace[a-z_]*\.h|whole_file\.h|\.\./kernels/error\.h' sim/trace*.[ch]
 may_include 'a mode knows prompts and plans' '(mode|plan|prompt)[a-z_]*\.h|\.\./kernels/error\.h' sim/mode_*.[ch] sim/modes*.[ch]
 may_include 'cost needs a shape and a plan' '(cost|plan|schedule|shape|visible)[a-z_]*\.h|\.\./kernels/error\.h' sim/cost*.[ch]
@@ -59,6 +62,12 @@ may_include 'packed weights know a backend' '(packed|mapping)\.h|\.\./kernels/(b
 
 may_include 'training knows plans, models and a backend that trains' \
     '(train|plan|model|engine|grow|random)[a-z_]*\.h|\.\./kernels/(train|backend|error)\.h' sim/train*.[ch]
+
+may_include 'tests include anything' '.*' tests/*.[ch] tests/fuzz/*.[ch]
+
+for file in $(find kernels sim experiments tests -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh'); do
+    case " $ruled " in *" $file "*) ;; *) fail "no rule covers $file" ;; esac
+done
 
 for file in kernels/*.[ch] sim/*.[ch] experiments/*.[ch] experiments/tasks/*.[ch] experiments/game/*.[ch] tests/*.[ch]; do
     case $file in sim/trace.h) ;; sim/trace*) continue ;; esac
