@@ -24,21 +24,23 @@ CUDA_SRC   := $(if $(CUDA),$(wildcard kernels/cuda/*.c))
 CUDA_OBJ   := $(if $(CUDA),$(patsubst %,$(BUILD)/%.o,$(wildcard kernels/cuda/*.cu)))
 CUDA_CFLAGS = $(if $(CUDA),-DBA_HAVE_CUDA -isystem $(CUDA_HOME)/include)
 CUDA_LIBS   = $(if $(CUDA),-L$(CUDA_HOME)/lib64 -lcudart_static -lstdc++ -ldl -lrt)
-NVCC_FLAGS  = -std=c++17 -O3 --fmad=false -arch=$(CUDA_ARCH) -Werror all-warnings -Xcompiler -Wall,-Wextra
+NVCC_FLAGS  = -std=c++17 -I. -O3 --fmad=false -arch=$(CUDA_ARCH) -Werror all-warnings -Xcompiler -Wall,-Wextra
 
 # No contraction: a product and a sum must round alike in every loop, whatever the compiler fuses. Nobody asks errno
 # about a square root, and without that question compilers make vector code of it.
 WARN       := -Wall -Wextra -Wpedantic -Wvla -Wshadow $(WERROR)
-CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -ffp-contract=off -fno-math-errno $(LIB_CFLAGS) $(CUDA_CFLAGS)
+CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE -iquote . $(WARN) $(CFLAGS) -ffp-contract=off -fno-math-errno $(LIB_CFLAGS) $(CUDA_CFLAGS)
 LIBS        = $(LIB_LIBS) $(CUDA_LIBS) -lm -lpthread
 
-LIB_SRC  := $(wildcard kernels/*.c sim/*.c) $(CUDA_SRC)
-EXP_SRC  := $(wildcard experiments/*.c experiments/tasks/*.c experiments/game/*.c)
-BENCH_SRC := $(wildcard experiments/bench/*.c)
-FUZZ_SRC := $(filter-out %/libfuzzer.c,$(wildcard tests/fuzz/*.c))
-TEST_SRC := $(wildcard tests/*.c) $(FUZZ_SRC)
-ALL_SRC  := $(LIB_SRC) $(EXP_SRC) $(BENCH_SRC) $(TEST_SRC) tests/fuzz/libfuzzer.c
-ALL_HDR  := $(wildcard kernels/*.h sim/*.h experiments/*.h experiments/tasks/*.h experiments/bench/*.h experiments/game/*.h tests/*.h tests/fuzz/*.h)
+# Sources are found, not listed: a new file in any folder is part of the build.
+find       = $(sort $(shell find $(1) -name '$(2)'))
+LIB_SRC   := $(filter-out kernels/cuda/%,$(call find,kernels sim,*.c)) $(CUDA_SRC)
+BENCH_SRC := $(call find,experiments/versus,*.c)
+EXP_SRC   := $(filter-out $(BENCH_SRC),$(call find,experiments,*.c))
+TEST_SRC  := $(filter-out tests/fuzz/libfuzzer.c,$(call find,tests,*.c))
+FUZZ_SRC  := $(filter-out tests/fuzz/suite.c,$(filter tests/fuzz/%,$(TEST_SRC)))
+ALL_SRC   := $(LIB_SRC) $(EXP_SRC) $(BENCH_SRC) $(TEST_SRC) tests/fuzz/libfuzzer.c
+ALL_HDR   := $(filter-out kernels/cuda/%,$(call find,kernels sim experiments tests,*.h))
 obj       = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 # `make V=1` shows the compiler's command lines.
@@ -55,38 +57,37 @@ $(BUILD)/blockattn: $(call obj,$(LIB_SRC) $(EXP_SRC)) $(CUDA_OBJ)
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-# Functions that tests/faults.c stands in for.
+# Functions that tests/support/faults.c stands in for.
 FAULTY := malloc calloc realloc aligned_alloc free strdup strndup fopen fopen64 fclose open open64 close write rename
 comma  := ,
-RACE_SRC := experiments/bench/race.c experiments/bench/process.c
+RACE_SRC := experiments/versus/race.c experiments/versus/process.c
 $(BUILD)/blockattn-tests: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(RACE_SRC) $(TEST_SRC)) $(CUDA_OBJ)
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) $(addprefix -Wl$(comma)--wrap=,$(FAULTY)) -o $@ $^ -lcunit $(LIBS)
 
-# Programs of experiments/bench: kernels and worker have a main and stand alone, the others are one program.
-BENCH_OWN := experiments/bench/kernels.c experiments/bench/worker.c
-$(BUILD)/bench-kernels: $(call obj,$(filter kernels/%,$(LIB_SRC)) experiments/bench/kernels.c)
-$(BUILD)/bench-worker: $(call obj,$(LIB_SRC) experiments/bench/worker.c)
+# Programs of experiments/versus: kernels and worker have a main and stand alone, the others are one program.
+BENCH_OWN := experiments/versus/kernels.c experiments/versus/worker.c
+$(BUILD)/bench-kernels: $(call obj,$(filter kernels/%,$(LIB_SRC)) experiments/versus/kernels.c)
+$(BUILD)/bench-worker: $(call obj,$(LIB_SRC) experiments/versus/worker.c)
 $(BUILD)/bench: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(filter-out $(BENCH_OWN),$(BENCH_SRC)))
 $(BUILD)/bench $(BUILD)/bench-worker $(BUILD)/bench-kernels: $(CUDA_OBJ)
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-# Each instruction set is assumed in its own file only, and chosen at run time.
-$(BUILD)/kernels/attention_avx2.o $(BUILD)/kernels/train_lanes_avx2.o: EXTRA = -mavx2 -mfma
-$(BUILD)/kernels/attention_avx512.o $(BUILD)/kernels/train_lanes_avx512.o: EXTRA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
-AVX512_BF16 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mfma
-$(BUILD)/kernels/attention_bf16_avx512.o $(BUILD)/kernels/product_bf16_avx512.o $(BUILD)/kernels/train_form_avx512.o: EXTRA = $(AVX512_BF16)
-$(BUILD)/kernels/attention_bf16_amx.o $(BUILD)/kernels/product_bf16_amx.o: EXTRA = $(AVX512_BF16) -mamx-tile -mamx-bf16
-$(BUILD)/tests/amx_plain.o: EXTRA = $(AVX512_BF16)
+# Each instruction set is assumed only in files whose name ends with it, and chosen at run time.
+AVX512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
+$(BUILD)/%_avx2.o: EXTRA = -mavx2 -mfma
+$(BUILD)/%_avx512.o: EXTRA = $(AVX512)
+$(BUILD)/%_avx512_bf16.o: EXTRA = $(AVX512) -mavx512bf16
+$(BUILD)/%_amx.o: EXTRA = $(AVX512) -mavx512bf16 -mamx-tile -mamx-bf16
 
 # The wording of prompts is put into the program as it stands in its file.
-$(BUILD)/experiments/tasks/prompts.o: experiments/tasks/prompts.json
+$(BUILD)/experiments/data/prompts.o: experiments/data/prompts.json
 
 # The commit is baked into the one file that reports it.
 COMMIT = $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
-$(BUILD)/experiments/environment.o: EXTRA = -DBA_COMMIT='"$(COMMIT)"'
-$(BUILD)/experiments/environment.o: $(BUILD)/commit
+$(BUILD)/experiments/cli/environment.o: EXTRA = -DBA_COMMIT='"$(COMMIT)"'
+$(BUILD)/experiments/cli/environment.o: $(BUILD)/commit
 
 $(BUILD)/%.o: %.c $(BUILD)/flags Makefile
 	@mkdir -p $(@D)
@@ -107,12 +108,11 @@ $(BUILD)/flags: FORCE
 $(BUILD)/commit: FORCE
 	@$(call keep,$(COMMIT))
 
--include $(wildcard $(patsubst %,$(BUILD)/%/*.d,kernels kernels/cuda sim experiments experiments/tasks experiments/game experiments/bench tests \
-                                               tests/fuzz))
+-include $(patsubst %.c,$(BUILD)/%.d,$(ALL_SRC))
 
 install: all ## install the program and its man page: PREFIX=/usr/local DESTDIR=
 	install -Dm755 $(BUILD)/blockattn $(DESTDIR)$(PREFIX)/bin/blockattn
-	install -Dm644 experiments/blockattn.1 $(DESTDIR)$(PREFIX)/share/man/man1/blockattn.1
+	install -Dm644 experiments/cli/blockattn.1 $(DESTDIR)$(PREFIX)/share/man/man1/blockattn.1
 
 clean: ## remove everything that was built
 	rm -rf $(BUILD)
@@ -121,11 +121,11 @@ clean: ## remove everything that was built
 table3: ## from nothing to Table 3: set-up, model, build, measurement, figures in results/
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
-	$(BUILD)/blockattn run experiments/table3.json
+	$(BUILD)/blockattn run experiments/configs/table3.json
 	@$(MAKE) figures
 
-# GATE=experiments/gate50.json is the long one; OPTIONS="--resume" goes on after an interruption.
-GATE := experiments/gate.json
+# GATE=experiments/configs/gate50.json is the long one; OPTIONS="--resume" goes on after an interruption.
+GATE := experiments/configs/gate.json
 gate: ## every mode against full attention: table, results/gate.h5, figures; DATA=items.jsonl[,...] OPTIONS=...
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
@@ -139,29 +139,29 @@ figures: ## draw the figures of results/table3.h5
 sweep: ## all modes x lengths x passage sizes: TTFT and distance from full, figures in results/; OPTIONS="--dtype bf16 --resume"
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
-	$(BUILD)/blockattn run experiments/sweep.json $(if $(OPTIONS),-- $(OPTIONS))
+	$(BUILD)/blockattn run experiments/configs/sweep.json $(if $(OPTIONS),-- $(OPTIONS))
 	LC_ALL=C.UTF-8 plots/draw_sweep.sh $(BUILD)/blockattn results/sweep.h5 results
 
 game: ## agents told a game's state frame by frame: TTFT, what is encoded, size of blocks; figures in results/
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
-	$(BUILD)/blockattn run experiments/game_holdem.json
-	$(BUILD)/blockattn run experiments/game.json
-	$(BUILD)/blockattn run experiments/game_grain.json
+	$(BUILD)/blockattn run experiments/configs/game_holdem.json
+	$(BUILD)/blockattn run experiments/configs/game.json
+	$(BUILD)/blockattn run experiments/configs/game_grain.json
 	LC_ALL=C.UTF-8 plots/draw_game.sh $(BUILD)/blockattn results
 
 replay: ## real questions in their order: which passages recur, what a store saves; figure in results/
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
-	$(BUILD)/blockattn run experiments/replay.json
+	$(BUILD)/blockattn run experiments/configs/replay.json
 	LC_ALL=C.UTF-8 plots/draw_replay.sh $(BUILD)/blockattn results/replay.h5 results
 
 requests: ## simulate 21 million passages in tiers: sizes, money, hit rates, TTFT; figure in results/
 	@$(SETUP) build plots
 	@$(MAKE) $(JOBS) all
-	$(BUILD)/blockattn run experiments/requests_ram.json
-	$(BUILD)/blockattn run experiments/requests_zipf.json
-	$(BUILD)/blockattn run experiments/requests_corpus.json
+	$(BUILD)/blockattn run experiments/configs/requests_ram.json
+	$(BUILD)/blockattn run experiments/configs/requests_zipf.json
+	$(BUILD)/blockattn run experiments/configs/requests_corpus.json
 	LC_ALL=C.UTF-8 plots/draw_requests.sh $(BUILD)/blockattn results
 
 tune: ## LoRA adapters of Table 1, rag and block-ft (many hours on a CPU): goes on where it stopped; figures in results/
@@ -169,7 +169,7 @@ tune: ## LoRA adapters of Table 1, rag and block-ft (many hours on a CPU): goes 
 	@$(MAKE) $(JOBS) all
 	@mkdir -p results/adapters
 	@for m in rag block-ft; do \
-	    $(BUILD)/blockattn run experiments/tune-$$m.json || exit; \
+	    $(BUILD)/blockattn run experiments/configs/tune-$$m.json || exit; \
 	    LC_ALL=C.UTF-8 plots/draw_tune.sh $(BUILD)/blockattn results/tune-$$m.h5 results || exit; \
 	done
 
@@ -177,7 +177,7 @@ tune: ## LoRA adapters of Table 1, rag and block-ft (many hours on a CPU): goes 
 MODELS := base rag block-ft
 rows = for m in $(MODELS); do \
     if [ $$m = base ] || [ -f results/adapters/$$m/adapter_model.safetensors ]; then \
-        $(BUILD)/blockattn run experiments/$(1)-$$m.json || exit; \
+        $(BUILD)/blockattn run experiments/configs/$(1)-$$m.json || exit; \
     else \
         echo "$(1): no results/adapters/$$m yet; its rows stay empty" >&2; \
     fi; \
@@ -201,7 +201,7 @@ figure4: ## both modes against the training step, from the checkpoints results/a
 	@$(MAKE) $(JOBS) all
 	@for c in results/adapters/*@*; do \
 	    [ -d "$$c" ] || { echo "figure4: no checkpoints results/adapters/NAME@STEP yet" >&2; exit 1; }; \
-	    $(BUILD)/blockattn run experiments/figure4.json -- --adapter "$$c" --label "$${c##*/}" \
+	    $(BUILD)/blockattn run experiments/configs/figure4.json -- --adapter "$$c" --label "$${c##*/}" \
 	        --out "results/figure4-$${c##*/}.h5" || exit; \
 	done
 	@$(MAKE) report
@@ -217,20 +217,20 @@ report: ## results/REPORT.md and its figures from the traces that there are
 eval-synthetic: ## all modes on generated tasks, without any data, in minutes
 	@$(SETUP) build model
 	@$(MAKE) $(JOBS) all
-	$(BUILD)/blockattn run experiments/synthetic.json
+	$(BUILD)/blockattn run experiments/configs/synthetic.json
 
 BENCH_PROGRAMS = $(BUILD)/blockattn $(BUILD)/bench $(BUILD)/bench-worker $(BUILD)/bench-kernels
 bench: ## ours, transformers and llama.cpp in turns: table, results/bench.h5, figures; QUICK=1, RESUME=1, BENCH_PYTHON=
 	@$(SETUP) build plots peers model
 	@$(if $(QUICK),,$(SETUP) gemma || echo "the second model will be left out")
 	@$(MAKE) $(JOBS) $(BENCH_PROGRAMS)
-	@experiments/bench/run.sh $(BUILD) results $(if $(QUICK),--quick) $(if $(RESUME),--resume) $(if $(ONLY),--only $(ONLY))
+	@experiments/versus/run.sh $(BUILD) results $(if $(QUICK),--quick) $(if $(RESUME),--resume) $(if $(ONLY),--only $(ONLY))
 
 bench-compare: ## did it get slower than BASE=commit? both built and run in turns; HEAD=commit, else the working tree
 	@[ -n "$(BASE)" ] || { echo "make bench-compare BASE=commit" >&2; exit 2; }
 	@$(SETUP) build model
 	@$(MAKE) $(JOBS) $(BUILD)/bench $(BUILD)/bench-worker
-	@experiments/bench/compare.sh $(BUILD) results $(BASE) $(HEAD) -- $(if $(ROUNDS),--rounds $(ROUNDS))
+	@experiments/versus/compare.sh $(BUILD) results $(BASE) $(HEAD) -- $(if $(ROUNDS),--rounds $(ROUNDS))
 
 setup: ## install what is missing from Debian's packages
 	@$(SETUP) build plots
@@ -268,10 +268,10 @@ lint: ## formatting, clang-tidy, and warnings of gcc and clang as errors
 SANITIZE := -fno-omit-frame-pointer -fno-sanitize-recover=all
 asan: ## the tests under the address and undefined-behaviour sanitizers
 	@$(SETUP) build
-	@LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 \
+	@LSAN_OPTIONS=suppressions=$(CURDIR)/tests/support/lsan.supp:print_suppressions=0 \
 	    $(MAKE) $(JOBS) check BUILD=$(BUILD)/asan CFLAGS="-O2 -g -fsanitize=address,undefined $(SANITIZE)"
 
-$(BUILD)/blockattn-fuzz: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(wildcard tests/tiny*.c) \
+$(BUILD)/blockattn-fuzz: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(wildcard tests/support/tiny*.c) \
                            $(FUZZ_SRC) tests/fuzz/libfuzzer.c) $(CUDA_OBJ)
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)

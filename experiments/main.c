@@ -1,6 +1,6 @@
 /* blockattn: one program, a table of commands. */
-#include "cli.h"
-#include "commands.h"
+#include "experiments/cli/cli.h"
+#include "experiments/cli/commands.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -13,8 +13,8 @@
 #ifndef BA_BACKEND_H
 #define BA_BACKEND_H
 
-#include "dtype.h"
-#include "error.h"
+#include "kernels/base/dtype.h"
+#include "kernels/base/error.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>

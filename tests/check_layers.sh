@@ -1,28 +1,17 @@
 #!/bin/sh
-# The layers of the program, held to by grep: who may include whom, that kernels know no mode, and that nothing is
-# forgotten.
+# The layers of the program, checked by its include lines:
+#   - every folder with sources has a rule in the table below, and every rule has a folder;
+#   - a file includes only what the rule of its folder allows, and no path climbs with "..";
+#   - no two folders and no two headers include each other in a circle;
+#   - libraries that one folder wraps are included nowhere else, and kernels name no attention mode;
+#   - every test suite and every command is listed where it is looked for.
+# Calls between files, which include lines do not show, are checked by check_calls.sh.
 cd "$(dirname "$0")/.." || exit 1
 status=0
 
 fail() {
     echo "layers: $*" >&2
     status=1
-}
-
-# may_include WHAT ALLOWED FILE...: project headers that the files may include, as an extended regular expression. A
-# rule whose pattern matches no file checks nothing, so that is a failure of its own.
-ruled=
-may_include() {
-    what=$1 allowed=$2
-    shift 2
-    for file in "$@"; do
-        [ -f "$file" ] || { fail "$what: no file matches $file"; continue; }
-        ruled="$ruled $file"
-        wrong=$(sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*"([^"]*)".*/\1/p' "$file" |
-            grep -vxE "$allowed")
-        # shellcheck disable=SC2086 # onto one line
-        [ -z "$wrong" ] || fail "$what: $file includes" $wrong
-    done
 }
 
 # refuse WHAT PATTERN FILE...: no line of the files may match.
@@ -34,65 +23,120 @@ refuse() {
     fi
 }
 
-here='[a-z0-9_]+\.h'
-may_include 'kernels include kernels' "$here" kernels/*.[ch]
-may_include 'the cuda backend includes kernels' "$here|(\.\./)?[a-z0-9_]+\.cuh|\.\./$here" kernels/cuda/*
-may_include 'its device side knows no handle' '(device[a-z_]*\.h|[a-z0-9_]+\.cuh)' kernels/cuda/*.cu kernels/cuda/*.cuh
-may_include 'sim includes sim and kernels' "$here|\.\./kernels/$here" sim/*.[ch]
-may_include 'experiments include sim and the boundary of kernels' \
-    "$here|(tasks|game)/$here|\.\./sim/$here|\.\./kernels/(backend|compare|dtype|error)\.h" experiments/*.[ch]
-may_include 'the benchmark includes experiments and what a peak is measured by, its worker the engine alone' \
-    "$here|\.\./$here|\.\./\.\./sim/$here|\.\./\.\./kernels/(amx|backend|bf16|error)\.h" experiments/bench/*.[ch]
-may_include 'the worker builds with any library' '\.\./\.\./(sim|kernels)/(backend|engine|model|modes)\.h' experiments/bench/worker.c
-may_include 'tasks are text: items, wording and scores, no engine' \
-    "$here|\.\./(rag|stats)\.h|\.\./\.\./sim/(grow|ids|json_read|prompt|tokenizer|vocab)\.h|\.\./\.\./kernels/error\.h" \
-    experiments/tasks/*.[ch]
-may_include 'a game knows experiments, sim and the boundary of kernels' \
-    "$here|\.\./$here|\.\./\.\./sim/$here|\.\./\.\./kernels/(backend|compare|dtype|error)\.h" experiments/game/*.[ch]
-may_include 'a plan knows plans' '(plan|schedule|visible)[a-z_]*\.h|\.\./kernels/error\.h' sim/plan*.[ch] sim/schedule*.[ch]
-may_include 'a trace knows itself, and files' 'trace[a-z_]*\.h|whole_file\.h|\.\./kernels/error\.h' sim/trace*.[ch]
-may_include 'a mode knows prompts and plans' '(mode|plan|prompt)[a-z_]*\.h|\.\./kernels/error\.h' sim/mode_*.[ch] sim/modes*.[ch]
-may_include 'cost needs a shape and a plan' '(cost|plan|schedule|shape|visible)[a-z_]*\.h|\.\./kernels/error\.h' sim/cost*.[ch]
-may_include 'the engine knows plans, models, the store and a backend' \
-    '(engine|run|batch|layers|packed|profile|plan|schedule|model|shape|store)[a-z_]*\.h|\.\./kernels/(backend|error)\.h' \
-    sim/engine*.[ch] sim/run*.[ch] sim/batch*.[ch] sim/layers*.[ch]
+# FOLDER: what its files may include beside their own folder. "a/" is every header of the folder a, "a/b.h" is one header.
+rules() {
+    cat <<'RULES'
+kernels: kernels/base/
+kernels/base:
+kernels/ref: kernels/ kernels/base/
+kernels/cpu: kernels/ kernels/base/ kernels/cpu/train/train.h
+kernels/cpu/bf16: kernels/ kernels/base/ kernels/cpu/ kernels/cpu/train/train.h
+kernels/cpu/onednn: kernels/ kernels/base/ kernels/cpu/ kernels/cpu/bf16/ kernels/cpu/train/
+kernels/cpu/train: kernels/ kernels/base/ kernels/cpu/ kernels/cpu/bf16/bf16.h
+kernels/cuda: kernels/ kernels/base/
+sim/base: kernels/base/
+sim/text: sim/base/ kernels/base/
+sim/files: sim/base/ sim/text/vocab.h kernels/base/
+sim/trace: sim/base/ kernels/base/
+sim/model: sim/base/ sim/files/ sim/text/ kernels/backend.h kernels/base/
+sim/prompt: sim/base/ sim/text/ kernels/base/
+sim/plan: sim/base/ sim/model/shape.h kernels/base/
+sim/modes: sim/plan/ sim/prompt/ kernels/base/
+sim/store: sim/base/ sim/plan/ kernels/backend.h kernels/base/
+sim/engine: sim/base/ sim/model/ sim/plan/ sim/store/ kernels/backend.h kernels/base/
+sim/train: sim/base/ sim/engine/ sim/files/ sim/model/ sim/modes/ sim/plan/ sim/prompt/ kernels/backend.h kernels/train.h kernels/base/
+experiments: experiments/cli/
+experiments/measure: sim/ kernels/backend.h kernels/base/
+experiments/data: sim/ experiments/cli/ kernels/base/
+experiments/tasks: experiments/data/ experiments/measure/ sim/base/ sim/prompt/ sim/text/ kernels/base/
+experiments/cli: experiments/measure/ sim/ kernels/backend.h kernels/base/
+experiments/cost: experiments/cli/ experiments/measure/ sim/ kernels/base/
+experiments/eval: experiments/cli/ experiments/measure/ experiments/tasks/ sim/ kernels/base/
+experiments/game: experiments/cli/ experiments/measure/ sim/ kernels/backend.h kernels/base/
+experiments/gate: experiments/cli/ experiments/data/ experiments/measure/ sim/ kernels/base/
+experiments/inspect: experiments/cli/ experiments/measure/ sim/ kernels/base/
+experiments/replay: experiments/cli/ experiments/data/ experiments/measure/ sim/ kernels/base/
+experiments/report: experiments/cli/ experiments/data/ experiments/eval/ sim/ kernels/base/
+experiments/store: experiments/cli/ experiments/measure/ sim/ kernels/base/
+experiments/ttft: experiments/cli/ experiments/measure/ sim/ kernels/base/
+experiments/tune: experiments/cli/ experiments/data/ experiments/measure/ sim/ kernels/base/
+experiments/versus: experiments/cli/ experiments/measure/ sim/ kernels/backend.h kernels/base/ kernels/cpu/bf16/
+tests/support: experiments/ sim/ kernels/
+tests/kernels: tests/support/ experiments/ sim/ kernels/
+tests/sim: tests/support/ experiments/ sim/ kernels/
+tests/experiments: tests/support/ experiments/ sim/ kernels/
+tests/fuzz: tests/support/ experiments/ sim/ kernels/
+RULES
+}
 
-may_include 'a profile knows a backend' 'profile\.h|\.\./kernels/backend\.h' sim/profile*.[ch]
-may_include 'packed weights know a backend' '(packed|mapping)\.h|\.\./kernels/(backend|error)\.h' sim/packed*.[ch]
+# One line an include: FILE HEADER, both from the top of the tree; "./" marks a path that climbs, as nothing allows it.
+sources=$(find kernels sim experiments tests -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh')
+includes() {
+    # shellcheck disable=SC2086 # one word a file
+    awk '/^[ \t]*#[ \t]*include[ \t]*"/ {
+        split($0, part, "\""); header = part[2]; folder = FILENAME; sub("/[^/]*$", "", folder)
+        if (header ~ /\.\./) header = "./" header
+        else if (header !~ /^(kernels|sim|experiments|tests)\//) header = folder "/" header
+        print FILENAME, header
+    }' $sources
+}
 
-may_include 'training knows plans, models and a backend that trains' \
-    '(train|plan|model|engine|grow|random)[a-z_]*\.h|\.\./kernels/(train|backend|error)\.h' sim/train*.[ch]
+wrong=$(mktemp)
+# "kernels/base/" in a rule is that folder alone; "sim/" and "experiments/", and for tests "kernels/", are all folders below.
+{ rules; echo; includes; } | awk '
+    BEGIN { n = 0 }
+    !past && /^$/ { past = 1; next }
+    !past { folder = $1; sub(":", "", folder); rule[folder] = " "; for (i = 2; i <= NF; i++) rule[folder] = rule[folder] $i " "; next }
+    {
+        folder = $1; sub("/[^/]*$", "", folder); to = $2; sub("/[^/]*$", "", to)
+        if (!(folder in rule)) { print folder " has no rule"; next }
+        if (folder == to) next
+        if (index(rule[folder], " " $2 " ") || index(rule[folder], " " to "/ ")) next
+        top = to; sub("/.*", "", top)
+        if (top != "kernels" && index(rule[folder], " " top "/ ") || top == "kernels" && folder ~ /^tests/) next
+        print $1 " may not include " $2
+    }' | sort -u >"$wrong"
+for folder in $(echo "$sources" | sed 's,/[^/]*$,,' | sort -u); do
+    rules | grep -q "^$folder:" || echo "no rule covers the folder $folder"
+done >>"$wrong"
+rules | while IFS=: read -r folder _; do
+    echo "$sources" | grep -q "^$folder/[^/]*$" || echo "the rule of $folder matches no file"
+done >>"$wrong"
 
-may_include 'tests include anything' '.*' tests/*.[ch] tests/fuzz/*.[ch]
+# tsort names the members of each circle.
+includes | awk '{ sub("/[^/]*$", "", $1); sub("/[^/]*$", "", $2); if ($1 != $2) print }' | grep -v '^tests' | sort -u |
+    tsort 2>&1 >/dev/null | sed -n 's,^tsort: \(.*/.*\),\1,p' | sed 's/^/folders include each other in a circle: /' >>"$wrong"
+includes | grep -E '^[^ ]*\.(h|cuh) ' | sort -u |
+    tsort 2>&1 >/dev/null | sed -n 's,^tsort: \(.*/.*\),\1,p' | sed 's/^/headers include each other in a circle: /' >>"$wrong"
+sort -u -o "$wrong" "$wrong"
+while read -r line; do fail "$line"; done <"$wrong"
+rm -f "$wrong"
 
-for file in $(find kernels sim experiments tests -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh'); do
-    case " $ruled " in *" $file "*) ;; *) fail "no rule covers $file" ;; esac
-done
+# only_in PATTERN LIBRARY: no file but those whose path matches the pattern includes headers of the library.
+only_in() {
+    pattern=$1 library=$2
+    # shellcheck disable=SC2046 # one word a file
+    refuse "only $pattern includes $library" "include[[:space:]]*[<\"]$library" $(echo "$sources" | grep -vE "$pattern")
+}
+only_in '^sim/trace/([a-z]*\.c|parts\.h|verify\.h)' hdf5
+only_in '^sim/store/lmdb' lmdb
+only_in '^sim/store/redis\.c' hiredis
 
-for file in kernels/*.[ch] sim/*.[ch] experiments/*.[ch] experiments/tasks/*.[ch] experiments/game/*.[ch] tests/*.[ch]; do
-    case $file in sim/trace.h) ;; sim/trace*) continue ;; esac
-    refuse 'only sim/trace*.c include hdf5.h, and no header that others include' 'include[[:space:]]*[<"]hdf5' "$file"
-done
-
-for file in kernels/*.[ch] sim/*.[ch] experiments/*.[ch]; do
-    case $file in sim/tier_lmdb*) ;; *) refuse 'only sim/tier_lmdb* includes lmdb.h' 'include[[:space:]]*[<"]lmdb' "$file" ;; esac
-    [ "$file" = sim/tier_redis.c ] || refuse 'only sim/tier_redis.c includes hiredis' 'include[[:space:]]*[<"]hiredis' "$file"
-done
-may_include 'eviction knows itself' '(evict|grow)\.h' sim/evict*.[ch]
-
-refuse 'NaN and rounding must mean what they say' 'fast-math' kernels/*.[ch] kernels/cuda/* sim/*.[ch]
-
+engine=$(echo "$sources" | grep -E '^(kernels|sim)/')
+kernels=$(echo "$sources" | grep '^kernels/')
+# shellcheck disable=SC2086 # one word a file
+refuse 'NaN and rounding must mean what they say' 'fast-math' $engine
 # Names of modes that mean nothing else; "full", "block" and "sink" are ordinary words.
-refuse 'kernels know no mode' \
-    '\<(turborag|promptcache|pcw|superposition|lego|cacheblend|kvlink|blockdist|nopos)\>' kernels/*.[ch] kernels/cuda/*
+# shellcheck disable=SC2086
+refuse 'kernels know no mode' '\<(turborag|promptcache|pcw|superposition|lego|cacheblend|kvlink|blockdist|nopos)\>' $kernels
 
 # Nothing that exists is forgotten: a suite runs only if it is listed, a command is found only if it is documented.
-for suite in $(sed -nE 's/^int (ba_suite_[a-z0-9_]+)\(void\) \{.*/\1/p' tests/*.c); do
-    grep -q "^    $suite,\$" tests/runner.c || fail "tests/runner.c does not list $suite"
+for suite in $(grep -rhoE '^int ba_suite_[a-z0-9_]+\(void\) \{' tests --include='*.c' | sed -E 's/^int (.*)\(.*/\1/'); do
+    grep -q " S(${suite#ba_suite_})" tests/support/runner.h || fail "tests/support/runner.h does not list $suite"
 done
-for command in $(sed -nE 's/^int ba_cmd_([a-z]+)\(.*\{.*/\1/p' experiments/*.c); do
-    grep -q "ba_cmd_$command}" experiments/commands.c || fail "experiments/commands.c does not list $command"
-    grep -q "^\.B $command\$" experiments/blockattn.1 || fail "experiments/blockattn.1 does not describe $command"
+for command in $(grep -rhoE '^int ba_cmd_[a-z]+\(.*\{' experiments --include='*.c' | sed -E 's/^int ba_cmd_([a-z]+).*/\1/'); do
+    grep -q "ba_cmd_$command}" experiments/cli/commands.c || fail "experiments/cli/commands.c does not list $command"
+    grep -q "^\.B $command\$" experiments/cli/blockattn.1 || fail "experiments/cli/blockattn.1 does not describe $command"
     grep -q "\`$command\`" README.md || fail "README.md does not name $command"
 done
 

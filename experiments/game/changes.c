@@ -1,6 +1,6 @@
 #include "changes.h"
 
-#include "../prefix.h"
+#include "experiments/measure/prefix_cache.h"
 
 #include <stdlib.h>
 

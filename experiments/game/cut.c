@@ -1,6 +1,6 @@
 #include "cut.h"
 
-#include "../../sim/grow.h"
+#include "sim/base/grow.h"
 
 #include <inttypes.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 #include "frames.h"
 
-#include "../cli.h"
+#include "experiments/cli/cli.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef BA_FRAMES_H
 #define BA_FRAMES_H
 
-#include "../../kernels/error.h"
+#include "kernels/base/error.h"
 #include "world.h"
 
 #include <stdbool.h>

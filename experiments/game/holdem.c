@@ -1,7 +1,7 @@
 /* Texas Hold'em as in the paper's appendix A: the second frame differs from the first in chips.p2 only, which goes from
  * {bet: 10, remain: 990} to {bet: 50, remain: 950}. After that the hand is played on: a frame changes the chips of one
  * player, or deals a card to the board, or begins a new hand. */
-#include "../stats.h"
+#include "experiments/measure/stats.h"
 #include "world.h"
 
 #include <cjson/cJSON.h>

@@ -1,12 +1,12 @@
 #include "play.h"
 
-#include "../../sim/modes.h"
-#include "../costing.h"
-#include "../distance.h"
-#include "../measure.h"
-#include "../prefix.h"
-#include "../stats.h"
 #include "changes.h"
+#include "experiments/measure/costing.h"
+#include "experiments/measure/distance.h"
+#include "experiments/measure/prefix_cache.h"
+#include "experiments/measure/protocol.h"
+#include "experiments/measure/stats.h"
+#include "sim/modes/modes.h"
 
 #include <math.h>
 #include <stdlib.h>

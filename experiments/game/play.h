@@ -8,8 +8,8 @@
 #ifndef BA_PLAY_H
 #define BA_PLAY_H
 
-#include "../../sim/engine.h"
 #include "session.h"
+#include "sim/engine/engine.h"
 
 typedef struct ba_play_row {
     uint64_t frame, tokens, blocks;

@@ -1,7 +1,7 @@
 #include "report.h"
 
-#include "../cli.h"
-#include "../stats.h"
+#include "experiments/cli/cli.h"
+#include "experiments/measure/stats.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -2,7 +2,7 @@
 #ifndef BA_GAME_REPORT_H
 #define BA_GAME_REPORT_H
 
-#include "../rows.h"
+#include "experiments/cli/rows.h"
 #include "play.h"
 
 /* One way to cut one world, and how it went. */

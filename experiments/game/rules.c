@@ -1,6 +1,6 @@
 #include "rules.h"
 
-#include "../../sim/json_read.h"
+#include "sim/base/json_read.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@
 #ifndef BA_RULES_H
 #define BA_RULES_H
 
-#include "../../kernels/error.h"
+#include "kernels/base/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>

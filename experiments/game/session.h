@@ -5,8 +5,8 @@
 #ifndef BA_SESSION_H
 #define BA_SESSION_H
 
-#include "../../sim/prompt.h"
 #include "cut.h"
+#include "sim/prompt/prompt.h"
 
 typedef struct ba_session ba_session;
 

@@ -4,7 +4,7 @@
 #ifndef BA_STATE_H
 #define BA_STATE_H
 
-#include "../../kernels/error.h"
+#include "kernels/base/error.h"
 
 #include <cjson/cJSON.h>
 #include <stddef.h>

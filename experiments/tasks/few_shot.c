@@ -1,8 +1,8 @@
 /* Tasks with demonstrations, each a block of its own, and the question as the last one: GSM8K, MATH, BBH, DROP. */
-#include "../../sim/json_read.h"
-#include "lines.h"
+#include "experiments/data/lines.h"
 #include "score_drop.h"
 #include "score_math.h"
+#include "sim/base/json_read.h"
 #include "tasks.h"
 
 #include <math.h>

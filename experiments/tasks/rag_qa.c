@@ -1,5 +1,5 @@
 /* Questions over retrieved passages, one block each: the paper's Table 1. */
-#include "score_text.h"
+#include "experiments/data/score_text.h"
 #include "tasks.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "score_drop.h"
 
-#include "../../sim/grow.h"
-#include "score_text.h"
+#include "experiments/data/score_text.h"
+#include "sim/base/grow.h"
 
 #include <math.h>
 #include <stdbool.h>

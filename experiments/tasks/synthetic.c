@@ -7,7 +7,7 @@
  *   hops      a value is handed on from variable to variable, each in a passage of its own: blocks that see only
  *             themselves leave the whole chain to the question
  *   compare   two passages hold a number each; which town has the larger one (by likelihood of the two names) */
-#include "../stats.h"
+#include "experiments/measure/stats.h"
 #include "tasks.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #include "tasks.h"
 
-#include "../../sim/grow.h"
-#include "lines.h"
+#include "experiments/data/lines.h"
+#include "sim/base/grow.h"
 
 #include <errno.h>
 #include <stdio.h>

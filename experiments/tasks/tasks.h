@@ -5,8 +5,8 @@
 #ifndef BA_TASKS_H
 #define BA_TASKS_H
 
-#include "../rag.h"
-#include "prompts.h"
+#include "experiments/data/prompts.h"
+#include "experiments/data/rag.h"
 
 #include <cjson/cJSON.h>
 

@@ -1,7 +1,7 @@
 /* Opening, device memory, and the ways to the device and back. */
 #include "host.h"
 
-#include "../backends.h"
+#include "kernels/backends.h"
 
 #include <math.h>
 #include <stdio.h>

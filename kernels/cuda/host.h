@@ -8,9 +8,9 @@
 #ifndef BA_CUDA_HOST_H
 #define BA_CUDA_HOST_H
 
-#include "../backend.h"
-#include "../pool.h"
-#include "../train.h"
+#include "kernels/backend.h"
+#include "kernels/base/pool.h"
+#include "kernels/train.h"
 #include "device_train.h"
 
 /* The lists of an attention call, as they were staged; calls of one walk through the layers have the same. */

@@ -1,7 +1,7 @@
 /* Attention: jobs are flattened into lists for the device, counted, and launched in waves that fit the work space. */
 #include "host.h"
 
-#include "../count.h"
+#include "kernels/count.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* Buffers, weights, rotations, keys and values, and the operations on rows. */
 #include "host.h"
 
-#include "../backends.h"
-#include "../count.h"
+#include "kernels/backends.h"
+#include "kernels/count.h"
 
 #include <math.h>
 #include <stdlib.h>

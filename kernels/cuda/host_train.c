@@ -3,7 +3,7 @@
  * host_train_attention.c. */
 #include "host.h"
 
-#include "../backends.h"
+#include "kernels/backends.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * has kernels of its own. A mask's lists are flattened once, and serve all layers. */
 #include "host.h"
 
-#include "../count.h"
+#include "kernels/count.h"
 
 #include <math.h>
 #include <stdlib.h>

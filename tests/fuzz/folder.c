@@ -1,9 +1,9 @@
 /* A Hugging Face folder in which one file is replaced. */
 #include "targets.h"
 
-#include "../tiny.h"
+#include "tests/support/tiny.h"
 
-#include "../../experiments/cli.h"
+#include "experiments/cli/cli.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

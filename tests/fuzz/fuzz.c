@@ -2,9 +2,9 @@
 
 #include "targets.h"
 
-#include "../../sim/tokenizer.h"
+#include "sim/text/tokenizer.h"
 
-#include "../../sim/model.h"
+#include "sim/model/model.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

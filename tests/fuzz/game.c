@@ -1,8 +1,8 @@
 /* A game's state, cut by rules: the first line of the input is the rules, the rest the state. */
 #include "targets.h"
 
-#include "../../experiments/game/cut.h"
-#include "../../experiments/game/state.h"
+#include "experiments/game/cut.h"
+#include "experiments/game/state.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* A GGUF file. */
 #include "targets.h"
 
-#include "../tiny.h"
+#include "tests/support/tiny.h"
 
 #include <stdio.h>
 #include <stdlib.h>

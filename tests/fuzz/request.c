@@ -2,7 +2,7 @@
 #include "targets.h"
 #include "vocabulary.h"
 
-#include "../../sim/modes.h"
+#include "sim/modes/modes.h"
 
 #include <stdio.h>
 #include <stdlib.h>

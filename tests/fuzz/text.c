@@ -4,7 +4,7 @@
 #include "targets.h"
 #include "vocabulary.h"
 
-#include "../../sim/prompt.h"
+#include "sim/prompt/prompt.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* A trace: opened, its attributes and all its rows read. HDF5 itself is not ours and not instrumented. */
 #include "targets.h"
 
-#include "../../sim/trace.h"
+#include "sim/trace/trace.h"
 
 #include <stdint.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 
 #include "fuzz.h"
 
-#include "../tiny.h"
+#include "tests/support/tiny.h"
 #include <stdio.h>
 #include <stdlib.h>
 

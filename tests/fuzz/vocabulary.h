@@ -2,8 +2,8 @@
 #ifndef BA_FUZZ_VOCABULARY_H
 #define BA_FUZZ_VOCABULARY_H
 
-#include "../../sim/model.h"
-#include "../../sim/tokenizer.h"
+#include "sim/model/model.h"
+#include "sim/text/tokenizer.h"
 
 typedef struct ba_fuzz_vocabulary {
     ba_model *model[2]; /* BPE, SentencePiece */

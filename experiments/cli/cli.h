@@ -1,0 +1,105 @@
+/* What all commands share: the table of commands, the common options of CLI.md, and how a command ends. */
+#ifndef BA_CLI_H
+#define BA_CLI_H
+
+#include "kernels/backend.h"
+#include "sim/engine/engine.h"
+#include "sim/model/model.h"
+#include "sim/prompt/prompt.h"
+#include "sim/store/store.h"
+#include "sim/text/tokenizer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum { BA_EXIT_OK = 0, BA_EXIT_CHECK = 1, BA_EXIT_USAGE = 2, BA_EXIT_MACHINE = 3, BA_EXIT_INTERRUPTED = 130 };
+
+/* One command: one row of the table in main.c and one file cmd_NAME.c. argv[0] is the command's name. */
+typedef struct ba_command {
+    const char *name, *summary;
+    int (*run)(int argc, char **argv);
+} ba_command;
+
+/* One option of a command. Common options (below) are understood by every command that runs a model. */
+typedef struct ba_option {
+    const char *name;  /* "--lengths" without the dashes */
+    const char *value; /* "LIST" as shown in --help; NULL: a flag */
+    const char *help;
+    const char **text; /* where the value goes (borrowed from argv), or NULL */
+    bool *flag;        /* for flags */
+} ba_option;
+
+typedef enum ba_format { BA_FORMAT_TABLE, BA_FORMAT_JSON, BA_FORMAT_CSV } ba_format;
+
+typedef struct ba_common {
+    const char *model, *adapter, *mode, *dtype, *backend, *out, *store;
+    bool mode_given; /* else mode is "full", and a command may have another default */
+    size_t threads;  /* default: processors available */
+    uint64_t seed;
+    ba_format format;
+    bool quiet;
+    bool no_packed; /* neither read nor write files of packed weights */
+} ba_common;
+
+/* Parses options: the command's own (table ends with name NULL) and, if common is not NULL, the common ones; prints
+ * --help and handles --version. Operands are left in argv[*first..argc), wherever they stood. Returns -1 to go on, or
+ * an exit status. usage  what follows the command's name: "--request FILE [--mask]" about  free text; lines behind a
+ * line "Example" or "Examples" are shown below the options */
+int ba_cli_parse(int argc, char **argv, const char *usage, const char *about, const ba_option *own, ba_common *common,
+                 int *first);
+
+/* Processors that this process may run on; at least 1. */
+size_t ba_processors(void);
+
+/* One line on stderr: "blockattn COMMAND: text". Control characters become '?'. Returns the exit status. */
+int ba_cli_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A whole file, or standard input for "-". malloc'ed, NUL-terminated. 0, or -1 and err. */
+int ba_read_file(const char *path, size_t limit, char **text, size_t *len, char err[BA_ERR_LEN]);
+
+/* "50,512,1K,2K-32K*2" (ranges: A-B, A-B+STEP, A-B*FACTOR). malloc'ed list. */
+int ba_parse_sizes(const char *text, size_t **list, size_t *n, char err[BA_ERR_LEN]);
+/* One size with K or M or G (1024 each); whole text must match. */
+int ba_parse_size(const char *text, uint64_t *value, char err[BA_ERR_LEN]);
+
+/* Everything that a command which runs a model needs, opened in order and closed together. */
+typedef struct ba_bench {
+    ba_model *model;
+    ba_tokenizer *tok;
+    ba_backend *be;
+    ba_store_spec tiers;
+    ba_store *store;
+    ba_packed *packed; /* or NULL */
+    ba_engine *engine;
+    double load_s; /* model opened, weights converted or mapped */
+} ba_bench;
+
+/* Path of the model: --model, else $BLOCKATTN_MODEL, else the cached default model. */
+int ba_model_path_of(const ba_common *c, char *path, size_t size, char err[BA_ERR_LEN]);
+/* The model, with or without weights, and its tokenizer. 0, or -1 and err; NULL is what could not be opened. */
+int ba_vocabulary_open(const ba_common *c, bool weights, ba_model **model, ba_tokenizer **tok, char err[BA_ERR_LEN]);
+/* 0, or an exit status with the line already printed. */
+int ba_bench_open(const ba_common *c, ba_bench *b);
+void ba_bench_close(ba_bench *b);
+
+/* Ctrl-C: installs the handler once; ba_interrupted() turns true; a second Ctrl-C ends at once. */
+void ba_catch_interrupt(void);
+bool ba_interrupted(void);
+
+/* Progress bar with ETA on stderr, only if stderr is a terminal and not --quiet, and only past two seconds. */
+typedef struct ba_progress {
+    const char *label;
+    double start, last;
+    bool on, shown;
+} ba_progress;
+void ba_progress_start(ba_progress *p, const char *label, bool quiet);
+void ba_progress_update(ba_progress *p, double fraction);
+void ba_progress_end(ba_progress *p);
+
+/* Sizes, counts and seconds for people: "12.6 MB", "7.22e12", "1.23 s". */
+void ba_print_bytes(char *out, size_t size, double bytes);
+void ba_print_seconds(char *out, size_t size, double s);
+
+#endif

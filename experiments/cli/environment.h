@@ -1,0 +1,30 @@
+/* What a figure depends on besides the code: captured once, written as root attributes of every trace. No host names,
+ * no paths of the machine. */
+#ifndef BA_ENVIRONMENT_H
+#define BA_ENVIRONMENT_H
+
+#include "kernels/backend.h"
+
+#include <stddef.h>
+
+enum { BA_MAX_FACTS = 32 };
+
+typedef struct ba_environment {
+    const char *key[BA_MAX_FACTS];
+    char *value[BA_MAX_FACTS]; /* owned */
+    size_t n;
+} ba_environment;
+
+/* commit, command (argv without --resume, quoted for a shell), cpu, isa, cores, threads, OPENBLAS_* and OMP_*
+ * variables, backend, libraries, compiler, kernel. be may be NULL. 0, or -1: out of memory (nothing to free). */
+int ba_environment_capture(ba_environment *env, int argc, char **argv, const ba_backend *be, size_t threads);
+void ba_environment_free(ba_environment *env);
+
+/* Adds a fact (printf style); -1: out of memory or no room. The key is borrowed. */
+int ba_environment_add(ba_environment *env, const char *key, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* "" if there is no such fact. */
+const char *ba_environment_get(const ba_environment *env, const char *key);
+
+#endif

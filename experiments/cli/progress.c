@@ -1,0 +1,57 @@
+/* What a person at a terminal sees and presses: the progress bar, and Ctrl-C. */
+#include "cli.h"
+#include "experiments/measure/protocol.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+/* A signal handler can reach nothing but a global. */
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal_number) {
+    (void)signal_number;
+    interrupted = 1;
+}
+
+void ba_catch_interrupt(void) {
+    /* SA_RESETHAND: the second Ctrl-C finds the default action and ends the program at once. */
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
+
+bool ba_interrupted(void) {
+    return interrupted != 0;
+}
+
+void ba_progress_start(ba_progress *p, const char *label, bool quiet) {
+    double t = ba_clock();
+    *p = (ba_progress){.label = label, .start = t, .last = t, .on = !quiet && isatty(STDERR_FILENO)};
+}
+
+void ba_progress_update(ba_progress *p, double fraction) {
+    enum { WIDTH = 30 };
+    double t = ba_clock(), passed = t - p->start;
+    if (!p->on || passed < 2 || t - p->last < 0.1) {
+        return;
+    }
+    p->last = t;
+    p->shown = true;
+    fraction = fraction < 0 ? 0 : fraction > 1 ? 1 : fraction;
+    char bar[WIDTH + 1] = {0}, left[32] = "";
+    for (int i = 0; i < WIDTH; i++) {
+        bar[i] = i < (int)(fraction * WIDTH) ? '#' : '.';
+    }
+    if (fraction > 0) {
+        ba_print_seconds(left, sizeof left, passed * (1 - fraction) / fraction);
+    }
+    fprintf(stderr, "\r\033[K%s [%s] %3.0f%%%s%s", p->label, bar, 100 * fraction, *left ? ", left: " : "", left);
+    fflush(stderr);
+}
+
+void ba_progress_end(ba_progress *p) {
+    if (p->shown) {
+        fputs("\r\033[K", stderr);
+    }
+    p->on = p->shown = false;
+}

@@ -1,0 +1,177 @@
+/* Everything that a command which runs a model needs: found, opened in order, closed together. */
+#include "cli.h"
+
+#include "experiments/measure/protocol.h"
+#include "sim/model/adapter.h"
+#include "store_spec.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_MODEL "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+/* Path of something in the user's cache folder. 0, or -1 if it does not fit. */
+static int in_cache(const char *name, char *path, size_t size) {
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n = cache && *cache ? snprintf(path, size, "%s/blockattn/%s", cache, name)
+                            : snprintf(path, size, "%s/.cache/blockattn/%s", home ? home : "", name);
+    return n < 0 || (size_t)n >= size ? -1 : 0;
+}
+
+int ba_model_path_of(const ba_common *c, char *path, size_t size, char err[BA_ERR_LEN]) {
+    const char *given = c && c->model ? c->model : getenv("BLOCKATTN_MODEL");
+    bool fits;
+    if (given && *given) {
+        int n = snprintf(path, size, "%s", given);
+        fits = n >= 0 && (size_t)n < size;
+    } else {
+        fits = in_cache(DEFAULT_MODEL, path, size) == 0;
+    }
+    if (!fits) {
+        return ba_fail(err, "the model's path is too long");
+    }
+    if (!(given && *given) && access(path, F_OK) != 0) {
+        return ba_fail(err, "no model: give --model PATH, or run 'make model', which puts the default one at %s", path);
+    }
+    return 0;
+}
+
+static const ba_backend_ops *backend_by_name(const char *name) {
+    const ba_backend_ops *ops;
+    for (size_t i = 0; (ops = ba_backend_at(i)); i++) {
+        if (strcmp(ops->name, name) == 0) {
+            return ops;
+        }
+    }
+    return NULL;
+}
+
+/* "ref (f64), openblas (f32)" */
+static void list_backends(char *out, size_t size) {
+    size_t used = 0;
+    const ba_backend_ops *ops;
+    *out = '\0';
+    for (size_t i = 0; (ops = ba_backend_at(i)) && used < size; i++) {
+        used += (size_t)snprintf(out + used, size - used, "%s%s (%s)", i ? ", " : "", ops->name, ops->dtype);
+    }
+}
+
+/* The backend that --backend and --dtype name together; NULL: none, and err says what there is. */
+static const char *backend_name(const ba_common *c, char err[BA_ERR_LEN]) {
+    char list[256];
+    list_backends(list, sizeof list);
+    bool any_backend = strcmp(c->backend, "auto") == 0, any_dtype = strcmp(c->dtype, "auto") == 0;
+    const ba_backend_ops *named = any_backend ? NULL : backend_by_name(c->backend);
+    if (!any_backend && !named) {
+        bool left_out = strcmp(c->backend, "cuda") == 0;
+        ba_fail(err, "--backend %s: %s; there is auto, %s", c->backend,
+                left_out ? "this build has none, 'make CUDA=1' adds it" : "unknown", list);
+        return NULL;
+    }
+    if (any_dtype) {
+        return c->backend;
+    }
+    if (named && strcmp(named->dtype, c->dtype) == 0) {
+        return named->name;
+    }
+    const ba_backend_ops *ops;
+    for (size_t i = 0; !named && (ops = ba_backend_at(i)); i++) {
+        if (strcmp(ops->dtype, c->dtype) == 0) {
+            return ops->name;
+        }
+    }
+    ba_fail(err, "--dtype %s: %s%s does not compute in it; there is %s", c->dtype, named ? "backend " : "",
+            named ? named->name : "this build", list);
+    return NULL;
+}
+
+/* What the store has to say; nothing under --quiet. */
+static void remark(const char *line) {
+    fprintf(stderr, "%s: %s\n", program_invocation_short_name, line);
+}
+
+static void no_remark(const char *line) {
+    (void)line;
+}
+
+/* Only weights as the model has them are kept, and only where conversion takes longer than opening a file. */
+static ba_packed *open_packed(const ba_common *c, const ba_bench *b) {
+    enum { WORTH = 16 << 20 };
+    char folder[4096];
+    bool wanted = !c->no_packed && !c->adapter && ba_model_file_bytes(b->model) >= WORTH;
+    return wanted && in_cache("packed", folder, sizeof folder) == 0
+               ? ba_packed_open(folder, ba_model_hash(b->model), b->be)
+               : NULL;
+}
+
+int ba_vocabulary_open(const ba_common *c, bool weights, ba_model **model, ba_tokenizer **tok, char err[BA_ERR_LEN]) {
+    char path[4096], why[BA_ERR_LEN];
+    *model = NULL;
+    *tok = NULL;
+    if (ba_model_path_of(c, path, sizeof path, err) || ba_model_open(path, weights, model, err) ||
+        (weights && c->adapter && ba_adapter_merge(c->adapter, *model, err))) {
+        return -1;
+    }
+    return ba_tokenizer_new(ba_model_vocab(*model), tok, why) ? ba_fail(err, "%s: %s", path, why) : 0;
+}
+
+/* 0, or an exit status with err filled; the caller closes what is open. */
+static int open_all(const ba_common *c, ba_bench *b, char err[BA_ERR_LEN]) {
+    const char *backend = backend_name(c, err);
+    if (!backend || ba_store_spec_parse(c->store, &b->tiers, err) != 0 ||
+        ba_vocabulary_open(c, true, &b->model, &b->tok, err) != 0) {
+        return BA_EXIT_USAGE;
+    }
+    const ba_backend_config config = {.threads = c->threads};
+    if (ba_backend_open(backend, &config, &b->be, err) != 0) {
+        return BA_EXIT_MACHINE;
+    }
+    if (ba_store_open(b->be, &b->tiers, c->quiet ? no_remark : remark, &b->store, err) != 0) {
+        return b->tiers.n_tier ? BA_EXIT_USAGE : BA_EXIT_MACHINE;
+    }
+    b->packed = open_packed(c, b);
+    if (ba_engine_new_packed(b->model, b->be, b->store, c->adapter, b->packed, &b->engine, err) != 0) {
+        return c->adapter ? BA_EXIT_USAGE : BA_EXIT_MACHINE;
+    }
+    return BA_EXIT_OK;
+}
+
+int ba_bench_open(const ba_common *c, ba_bench *b) {
+    char err[BA_ERR_LEN] = "";
+    double start = ba_clock();
+    *b = (ba_bench){0};
+    int status = open_all(c, b, err);
+    if (status != BA_EXIT_OK) {
+        ba_bench_close(b);
+        return ba_cli_fail(status, "%s", err);
+    }
+    b->load_s = ba_clock() - start;
+    const char *remark = ba_packed_remark(b->packed);
+    if (*remark && !c->quiet) {
+        fprintf(stderr, "%s: %s\n", program_invocation_short_name, remark);
+    }
+    return BA_EXIT_OK;
+}
+
+void ba_bench_close(ba_bench *b) {
+    if (b->engine) {
+        ba_engine_free(b->engine);
+    }
+    ba_packed_close(b->packed);
+    if (b->store) {
+        ba_store_free(b->store);
+    }
+    ba_store_spec_free(&b->tiers);
+    if (b->be) {
+        ba_backend_close(b->be);
+    }
+    if (b->tok) {
+        ba_tokenizer_free(b->tok);
+    }
+    if (b->model) {
+        ba_model_close(b->model);
+    }
+    *b = (ba_bench){0};
+}

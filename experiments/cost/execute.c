@@ -1,0 +1,258 @@
+/* The simulation held against a real model, a real store and real kernels. */
+#include "experiments/cli/ask.h"
+#include "experiments/cli/store_spec.h"
+#include "experiments/measure/protocol.h"
+#include "experiments/measure/stats.h"
+#include "requests.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Rates that a request's time is reckoned with: one for itself, one for each of its passages by the tier it was found
+ * in, or encoded. Passages in memory cost what the question's attention to them does, which is in the first. */
+enum { RATES = BA_SIM_TIERS + 1 };
+
+typedef struct execution {
+    ba_bench b;
+    ba_engine_options opt;
+    ba_sim *sim;
+    size_t tokens, question, vocab;
+    uint64_t kv_bytes;
+    double *seconds;        /* [requests] of the processor */
+    double (*count)[RATES]; /* [requests] what each rate is multiplied with */
+} execution;
+
+/* Tokens of a passage follow from its number alone. */
+static void fill(int32_t *ids, size_t n, uint64_t number, size_t vocab) {
+    uint64_t rng = number * 2654435761u + 1;
+    for (size_t i = 0; i < n; i++) {
+        ids[i] = (int32_t)ba_random_below(&rng, vocab);
+    }
+}
+
+static ba_plan *plan_of(const execution *x, const ba_arrival *a, char err[BA_ERR_LEN]) {
+    size_t longest = x->tokens > x->question ? x->tokens : x->question;
+    int32_t *ids = malloc(longest * sizeof *ids);
+    ba_prompt *p = ba_prompt_new(NULL);
+    ba_plan *plan = NULL;
+    int rc = ids && p ? 0 : -1;
+    for (size_t i = 0; i < a->n && !rc; i++) {
+        fill(ids, x->tokens, a->passage[i], x->vocab);
+        rc = ba_prompt_add(p, BA_ROLE_PASSAGE, ids, x->tokens);
+    }
+    if (!rc) {
+        fill(ids, x->question, UINT64_C(1) << 40, x->vocab);
+        rc = ba_prompt_add(p, BA_ROLE_QUESTION, ids, x->question);
+    }
+    rc = rc ? ba_fail(err, "out of memory") : ba_mode_plan("block", p, &plan, err);
+    ba_prompt_free(p);
+    free(ids);
+    return rc ? NULL : plan;
+}
+
+static int run_one(execution *x, const ba_arrival *a, size_t i, ba_executed *out, char err[BA_ERR_LEN]) {
+    uint8_t place[BA_MAX_PASSAGES];
+    ba_run *run = NULL;
+    ba_plan *plan = plan_of(x, a, err);
+    if (!plan) {
+        return -1;
+    }
+    double start = ba_cpu_clock();
+    int rc = ba_engine_run(x->b.engine, plan, &x->opt, 0, &run, err);
+    if (!rc && !ba_run_logits(run)) {
+        rc = BA_INTERRUPTED;
+    }
+    x->seconds[i] = ba_cpu_clock() - start;
+    if (!rc && ba_sim_request(x->sim, a->passage, a->n, x->kv_bytes, 0, place)) {
+        rc = ba_fail(err, "out of memory");
+    }
+    const ba_run_stats *s = rc ? NULL : ba_run_get_stats(run);
+    x->count[i][0] = 1;
+    for (size_t k = 0; s && k < s->n_lookup; k++) {
+        const ba_finding *found = &s->lookup[k].found;
+        size_t real = found->why == BA_HIT ? found->place : out->places, simulated = place[s->lookup[k].node];
+        out->passages++;
+        out->hits[real]++;
+        out->simulated[simulated]++;
+        out->differing += real != simulated;
+        x->count[i][real] += real > 0;
+    }
+    ba_run_free(run);
+    ba_plan_free(plan);
+    ba_store_flush(x->b.store);
+    return rc;
+}
+
+static double predict(const double rate[RATES], const double count[RATES]) {
+    double sum = 0;
+    for (size_t r = 0; r < RATES; r++) {
+        sum += rate[r] * count[r];
+    }
+    return sum;
+}
+
+/* Least squares over the first n requests, by elimination in the normal equations; 0 for what never occurred. */
+static void fit(const execution *x, size_t n, double rate[RATES]) {
+    double m[RATES][RATES + 1] = {0};
+    for (size_t i = 0; i < n; i++) {
+        for (size_t r = 0; r < RATES; r++) {
+            for (size_t c = 0; c < RATES; c++) {
+                m[r][c] += x->count[i][r] * x->count[i][c];
+            }
+            m[r][RATES] += x->count[i][r] * x->seconds[i];
+        }
+    }
+    for (size_t p = 0; p < RATES; p++) {
+        for (size_t r = 0; r < RATES; r++) {
+            double factor = r != p && m[p][p] > 1e-9 ? m[r][p] / m[p][p] : 0;
+            for (size_t c = p; c <= RATES; c++) {
+                m[r][c] -= factor * m[p][c];
+            }
+        }
+    }
+    for (size_t p = 0; p < RATES; p++) {
+        rate[p] = m[p][p] > 1e-9 ? m[p][RATES] / m[p][p] : 0;
+    }
+}
+
+static int compare(const execution *x, size_t n, ba_executed *out) {
+    size_t taught = n / 3, told = n - taught;
+    double rate[RATES], measured = 0, predicted = 0;
+    double *error = malloc(3 * (told + 1) * sizeof *error), *real = error + told, *guess = real + told;
+    if (!error) {
+        return -1;
+    }
+    fit(x, taught, rate);
+    for (size_t i = 0; i < told; i++) {
+        real[i] = x->seconds[taught + i];
+        guess[i] = predict(rate, x->count[taught + i]);
+        error[i] = fabs(guess[i] - real[i]) / real[i];
+        measured += real[i];
+        predicted += guess[i];
+    }
+    out->median_error = ba_quantile(error, told, 0.5);
+    out->mean_error = fabs(predicted - measured) / measured;
+    out->median_s = ba_quantile(real, told, 0.5);
+    out->predicted_median_s = ba_quantile(guess, told, 0.5);
+    free(error);
+    return 0;
+}
+
+static int run_all(execution *x, ba_traffic *traffic, size_t requests, ba_executed *out, bool quiet) {
+    char err[BA_ERR_LEN];
+    ba_progress bar;
+    int rc = 1;
+    ba_progress_start(&bar, "executing", quiet);
+    for (size_t i = 0; i < requests && rc > 0; i++) {
+        ba_arrival a;
+        rc = ba_traffic_next(traffic, &a, err);
+        if (rc > 0) {
+            int ran = run_one(x, &a, i, out, err);
+            rc = ran ? ran : 1;
+            out->requests += !ran;
+            ba_progress_update(&bar, (double)(i + 1) / (double)requests);
+        }
+    }
+    ba_progress_end(&bar);
+    return rc < 0 ? ba_engine_exit(rc, err) : 0;
+}
+
+/* The simulation's tiers of a store. Budgets below memory are in blocks of the size there: a tier adds its own
+ * trimmings. An exit status. */
+static int simulate_store(execution *x, const ba_store_spec *spec, size_t corpus, ba_executed *out) {
+    char err[BA_ERR_LEN] = "";
+    ba_sim_tier tier[BA_SIM_TIERS] = {{.bytes = spec->ram, .policy = spec->ram_policy}};
+    size_t parcel = BA_PARCEL_HEAD + x->kv_bytes + x->tokens * sizeof(int32_t);
+    if (spec->n_tier >= BA_SIM_TIERS) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--store: memory and up to %d tiers can be simulated", BA_SIM_TIERS - 1);
+    }
+    out->places = spec->n_tier + 1;
+    out->place[0] = "ram";
+    for (size_t t = 0; t < spec->n_tier; t++) {
+        const ba_tier_spec *real = &spec->tier[t];
+        uint64_t each = real->ops->takes ? real->ops->takes(parcel) : parcel;
+        tier[t + 1] =
+            (ba_sim_tier){.bytes = real->ops->sized && real->size ? real->size / each * x->kv_bytes : UINT64_MAX / 2,
+                          .policy = real->policy,
+                          .mapped = real->ops->maps};
+        out->place[t + 1] = real->ops->name;
+    }
+    for (size_t t = 0; t < out->places; t++) {
+        if (strcmp(tier[t].policy->name, "cost") == 0 || (t && spec->tier[t - 1].coding != BA_CODING_EXACT)) {
+            return ba_cli_fail(BA_EXIT_USAGE,
+                               "--store: what seconds decide (cost), or 8 bits, cannot be foretold exactly");
+        }
+    }
+    if (ba_sim_new(tier, out->places, corpus, &x->sim, err)) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
+    }
+    return 0;
+}
+
+static void ignore(const char *line) {
+    (void)line; /* it is said again when the store opens */
+}
+
+/* An exit status: what lies in a tier already would be found, and not be foretold. */
+static int check_empty(const ba_store_spec *spec) {
+    char err[BA_ERR_LEN];
+    for (size_t t = 0; t < spec->n_tier; t++) {
+        const ba_tier_spec *s = &spec->tier[t];
+        ba_tier *tier;
+        ba_tier_stats stats = {0};
+        if (s->ops->open(s, ignore, true, &tier, err)) {
+            return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+        }
+        int rc = s->ops->stats(tier, &stats, err);
+        s->ops->close(tier);
+        if (rc || stats.entries || stats.gone) {
+            return rc ? ba_cli_fail(BA_EXIT_MACHINE, "%s", err)
+                      : ba_cli_fail(BA_EXIT_USAGE, "--store %s:%s: has blocks; an empty one is needed", s->ops->name,
+                                    s->place);
+        }
+    }
+    return 0;
+}
+
+static int execute(execution *x, const ba_store_spec *spec, const ba_common *c, ba_traffic *traffic, size_t requests,
+                   ba_executed *out) {
+    ba_backend *be = x->b.be;
+    const ba_shape *shape = ba_model_shape(x->b.model);
+    x->vocab = shape->vocab;
+    x->kv_bytes = be->ops->kv_bytes(be, shape->layers, shape->kv_heads, shape->head_dim, x->tokens);
+    x->seconds = calloc(requests, sizeof *x->seconds);
+    x->count = calloc(requests, sizeof *x->count);
+    if (!x->seconds || !x->count) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    int status = simulate_store(x, spec, traffic->corpus, out);
+    status = status ? status : run_all(x, traffic, requests, out, c->quiet);
+    if (!status && compare(x, out->requests, out)) {
+        status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    return status;
+}
+
+int ba_cost_execute(const ba_common *c, ba_traffic *traffic, size_t requests, size_t tokens, size_t question,
+                    ba_executed *out) {
+    char err[BA_ERR_LEN];
+    execution x = {.tokens = tokens, .question = question};
+    ba_store_spec spec;
+    *out = (ba_executed){0};
+    int status = ba_run_options(NULL, NULL, &x.opt);
+    if (!status && ba_store_spec_parse(c->store, &spec, err)) {
+        status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+    }
+    if (status || (status = check_empty(&spec)) || (status = ba_bench_open(c, &x.b))) {
+        ba_store_spec_free(&spec);
+        return status;
+    }
+    status = execute(&x, &spec, c, traffic, requests, out);
+    ba_sim_free(x.sim);
+    free(x.seconds);
+    free(x.count);
+    ba_bench_close(&x.b);
+    ba_store_spec_free(&spec);
+    return status;
+}

@@ -1,0 +1,176 @@
+#include "rag.h"
+
+#include "lines.h"
+#include "sim/base/grow.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void ba_item_free(ba_item *it) {
+    for (size_t i = 0; i < it->n_answer; i++) {
+        free(it->answers[i]);
+    }
+    for (size_t i = 0; i < it->n_doc; i++) {
+        free(it->doc[i].title);
+        free(it->doc[i].text);
+    }
+    free(it->answers);
+    free(it->doc);
+    free(it->id);
+    free(it->question);
+}
+
+void ba_items_free(ba_items *items) {
+    for (size_t i = 0; i < items->n; i++) {
+        ba_item_free(&items->item[i]);
+    }
+    free(items->item);
+    *items = (ba_items){0};
+}
+
+/* Copy of a string field; NULL and err if it is missing or not a string. */
+static char *text_of(const cJSON *o, const char *field, char err[BA_ERR_LEN]) {
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, field);
+    if (!cJSON_IsString(v)) {
+        ba_fail(err, "field \"%s\" is missing or not a string", field);
+        return NULL;
+    }
+    char *copy = strdup(v->valuestring);
+    if (!copy) {
+        ba_fail(err, "out of memory");
+    }
+    return copy;
+}
+
+static int parse_documents(const cJSON *list, ba_item *it, char err[BA_ERR_LEN]) {
+    it->doc = calloc((size_t)cJSON_GetArraySize(list), sizeof *it->doc);
+    if (!it->doc) {
+        return ba_fail(err, "out of memory");
+    }
+    const cJSON *d;
+    cJSON_ArrayForEach(d, list) {
+        ba_document *doc = &it->doc[it->n_doc++];
+        if (!(doc->title = text_of(d, "title", err)) || !(doc->text = text_of(d, "text", err))) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int parse_answers(const cJSON *list, ba_item *it, char err[BA_ERR_LEN]) {
+    it->answers = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof *it->answers);
+    if (!it->answers) {
+        return ba_fail(err, "out of memory");
+    }
+    const cJSON *a;
+    cJSON_ArrayForEach(a, list) {
+        if (!cJSON_IsString(a)) {
+            return ba_fail(err, "field \"answers\" holds something that is not a string");
+        }
+        if (!(it->answers[it->n_answer++] = strdup(a->valuestring))) {
+            it->n_answer--;
+            return ba_fail(err, "out of memory");
+        }
+    }
+    return 0;
+}
+
+int ba_item_parse(const cJSON *o, ba_item *it, char err[BA_ERR_LEN]) {
+    *it = (ba_item){0};
+    const cJSON *docs = cJSON_GetObjectItemCaseSensitive(o, "documents");
+    const cJSON *answers = cJSON_GetObjectItemCaseSensitive(o, "answers");
+    int rc = 0;
+    if (!cJSON_IsArray(docs) || cJSON_GetArraySize(docs) == 0) {
+        rc = ba_fail(err, "field \"documents\" is missing or not a list with documents");
+    } else if (!cJSON_IsArray(answers)) {
+        rc = ba_fail(err, "field \"answers\" is missing or not a list");
+    } else if (!(it->id = text_of(o, "id", err)) || !(it->question = text_of(o, "question", err)) ||
+               parse_documents(docs, it, err) || parse_answers(answers, it, err)) {
+        rc = -1;
+    }
+    if (rc) {
+        ba_item_free(it);
+    }
+    return rc;
+}
+
+int ba_items_read(const char *path, size_t limit, ba_items *out, char err[BA_ERR_LEN]) {
+    *out = (ba_items){0};
+    ba_lines *lines;
+    if (ba_lines_open(path, &lines, err)) {
+        return -1;
+    }
+    size_t cap = 0;
+    int rc = 0, got = 1;
+    char why[BA_ERR_LEN];
+    while (!rc && (!limit || out->n < limit)) {
+        cJSON *o = NULL;
+        got = ba_lines_next(lines, &o, why);
+        if (got == 0) {
+            break;
+        }
+        if (got < 0) {
+            rc = ba_fail(err, "%s", why);
+        } else if (ba_grow(&out->item, &cap, out->n + 1, sizeof *out->item)) {
+            rc = ba_fail(err, "out of memory");
+        } else if (got == BA_LINE_BAD || ba_item_parse(o, &out->item[out->n], why)) {
+            rc = ba_fail(err, "%s: line %zu: %s", path, ba_lines_number(lines), why);
+        } else {
+            out->n++;
+        }
+        cJSON_Delete(o);
+    }
+    ba_lines_close(lines);
+    if (!rc && out->n == 0) {
+        rc = ba_fail(err, "%s: no items", path);
+    }
+    if (rc) {
+        ba_items_free(out);
+    }
+    return rc;
+}
+
+int ba_item_parts(const ba_item *item, const ba_prompts *prompts, ba_order order, ba_part **parts, size_t *n,
+                  char err[BA_ERR_LEN]) {
+    ba_part *part = calloc(item->n_doc + 2, sizeof *part);
+    if (!part) {
+        return ba_fail(err, "out of memory");
+    }
+    part[0] = (ba_part){BA_ROLE_SYSTEM, ba_prompts_fill(prompts, "rag", "system", NULL, err)};
+    for (size_t i = 0; i < item->n_doc; i++) {
+        const ba_document *d = &item->doc[order == BA_BEST_FIRST ? item->n_doc - 1 - i : i];
+        const ba_field fields[] = {{"title", d->title}, {"text", d->text}, {0}};
+        part[1 + i] = (ba_part){BA_ROLE_PASSAGE, ba_prompts_fill(prompts, "rag", "passage", fields, err)};
+    }
+    const ba_field fields[] = {{"question", item->question}, {0}};
+    part[1 + item->n_doc] = (ba_part){BA_ROLE_QUESTION, ba_prompts_fill(prompts, "rag", "question", fields, err)};
+    *parts = part;
+    *n = item->n_doc + 2;
+    for (size_t i = 0; i < *n; i++) {
+        if (!part[i].text) {
+            ba_parts_free(part, *n);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+ba_prompt *ba_item_prompt(const ba_item *item, const ba_tokenizer *tok) {
+    char err[BA_ERR_LEN];
+    ba_prompts *prompts = NULL;
+    ba_part *part = NULL;
+    size_t n = 0;
+    ba_prompt *p = NULL;
+    if (!ba_prompts_open(NULL, tok, &prompts, err) && !ba_item_parts(item, prompts, BA_BEST_LAST, &part, &n, err)) {
+        p = ba_parts_prompt(part, n, tok);
+    }
+    ba_parts_free(part, n);
+    ba_prompts_close(prompts);
+    return p;
+}
+
+int ba_item_answer(const ba_item *item, const ba_tokenizer *tok, int32_t **ids, size_t *n) {
+    *ids = NULL;
+    *n = 0;
+    return item->n_answer ? ba_answer_ids(item->answers[0], tok, ids, n) : 0;
+}

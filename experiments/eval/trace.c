@@ -1,0 +1,152 @@
+#include "trace.h"
+
+#include "experiments/cli/environment.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct ba_eval_trace {
+    ba_trace *trace;
+    size_t items, summary;
+};
+
+/* A sitting. Strings are borrowed while the row is written. */
+typedef struct sitting {
+    const char *date, *commit, *command, *cpu, *backend, *threads, *libraries;
+} sitting;
+
+static const ba_column sitting_columns[] = {
+    BA_COLUMN(sitting, date, BA_COLUMN_STRING, ""),      BA_COLUMN(sitting, commit, BA_COLUMN_STRING, ""),
+    BA_COLUMN(sitting, command, BA_COLUMN_STRING, ""),   BA_COLUMN(sitting, cpu, BA_COLUMN_STRING, ""),
+    BA_COLUMN(sitting, backend, BA_COLUMN_STRING, ""),   BA_COLUMN(sitting, threads, BA_COLUMN_STRING, ""),
+    BA_COLUMN(sitting, libraries, BA_COLUMN_STRING, ""), {NULL, BA_COLUMN_I64, 0, 0, NULL}};
+
+/* The word itself, as a constant; NULL if it is none of them. */
+static const char *word_of(const char *text) {
+    static const char *const words[] = {"done", "too long", "no answer", "eos", "length", "string"};
+    for (size_t i = 0; text && i < sizeof words / sizeof *words; i++) {
+        if (strcmp(words[i], text) == 0) {
+            return words[i];
+        }
+    }
+    return NULL;
+}
+
+/* A copy of a row as it was read, its texts too. 0, or -1: out of memory. */
+static int add_copy(ba_eval_rows *rows, const ba_eval_row *raw) {
+    ba_eval_row row = *raw;
+    row.label[sizeof row.label - 1] = row.task[sizeof row.task - 1] = row.mode[sizeof row.mode - 1] = 0;
+    row.state = word_of(raw->state);
+    row.stop = word_of(raw->stop);
+    row.id = strdup(raw->id ? raw->id : "");
+    row.text = raw->text ? strdup(raw->text) : NULL;
+    bool failed = !row.id || (raw->text && !row.text);
+    if (failed) {
+        ba_eval_row_free(&row);
+    }
+    return failed || ba_eval_rows_add(rows, &row) ? -1 : 0;
+}
+
+/* Many rows at once: where texts lie is checked anew in every call of ba_trace_read. */
+int ba_eval_rows_read(const ba_trace *t, ba_eval_rows *rows, char err[BA_ERR_LEN]) {
+    enum { PIECE = 256 };
+    size_t table = 0;
+    while (table < ba_trace_tables(t) && strcmp(ba_trace_table_name(t, table), "items") != 0) {
+        table++;
+    }
+    size_t n = table < ba_trace_tables(t) ? ba_trace_rows(t, table) : 0;
+    ba_eval_row *raw = malloc(PIECE * sizeof *raw);
+    bool failed = !raw;
+    int rc = 0;
+    for (size_t first = 0, some; first < n && !failed && !rc; first += some) {
+        some = n - first < PIECE ? n - first : PIECE;
+        if ((rc = ba_trace_read(t, table, first, some, raw, err))) {
+            break;
+        }
+        for (size_t i = 0; i < some && !failed; i++) {
+            failed = add_copy(rows, &raw[i]) != 0;
+        }
+        ba_trace_release(t, table, raw, some);
+    }
+    free(raw);
+    if (failed) {
+        ba_fail(err, "out of memory");
+        rc = BA_TRACE_MACHINE;
+    }
+    return rc;
+}
+
+static int add_sitting(ba_trace *t, const ba_common *c, const ba_bench *b, int argc, char **argv,
+                       char err[BA_ERR_LEN]) {
+    size_t table;
+    ba_environment env;
+    time_t now = time(NULL);
+    struct tm utc;
+    char date[32] = "";
+    if (gmtime_r(&now, &utc)) {
+        strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    }
+    if (ba_environment_capture(&env, argc, argv, b->be, c->threads)) {
+        ba_fail(err, "out of memory");
+        return BA_TRACE_MACHINE;
+    }
+    sitting row = {.date = date,
+                   .commit = ba_environment_get(&env, "commit"),
+                   .command = ba_environment_get(&env, "command"),
+                   .cpu = ba_environment_get(&env, "cpu"),
+                   .backend = ba_environment_get(&env, "backend"),
+                   .threads = ba_environment_get(&env, "threads"),
+                   .libraries = ba_environment_get(&env, "libraries")};
+    int rc = ba_trace_declare(t, "sessions", sitting_columns, sizeof row, &table, err);
+    rc = rc ? rc : ba_trace_append(t, table, &row, err);
+    ba_environment_free(&env);
+    return rc;
+}
+
+int ba_eval_trace_begin(const ba_common *c, const ba_bench *b, bool resume, int argc, char **argv, ba_eval_rows *rows,
+                        ba_eval_trace **out, char err[BA_ERR_LEN]) {
+    ba_eval_trace *t = calloc(1, sizeof *t);
+    if (!t) {
+        ba_fail(err, "out of memory");
+        return BA_TRACE_MACHINE;
+    }
+    int rc = resume ? ba_trace_resume(c->out, BA_EVAL_SCHEMA, &t->trace, err)
+                    : ba_trace_create(c->out, BA_EVAL_SCHEMA, &t->trace, err);
+    rc = rc ? rc : ba_trace_set(t->trace, "model", ba_model_hash(b->model), err);
+    rc = rc ? rc : ba_trace_declare(t->trace, "items", ba_eval_columns, sizeof(ba_eval_row), &t->items, err);
+    rc = rc ? rc
+            : ba_trace_declare(t->trace, "summary", ba_eval_summary_columns, sizeof(ba_eval_summary), &t->summary, err);
+    rc = rc ? rc : ba_eval_rows_read(t->trace, rows, err);
+    rc = rc ? rc : add_sitting(t->trace, c, b, argc, argv, err);
+    if (rc) {
+        ba_eval_trace_close(t);
+    } else {
+        *out = t;
+    }
+    return rc;
+}
+
+int ba_eval_trace_remark(ba_eval_trace *t, const char *remark, char err[BA_ERR_LEN]) {
+    return ba_trace_set(t->trace, "remark", remark, err);
+}
+
+int ba_eval_trace_add(ba_eval_trace *t, const ba_eval_row *row, char err[BA_ERR_LEN]) {
+    int rc = ba_trace_append(t->trace, t->items, row, err);
+    return rc ? rc : ba_trace_commit_due(t->trace, err);
+}
+
+int ba_eval_trace_finish(ba_eval_trace *t, const ba_eval_summary *s, size_t n, bool whole, char err[BA_ERR_LEN]) {
+    int rc = ba_trace_clear(t->trace, t->summary, err);
+    for (size_t i = 0; !rc && i < n; i++) {
+        rc = ba_trace_append(t->trace, t->summary, &s[i], err);
+    }
+    return rc ? rc : whole ? ba_trace_finish(t->trace, err) : ba_trace_commit(t->trace, err);
+}
+
+void ba_eval_trace_close(ba_eval_trace *t) {
+    if (t) {
+        ba_trace_close(t->trace);
+        free(t);
+    }
+}

@@ -1,0 +1,97 @@
+#include "prompts.h"
+
+#include "experiments/cli/ask.h"
+#include "experiments/data/rag.h"
+#include "experiments/measure/workload.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void ba_gate_prompts_free(ba_gate_prompts *all) {
+    for (size_t i = 0; i < all->n; i++) {
+        ba_prompt_free(all->p[i].prompt);
+        free(all->p[i].answer);
+    }
+    free(all->p);
+    *all = (ba_gate_prompts){0};
+}
+
+/* Appends the first `limit` items of one file. */
+static int read_items(const ba_bench *b, const char *path, size_t limit, ba_gate_prompts *out) {
+    char err[BA_ERR_LEN];
+    ba_items items;
+    if (ba_items_read(path, limit, &items, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+    }
+    ba_gate_prompt *more = realloc(out->p, (out->n + items.n) * sizeof *more);
+    out->p = more ? more : out->p;
+    int status = more ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    for (size_t i = 0; !status && i < items.n; i++) {
+        ba_gate_prompt *p = &out->p[out->n++];
+        *p = (ba_gate_prompt){.prompt = ba_item_prompt(&items.item[i], b->tok)};
+        snprintf(p->name, sizeof p->name, "%s", items.item[i].id);
+        if (!p->prompt || ba_item_answer(&items.item[i], b->tok, &p->answer, &p->n_answer)) {
+            status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+        }
+    }
+    ba_items_free(&items);
+    return status;
+}
+
+static int read_files(const ba_bench *b, const char *list, size_t limit, ba_gate_prompts *out) {
+    char *copy = strdup(list), *rest = copy, *path;
+    int status = copy ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    while (!status && (path = strsep(&rest, ","))) {
+        status = *path ? read_items(b, path, limit, out)
+                       : ba_cli_fail(BA_EXIT_USAGE, "--data %s: an empty name in the list", list);
+    }
+    free(copy);
+    return status;
+}
+
+/* Without data: made-up words, in passages of 128 tokens. */
+static int make_prompts(const ba_bench *b, size_t limit, uint64_t seed, ba_gate_prompts *out) {
+    char err[BA_ERR_LEN];
+    size_t n = limit ? limit : 1;
+    out->p = calloc(n, sizeof *out->p);
+    int status = out->p ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    for (size_t i = 0; !status && i < n; i++) {
+        ba_workload_spec spec = {.length = 1024, .question = 50, .block = 128, .seed = seed + i};
+        ba_workload work = {0};
+        ba_prompt *p = out->p[out->n++].prompt = ba_prompt_new(b->tok);
+        if (ba_workload_new(b->tok, &spec, &work, err)) {
+            status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+        }
+        for (size_t k = 0; !status && k < work.n; k++) {
+            int32_t *ids = NULL;
+            size_t len;
+            ba_role role = k + 1 < work.n ? BA_ROLE_PASSAGE : BA_ROLE_QUESTION;
+            if (!p || ba_tokenize(b->tok, work.text[k], strlen(work.text[k]), false, &ids, &len) ||
+                ba_prompt_add(p, role, ids, len)) {
+                status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+            }
+            free(ids);
+        }
+        ba_workload_free(&work);
+    }
+    return status;
+}
+
+int ba_gate_prompts_read(const ba_bench *b, const char *request, const char *data, size_t limit, uint64_t seed,
+                         ba_gate_prompts *out) {
+    *out = (ba_gate_prompts){0};
+    if (request) {
+        ba_asked a;
+        int status = ba_ask(b, request, NULL, &a);
+        if (!status && !(out->p = calloc(1, sizeof *out->p))) {
+            status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+        }
+        if (!status) {
+            out->p[out->n++].prompt = a.prompt;
+            a.prompt = NULL;
+        }
+        ba_asked_free(&a);
+        return status;
+    }
+    return data ? read_files(b, data, limit, out) : make_prompts(b, limit, seed, out);
+}

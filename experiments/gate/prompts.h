@@ -1,0 +1,25 @@
+/* What the gate asks of the modes: prompts and, where there is one, their gold answers. */
+#ifndef BA_GATE_PROMPTS_H
+#define BA_GATE_PROMPTS_H
+
+#include "experiments/cli/cli.h"
+
+typedef struct ba_gate_prompt {
+    char name[64]; /* id of the item; empty if there is none */
+    ba_prompt *prompt;
+    int32_t *answer; /* [n_answer], owned */
+    size_t n_answer;
+} ba_gate_prompt;
+
+typedef struct ba_gate_prompts {
+    ba_gate_prompt *p;
+    size_t n;
+} ba_gate_prompts;
+
+/* From a request, from the first `limit` items (0: all) of every data file in a list with commas, or, with neither,
+ * made-up words in passages of 128 tokens. 0, or an exit status with the line already printed; free in either case. */
+int ba_gate_prompts_read(const ba_bench *b, const char *request, const char *data, size_t limit, uint64_t seed,
+                         ba_gate_prompts *out);
+void ba_gate_prompts_free(ba_gate_prompts *all);
+
+#endif

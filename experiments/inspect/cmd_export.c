@@ -1,0 +1,139 @@
+#include "experiments/cli/cli.h"
+#include "experiments/cli/commands.h"
+#include "experiments/cli/rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH_BYTES = 1 << 20, PAGE = 100 };
+
+static int print_table(const ba_trace *t, size_t table, ba_rows_format format) {
+    size_t row_size, n = ba_trace_rows(t, table);
+    const ba_column *columns = ba_trace_columns(t, table, &row_size);
+    size_t batch = BATCH_BYTES / row_size + 1;
+    char err[BA_ERR_LEN], *rows = malloc(batch * row_size);
+    if (!rows) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    ba_rows_begin(stdout, format, columns);
+    for (size_t done = 0; done < n;) {
+        size_t now = n - done < batch ? n - done : batch;
+        if (ba_trace_read(t, table, done, now, rows, err)) {
+            free(rows);
+            return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+        }
+        for (size_t i = 0; i < now; i++) {
+            ba_rows_print(stdout, format, columns, rows + i * row_size, done + i == 0);
+        }
+        ba_trace_release(t, table, rows, now);
+        done += now;
+    }
+    ba_rows_end(stdout, format);
+    free(rows);
+    return BA_EXIT_OK;
+}
+
+static int print_fact(void *arg, const char *key, const char *value) {
+    (void)arg;
+    printf("%-22s %s\n", key, value);
+    return 0;
+}
+
+static int print_json_fact(void *arg, const char *key, const char *value) {
+    bool *first = arg;
+    fputs(*first ? "" : ",\n", stdout);
+    *first = false;
+    ba_print_json_text(stdout, key);
+    fputs(": ", stdout);
+    ba_print_json_text(stdout, value);
+    return 0;
+}
+
+/* What is in the file, for people. */
+static int print_contents(const ba_trace *t) {
+    ba_trace_attributes(t, print_fact, NULL);
+    for (size_t i = 0; i < ba_trace_tables(t); i++) {
+        size_t row_size;
+        const ba_column *columns = ba_trace_columns(t, i, &row_size);
+        printf("\ntable %s: %zu rows", ba_trace_table_name(t, i), ba_trace_rows(t, i));
+        for (size_t used = PAGE; columns->name; columns++) {
+            size_t len = strlen(columns->name) + strlen(columns->unit) + 5;
+            used = used + len > PAGE ? 0 : used;
+            printf(used ? "  %s" : "\n  %s", columns->name);
+            printf(*columns->unit ? " [%s]" : "%s", columns->unit);
+            used += len;
+        }
+        putchar('\n');
+    }
+    return BA_EXIT_OK;
+}
+
+static int print_everything(const ba_trace *t) {
+    bool first = true;
+    fputs("{\"attributes\": {\n", stdout);
+    ba_trace_attributes(t, print_json_fact, &first);
+    fputs("\n}, \"tables\": {", stdout);
+    int status = BA_EXIT_OK;
+    for (size_t i = 0; i < ba_trace_tables(t) && !status; i++) {
+        fputs(i ? ",\n" : "\n", stdout);
+        ba_print_json_text(stdout, ba_trace_table_name(t, i));
+        fputs(": ", stdout);
+        status = print_table(t, i, BA_ROWS_JSON);
+    }
+    fputs("}}\n", stdout);
+    return status;
+}
+
+static int unknown_table(const ba_trace *t, const char *path, const char *name) {
+    char list[1024] = "";
+    for (size_t i = 0, used = 0; i < ba_trace_tables(t) && used < sizeof list; i++) {
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", ba_trace_table_name(t, i));
+    }
+    return ba_cli_fail(BA_EXIT_USAGE, "%s: no table %s; there is %s", path, name, *list ? list : "none");
+}
+
+int ba_cmd_export(int argc, char **argv) {
+    bool csv = false, json = false, markdown = false;
+    const ba_option options[] = {{"csv", 0, "as CSV, with a header (default if a table is named)", 0, &csv},
+                                 {"json", 0, "as JSON; without a table, everything in the file", 0, &json},
+                                 {"markdown", 0, "as a Markdown table", 0, &markdown},
+                                 {0}};
+    int first, status = ba_cli_parse(argc, argv, "FILE.h5 [TABLE]",
+                                     "Prints a table of a trace. Without a table: what the file contains, or its first "
+                                     "table if a format is asked for. Blank figures are empty (null in JSON).\n"
+                                     "Examples\n"
+                                     "  blockattn export results/table3.h5\n"
+                                     "  blockattn export results/table3.h5 samples --csv > samples.csv",
+                                     options, NULL, &first);
+    if (status >= 0) {
+        return status;
+    }
+    if (first == argc || argc - first > 2) {
+        return ba_cli_fail(BA_EXIT_USAGE, "needs a trace and at most one table: FILE.h5 [TABLE]");
+    }
+    if (csv + json + markdown > 1) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--csv, --json and --markdown exclude each other");
+    }
+    const char *path = argv[first], *name = first + 1 < argc ? argv[first + 1] : NULL;
+    ba_rows_format format = json ? BA_ROWS_JSON : markdown ? BA_ROWS_MARKDOWN : BA_ROWS_CSV;
+    char err[BA_ERR_LEN];
+    ba_trace *t;
+    if (ba_trace_open(path, &t, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+    }
+    size_t table = 0;
+    while (name && table < ba_trace_tables(t) && strcmp(ba_trace_table_name(t, table), name) != 0) {
+        table++;
+    }
+    if (!name && json) {
+        status = print_everything(t);
+    } else if (!name && !csv && !markdown) {
+        status = print_contents(t);
+    } else if (table == ba_trace_tables(t)) {
+        status = unknown_table(t, path, name ? name : "at all");
+    } else {
+        status = print_table(t, table, format);
+    }
+    ba_trace_close(t);
+    return status;
+}

@@ -1,0 +1,30 @@
+/* What `plan` and `cost` share: the cost of a plan, cold and warm, for elements of some size. */
+#ifndef BA_COSTING_H
+#define BA_COSTING_H
+
+#include "sim/plan/cost.h"
+
+#include <stdio.h>
+
+/* Sizes of --dtype f64, f32, bf16; `automatic` bytes for auto. 0, or -1 and err. */
+int ba_sizes_of(const char *dtype, size_t automatic, ba_sizes *out, char err[BA_ERR_LEN]);
+
+/* Cost up to the first token, with nothing stored or (warm) with all stored nodes there. 0, or -1 and err. */
+int ba_cost_up_to_first(const ba_shape *shape, const ba_plan *plan, ba_sizes sizes, bool warm, size_t max_rows,
+                        ba_cost *out, char err[BA_ERR_LEN]);
+
+/* A schedule with nothing stored, or with all stored nodes there. NULL: out of memory. */
+ba_schedule *ba_schedule_of(const ba_plan *plan, bool warm, size_t max_rows);
+
+/* The fields of a cost by name, in order; NULL past the last. */
+typedef struct ba_cost_field {
+    const char *name, *label;
+    uint64_t value;
+} ba_cost_field;
+enum { BA_COST_FIELDS = 9 };
+void ba_cost_fields(const ba_cost *cost, ba_cost_field field[BA_COST_FIELDS]);
+
+/* Shape by name, with an error that lists the names. NULL and err. */
+const ba_shape *ba_shape_named(const char *name, char err[BA_ERR_LEN]);
+
+#endif

@@ -1,0 +1,382 @@
+/* blockattn replay: real question sets in their order, and what recurs in them. */
+#include "experiments/cli/ask.h"
+#include "experiments/cli/commands.h"
+#include "experiments/cli/rows.h"
+#include "experiments/cli/tracing.h"
+#include "experiments/data/rag.h"
+#include "experiments/measure/costing.h"
+#include "experiments/measure/stats.h"
+#include "run.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SCHEMA "blockattn/replay/1"
+
+enum { MAX_SETS = 64 };
+
+typedef struct wish {
+    const char *data, *limit, *measure, *memory;
+    char *list, *set[MAX_SETS]; /* paths; list owns the text */
+    size_t n_set;
+    uint64_t n_limit, n_measure;
+} wish;
+
+typedef struct record {
+    const char *set;
+    ba_replay_row r;
+} record;
+
+typedef struct summary {
+    const char *set;
+    uint64_t items, passages, recurring, tokens, measured;
+    uint64_t block_computed, prefix_computed, full_computed;
+    double block_flops, prefix_flops, full_flops;
+    double block_p50, prefix_p50, full_p50;                      /* of what was measured, seconds */
+    double block_estimate_s, prefix_estimate_s, full_estimate_s; /* of all items together */
+} summary;
+
+#define ROW(member, type, unit)                                                                                        \
+    { #member, type, offsetof(record, r.member), sizeof(((ba_replay_row *)0)->member), unit }
+#define SUM(member, type, unit) BA_COLUMN(summary, member, type, unit)
+
+static const ba_column row_columns[] = {BA_COLUMN(record, set, BA_COLUMN_STRING, ""),
+                                        ROW(item, BA_COLUMN_U64, ""),
+                                        ROW(tokens, BA_COLUMN_U64, ""),
+                                        ROW(passages, BA_COLUMN_U64, ""),
+                                        ROW(recurring, BA_COLUMN_U64, ""),
+                                        ROW(common_prefix, BA_COLUMN_U64, ""),
+                                        ROW(block_computed, BA_COLUMN_U64, ""),
+                                        ROW(prefix_computed, BA_COLUMN_U64, ""),
+                                        ROW(full_computed, BA_COLUMN_U64, ""),
+                                        ROW(block_flops, BA_COLUMN_U64, "FLOP"),
+                                        ROW(prefix_flops, BA_COLUMN_U64, "FLOP"),
+                                        ROW(full_flops, BA_COLUMN_U64, "FLOP"),
+                                        ROW(block_s, BA_COLUMN_F64, "s"),
+                                        ROW(prefix_s, BA_COLUMN_F64, "s"),
+                                        ROW(full_s, BA_COLUMN_F64, "s"),
+                                        ROW(block_cpu_s, BA_COLUMN_F64, "s"),
+                                        ROW(prefix_cpu_s, BA_COLUMN_F64, "s"),
+                                        ROW(full_cpu_s, BA_COLUMN_F64, "s"),
+                                        ROW(block_estimate_s, BA_COLUMN_F64, "s"),
+                                        ROW(prefix_estimate_s, BA_COLUMN_F64, "s"),
+                                        ROW(full_estimate_s, BA_COLUMN_F64, "s"),
+                                        {0}};
+static const ba_column summary_columns[] = {SUM(set, BA_COLUMN_STRING, ""),
+                                            SUM(items, BA_COLUMN_U64, ""),
+                                            SUM(passages, BA_COLUMN_U64, ""),
+                                            SUM(recurring, BA_COLUMN_U64, ""),
+                                            SUM(tokens, BA_COLUMN_U64, ""),
+                                            SUM(measured, BA_COLUMN_U64, ""),
+                                            SUM(block_computed, BA_COLUMN_U64, ""),
+                                            SUM(prefix_computed, BA_COLUMN_U64, ""),
+                                            SUM(full_computed, BA_COLUMN_U64, ""),
+                                            SUM(block_flops, BA_COLUMN_F64, "FLOP"),
+                                            SUM(prefix_flops, BA_COLUMN_F64, "FLOP"),
+                                            SUM(full_flops, BA_COLUMN_F64, "FLOP"),
+                                            SUM(block_p50, BA_COLUMN_F64, "s"),
+                                            SUM(prefix_p50, BA_COLUMN_F64, "s"),
+                                            SUM(full_p50, BA_COLUMN_F64, "s"),
+                                            SUM(block_estimate_s, BA_COLUMN_F64, "s"),
+                                            SUM(prefix_estimate_s, BA_COLUMN_F64, "s"),
+                                            SUM(full_estimate_s, BA_COLUMN_F64, "s"),
+                                            {0}};
+
+static int no_memory(void) {
+    return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+}
+
+/* --- one set ---------------------------------------------------------------------------------------------------- */
+
+/* FLOPs per processor second of what was measured. */
+static double rate(const record *row, size_t n, size_t seconds, size_t flops) {
+    double time = 0, work = 0;
+    for (size_t i = 0; i < n; i++) {
+        double s;
+        uint64_t f;
+        memcpy(&s, (const char *)&row[i].r + seconds, sizeof s);
+        memcpy(&f, (const char *)&row[i].r + flops, sizeof f);
+        if (isfinite(s)) {
+            time += s;
+            work += (double)f;
+        }
+    }
+    return work / time; /* 0 / 0 is NaN: nothing was measured */
+}
+
+#define RATE(rows, n, kind) rate(rows, n, offsetof(ba_replay_row, kind##_cpu_s), offsetof(ba_replay_row, kind##_flops))
+
+static void estimate(record *row, size_t n, double threads) {
+    double block = threads * RATE(row, n, block), prefix = threads * RATE(row, n, prefix),
+           full = threads * RATE(row, n, full);
+    for (size_t i = 0; i < n; i++) {
+        row[i].r.block_estimate_s = (double)row[i].r.block_flops / block;
+        row[i].r.prefix_estimate_s = (double)row[i].r.prefix_flops / prefix;
+        row[i].r.full_estimate_s = (double)row[i].r.full_flops / full;
+    }
+}
+
+static int median(const record *row, size_t n, size_t member, double *out) {
+    double *x = malloc((n + 1) * sizeof *x);
+    size_t used = 0;
+    for (size_t i = 0; x && i < n; i++) {
+        memcpy(&x[used], (const char *)&row[i].r + member, sizeof *x);
+        used += isfinite(x[used]) != 0;
+    }
+    *out = x ? ba_quantile(x, used, 0.5) : NAN;
+    free(x);
+    return x ? 0 : -1;
+}
+
+static int summarise(const record *row, size_t n, summary *out) {
+    *out = (summary){.set = n ? row[0].set : "", .items = n};
+    for (size_t i = 0; i < n; i++) {
+        const ba_replay_row *r = &row[i].r;
+        out->passages += r->passages;
+        out->recurring += r->recurring;
+        out->tokens += r->tokens;
+        out->measured += isfinite(r->full_s) != 0;
+        out->block_computed += r->block_computed;
+        out->prefix_computed += r->prefix_computed;
+        out->full_computed += r->full_computed;
+        out->block_flops += (double)r->block_flops;
+        out->prefix_flops += (double)r->prefix_flops;
+        out->full_flops += (double)r->full_flops;
+        out->block_estimate_s += r->block_estimate_s;
+        out->prefix_estimate_s += r->prefix_estimate_s;
+        out->full_estimate_s += r->full_estimate_s;
+    }
+    return median(row, n, offsetof(ba_replay_row, block_s), &out->block_p50) ||
+                   median(row, n, offsetof(ba_replay_row, prefix_s), &out->prefix_p50) ||
+                   median(row, n, offsetof(ba_replay_row, full_s), &out->full_p50)
+               ? -1
+               : 0;
+}
+
+typedef struct session {
+    const ba_common *common;
+    const wish *w;
+    ba_bench b; /* only model and tokenizer if nothing is measured */
+    ba_sizes sizes;
+    ba_engine_options opt;
+    uint64_t rng;
+    ba_trace *trace;
+    size_t rows_table, summary_table;
+} session;
+
+/* nq.eval of a path that ends in nq.eval.jsonl.gz; malloc'ed. */
+static char *set_name(const char *path) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *end = strstr(name, ".jsonl");
+    return strndup(name, end ? (size_t)(end - name) : strlen(name));
+}
+
+static int replay_items(session *s, const ba_items *items, const char *name, record *row) {
+    char err[BA_ERR_LEN];
+    ba_replay r;
+    ba_progress bar;
+    /* Evenly spread, the last item among them: by then the store is as warm as it gets. */
+    uint64_t every = s->w->n_measure ? (items->n + s->w->n_measure - 1) / s->w->n_measure : 0;
+    int rc = ba_replay_begin(&r, ba_model_shape(s->b.model), s->sizes,
+                             s->common->mode_given ? s->common->mode : "block", err);
+    ba_progress_start(&bar, name, s->common->quiet);
+    for (size_t i = 0; i < items->n && !rc; i++) {
+        ba_plan *plan = NULL;
+        uint8_t *have = NULL;
+        ba_prompt *prompt = ba_item_prompt(&items->item[i], s->b.tok);
+        row[i].set = name;
+        rc = prompt ? ba_replay_next(&r, prompt, &plan, &have, &row[i].r, err) : ba_fail(err, "out of memory");
+        if (!rc && every && (items->n - 1 - i) % every == 0) {
+            rc = ba_replay_run(s->b.engine, s->b.store, prompt, plan, have, &s->opt, &s->rng, &row[i].r, err);
+        }
+        if (!rc && ba_interrupted()) {
+            rc = BA_INTERRUPTED;
+        }
+        ba_plan_free(plan);
+        free(have);
+        ba_prompt_free(prompt);
+        ba_progress_update(&bar, (double)(i + 1) / (double)items->n);
+    }
+    ba_progress_end(&bar);
+    ba_replay_end(&r);
+    return ba_engine_exit(rc, err);
+}
+
+/* name belongs to the caller and outlives the summary. */
+static int replay_set(session *s, const char *path, const char *name, summary *out) {
+    char err[BA_ERR_LEN];
+    ba_items items;
+    if (ba_items_read(path, s->w->n_limit, &items, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+    }
+    record *row = calloc(items.n, sizeof *row);
+    int status = row ? replay_items(s, &items, name, row) : no_memory();
+    if (!status) {
+        estimate(row, items.n, (double)s->common->threads);
+        status = summarise(row, items.n, out) ? no_memory() : 0;
+    }
+    int rc = 0;
+    for (size_t i = 0; i < items.n && s->trace && !status && !rc; i++) {
+        rc = ba_trace_append(s->trace, s->rows_table, &row[i], err);
+    }
+    rc = rc || !s->trace || status ? rc : ba_trace_append(s->trace, s->summary_table, out, err);
+    rc = rc || !s->trace || status ? rc : ba_trace_commit(s->trace, err);
+    status = rc ? ba_tracing_exit(rc, err) : status;
+    free(row);
+    ba_items_free(&items);
+    return status;
+}
+
+/* --- for people ------------------------------------------------------------------------------------------------- */
+
+static const char *seconds(char out[16], double s) {
+    if (isfinite(s)) {
+        ba_print_seconds(out, 16, s);
+    } else {
+        *out = 0;
+    }
+    return out;
+}
+
+static void print_table(const summary *s, size_t n) {
+    printf(
+        "\n%-24s %6s %9s %9s %9s | %21s | %26s | %26s\n%-24s %6s %9s %9s %9s | %10s %10s | %8s %8s %8s | %8s %8s %8s\n",
+        "set", "items", "passages", "recurring", "tokens", "computed of these", "TTFT, median (measured)",
+        "all TTFT (estimated, idle)", "", "", "", "", "", "block", "prefix", "block", "prefix", "full", "block",
+        "prefix", "full");
+    for (; n; n--, s++) {
+        char a[16], b[16], c[16], d[16], e[16], f[16];
+        double all = (double)s->full_computed;
+        printf("%-24s %6" PRIu64 " %9" PRIu64 " %8.1f%% %9" PRIu64 " | %9.1f%% %9.1f%% | %8s %8s %8s | %8s %8s %8s\n",
+               s->set, s->items, s->passages, 100 * (double)s->recurring / (double)s->passages, s->tokens,
+               100 * (double)s->block_computed / all, 100 * (double)s->prefix_computed / all, seconds(a, s->block_p50),
+               seconds(b, s->prefix_p50), seconds(c, s->full_p50), seconds(d, s->block_estimate_s),
+               seconds(e, s->prefix_estimate_s), seconds(f, s->full_estimate_s));
+    }
+}
+
+static int report(session *s, const summary *all, size_t n) {
+    char err[BA_ERR_LEN];
+    if (s->common->format == BA_FORMAT_TABLE) {
+        print_table(all, n);
+    } else {
+        ba_rows_format format = s->common->format == BA_FORMAT_JSON ? BA_ROWS_JSON : BA_ROWS_CSV;
+        ba_rows_begin(stdout, format, summary_columns);
+        for (size_t i = 0; i < n; i++) {
+            ba_rows_print(stdout, format, summary_columns, &all[i], i == 0);
+        }
+        ba_rows_end(stdout, format);
+    }
+    int rc = s->trace ? ba_trace_finish(s->trace, err) : 0;
+    return ba_tracing_exit(rc, err);
+}
+
+/* --- all together ----------------------------------------------------------------------------------------------- */
+
+static int open_bench(session *s) {
+    char err[BA_ERR_LEN], path[4096];
+    if (s->w->n_measure) {
+        int status = ba_bench_open(s->common, &s->b);
+        if (!status) {
+            s->sizes = (ba_sizes){s->b.be->real_size, s->b.be->weight_size, s->b.be->kv_size};
+        }
+        return status;
+    }
+    if (ba_sizes_of(s->common->dtype, 4, &s->sizes, err) || ba_model_path_of(s->common, path, sizeof path, err) ||
+        ba_model_open(path, false, &s->b.model, err) || ba_tokenizer_new(ba_model_vocab(s->b.model), &s->b.tok, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+    }
+    if (!ba_model_shape(s->b.model)->layers) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s: has no shape that can be costed", path);
+    }
+    return 0;
+}
+
+static int begin_trace(session *s, int argc, char **argv) {
+    char err[BA_ERR_LEN];
+    int status = ba_tracing_begin(s->common, SCHEMA, argc, argv, s->b.be, s->b.model, &s->trace);
+    if (status || !s->trace) {
+        return status;
+    }
+    int rc = ba_trace_declare(s->trace, "items", row_columns, sizeof(record), &s->rows_table, err);
+    rc = rc ? rc : ba_trace_declare(s->trace, "summary", summary_columns, sizeof(summary), &s->summary_table, err);
+    return ba_tracing_exit(rc, err);
+}
+
+static int run(session *s, int argc, char **argv) {
+    const wish *w = s->w;
+    char *name[MAX_SETS] = {0};
+    summary *all = calloc(w->n_set, sizeof *all);
+    int status = all ? open_bench(s) : no_memory();
+    status = status ? status : begin_trace(s, argc, argv);
+    size_t n = 0;
+    for (; n < w->n_set && !status; n++) {
+        name[n] = set_name(w->set[n]);
+        status = name[n] ? replay_set(s, w->set[n], name[n], &all[n]) : no_memory();
+    }
+    status = status ? status : report(s, all, n);
+    ba_trace_close(s->trace);
+    ba_bench_close(&s->b);
+    for (size_t i = 0; i < MAX_SETS; i++) {
+        free(name[i]);
+    }
+    free(all);
+    return status;
+}
+
+static int take_options(wish *w) {
+    char err[BA_ERR_LEN];
+    if (!w->data) {
+        return ba_cli_fail(BA_EXIT_USAGE, "no questions given; --data FILE.jsonl[.gz], or several with commas");
+    }
+    if (ba_parse_size(w->limit, &w->n_limit, err) || ba_parse_size(w->measure, &w->n_measure, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--limit or --measure: %s", err);
+    }
+    if (!(w->list = strdup(w->data))) {
+        return no_memory();
+    }
+    char *rest = w->list;
+    for (char *path; (path = strsep(&rest, ","));) {
+        if (w->n_set == MAX_SETS) {
+            return ba_cli_fail(BA_EXIT_USAGE, "--data: more than %d files", MAX_SETS);
+        }
+        w->set[w->n_set++] = path;
+    }
+    return 0;
+}
+
+int ba_cmd_replay(int argc, char **argv) {
+    wish w = {.limit = "0", .measure = "0"};
+    const ba_option own[] = {
+        {"data", "FILE[,FILE..]", "RAG items, JSON Lines, plain or gzipped; each file with a store of its own", &w.data,
+         NULL},
+        {"limit", "N", "the first N items of a file, 0 = all (0)", &w.limit, NULL},
+        {"measure", "N", "run about N items of a file, evenly spread; the others are accounted for (0)", &w.measure,
+         NULL},
+        {"memory", "SIZE", "refuse a prompt that needs more for KV and work space (free memory)", &w.memory, NULL},
+        {NULL, NULL, NULL, NULL, NULL}};
+    ba_common c;
+    int first,
+        status = ba_cli_parse(argc, argv, "--data FILE[,FILE..] [--measure N]",
+                              "Replays questions in their order: how many passages recur, and what is computed by "
+                              "full prefill, by prefix caching (any earlier request, in steps of 16 tokens) and "
+                              "in block mode with a store that keeps everything. Nothing is run unless --measure "
+                              "says so.\nExample\n"
+                              "  blockattn replay --data nq.eval.jsonl.gz,2wiki.eval.jsonl --measure 12 --out "
+                              "replay.h5",
+                              own, &c, &first);
+    if (status >= 0) {
+        return status;
+    }
+    if (first < argc) {
+        return ba_cli_fail(BA_EXIT_USAGE, "unexpected operand '%s'; questions are given by --data", argv[first]);
+    }
+    ba_catch_interrupt();
+    session s = {.common = &c, .w = &w, .rng = c.seed};
+    if (!(status = take_options(&w)) && !(status = ba_run_options(NULL, w.memory, &s.opt))) {
+        status = run(&s, argc, argv);
+    }
+    free(w.list);
+    return status;
+}

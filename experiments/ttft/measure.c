@@ -1,0 +1,168 @@
+/* Samples of the cases, in the order of visits. */
+#include "parts.h"
+
+#include "experiments/measure/protocol.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int run_failed(const ba_ttft_case *c, int rc, const char *err) {
+    if (rc == BA_INTERRUPTED || ba_interrupted()) {
+        return BA_EXIT_INTERRUPTED;
+    }
+    bool machine = strstr(err, "out of memory") != NULL;
+    return ba_cli_fail(machine ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s, %.0f tokens: %s", c->mode, (double)c->length,
+                       err);
+}
+
+static int run_case(ba_ttft_state *s, const ba_ttft_case *c, ba_ttft_sample *out) {
+    char err[BA_ERR_LEN] = "";
+    if (c->cold) {
+        ba_store_clear(s->b.store);
+        s->held = SIZE_MAX;
+    }
+    int rc = ba_ttft_take(&s->b, &s->unit[c->unit], c, &s->opt, out, err);
+    if (rc) {
+        return run_failed(c, rc, err);
+    }
+    s->held = c->unit;
+    return 0;
+}
+
+/* Logits of full attention for the case's prompt, if distances are wanted. */
+static int know_full(ba_ttft_state *s, const ba_ttft_case *c) {
+    ba_ttft_prompt *p = &s->prompt[c->unit / s->w->n_mode];
+    char err[BA_ERR_LEN] = "";
+    int rc = s->w->distance && !p->full ? ba_ttft_prompt_full(&s->b, p, &s->opt, err) : 0;
+    return rc ? run_failed(c, rc, err) : 0;
+}
+
+/* Not timed: a warm case finds its blocks in the store, and logits of full attention and of the first executor are
+ * there to compare with. */
+static int prepare(void *arg, size_t item) {
+    ba_ttft_state *s = arg;
+    ba_ttft_case first = s->cases[item];
+    int status = know_full(s, &first);
+    if (status) {
+        return status;
+    }
+    ba_executor how = s->w->executor[BA_IN_PLACE] ? BA_IN_PLACE : BA_MERGE_KEYS;
+    bool reference = s->unit[first.unit].reference || (first.cold && first.how == how);
+    if (reference && (first.cold || s->held == first.unit)) {
+        return 0;
+    }
+    ba_ttft_sample unused;
+    first.cold = true;
+    first.how = how;
+    return run_case(s, &first, &unused);
+}
+
+static int take(void *arg, size_t item, double *seconds) {
+    ba_ttft_state *s = arg;
+    double start = ba_clock() - s->start;
+    s->last = (ba_ttft_sample){.item = item, .start_s = start};
+    s->now = s->weight[item];
+    s->opt.profile = s->account ? &s->account[item].profile : NULL;
+    int status = run_case(s, &s->cases[item], &s->last);
+    s->opt.profile = NULL;
+    *seconds = s->last.ttft_s;
+    if (s->account && !status) {
+        s->account[item].n++;
+        s->account[item].seconds += s->last.ttft_s;
+    }
+    return status;
+}
+
+int ba_ttft_remember(ba_ttft_state *s, const ba_ttft_sample *sample) {
+    if (s->n_sample == s->room) {
+        size_t room = s->room ? 2 * s->room : 256;
+        ba_ttft_sample *more = realloc(s->sample, room * sizeof *more);
+        if (!more) {
+            return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+        }
+        s->sample = more;
+        s->room = room;
+    }
+    s->sample[s->n_sample++] = *sample;
+    return 0;
+}
+
+static int keep(void *arg, const ba_timing *t) {
+    ba_ttft_state *s = arg;
+    char err[BA_ERR_LEN];
+    s->last.visit = t->visit;
+    s->last.round = t->round;
+    s->last.warmup = t->warmup;
+    s->last.order = s->n_sample;
+    int rc = ba_ttft_remember(s, &s->last);
+    if (rc || !s->trace) {
+        return rc;
+    }
+    rc = ba_trace_append(s->trace, s->t_sample, &s->last, err);
+    if (rc || (rc = ba_trace_commit_due(s->trace, err))) {
+        return ba_tracing_exit(rc, err);
+    }
+    return ba_interrupted() ? BA_EXIT_INTERRUPTED : 0;
+}
+
+static int within_sample(void *arg, ba_stage stage, uint64_t done, uint64_t total) {
+    ba_ttft_state *s = arg;
+    (void)stage;
+    double part = total ? (double)done / (double)total : 0;
+    ba_progress_update(&s->bar, (s->done + part * s->now) / s->total);
+    return ba_interrupted();
+}
+
+static void visited(void *arg, size_t visit, size_t total) {
+    ba_ttft_state *s = arg;
+    (void)total;
+    s->done += s->weight[s->order[visit]];
+    s->now = 0;
+    ba_progress_update(&s->bar, s->done / s->total);
+}
+
+/* Expected seconds, for the bar only: half of the peak rate. */
+static int expect(ba_ttft_state *s, const ba_measure *m) {
+    s->weight = calloc(s->n_case, sizeof *s->weight);
+    s->order = calloc(m->repeat * m->n, sizeof *s->order);
+    if (!s->weight || !s->order || ba_measure_order(m, s->order)) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    for (size_t i = 0; i < s->n_case; i++) {
+        const ba_ttft_unit *u = &s->unit[s->cases[i].unit];
+        double flops = (double)(s->cases[i].cold ? u->cold : u->warm).flops_exact;
+        s->weight[i] = 2 * flops / s->peak.flops + m->min_time / (double)m->repeat;
+        s->total += s->weight[i] * (double)m->repeat;
+    }
+    return 0;
+}
+
+int ba_ttft_measure(ba_ttft_state *s) {
+    const ba_ttft_wish *w = s->w;
+    ba_measure m = {.repeat = w->repeat,
+                    .min_time = w->min_time,
+                    .seed = s->common->seed,
+                    .group = s->group,
+                    .n = s->n_case,
+                    .prepare = prepare,
+                    .take = take,
+                    .keep = keep,
+                    .visited = visited,
+                    .arg = s};
+    double *measured = calloc(m.repeat * m.n, sizeof *measured);
+    int status = measured ? expect(s, &m) : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    if (!status) {
+        for (size_t i = 0; i < s->n_sample; i++) {
+            measured[s->sample[i].visit] += s->sample[i].warmup ? 0 : s->sample[i].ttft_s;
+        }
+        s->opt.progress = within_sample;
+        s->opt.arg = s;
+        s->start = ba_clock();
+        ba_progress_start(&s->bar, "ttft", s->common->quiet);
+        status = ba_measure_run(&m, measured);
+        ba_progress_end(&s->bar);
+        status = status < 0 ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory") : status;
+    }
+    free(measured);
+    return status;
+}

@@ -1,0 +1,288 @@
+/* Taking one first token. */
+#include "ttft.h"
+
+#include "experiments/measure/distance.h"
+#include "experiments/measure/protocol.h"
+
+#include "kernels/base/compare.h"
+#include "sim/modes/modes.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+enum { TASK = 8 };
+
+#define TEXT(row, member)       BA_COLUMN(row, member, BA_COLUMN_TEXT, "")
+#define COUNT(row, member)      BA_COLUMN(row, member, BA_COLUMN_U64, "")
+#define BYTES(row, member)      BA_COLUMN(row, member, BA_COLUMN_U64, "B")
+#define REAL(row, member, unit) BA_COLUMN(row, member, BA_COLUMN_F64, unit)
+#define STRING(row, member)     BA_COLUMN(row, member, BA_COLUMN_STRING, "")
+#define STAGE(row, name, index)                                                                                        \
+    { name, BA_COLUMN_F64, offsetof(row, stage) + (index) * sizeof(double), sizeof(double), "s" }
+#define STAGES(row)                                                                                                    \
+    STAGE(row, "tokenize_s", BA_STAGE_TOKENIZE), STAGE(row, "lookup_s", BA_STAGE_LOOKUP),                              \
+        STAGE(row, "load_s", BA_STAGE_LOAD), STAGE(row, "encode_s", BA_STAGE_ENCODE),                                  \
+        STAGE(row, "merge_s", BA_STAGE_MERGE), STAGE(row, "prefill_s", BA_STAGE_PREFILL),                              \
+        STAGE(row, "first_token_s", BA_STAGE_FIRST), REAL(row, other_s, "s")
+
+const ba_column ba_ttft_case_columns[] = {
+    COUNT(ba_ttft_case, item),        TEXT(ba_ttft_case, mode),
+    TEXT(ba_ttft_case, executor),     COUNT(ba_ttft_case, length),
+    COUNT(ba_ttft_case, question),    COUNT(ba_ttft_case, block_tokens),
+    COUNT(ba_ttft_case, passages),    COUNT(ba_ttft_case, cold),
+    COUNT(ba_ttft_case, timing_only), {.name = NULL},
+};
+
+const ba_column ba_ttft_sample_columns[] = {
+    COUNT(ba_ttft_sample, item),
+    COUNT(ba_ttft_sample, visit),
+    COUNT(ba_ttft_sample, round),
+    COUNT(ba_ttft_sample, order),
+    COUNT(ba_ttft_sample, warmup),
+    REAL(ba_ttft_sample, start_s, "s"),
+    REAL(ba_ttft_sample, ttft_s, "s"),
+    STAGES(ba_ttft_sample),
+    COUNT(ba_ttft_sample, flops_exact),
+    COUNT(ba_ttft_sample, flops_dense),
+    BYTES(ba_ttft_sample, bytes_read),
+    BYTES(ba_ttft_sample, bytes_written),
+    COUNT(ba_ttft_sample, n_computed),
+    COUNT(ba_ttft_sample, n_reused),
+    BYTES(ba_ttft_sample, kv_bytes),
+    BYTES(ba_ttft_sample, work_bytes),
+    COUNT(ba_ttft_sample, logits_hash),
+    REAL(ba_ttft_sample, max_dlogit, ""),
+    REAL(ba_ttft_sample, dlogit_limit, ""),
+    COUNT(ba_ttft_sample, counted),
+    REAL(ba_ttft_sample, kl, "nat"),
+    REAL(ba_ttft_sample, max_abs, ""),
+    {.name = NULL},
+};
+
+/* The first columns and their order are the command line's contract. */
+const ba_column ba_ttft_result_columns[] = {
+    TEXT(ba_ttft_result, mode),
+    COUNT(ba_ttft_result, length),
+    COUNT(ba_ttft_result, question),
+    COUNT(ba_ttft_result, block_tokens),
+    COUNT(ba_ttft_result, cold),
+    REAL(ba_ttft_result, ttft_s_median, "s"),
+    REAL(ba_ttft_result, ttft_s_min, "s"),
+    REAL(ba_ttft_result, ttft_s_mad, "s"),
+    COUNT(ba_ttft_result, n),
+    REAL(ba_ttft_result, flops_exact, "FLOP"),
+    REAL(ba_ttft_result, flops_dense, "FLOP"),
+    REAL(ba_ttft_result, flops_paper, "FLOP"),
+    REAL(ba_ttft_result, bytes_read, "B"),
+    REAL(ba_ttft_result, kv_bytes, "B"),
+    REAL(ba_ttft_result, n_computed, ""),
+    REAL(ba_ttft_result, n_reused, ""),
+    TEXT(ba_ttft_result, check),
+    TEXT(ba_ttft_result, check_note),
+    TEXT(ba_ttft_result, executor),
+    COUNT(ba_ttft_result, timing_only),
+    COUNT(ba_ttft_result, n_outliers),
+    STAGES(ba_ttft_result),
+    REAL(ba_ttft_result, bytes_written, "B"),
+    REAL(ba_ttft_result, work_bytes, "B"),
+    REAL(ba_ttft_result, flops_attention, "FLOP"),
+    REAL(ba_ttft_result, speedup, ""),
+    REAL(ba_ttft_result, reduction_exact, ""),
+    REAL(ba_ttft_result, reduction_dense, ""),
+    REAL(ba_ttft_result, reduction_paper, ""),
+    REAL(ba_ttft_result, breakeven, ""),
+    REAL(ba_ttft_result, floor_s, "s"),
+    REAL(ba_ttft_result, max_dlogit, ""),
+    REAL(ba_ttft_result, paper_ttft_s, "s"),
+    REAL(ba_ttft_result, paper_flops, "FLOP"),
+    COUNT(ba_ttft_result, passages),
+    REAL(ba_ttft_result, kl, "nat"),
+    REAL(ba_ttft_result, max_abs, ""),
+    TEXT(ba_ttft_result, plan_hash),
+    TEXT(ba_ttft_result, model_hash),
+    TEXT(ba_ttft_result, schema),
+    TEXT(ba_ttft_result, commit),
+    STRING(ba_ttft_result, model),
+    STRING(ba_ttft_result, backend),
+    STRING(ba_ttft_result, libraries),
+    STRING(ba_ttft_result, cpu),
+    COUNT(ba_ttft_result, threads),
+    COUNT(ba_ttft_result, seed),
+    STRING(ba_ttft_result, command),
+    {.name = NULL},
+};
+
+/* The question's last tokens are its task, for the modes that tell the two apart (superposition); all others take them
+ * as one block, so that nothing changes for them. A short question is halved, a single token has no task. */
+static int add_question(ba_prompt *p, const int32_t *ids, size_t n) {
+    size_t task = n / 2 < TASK ? n / 2 : TASK;
+    return ba_prompt_add(p, BA_ROLE_QUESTION, ids, n - task) ||
+           (task && ba_prompt_add(p, BA_ROLE_TASK, ids + n - task, task));
+}
+
+/* Tokenises the prompt, segment by segment. NULL: out of memory. */
+static ba_prompt *tokenize(const ba_tokenizer *tok, const ba_workload *w) {
+    ba_prompt *p = ba_prompt_new(tok);
+    for (size_t i = 0; p && i < w->n; i++) {
+        int32_t *ids = NULL;
+        size_t n;
+        int failed = ba_tokenize(tok, w->text[i], strlen(w->text[i]), false, &ids, &n) ||
+                     (i + 1 < w->n ? ba_prompt_add(p, BA_ROLE_PASSAGE, ids, n) : add_question(p, ids, n));
+        free(ids);
+        if (failed) {
+            ba_prompt_free(p);
+            p = NULL;
+        }
+    }
+    return p;
+}
+
+/* What the plan costs in this run. */
+static int closed_form(const ba_bench *b, const ba_plan *plan, bool cold, const ba_chosen *chosen, ba_cost *out,
+                       char err[BA_ERR_LEN]) {
+    uint8_t *have = calloc(plan->n_node, 1);
+    for (size_t i = 0; have && i < plan->n_node; i++) {
+        have[i] = !cold && plan->node[i].stored;
+    }
+    ba_schedule *s = have ? ba_schedule_new(plan, have, BA_PASS_ROWS) : NULL;
+    ba_sizes sizes = {b->be->real_size, b->be->weight_size, b->be->kv_size};
+    int status = s ? ba_cost_run(ba_engine_shape(b->engine), plan, s, sizes, 1, chosen, out, err)
+                   : ba_fail(err, "out of memory");
+    ba_schedule_free(s);
+    free(have);
+    return status;
+}
+
+int ba_ttft_unit_plan(const ba_bench *b, ba_ttft_unit *u, char err[BA_ERR_LEN]) {
+    ba_prompt *prompt = tokenize(b->tok, &u->prompt->text);
+    ba_plan *plan = NULL;
+    int status = prompt ? ba_mode_plan(u->mode, prompt, &plan, err) : ba_fail(err, "out of memory");
+    if (!status) {
+        u->hash = ba_plan_hash(plan);
+        u->stores = false;
+        for (size_t i = 0; i < plan->n_node; i++) {
+            u->stores |= plan->node[i].stored;
+        }
+        status = closed_form(b, plan, true, NULL, &u->cold, err) || closed_form(b, plan, false, NULL, &u->warm, err);
+    }
+    ba_plan_free(plan);
+    ba_prompt_free(prompt);
+    return status ? -1 : 0;
+}
+
+void ba_ttft_unit_free(ba_ttft_unit *u) {
+    free(u->reference);
+}
+
+void ba_ttft_prompt_free(ba_ttft_prompt *p) {
+    ba_workload_free(&p->text);
+    free(p->full);
+}
+
+int ba_ttft_prompt_full(const ba_bench *b, ba_ttft_prompt *p, const ba_engine_options *opt, char err[BA_ERR_LEN]) {
+    size_t size = ba_engine_shape(b->engine)->vocab * sizeof *p->full;
+    ba_engine_options options = *opt;
+    options.max_rows = BA_PASS_ROWS;
+    ba_plan *plan = NULL;
+    ba_run *run = NULL;
+    const double *logits;
+    ba_prompt *prompt = tokenize(b->tok, &p->text);
+    int status = prompt ? ba_mode_plan("full", prompt, &plan, err) : ba_fail(err, "out of memory");
+    status = status ? status : ba_engine_run(b->engine, plan, &options, 0, &run, err);
+    if (!status && !(logits = ba_run_logits(run))) {
+        status = BA_INTERRUPTED;
+    } else if (!status && !(p->full = malloc(size))) {
+        status = ba_fail(err, "out of memory");
+    } else if (!status) {
+        memcpy(p->full, logits, size);
+    }
+    ba_run_free(run);
+    ba_plan_free(plan);
+    ba_prompt_free(prompt);
+    return status;
+}
+
+/* Everything that a finished run tells about itself, apart from time. */
+static int inspect(const ba_bench *b, ba_ttft_unit *u, const ba_ttft_case *c, const ba_plan *plan,
+                   const ba_run_stats *stats, const double *logits, ba_ttft_sample *out, char err[BA_ERR_LEN]) {
+    size_t vocab = ba_engine_shape(b->engine)->vocab;
+    ba_cost cost = {0};
+    const ba_chosen chosen = {stats->chosen_row, stats->path_kept};
+    if (closed_form(b, plan, c->cold, stats->n_chosen_row || stats->n_path ? &chosen : NULL, &cost, err)) {
+        return -1;
+    }
+    if (!u->reference) {
+        if (!(u->reference = malloc(vocab * sizeof *u->reference))) {
+            return ba_fail(err, "out of memory");
+        }
+        memcpy(u->reference, logits, vocab * sizeof *logits);
+    }
+    ba_distance d = ba_compare(u->reference, logits, vocab);
+    out->max_dlogit = d.finite ? d.max_abs : NAN;
+    out->dlogit_limit = ba_merge_limit(b->be->kv_size, ba_engine_shape(b->engine)->layers, u->reference, vocab);
+    out->kl = out->max_abs = NAN;
+    if (u->prompt->full) {
+        ba_logit_distance far = ba_logit_compare(u->prompt->full, logits, vocab);
+        out->kl = far.kl;
+        out->max_abs = far.max_abs;
+    }
+    out->logits_hash = XXH3_64bits(logits, vocab * sizeof *logits);
+    out->flops_exact = stats->count.flops_exact;
+    out->flops_dense = stats->count.flops_dense;
+    out->bytes_read = stats->count.bytes_read;
+    out->bytes_written = stats->count.bytes_written;
+    out->n_computed = stats->n_computed;
+    out->n_reused = stats->n_reused;
+    out->kv_bytes = stats->kv_bytes;
+    out->work_bytes = stats->work_bytes;
+    /* Bytes of the merging executor are what they are: the closed form knows the plan, not the executor. */
+    out->counted =
+        cost.flops_exact == out->flops_exact && cost.flops_dense == out->flops_dense &&
+        cost.n_computed == out->n_computed && cost.n_reused == out->n_reused &&
+        (c->how == BA_MERGE_KEYS || (cost.bytes_read == out->bytes_read && cost.bytes_written == out->bytes_written));
+    return 0;
+}
+
+int ba_ttft_take(const ba_bench *b, ba_ttft_unit *u, const ba_ttft_case *c, const ba_engine_options *opt,
+                 ba_ttft_sample *out, char err[BA_ERR_LEN]) {
+    ba_engine_options options = *opt;
+    options.executor = c->how;
+    options.max_rows = BA_PASS_ROWS;
+    ba_plan *plan = NULL;
+    ba_run *run = NULL;
+    const double *logits = NULL;
+    uint64_t rng = 0;
+    double start = ba_clock();
+    ba_prompt *prompt = tokenize(b->tok, &u->prompt->text);
+    double tokenized = ba_clock();
+    int status = prompt ? ba_mode_plan(u->mode, prompt, &plan, err) : ba_fail(err, "out of memory");
+    double planned = ba_clock();
+    if (!status) {
+        status = ba_engine_run(b->engine, plan, &options, 0, &run, err);
+    }
+    if (!status && !(logits = ba_run_logits(run))) {
+        status = BA_INTERRUPTED;
+    }
+    if (!status) {
+        double computed = ba_clock();
+        ba_sample(logits, ba_engine_shape(b->engine)->vocab, 0, &rng);
+        double end = ba_clock();
+        const ba_run_stats *stats = ba_run_get_stats(run);
+        memcpy(out->stage, stats->stage, sizeof out->stage);
+        out->stage[BA_STAGE_TOKENIZE] = tokenized - start;
+        out->stage[BA_STAGE_LOOKUP] += planned - tokenized; /* the plan is what is looked up */
+        out->stage[BA_STAGE_FIRST] += end - computed;
+        out->ttft_s = end - start;
+        out->other_s = out->ttft_s;
+        for (size_t i = 0; i < BA_STAGE_COUNT; i++) {
+            out->other_s -= out->stage[i];
+        }
+        status = inspect(b, u, c, plan, stats, logits, out, err);
+    }
+    ba_run_free(run);
+    ba_plan_free(plan);
+    ba_prompt_free(prompt);
+    return status;
+}

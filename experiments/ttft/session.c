@@ -1,0 +1,138 @@
+#include "parts.h"
+
+#include "experiments/cli/ask.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_DATA = 1 << 30 };
+
+/* ---- results ---- */
+
+static void fill_facts(const ba_ttft_state *s, ba_ttft_result *r) {
+    snprintf(r->schema, sizeof r->schema, "%s", BA_TTFT_SCHEMA);
+    snprintf(r->model_hash, sizeof r->model_hash, "%s", ba_environment_get(&s->env, "model_hash"));
+    snprintf(r->commit, sizeof r->commit, "%s", ba_environment_get(&s->env, "commit"));
+    r->model = ba_environment_get(&s->env, "model");
+    r->backend = ba_environment_get(&s->env, "backend");
+    r->libraries = ba_environment_get(&s->env, "libraries");
+    r->cpu = ba_environment_get(&s->env, "cpu");
+    r->command = ba_environment_get(&s->env, "command");
+    r->threads = s->common->threads;
+    r->seed = s->common->seed;
+}
+
+static void print_results(const ba_ttft_state *s, const ba_ttft_result *r) {
+    ba_rows_format format = s->common->format == BA_FORMAT_JSON ? BA_ROWS_JSON : BA_ROWS_CSV;
+    if (s->common->format != BA_FORMAT_TABLE) {
+        ba_rows_begin(stdout, format, ba_ttft_result_columns);
+        for (size_t i = 0; i < s->n_case; i++) {
+            ba_rows_print(stdout, format, ba_ttft_result_columns, &r[i], i == 0);
+        }
+        ba_rows_end(stdout, format);
+        return;
+    }
+    printf("%s, %s, %zu thread%s, %s\n", ba_environment_get(&s->env, "model"), ba_environment_get(&s->env, "backend"),
+           s->common->threads, s->common->threads == 1 ? "" : "s", ba_environment_get(&s->env, "cpu"));
+    printf("question of %zu tokens, passages of %s; at least %zu samples and %g s a case\n", s->w->question,
+           s->w->blocks, s->w->repeat, s->w->min_time);
+    ba_ttft_print(r, s->n_case, &s->peak, s->w->profile);
+    if (s->account) {
+        ba_ttft_print_profile(r, s->account, s->n_case);
+    }
+}
+
+/* What there is, also after an interruption. 0 or 1, or another exit status if it cannot be written. */
+static int report(ba_ttft_state *s, bool complete) {
+    ba_ttft_result *r = calloc(s->n_case, sizeof *r);
+    if (!r || ba_ttft_results(s->cases, s->n_case, s->unit, s->sample, s->n_sample, &s->peak, r)) {
+        free(r);
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    bool failed = false;
+    for (size_t i = 0; i < s->n_case; i++) {
+        fill_facts(s, &r[i]);
+        failed |= strcmp(r[i].check, "fail") == 0;
+    }
+    int status = ba_ttft_write(s, r, complete);
+    if (s->n_sample > 0) {
+        print_results(s, r);
+    }
+    if (s->trace && !complete && !status) {
+        fprintf(stderr, "%s: interrupted; what is finished is kept in %s, --resume goes on\n",
+                program_invocation_short_name, ba_trace_path(s->trace));
+    }
+    free(r);
+    return status ? status : failed ? BA_EXIT_CHECK : BA_EXIT_OK;
+}
+
+/* ---- all together ---- */
+
+static int run_session(ba_ttft_state *s, int argc, char **argv) {
+    char err[BA_ERR_LEN], *text = NULL;
+    size_t text_len = 0;
+    int status;
+    if (s->w->data && (ba_read_file(s->w->data, MAX_DATA, &text, &text_len, err))) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+    }
+    if (text && memchr(text, 0, text_len)) {
+        status = ba_cli_fail(BA_EXIT_USAGE, "%s: holds a NUL byte: --data needs a text", s->w->data);
+    } else if (!(status = ba_bench_open(s->common, &s->b))) {
+        status = ba_ttft_make_prompts(s, text, text_len);
+    }
+    if (!status) { /* cold is cold, whatever was kept before */
+        ba_store_use_tiers(s->b.store, false);
+    }
+    if (!status && !(status = ba_ttft_make_units(s)) && !(status = ba_ttft_make_cases(s)) &&
+        !(status = ba_ttft_describe(s, argc, argv, text, text_len))) {
+        status = ba_peak_measure(s->common->threads, &s->peak) ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory")
+                                                               : ba_ttft_open_trace(s);
+    }
+    free(text);
+    if (!status) {
+        status = ba_ttft_measure(s);
+        ba_peak after;
+        if (status == 0 && ba_peak_measure(s->common->threads, &after) == 0) { /* the machine may have been busy */
+            s->peak.flops = fmax(s->peak.flops, after.flops);
+            s->peak.bytes = fmax(s->peak.bytes, after.bytes);
+        }
+        if (status == 0 || status == BA_EXIT_INTERRUPTED) {
+            int reported = report(s, status == 0);
+            status = status ? status : reported;
+        }
+    }
+    return status;
+}
+
+static void close_session(ba_ttft_state *s) {
+    ba_trace_close(s->trace);
+    for (size_t i = 0; i < s->n_unit; i++) {
+        ba_ttft_unit_free(&s->unit[i]);
+    }
+    for (size_t i = 0; i < s->n_prompt; i++) {
+        ba_ttft_prompt_free(&s->prompt[i]);
+    }
+    free(s->unit);
+    free(s->prompt);
+    free(s->cases);
+    free(s->account);
+    free(s->group);
+    free(s->sample);
+    free(s->weight);
+    free(s->order);
+    ba_environment_free(&s->env);
+    ba_bench_close(&s->b);
+}
+
+int ba_ttft_session(const ba_ttft_wish *wish, const ba_common *common, int argc, char **argv) {
+    ba_ttft_state s = {.common = common, .w = wish, .held = SIZE_MAX};
+    int status = ba_run_options(NULL, wish->memory, &s.opt);
+    if (!status) {
+        ba_catch_interrupt();
+        status = run_session(&s, argc, argv);
+        close_session(&s);
+    }
+    return status;
+}

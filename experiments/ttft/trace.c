@@ -1,0 +1,137 @@
+/* The tables that a measurement is recorded in. */
+#include "parts.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+#include <xxhash.h>
+
+/* One call of the program: one row of the table `sessions`. */
+typedef struct sitting {
+    const char *command;
+    double unix_time_s;
+    ba_peak peak;
+} sitting;
+
+static const ba_column sitting_columns[] = {
+    BA_COLUMN(sitting, command, BA_COLUMN_STRING, ""),
+    BA_COLUMN(sitting, unix_time_s, BA_COLUMN_F64, "s"),
+    {"peak_flops_per_s", BA_COLUMN_F64, offsetof(sitting, peak.flops), sizeof(double), "FLOP/s"},
+    {"peak_bytes_per_s", BA_COLUMN_F64, offsetof(sitting, peak.bytes), sizeof(double), "B/s"},
+    {.name = NULL}};
+
+int ba_ttft_describe(ba_ttft_state *s, int argc, char **argv, const char *text, size_t text_len) {
+    const ba_ttft_wish *w = s->w;
+    const ba_common *c = s->common;
+    ba_environment *e = &s->env;
+    if (ba_environment_capture(e, argc, argv, s->b.be, c->threads)) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    int failed =
+        ba_environment_add(e, "model", "%s (%s)", ba_model_name(s->b.model), ba_model_types(s->b.model)) ||
+        ba_environment_add(e, "model_hash", "%s", ba_model_hash(s->b.model)) ||
+        ba_environment_add(e, "adapter", "%s", c->adapter ? c->adapter : "") ||
+        ba_environment_add(e, "lengths", "%s", w->lengths ? w->lengths : "") ||
+        ba_environment_add(e, "passages", "%s", w->passages ? w->passages : "") ||
+        ba_environment_add(e, "modes", "%s", w->modes) || ba_environment_add(e, "executors", "%s", w->executors) ||
+        ba_environment_add(e, "states", "%s%s", w->cold ? "cold " : "", w->warm ? "warm" : "") ||
+        ba_environment_add(e, "question_tokens", "%zu", w->question) ||
+        ba_environment_add(e, "block_tokens", "%s", w->blocks) ||
+        ba_environment_add(e, "distance", "%s", w->distance ? "yes" : "no") ||
+        ba_environment_add(e, "repeat", "%zu", w->repeat) || ba_environment_add(e, "min_time_s", "%g", w->min_time) ||
+        ba_environment_add(e, "seed", "%" PRIu64, c->seed) ||
+        ba_environment_add(e, "data_hash", "%016" PRIx64, text ? XXH3_64bits(text, text_len) : 0);
+    return failed ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory") : 0;
+}
+
+/* Samples of an earlier session. */
+static int read_samples(ba_ttft_state *s) {
+    char err[BA_ERR_LEN];
+    for (size_t i = 0; i < ba_trace_rows(s->trace, s->t_sample); i++) {
+        ba_ttft_sample sample = {0};
+        int rc = ba_trace_read(s->trace, s->t_sample, i, 1, &sample, err);
+        if (rc) {
+            return ba_tracing_exit(rc, err);
+        }
+        if (sample.item >= s->n_case || sample.visit >= s->n_case * s->w->repeat) {
+            return ba_cli_fail(BA_EXIT_USAGE, "%s: table samples: row %zu names no case of this run", s->common->out,
+                               i);
+        }
+        if ((rc = ba_ttft_remember(s, &sample))) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+int ba_ttft_open_trace(ba_ttft_state *s) {
+    if (!s->common->out) {
+        return 0;
+    }
+    char err[BA_ERR_LEN];
+    const char *path = s->common->out;
+    int rc = s->w->resume ? ba_trace_resume(path, BA_TTFT_SCHEMA, &s->trace, err)
+                          : ba_trace_create(path, BA_TTFT_SCHEMA, &s->trace, err);
+    for (size_t i = 0; i < s->env.n && !rc; i++) {
+        if (strcmp(s->env.key[i], "command") != 0) { /* may differ in what is printed: one a session */
+            rc = ba_trace_set(s->trace, s->env.key[i], s->env.value[i], err);
+        }
+    }
+    if (rc ||
+        (rc = ba_trace_declare(s->trace, "results", ba_ttft_result_columns, sizeof(ba_ttft_result), &s->t_result,
+                               err)) ||
+        (rc = ba_trace_declare(s->trace, "samples", ba_ttft_sample_columns, sizeof(ba_ttft_sample), &s->t_sample,
+                               err)) ||
+        (rc = ba_trace_declare(s->trace, "cases", ba_ttft_case_columns, sizeof(ba_ttft_case), &s->t_case, err)) ||
+        (rc = ba_trace_declare(s->trace, "sessions", sitting_columns, sizeof(sitting), &s->t_session, err))) {
+        return ba_tracing_exit(rc, err);
+    }
+    for (size_t i = ba_trace_rows(s->trace, s->t_case); i < s->n_case && !rc; i++) {
+        rc = ba_trace_append(s->trace, s->t_case, &s->cases[i], err);
+    }
+    /* Of several sessions the best peak counts: a floor is what the machine can do. */
+    const sitting now = {ba_environment_get(&s->env, "command"), (double)time(NULL), s->peak};
+    for (size_t i = 0; i < ba_trace_rows(s->trace, s->t_session) && !rc; i++) {
+        sitting earlier;
+        if (!(rc = ba_trace_read(s->trace, s->t_session, i, 1, &earlier, err))) {
+            s->peak.flops = fmax(s->peak.flops, earlier.peak.flops);
+            s->peak.bytes = fmax(s->peak.bytes, earlier.peak.bytes);
+            ba_trace_release(s->trace, s->t_session, &earlier, 1);
+        }
+    }
+    if (rc || (rc = ba_trace_append(s->trace, s->t_session, &now, err)) || (rc = ba_trace_commit(s->trace, err))) {
+        return ba_tracing_exit(rc, err);
+    }
+    return read_samples(s);
+}
+
+static int write_operations(ba_ttft_state *s, char err[BA_ERR_LEN]) {
+    size_t table;
+    int rc =
+        ba_trace_declare(s->trace, "operations", ba_ttft_operation_columns, sizeof(ba_ttft_operation), &table, err);
+    rc = rc ? rc : ba_trace_clear(s->trace, table, err);
+    for (size_t i = 0; i < s->n_case * BA_OP_COUNT && !rc; i++) {
+        const ba_ttft_account *a = &s->account[i / BA_OP_COUNT];
+        if (a->n > 0) {
+            ba_ttft_operation o = ba_ttft_operation_of(a, i / BA_OP_COUNT, (ba_op)(i % BA_OP_COUNT));
+            rc = ba_trace_append(s->trace, table, &o, err);
+        }
+    }
+    return rc;
+}
+
+int ba_ttft_write(ba_ttft_state *s, const ba_ttft_result *r, bool complete) {
+    char err[BA_ERR_LEN];
+    int rc = s->trace ? ba_trace_clear(s->trace, s->t_result, err) : 0;
+    for (size_t i = 0; s->trace && i < s->n_case && !rc; i++) {
+        rc = ba_trace_append(s->trace, s->t_result, &r[i], err);
+    }
+    if (s->trace && s->account && !rc) {
+        rc = write_operations(s, err);
+    }
+    if (s->trace && !rc) {
+        rc = complete ? ba_trace_finish(s->trace, err) : ba_trace_commit(s->trace, err);
+    }
+    return ba_tracing_exit(rc, err);
+}

@@ -1,0 +1,203 @@
+/* Two builds at the same cases, in turns: what got slower, and how sure that is. */
+#include "bench.h"
+
+#include "experiments/cli/cli.h"
+#include "experiments/measure/stats.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SCHEMA "blockattn-compare-1"
+
+enum { K = 1024, IDS = 8192, QUESTION = 50, BLOCK = 128, MOST_ROUNDS = 1024, PATH_SIZE = 4096 };
+
+static const char *const backends[] = {"bf16", "f32"};
+
+static const struct {
+    const char *name, *method;
+    size_t length;
+} cases[] = {
+    {"full-2k", "full", 2 * K},  {"full-512", "full", 512},      {"question-50", "full", QUESTION},
+    {"warm-8k", "block", 8 * K}, {"cold-16x128", "cold", 2 * K},
+};
+enum { N_BACKEND = sizeof backends / sizeof *backends, N_CASE = sizeof cases / sizeof *cases };
+
+typedef struct wish {
+    const char *model, *base, *head, *out, *threads, *rounds, *threshold;
+    bool quiet;
+} wish;
+
+/* A row of the table `verdicts`. */
+typedef struct verdict {
+    char name[24], backend[16];
+    uint64_t n;
+    double base_s, head_s, ratio, lo, hi; /* medians; head over base */
+    uint64_t slower, faster;              /* sure of it, and by more than the threshold */
+} verdict;
+
+static const ba_column verdict_columns[] = {
+    {"case", BA_COLUMN_TEXT, offsetof(verdict, name), sizeof(((verdict *)0)->name), ""},
+    BA_COLUMN(verdict, backend, BA_COLUMN_TEXT, ""),
+    BA_COLUMN(verdict, n, BA_COLUMN_U64, ""),
+    BA_COLUMN(verdict, base_s, BA_COLUMN_F64, "s"),
+    BA_COLUMN(verdict, head_s, BA_COLUMN_F64, "s"),
+    BA_COLUMN(verdict, ratio, BA_COLUMN_F64, ""),
+    BA_COLUMN(verdict, lo, BA_COLUMN_F64, ""),
+    BA_COLUMN(verdict, hi, BA_COLUMN_F64, ""),
+    BA_COLUMN(verdict, slower, BA_COLUMN_U64, ""),
+    BA_COLUMN(verdict, faster, BA_COLUMN_U64, ""),
+    {.name = NULL}};
+
+static double median_of(const double *x, size_t n) {
+    double there[MOST_ROUNDS];
+    size_t used = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!isnan(x[i])) {
+            there[used++] = x[i];
+        }
+    }
+    return ba_stats_of(there, used).median;
+}
+
+static verdict judge(const ba_race *race, const ba_lane *base, const ba_lane *head, const char *backend,
+                     double threshold) {
+    double a[MOST_ROUNDS], b[MOST_ROUNDS];
+    verdict v = {.n = 0};
+    ba_race_visits(race, base, a);
+    ba_race_visits(race, head, b);
+    ba_ratio r = ba_ratio_of(b, a, base->rounds, race->seed);
+    snprintf(v.name, sizeof v.name, "%s", base->name);
+    snprintf(v.backend, sizeof v.backend, "%s", backend);
+    v.n = r.n;
+    v.base_s = median_of(a, base->rounds);
+    v.head_s = median_of(b, base->rounds);
+    v.ratio = r.median;
+    v.lo = r.lo;
+    v.hi = r.hi;
+    v.slower = r.sure && r.lo > 1 + threshold;
+    v.faster = r.sure && r.hi < 1 - threshold;
+    return v;
+}
+
+static void print_verdict(const verdict *v, const ba_lane *base, const ba_lane *head) {
+    printf("%-12s %-8s", v->name, v->backend);
+    if (v->n == 0) {
+        printf("  not measured: %s\n", *base->note ? base->note : head->note);
+        return;
+    }
+    printf("%11.2f %11.2f %5zu %8.3f  %6.3f to %6.3f  %s\n", v->base_s * 1e3, v->head_s * 1e3, (size_t)v->n, v->ratio,
+           v->lo, v->hi,
+           v->slower   ? "SLOWER"
+           : v->faster ? "faster"
+                       : "");
+}
+
+/* Prints and records. 1 if something got slower; another exit status; 0. */
+static int report(ba_race *race, double threshold, bool complete) {
+    char err[BA_ERR_LEN];
+    size_t table, slower = 0;
+    int rc = ba_trace_declare(race->trace, "verdicts", verdict_columns, sizeof(verdict), &table, err);
+    rc = rc ? rc : ba_trace_clear(race->trace, table, err);
+    printf("case         backend      base ms     head ms     n    ratio  95 %%\n");
+    for (size_t i = 0; i < race->n_lane && !rc; i += 2) {
+        const ba_lane *base = &race->lane[i], *head = &race->lane[i + 1];
+        verdict v = judge(race, base, head, strchr(base->who, ' ') + 1, threshold);
+        print_verdict(&v, base, head);
+        slower += v.slower;
+        rc = ba_trace_append(race->trace, table, &v, err);
+    }
+    rc = rc ? rc : complete ? ba_trace_finish(race->trace, err) : ba_trace_commit(race->trace, err);
+    if (rc) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
+    }
+    printf("%zu of %zu slower by more than %.0f %%, with 95 %% confidence (bootstrap over the rounds' ratios)\n",
+           slower, race->n_lane / 2, 100 * threshold);
+    return slower ? BA_EXIT_CHECK : 0;
+}
+
+typedef struct session {
+    ba_race race;
+    ba_entrant entrant[2 * N_BACKEND]; /* base, head of each backend */
+    char scratch[PATH_SIZE / 2], ids[PATH_SIZE], log[PATH_SIZE];
+} session;
+
+static int prepare(session *s, const wish *w, size_t rounds, int argc, char **argv) {
+    int status = ba_bench_scratch(s->scratch, sizeof s->scratch);
+    if (status) {
+        return status;
+    }
+    snprintf(s->ids, sizeof s->ids, "%s/ids", s->scratch);
+    snprintf(s->log, sizeof s->log, "%s.log", w->out);
+    status = ba_bench_ids(w->model, IDS, s->race.seed, s->ids);
+    for (size_t b = 0; b < N_BACKEND; b++) {
+        for (size_t side = 0; side < 2; side++) {
+            ba_entrant *e = &s->entrant[2 * b + side];
+            *e = (ba_entrant){.argv = {(char *)(side ? w->head : w->base), (char *)w->model, (char *)backends[b],
+                                       (char *)w->threads, s->ids}};
+            snprintf(e->name, sizeof e->name, "%s %s", side ? "head" : "base", backends[b]);
+        }
+        for (size_t c = 0; c < N_CASE && !status; c++) {
+            const size_t size[3] = {cases[c].length, QUESTION, BLOCK};
+            for (size_t side = 0; side < 2 && !status; side++) {
+                status = ba_race_add(&s->race, &s->entrant[2 * b + side], w->model, cases[c].name, cases[c].method,
+                                     size, rounds);
+            }
+        }
+    }
+    if (!status && ba_environment_capture(&s->race.env, argc, argv, NULL, strtoul(w->threads, NULL, 10))) {
+        status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    return status ? status : ba_race_open(&s->race, w->out, SCHEMA, false);
+}
+
+int ba_bench_compare(int argc, char **argv) {
+    wish w = {.out = "results/compare.h5", .rounds = "15", .threshold = "0.03"};
+    const ba_option own[] = {{"model", "PATH", "GGUF file", &w.model, NULL},
+                             {"base", "PATH", "bench-worker of the build to compare with", &w.base, NULL},
+                             {"head", "PATH", "bench-worker of the build in question", &w.head, NULL},
+                             {"threads", "N", "threads of each; default: all processors", &w.threads, NULL},
+                             {"rounds", "N", "visits of each case; default 15", &w.rounds, NULL},
+                             {"threshold", "X", "how much slower is too slow; default 0.03", &w.threshold, NULL},
+                             {"out", "FILE.h5", "the trace; default results/compare.h5", &w.out, NULL},
+                             {"quiet", NULL, "no progress and no remarks on standard error", NULL, &w.quiet},
+                             {NULL, NULL, NULL, NULL, NULL}};
+    char cores[16];
+    int first, status = ba_cli_parse(argc, argv, "--model PATH --base PATH --head PATH [OPTIONS]",
+                                     "Two builds at the same cases, in turns: what `make bench-compare` runs. Exit "
+                                     "status 1 if something got slower.",
+                                     own, NULL, &first);
+    if (status >= 0) {
+        return status;
+    }
+    double threshold = strtod(w.threshold, NULL);
+    size_t rounds = strtoul(w.rounds, NULL, 10);
+    if (!w.model || !w.base || !w.head || rounds < 6 || rounds > MOST_ROUNDS || !(threshold >= 0 && threshold < 1)) {
+        return ba_cli_fail(BA_EXIT_USAGE,
+                           "--model, --base and --head are needed, --rounds from 6 to %d, --threshold "
+                           "from 0 to 1",
+                           MOST_ROUNDS);
+    }
+    snprintf(cores, sizeof cores, "%ld", sysconf(_SC_NPROCESSORS_ONLN));
+    w.threads = w.threads ? w.threads : cores;
+    session *s = calloc(1, sizeof *s);
+    if (!s) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    s->race.quiet = w.quiet;
+    s->race.min_time = 0.2;
+    status = prepare(s, &w, rounds, argc, argv);
+    if (!status) {
+        status = ba_race_run(&s->race, 0, s->entrant, 2 * N_BACKEND, "compare", s->log);
+        if (status == 0 || status == BA_EXIT_INTERRUPTED) {
+            int reported = report(&s->race, threshold, status == 0);
+            status = status ? status : reported;
+        }
+    }
+    unlink(s->ids);
+    rmdir(s->scratch);
+    ba_race_close(&s->race);
+    free(s);
+    return status;
+}

@@ -1,0 +1,292 @@
+#include "versus.h"
+
+#include "bench.h"
+#include "experiments/cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { IDS = 33024, QUESTION = 50, BLOCK = 128, K = 1024, MOST_MODELS = 4, PATH_SIZE = 4096 };
+
+/* A case: what is asked of whom. Names of entrants, separated by commas. */
+typedef struct work {
+    const char *name, *method, *who;
+    size_t length, rounds, quick; /* tokens; visits of each; with --quick */
+} work;
+
+static const work works[] = {
+    {"full-2k", "full",
+     "ours bf16,ours onednn,ours f32,ours openblas,ours avx2,transformers bf16,transformers f32,llama.cpp bf16", 2 * K,
+     5, 2},
+    {"full-8k", "full", "ours bf16,ours f32,transformers bf16,llama.cpp bf16", 8 * K, 3, 0},
+    {"warm-8k", "block", "ours bf16,ours f32", 8 * K, 9, 3},
+    {"warm-8k", "released", "transformers bf16,transformers f32", 8 * K, 9, 3},
+    {"warm-8k", "ready", "transformers bf16,llama.cpp bf16", 8 * K, 9, 3},
+    {"warm-32k", "block", "ours bf16", 32 * K, 7, 0},
+    {"warm-32k", "released", "transformers bf16", 32 * K, 7, 0},
+    {"warm-32k", "ready", "transformers bf16", 32 * K, 7, 0},
+    {"question-50", "full",
+     "ours bf16,ours onednn,ours f32,ours openblas,ours avx2,transformers bf16,transformers f32,llama.cpp bf16",
+     QUESTION, 11, 5},
+    {"cold-64x128", "cold", "ours bf16,ours f32,transformers bf16,transformers f32,llama.cpp bf16", 64 * BLOCK, 5, 2},
+    {"start-50", "process", "ours bf16,converting bf16", QUESTION, 9, 3},
+};
+
+/* Everything that entrants of one model need, as text. */
+typedef struct paths {
+    char worker[PATH_SIZE + 32], program[PATH_SIZE + 32], ids[PATH_SIZE], request[PATH_SIZE];
+    char transformers[PATH_SIZE], llamacpp[PATH_SIZE], converted[PATH_SIZE], log[PATH_SIZE];
+    char threads[16];
+} paths;
+
+typedef struct wish {
+    const char *models, *python, *peers, *converted, *out, *threads, *only, *seed;
+    bool quick, resume, quiet;
+} wish;
+
+enum { N_ENTRANT = 10 };
+
+/* Who takes part: [N_ENTRANT]. Arguments that are not text are in `p`. */
+static void line_up(ba_entrant *e, const char *model, const wish *w, paths *p) {
+    const ba_entrant all[N_ENTRANT] = {
+        {.name = BA_OURS, .argv = {p->worker, (char *)model, "bf16", p->threads, p->ids}},
+        {.name = "ours f32", .argv = {p->worker, (char *)model, "f32", p->threads, p->ids}},
+        {.name = "ours onednn", .argv = {p->worker, (char *)model, "onednn", p->threads, p->ids}},
+        {.name = "ours openblas", .argv = {p->worker, (char *)model, "openblas", p->threads, p->ids}},
+        {.name = "ours avx2",
+         .argv = {p->worker, (char *)model, "native", p->threads, p->ids},
+         .setting = "BLOCKATTN_ISA=avx2"},
+        {.name = "transformers bf16",
+         .argv = {(char *)w->python, p->transformers, p->converted, "bf16", p->threads, p->ids}},
+        {.name = "transformers f32",
+         .argv = {(char *)w->python, p->transformers, p->converted, "f32", p->threads, p->ids}},
+        {.name = "llama.cpp bf16", .argv = {(char *)w->python, p->llamacpp, p->converted, "bf16", p->threads, p->ids}},
+        {.name = BA_OURS,
+         .argv = {p->program, "logits", "--model", (char *)model, "--dtype", "bf16", "--threads", p->threads,
+                  "--request", p->request},
+         .command = true,
+         .program = "process start to first token, weights mapped"},
+        {.name = "converting bf16",
+         .argv = {p->program, "logits", "--no-packed", "--model", (char *)model, "--dtype", "bf16", "--threads",
+                  p->threads, "--request", p->request},
+         .command = true,
+         .program = "process start to first token, weights converted from the model"},
+    };
+    memcpy(e, all, sizeof all);
+    for (size_t i = 0; i < N_ENTRANT; i++) {
+        if (!e[i].argv[0] || !*e[i].argv[0]) {
+            e[i].skipped = true;
+            snprintf(e[i].program, sizeof e[i].program, "no Python with peers was given");
+        }
+    }
+}
+
+static bool takes_part(const char *list, const char *name) {
+    for (const char *at = strstr(list, name); at; at = strstr(at + 1, name)) {
+        char end = at[strlen(name)];
+        if ((at == list || at[-1] == ',') && (end == ',' || end == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int add_lanes(ba_race *race, ba_entrant *e, const char *model, const wish *w) {
+    const char *slash = strrchr(model, '/');
+    for (size_t k = 0; k < sizeof works / sizeof *works; k++) {
+        const work *k_work = &works[k];
+        size_t rounds = w->quick ? k_work->quick : k_work->rounds;
+        const size_t size[3] = {k_work->length, QUESTION, BLOCK};
+        bool wanted = rounds > 0 && (!w->only || takes_part(w->only, k_work->name));
+        for (size_t i = 0; wanted && i < N_ENTRANT; i++) {
+            bool command = !strcmp(k_work->method, "process");
+            if (e[i].command == command && takes_part(k_work->who, e[i].name) &&
+                ba_race_add(race, &e[i], slash ? slash + 1 : model, k_work->name, k_work->method, size, rounds)) {
+                return BA_EXIT_MACHINE;
+            }
+        }
+    }
+    return 0;
+}
+
+/* The question alone, for the case that starts the program. */
+static int write_request(const char *path, const char *ids) {
+    FILE *in = fopen(ids, "r"), *out = fopen(path, "w");
+    char id[32];
+    for (size_t i = 0; in && out && i < QUESTION && fgets(id, sizeof id, in); i++) {
+        fprintf(out, "%s%.*s", i ? ", " : "{\"ids\": [[", (int)strcspn(id, "\n"), id);
+    }
+    bool fine = in && out && fputs("]]}\n", out) >= 0;
+    if (in) {
+        fclose(in);
+    }
+    fine = out && fclose(out) == 0 && fine;
+    return fine ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "%s: cannot be written", path);
+}
+
+/* Paths of one model; the converted model if it is there, else the model itself. */
+static int find_paths(const wish *w, const char *model, const char *scratch, size_t index, uint64_t seed, paths *p) {
+    char folder[PATH_SIZE - 64];
+    const char *slash = strrchr(model, '/'), *name = slash ? slash + 1 : model;
+    size_t stem = strlen(name) > 5 && !strcmp(name + strlen(name) - 5, ".gguf") ? strlen(name) - 5 : strlen(name);
+    int status = ba_bench_folder(folder, sizeof folder);
+    if (status) {
+        return status;
+    }
+    snprintf(p->threads, sizeof p->threads, "%s", w->threads);
+    snprintf(p->worker, sizeof p->worker, "%s/bench-worker", folder);
+    snprintf(p->program, sizeof p->program, "%s/blockattn", folder);
+    snprintf(p->transformers, sizeof p->transformers, "%s/transformers_peer.py", w->peers);
+    snprintf(p->llamacpp, sizeof p->llamacpp, "%s/llamacpp_peer.py", w->peers);
+    snprintf(p->ids, sizeof p->ids, "%s/ids-%zu", scratch, index);
+    snprintf(p->request, sizeof p->request, "%s/request-%zu.json", scratch, index);
+    snprintf(p->log, sizeof p->log, "%s.log", w->out);
+    snprintf(p->converted, sizeof p->converted, "%s/%.*s.bf16.gguf", w->converted ? w->converted : "", (int)stem, name);
+    if (!w->converted || access(p->converted, R_OK) != 0) {
+        snprintf(p->converted, sizeof p->converted, "%s", model);
+    }
+    status = ba_bench_ids(model, IDS, seed, p->ids);
+    return status ? status : write_request(p->request, p->ids);
+}
+
+static int split(char *list, char *model[MOST_MODELS], size_t *n) {
+    for (char *word; (word = strsep(&list, ","));) {
+        if (*n == MOST_MODELS) {
+            return ba_cli_fail(BA_EXIT_USAGE, "--models: at most %d", MOST_MODELS);
+        }
+        if (*word) {
+            model[(*n)++] = word;
+        }
+    }
+    return *n ? 0 : ba_cli_fail(BA_EXIT_USAGE, "--models: names no model");
+}
+
+typedef struct session {
+    ba_race race;
+    ba_kernel_rates kernels;
+    ba_peak peak;
+    char *model[MOST_MODELS];
+    size_t n_model, first[MOST_MODELS];
+    paths path[MOST_MODELS];
+    ba_entrant entrant[MOST_MODELS][N_ENTRANT];
+    char scratch[PATH_SIZE / 2];
+} session;
+
+static int prepare(session *s, const wish *w, int argc, char **argv) {
+    int status = 0;
+    for (size_t i = 0; i < s->n_model && !status; i++) {
+        status = find_paths(w, s->model[i], s->scratch, i, s->race.seed, &s->path[i]);
+        line_up(s->entrant[i], s->model[i], w, &s->path[i]);
+        s->first[i] = s->race.n_lane;
+        status = status ? status : add_lanes(&s->race, s->entrant[i], s->model[i], w);
+    }
+    if (!status && s->race.n_lane == 0) {
+        status = ba_cli_fail(BA_EXIT_USAGE, "--only %s: names no case", w->only);
+    }
+    if (!status && ba_environment_capture(&s->race.env, argc, argv, NULL, strtoul(w->threads, NULL, 10))) {
+        status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    return status ? status : ba_race_open(&s->race, w->out, BA_VERSUS_SCHEMA, w->resume);
+}
+
+/* On a busy machine threads that spin at a barrier wait for one that has no processor: of that the others suffer more
+ * than ours, by factors, and ratios say nothing. */
+static void warn_if_busy(const wish *w) {
+    double load[1];
+    if (!w->quiet && getloadavg(load, 1) == 1 && load[0] > 0.5 * (double)sysconf(_SC_NPROCESSORS_ONLN)) {
+        fprintf(stderr,
+                "bench: load %.1f: other programs are at work here; figures of such a run are not to be quoted\n",
+                load[0]);
+    }
+}
+
+static int measure(session *s, const wish *w) {
+    char program[PATH_SIZE + 32], folder[PATH_SIZE], err[BA_ERR_LEN];
+    size_t threads = strtoul(w->threads, NULL, 10), n = s->race.n_lane;
+    int status = ba_bench_folder(folder, sizeof folder);
+    snprintf(program, sizeof program, "%s/bench-kernels", folder);
+    warn_if_busy(w);
+    if (!w->quiet) {
+        fputs("peaks and kernels\n", stderr);
+    }
+    if (!status && ba_peak_measure(threads, &s->peak)) {
+        status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    if (!status && !w->only && ba_kernels_measure(program, threads, &s->kernels, err) && !ba_interrupted()) {
+        status = ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
+    }
+    for (size_t i = 0; i < s->n_model && !status; i++) {
+        const char *slash = strrchr(s->model[i], '/'), *label = slash ? slash + 1 : s->model[i];
+        if (!w->quiet) {
+            fprintf(stderr, "%s: starting the programs\n", label);
+        }
+        s->race.n_lane = i + 1 < s->n_model ? s->first[i + 1] : n; /* lanes of the models behind are not run yet */
+        status = ba_race_run(&s->race, s->first[i], s->entrant[i], N_ENTRANT, label, s->path[i].log);
+    }
+    s->race.n_lane = n;
+    return status;
+}
+
+static void remove_scratch(const session *s) {
+    for (size_t i = 0; i < s->n_model; i++) {
+        unlink(s->path[i].ids);
+        unlink(s->path[i].request);
+    }
+    rmdir(s->scratch);
+}
+
+int ba_bench_versus(int argc, char **argv) {
+    wish w = {.peers = "experiments/peers", .out = "results/bench.h5", .seed = "0"};
+    const ba_option own[] = {
+        {"models", "LIST", "GGUF files, separated by commas", &w.models, NULL},
+        {"converted", "DIR", "where NAME.bf16.gguf of them are, which the others are given", &w.converted, NULL},
+        {"python", "PATH", "Python that has the others installed; without it only ours run", &w.python, NULL},
+        {"peers", "DIR", "their scripts; default experiments/peers", &w.peers, NULL},
+        {"threads", "N", "threads of each; default: all processors", &w.threads, NULL},
+        {"only", "LIST", "some of the cases", &w.only, NULL},
+        {"seed", "N", "of token ids and order; default 0", &w.seed, NULL},
+        {"out", "FILE.h5", "the trace; default results/bench.h5", &w.out, NULL},
+        {"quick", NULL, "fewer rounds, and no long cases", NULL, &w.quick},
+        {"resume", NULL, "go on with the trace", NULL, &w.resume},
+        {"quiet", NULL, "no progress and no remarks on standard error", NULL, &w.quiet},
+        {NULL, NULL, NULL, NULL, NULL}};
+    char cores[16], *list = NULL;
+    int first, status = ba_cli_parse(argc, argv, "--models LIST [OPTIONS]",
+                                     "Ours and others at the same work, in turns, in random order: what `make bench` "
+                                     "runs. All get the same token ids and threads; the clock runs from ids to the "
+                                     "first token.",
+                                     own, NULL, &first);
+    if (status >= 0) {
+        return status;
+    }
+    snprintf(cores, sizeof cores, "%ld", sysconf(_SC_NPROCESSORS_ONLN));
+    w.threads = w.threads ? w.threads : cores;
+    session *s = calloc(1, sizeof *s);
+    if (!s || !(list = strdup(w.models ? w.models : ""))) {
+        free(s);
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    s->race.seed = strtoull(w.seed, NULL, 10);
+    s->race.min_time = 0.3;
+    s->race.quiet = w.quiet;
+    status = split(list, s->model, &s->n_model);
+    status = status ? status : ba_bench_scratch(s->scratch, sizeof s->scratch);
+    if (!status) {
+        status = prepare(s, &w, argc, argv);
+        status = status ? status : measure(s, &w);
+        if (status == 0 || status == BA_EXIT_INTERRUPTED) {
+            int reported = ba_versus_report(&s->race, &s->kernels, &s->peak, status == 0);
+            status = status ? status : reported;
+        }
+        if (status == BA_EXIT_INTERRUPTED) {
+            fprintf(stderr, "bench: interrupted; what is finished is kept in %s, make bench RESUME=1 goes on\n",
+                    ba_trace_path(s->race.trace));
+        }
+        remove_scratch(s);
+    }
+    ba_race_close(&s->race);
+    free(list);
+    free(s);
+    return status;
+}

@@ -1,0 +1,202 @@
+/* One backend of ours as a process that is asked for times: the C side of what peers/ are in Python.
+ *
+ *   bench-worker MODEL BACKEND THREADS IDS
+ *
+ * BACKEND: its name, or bf16 or f32 for the first that computes in it. IDS: a file of token ids in decimal, one a
+ * line. Asked, line by line on standard input, as in peers/README.md; answers on standard output. It includes as
+ * little as it can, so that it also builds with the library of an older commit (compare.sh). */
+#include "kernels/backend.h"
+#include "sim/engine/engine.h"
+#include "sim/model/model.h"
+#include "sim/modes/modes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct worker {
+    ba_model *model;
+    ba_backend *be;
+    ba_store *store;
+    ba_engine *engine;
+    int32_t *ids; /* [n] */
+    size_t n;
+    int32_t fresh; /* counts cold runs: their blocks must be new */
+} worker;
+
+typedef struct ask {
+    char method[16];
+    size_t length, question, block; /* tokens */
+} ask;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int say(const char *kind, const char *text) {
+    printf("%s %s\n", kind, text);
+    return fflush(stdout);
+}
+
+static int read_ids(const char *path, worker *w) {
+    FILE *in = fopen(path, "r");
+    size_t room = 0;
+    for (char id[32]; in && fgets(id, sizeof id, in); w->n++) {
+        if (w->n == room) {
+            room = room ? 2 * room : 4096;
+            int32_t *more = realloc(w->ids, room * sizeof *more);
+            if (!more) {
+                break;
+            }
+            w->ids = more;
+        }
+        w->ids[w->n] = (int32_t)strtol(id, NULL, 10);
+    }
+    if (in) {
+        fclose(in);
+    }
+    return w->n ? 0 : -1;
+}
+
+/* full: one segment. Else passages of a->block tokens, and a question. cold: the first token of each passage is one
+ * that was not there before. */
+static int add_segments(worker *w, const ask *a, bool cold, ba_prompt *p) {
+    if (!strcmp(a->method, "full")) {
+        return ba_prompt_add(p, BA_ROLE_QUESTION, w->ids, a->length);
+    }
+    int status = 0;
+    w->fresh += cold;
+    for (size_t at = 0; at < a->length && status == 0; at += a->block) {
+        size_t n = a->length - at < a->block ? a->length - at : a->block;
+        int32_t kept = w->ids[at];
+        w->ids[at] = cold ? w->ids[w->fresh % (int32_t)w->n] : kept;
+        w->ids[at + n - 1] ^= cold; /* two fresh tokens: one alone comes round again */
+        status = ba_prompt_add(p, BA_ROLE_PASSAGE, w->ids + at, n);
+        w->ids[at + n - 1] ^= cold;
+        w->ids[at] = kept;
+    }
+    return status ? status : ba_prompt_add(p, BA_ROLE_QUESTION, w->ids, a->question);
+}
+
+typedef struct took {
+    double seconds, encode;
+    size_t reused;
+    int32_t token;
+} took;
+
+/* From ids to the first token. 0, or -1 and err. */
+static int take(worker *w, const ask *a, bool cold, took *out, char err[BA_ERR_LEN]) {
+    const ba_engine_options opt = {.executor = BA_IN_PLACE};
+    ba_plan *plan = NULL;
+    ba_run *run = NULL;
+    double start = now();
+    ba_prompt *p = ba_prompt_new(NULL);
+    int status = p && add_segments(w, a, cold, p) == 0 ? 0 : ba_fail(err, "out of memory");
+    status = status ? status : ba_mode_plan(!strcmp(a->method, "full") ? "full" : "block", p, &plan, err);
+    status = status ? status : ba_engine_run(w->engine, plan, &opt, 0, &run, err);
+    if (status == 0) {
+        const double *logits = ba_run_logits(run);
+        uint64_t unused = 0;
+        out->token = logits ? ba_sample(logits, ba_engine_shape(w->engine)->vocab, 0, &unused) : -1;
+        out->seconds = now() - start;
+        out->encode = ba_run_get_stats(run)->stage[BA_STAGE_ENCODE];
+        out->reused = ba_run_get_stats(run)->n_reused;
+    }
+    ba_run_free(run);
+    ba_plan_free(plan);
+    ba_prompt_free(p);
+    return status ? -1 : 0;
+}
+
+/* "METHOD LENGTH QUESTION BLOCK". 0, or -1. */
+static int read_ask(const char *line, ask *a) {
+    size_t *const number[] = {&a->length, &a->question, &a->block};
+    size_t n = strcspn(line, " ");
+    snprintf(a->method, sizeof a->method, "%.*s", (int)n, line);
+    line += n;
+    for (size_t i = 0; i < 3; i++) {
+        char *end;
+        *number[i] = strtoul(line, &end, 10);
+        if (end == line) {
+            return -1;
+        }
+        line = end;
+    }
+    return 0;
+}
+
+static int answer(worker *w, const char *line) {
+    ask a = {.length = 0};
+    took t = {0};
+    char text[BA_ERR_LEN], err[BA_ERR_LEN];
+    if (read_ask(line, &a) || a.length > w->n || a.question > w->n || a.block < 2) {
+        return say("skip", "not enough ids, or no such line");
+    }
+    bool cold = !strcmp(a.method, "cold"), warm = !strcmp(a.method, "block");
+    if (!cold && !warm && strcmp(a.method, "full") != 0) {
+        return say("skip", "there is no such method here");
+    }
+    int status = take(w, &a, cold, &t, err);
+    if (status == 0 && warm && t.reused != a.length) { /* it was not in the store: now it is */
+        status = take(w, &a, false, &t, err);
+    }
+    if (status == 0 && t.reused != (warm ? a.length : 0)) {
+        status = ba_fail(err, "%zu tokens came from the store", t.reused);
+    }
+    if (status) {
+        return say("skip", err);
+    }
+    snprintf(text, sizeof text, "%.9f %d", cold ? t.encode : t.seconds, (int)t.token);
+    return say("time", text);
+}
+
+static int open_backend(const char *name, const ba_backend_config *cfg, ba_backend **out, char err[BA_ERR_LEN]) {
+    int status = -1;
+    bool known = false;
+    for (size_t i = 0; ba_backend_at(i) && status; i++) {
+        if (!strcmp(ba_backend_at(i)->dtype, name)) {
+            known = true;
+            status = ba_backend_at(i)->open(cfg, out, err);
+        }
+    }
+    return known ? status : ba_backend_open(name, cfg, out, err);
+}
+
+static int open_worker(char **argv, worker *w, char err[BA_ERR_LEN]) {
+    const ba_backend_config cfg = {.threads = (size_t)strtoul(argv[3], NULL, 10)};
+    if (read_ids(argv[4], w)) {
+        return ba_fail(err, "%s: holds no ids", argv[4]);
+    }
+    if (ba_model_open(argv[1], true, &w->model, err) || open_backend(argv[2], &cfg, &w->be, err)) {
+        return -1;
+    }
+    w->store = ba_store_new(w->be, UINT64_C(4) << 30);
+    return w->store ? ba_engine_new(w->model, w->be, w->store, NULL, &w->engine, err) : ba_fail(err, "out of memory");
+}
+
+int main(int argc, char **argv) {
+    worker w = {.model = NULL};
+    char err[BA_ERR_LEN], line[256];
+    if (argc != 5) {
+        fputs("usage: bench-worker MODEL BACKEND THREADS IDS\n", stderr);
+        return 2;
+    }
+    if (open_worker(argv, &w, err)) {
+        say("skip", err);
+    } else {
+        say("hello", w.be->ops->describe(w.be));
+        while (fgets(line, sizeof line, stdin) && answer(&w, line) == 0) {
+        }
+    }
+    ba_engine_free(w.engine);
+    if (w.store) {
+        ba_store_free(w.store);
+    }
+    ba_backend_close(w.be);
+    ba_model_close(w.model);
+    free(w.ids);
+    return 0;
+}

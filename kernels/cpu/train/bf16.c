@@ -1,0 +1,239 @@
+/* Training's linear layers by the product kernels of bf16.h, as the backend native-bf16 has them. Weights lie in the
+ * forms of both directions; activations are brought into theirs before a product, which then writes its result where it
+ * belongs. A scale goes into the smaller operand. Every number of a result is summed up by one kernel over the whole
+ * depth, so neither the cut into tiles nor the threads change it. */
+#include "kernels/cpu/bf16/bf16.h"
+#include "packing.h"
+#include "train.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    TILE_BYTES = 640 << 10 /* of the first operand in a tile: leaves room in the second-level cache */
+};
+
+_Static_assert((int)BA_FORM_DEPTH == (int)BA_MATRIX_DEPTH, "first operands are tiles of whole registers");
+
+/* Room for forms, grow-only: of both operands of a product, and of what the caller says is steady. */
+enum { FORMS = BA_FORM_ACROSS + 1, STEADY = 2, SLOTS = STEADY + STEADY * FORMS };
+
+typedef struct slots {
+    uint16_t *at[SLOTS];
+    size_t n[SLOTS];
+    ba_view steady[STEADY];      /* by role */
+    size_t made[STEADY * FORMS]; /* elements of [role, form], behind the first two slots; 0: not yet */
+} slots;
+
+static size_t min_size(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+static int slots_open(size_t threads, void **state, char err[BA_ERR_LEN]) {
+    (void)threads;
+    *state = calloc(1, sizeof(slots));
+    return *state ? 0 : ba_fail(err, "out of memory");
+}
+
+static void slots_close(void *state) {
+    slots *s = state;
+    for (size_t i = 0; i < SLOTS; i++) {
+        free(s->at[i]);
+    }
+    free(s);
+}
+
+/* ---- forms ---- */
+
+typedef struct writing {
+    ba_form form;
+    ba_forming to;
+} writing;
+
+static void write_blocks(const void *arg, size_t first, size_t last) {
+    const writing *w = arg;
+    ba_form_write_avx512(w->form, &w->to, first * BA_FORM_BLOCK, min_size(last * BA_FORM_BLOCK, w->to.rows));
+}
+
+static void write_form(ba_backend *be, ba_form form, const ba_forming *to) {
+    const writing w = {form, *to};
+    ba_cpu_for((ba_cpu *)be, (to->rows + BA_FORM_BLOCK - 1) / BA_FORM_BLOCK, BA_FORM_BLOCK * to->cols, write_blocks,
+               &w);
+}
+
+static void steady(ba_backend *be, ba_train_role role, ba_view x) {
+    slots *s = ((ba_cpu *)be)->train->state;
+    s->steady[role] = x;
+    memset(s->made + role * FORMS, 0, FORMS * sizeof *s->made);
+}
+
+/* The role in which the caller said that x is steady; STEADY: none. */
+static size_t role_of(const slots *s, ba_view x, float scale) {
+    size_t role = 0;
+    for (; role < STEADY; role++) {
+        const ba_view *y = &s->steady[role];
+        if (scale == 1 && y->buf == x.buf && y->row0 == x.row0 && y->col0 == x.col0) {
+            break;
+        }
+    }
+    return role;
+}
+
+/* The form of activations as the first or second operand; NULL: out of memory, and the backend says so. A steady
+ * gradient is soon wanted as it is and turned: one reading gives both. */
+static const uint16_t *form_of(ba_backend *be, size_t operand, ba_form form, ba_view x, size_t rows, size_t cols,
+                               double scale) {
+    if (x.buf->forms) { /* written so */
+        return x.buf->forms + (form == BA_FORM_ROWS ? 0 : ba_form_size(BA_FORM_ROWS, rows, cols));
+    }
+    slots *s = ((ba_cpu *)be)->train->state;
+    size_t role = role_of(s, x, (float)scale), from = 0;
+    if (role == BA_TRAIN_DOUT && (form == BA_FORM_ROWS || form == BA_FORM_TURNED)) {
+        from = form == BA_FORM_TURNED ? ba_form_size(BA_FORM_ROWS, rows, cols) : 0;
+        form = BA_FORM_BOTH;
+    }
+    size_t need = ba_form_size(form, rows, cols), slot = role < STEADY ? STEADY + role * FORMS + form : operand;
+    size_t *made = role < STEADY ? &s->made[slot - STEADY] : NULL;
+    if (made && *made == need) {
+        return s->at[slot] + from;
+    }
+    if (need > s->n[slot]) {
+        free(s->at[slot]);
+        s->at[slot] = ba_cpu_alloc(need, 1, 1, sizeof *s->at[slot]);
+        s->n[slot] = s->at[slot] ? need : 0;
+    }
+    if (!s->at[slot]) {
+        be->no_memory = true;
+        return NULL;
+    }
+    const ba_forming to = {.x = ba_cpu_row(x, 0),
+                           .stride = x.buf->cols,
+                           .rows = rows,
+                           .cols = cols,
+                           .scale = (float)scale,
+                           .strip = ((const ba_bf16 *)be)->strip,
+                           .out = s->at[slot]};
+    write_form(be, form, &to);
+    if (made) {
+        *made = need;
+    }
+    return s->at[slot] + from;
+}
+
+/* A parameter's copy: W^T as the second operand for the way forward, then W for the way back. */
+static size_t forward_size(const ba_param *p) {
+    return ba_form_size(BA_FORM_ACROSS, p->rows, p->cols);
+}
+
+static size_t copy_size(const ba_param *p) {
+    return forward_size(p) + ba_form_size(BA_FORM_DOWN, p->rows, p->cols);
+}
+
+static void renew(const ba_backend *be, const ba_param *p, size_t first, size_t last) {
+    ba_forming to = {.x = p->value,
+                     .stride = p->cols,
+                     .rows = p->rows,
+                     .cols = p->cols,
+                     .scale = 1,
+                     .strip = ((const ba_bf16 *)be)->strip,
+                     .stream = true,
+                     .out = p->half};
+    ba_form_write_avx512(BA_FORM_ACROSS, &to, first, last);
+    to.out += forward_size(p);
+    ba_form_write_avx512(BA_FORM_DOWN, &to, first, last);
+}
+
+/* ---- products ---- */
+
+/* out [rows, cols] of rows `stride` apart (+)= a b */
+typedef struct product {
+    const ba_bf16 *be;
+    size_t rows, cols, depth;
+    const uint16_t *a, *b;
+    bool add, stream;
+    float *out;
+    size_t stride;
+    size_t tile_rows, panels;
+} product;
+
+static void tile(void *arg, size_t index, size_t worker) {
+    (void)worker;
+    const product *p = arg;
+    size_t row = index / p->panels * p->tile_rows, col = index % p->panels * BA_KEYS;
+    const ba_bf16_product part = {.rows = min_size(p->tile_rows, p->rows - row),
+                                  .cols = min_size(BA_KEYS, p->cols - col),
+                                  .depth = p->depth,
+                                  .x = p->a + row * p->depth,
+                                  .tiled = true,
+                                  .w = p->b + col * p->depth,
+                                  .add = p->add,
+                                  .stream = p->stream,
+                                  .out = p->out + row * p->stride + col,
+                                  .stride = p->stride};
+    p->be->product(&part);
+}
+
+static void multiply(ba_backend *be, product *p) {
+    if (!p->a || !p->b || !p->rows) {
+        return;
+    }
+    p->be = (const ba_bf16 *)be;
+    p->tile_rows = ba_bf16_tile_rows(p->rows, p->depth, TILE_BYTES);
+    p->panels = (p->cols + BA_KEYS - 1) / BA_KEYS;
+    ba_pool_run(((ba_cpu *)be)->pool, (p->rows + p->tile_rows - 1) / p->tile_rows * p->panels, tile, p);
+}
+
+static void linear(ba_backend *be, const ba_param *p, ba_view x, size_t rows, double scale, bool add, ba_view out) {
+    product c = {.rows = rows, .cols = p->rows, .depth = ba_form_depth(p->cols), .add = add};
+    c.a = form_of(be, 0, BA_FORM_ROWS, x, rows, p->cols, scale);
+    c.b = p->half;
+    c.out = ba_cpu_row(out, 0);
+    c.stride = out.buf->cols;
+    multiply(be, &c);
+}
+
+static void linear_back(ba_backend *be, const ba_param *p, ba_view dout, size_t rows, double scale, bool add,
+                        ba_view dx) {
+    product c = {.rows = rows, .cols = p->cols, .depth = ba_form_depth(p->rows), .add = add};
+    c.a = form_of(be, 0, BA_FORM_ROWS, dout, rows, p->rows, scale);
+    c.b = p->half + forward_size(p);
+    c.out = ba_cpu_row(dx, 0);
+    c.stride = dx.buf->cols;
+    multiply(be, &c);
+}
+
+static void linear_grad(ba_backend *be, ba_param *p, ba_view dout, ba_view x, size_t rows, double scale) {
+    bool first = p->rows < p->cols;
+    product c = {.rows = p->rows, .cols = p->cols, .depth = ba_form_depth(rows), .add = !p->no_grad_yet};
+    if (!p->grad || !rows) {
+        return;
+    }
+    p->no_grad_yet = false;
+    c.a = form_of(be, 0, BA_FORM_TURNED, dout, rows, p->rows, first ? scale : 1);
+    c.b = form_of(be, 1, BA_FORM_DOWN, x, rows, p->cols, first ? 1 : scale);
+    c.out = p->grad;
+    c.stride = p->cols;
+    c.stream = !c.add && p->cols % 16 == 0; /* the optimiser reads it when all are there */
+    multiply(be, &c);
+}
+
+const ba_train_product ba_train_product_bf16 = {.half = true,
+                                                .attention = &ba_train_multiply_bf16,
+                                                .copy_size = copy_size,
+                                                .renew = renew,
+                                                .open = slots_open,
+                                                .close = slots_close};
+
+/* clang-format off */
+const ba_train_ops ba_train_bf16_ops = {
+    BA_TRAIN_CPU_SHARED,
+    .operand_new = ba_train_bf16_operand_new,
+    .steady = steady,
+    .linear = linear,
+    .linear_back = linear_back,
+    .linear_grad = linear_grad,
+    .rmsnorm = ba_train_bf16_rmsnorm,
+    .glu = ba_train_bf16_glu,
+    .glu_back = ba_train_bf16_glu_back,
+};
+/* clang-format on */

@@ -1,0 +1,152 @@
+/* Operations of training whose results are only multiplied: normed rows, gated units, and the gradients of these. What
+ * comes out of a few rows stays in the cache as fp32 and goes from there into the forms that products take
+ * (train_form.h): it never lies in memory as fp32. The same bits as by way of a buffer in fp32. */
+#include "kernels/cpu/bf16/bf16.h"
+#include "packing.h"
+#include "train.h"
+
+#include <stdlib.h>
+
+ba_buf *ba_train_bf16_operand_new(ba_backend *be, size_t rows, size_t cols) {
+    (void)be;
+    const size_t behind = BA_FORM_BLOCK + BA_FORM_DEPTH;
+    size_t most_rows, most_cols, n;
+    if (__builtin_add_overflow(rows, behind, &most_rows) || __builtin_add_overflow(cols, behind, &most_cols) ||
+        __builtin_mul_overflow(most_rows, most_cols, &n) || n > SIZE_MAX / 2) {
+        return NULL;
+    }
+    ba_buf *buf = calloc(1, sizeof *buf);
+    if (!buf) {
+        return NULL;
+    }
+    buf->cols = cols;
+    /* Whether the second form is BA_FORM_DOWN or BA_FORM_TURNED: they are of one size. */
+    buf->forms = ba_cpu_alloc(ba_form_size(BA_FORM_BOTH, rows, cols), 1, 1, sizeof *buf->forms);
+    if (!buf->forms) {
+        free(buf);
+        return NULL;
+    }
+    return buf;
+}
+
+/* One operation, by blocks of rows. */
+typedef struct making {
+    const ba_cpu *cpu;
+    size_t strip, rows, cols;
+    ba_view x, dout;
+    const float *gain;
+    float eps;
+    ba_act act;
+    uint16_t *out, *out_up; /* forms of the result, or of both gradients */
+    float *space;           /* [threads, 2, BA_FORM_BLOCK, cols] */
+} making;
+
+static float *space_of(const making *m, size_t worker) {
+    return m->space + worker * 2 * BA_FORM_BLOCK * m->cols;
+}
+
+static size_t end_of(const making *m, size_t first) {
+    return m->rows - first < BA_FORM_BLOCK ? m->rows : first + BA_FORM_BLOCK;
+}
+
+/* What x, rows of the result from `first` on, is as an operand. */
+static ba_forming forming(const making *m, const float *x, size_t first, uint16_t *out) {
+    return (ba_forming){.x = x,
+                        .x_row = first,
+                        .stride = m->cols,
+                        .rows = m->rows,
+                        .cols = m->cols,
+                        .scale = 1,
+                        .strip = m->strip,
+                        .stream = true,
+                        .out = out};
+}
+
+static void write_x(const making *m, const float *x, size_t first, size_t end) {
+    ba_forming to = forming(m, x, first, m->out);
+    ba_form_write_avx512(BA_FORM_ROWS, &to, first, end);
+    to.out += ba_form_size(BA_FORM_ROWS, m->rows, m->cols);
+    ba_form_write_avx512(BA_FORM_DOWN, &to, first, end);
+}
+
+static void write_dout(const making *m, const float *dout, size_t first, size_t end, uint16_t *out) {
+    const ba_forming to = forming(m, dout, first, out);
+    ba_form_write_avx512(BA_FORM_BOTH, &to, first, end);
+}
+
+static void norm_block(void *arg, size_t block, size_t worker) {
+    const making *m = arg;
+    const ba_isa *isa = m->cpu->isa;
+    size_t first = block * BA_FORM_BLOCK, end = end_of(m, first);
+    float *out = space_of(m, worker);
+    for (size_t r = first; r < end; r++) {
+        const float *x = ba_cpu_row(m->x, r);
+        isa->scale(x, m->cols, isa->rms_factor(x, m->cols, m->eps), m->gain, out + (r - first) * m->cols);
+    }
+    write_x(m, out, first, end);
+}
+
+static void glu_block(void *arg, size_t block, size_t worker) {
+    const making *m = arg;
+    size_t first = block * BA_FORM_BLOCK, end = end_of(m, first);
+    float *out = space_of(m, worker);
+    for (size_t r = first; r < end; r++) {
+        const float *gate = ba_cpu_row(m->x, r);
+        m->cpu->isa->glu(m->act, gate, gate + m->cols, m->cols, out + (r - first) * m->cols);
+    }
+    write_x(m, out, first, end);
+}
+
+static void glu_back_block(void *arg, size_t block, size_t worker) {
+    const making *m = arg;
+    size_t first = block * BA_FORM_BLOCK, end = end_of(m, first);
+    float *dgate = space_of(m, worker), *dup = dgate + BA_FORM_BLOCK * m->cols;
+    for (size_t r = first; r < end; r++) {
+        const float *gate = ba_cpu_row(m->x, r);
+        size_t at = (r - first) * m->cols;
+        m->cpu->train->lanes->glu_back(m->act, gate, gate + m->cols, ba_cpu_row(m->dout, r), m->cols, dgate + at,
+                                       dup + at);
+    }
+    write_dout(m, dgate, first, end, m->out);
+    write_dout(m, dup, first, end, m->out_up);
+}
+
+static void make(ba_backend *be, making *m, void (*block)(void *arg, size_t block, size_t worker)) {
+    ba_cpu *cpu = (ba_cpu *)be;
+    m->cpu = cpu;
+    m->strip = ((const ba_bf16 *)be)->strip;
+    m->space = ba_train_space(be, cpu->train->threads * 2 * BA_FORM_BLOCK * m->cols);
+    if (m->space) {
+        ba_pool_run(cpu->pool, (m->rows + BA_FORM_BLOCK - 1) / BA_FORM_BLOCK, block, m);
+    }
+}
+
+void ba_train_bf16_rmsnorm(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, const ba_param *gain,
+                           double eps, ba_view out) {
+    if (!out.buf->forms) {
+        ba_train_rmsnorm(be, x, rows, groups, cols, gain, eps, out);
+        return;
+    }
+    making m = {.x = x, .rows = rows, .cols = cols, .gain = gain->value, .eps = (float)eps, .out = out.buf->forms};
+    make(be, &m, norm_block);
+}
+
+void ba_train_bf16_glu(ba_backend *be, ba_act act, ba_view x, size_t rows, size_t cols, ba_view out) {
+    if (!out.buf->forms) {
+        be->ops->glu(be, act, x, rows, cols, out);
+        return;
+    }
+    making m = {.x = x, .rows = rows, .cols = cols, .act = act, .out = out.buf->forms};
+    make(be, &m, glu_block);
+}
+
+void ba_train_bf16_glu_back(ba_backend *be, ba_act act, ba_view x, ba_view dout, size_t rows, size_t cols,
+                            ba_view dgate, ba_view dup) {
+    if (!dgate.buf->forms) {
+        ba_train_glu_back(be, act, x, dout, rows, cols, dgate, dup);
+        return;
+    }
+    making m = {.x = x, .dout = dout, .rows = rows, .cols = cols, .act = act, .out = dgate.buf->forms};
+    m.out_up = dup.buf->forms;
+    make(be, &m, glu_back_block);
+}

@@ -1,0 +1,69 @@
+/* Block-Attention (Ma, Wang, Tian, arXiv 2409.15355, section 2) and what it is compared with. */
+#include "draft.h"
+
+/* n: what the mode's spelling says, else what the request says, else all. */
+static size_t local_blocks(const ba_draft *d, const ba_mode_args *args) {
+    size_t last = ba_draft_last_block(d);
+    size_t n = args->given[0] ? (size_t)args->number[0] : d->prompt->local_blocks;
+    return n < last ? n : last;
+}
+
+#define LOCAL_BLOCKS                                                                                                   \
+    {                                                                                                                  \
+        "n", "all", NULL, 0, 1 << 30, true,                                                                            \
+            "local blocks; what follows is folded into the last one; all: as the request says"                         \
+    }
+
+/* Ordinary causal attention over the concatenation of all segments. */
+static int build_full(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
+    (void)args;
+    (void)err;
+    ba_draft_blocks(d, 0, false);
+    return 0;
+}
+
+const ba_mode ba_mode_full = {"full", "causal attention over everything", "Vaswani et al. 2017", {{0}}, build_full};
+
+/* Every block but the last is encoded alone, at positions 0.. of its own; the last one sees all blocks at their places
+ * in the prompt, and itself. The system text is a block like any other. The first n blocks are local, the others are
+ * folded into the last: n = 0 is full attention, one node over the same tokens. */
+static int build_block(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
+    (void)err;
+    ba_draft_blocks(d, local_blocks(d, args), false);
+    return 0;
+}
+
+const ba_mode ba_mode_block = {"block",
+                               "blocks alone, the last one sees all at their places",
+                               "Ma et al., arXiv 2409.15355, section 2",
+                               {LOCAL_BLOCKS},
+                               build_block};
+
+/* Without position re-encoding (table 1, "w/o-pos"): every block, the system text too, stays at 0..; the last block
+ * stands at its true place. */
+static int build_block_nopos(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
+    (void)err;
+    ba_draft_blocks(d, local_blocks(d, args), true);
+    return 0;
+}
+
+const ba_mode ba_mode_block_nopos = {"block-nopos",
+                                     "block, but every block stays at positions 0..",
+                                     "Ma et al., arXiv 2409.15355, table 1 (w/o-pos)",
+                                     {LOCAL_BLOCKS},
+                                     build_block_nopos};
+
+/* TurboRAG: composite positions leave every chunk at 0.., reordered positions put them at their places. Its way of
+ * cutting documents (512 tokens, overlap of 10) belongs to the data, not to the plan. */
+static int build_turborag(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
+    (void)err;
+    ba_draft_blocks(d, local_blocks(d, args), args->choice[1] == 0);
+    return 0;
+}
+
+const ba_mode ba_mode_turborag = {
+    "turborag",
+    "block-nopos, or block with order=reordered",
+    "Lu et al., arXiv 2410.07590, section 3",
+    {LOCAL_BLOCKS, {"order", "composite", "composite|reordered", 0, 0, false, "positions of the chunks"}},
+    build_turborag};

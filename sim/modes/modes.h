@@ -1,0 +1,45 @@
+/* Attention modes: each a pure function from a prompt to a plan, and one table row. What each one is, precisely, stands
+ * above its function in a file mode_*.c.
+ *
+ * Spelling: name[:key=value,...], e.g. "block", "block:n=4", "lego:k=16". */
+#ifndef BA_MODES_H
+#define BA_MODES_H
+
+#include "sim/plan/plan.h"
+#include "sim/prompt/prompt.h"
+
+#define BA_MODE_MAX_PARAMS 8
+
+typedef struct ba_mode_param {
+    const char *key;
+    const char *standard; /* default as text; of a number also a word ("all"), which then is a value like the numbers */
+    const char *choices;  /* "a|b" for words, NULL for a number */
+    double min, max;      /* of a number; integers only if `integer` */
+    bool integer;
+    const char *help;
+} ba_mode_param;
+
+typedef struct ba_mode_args {
+    double number[BA_MODE_MAX_PARAMS]; /* in the order of the row's params; 0 if the default is a word */
+    size_t choice[BA_MODE_MAX_PARAMS]; /* index of the word chosen */
+    bool given[BA_MODE_MAX_PARAMS];    /* differs from the default */
+} ba_mode_args;
+
+struct ba_draft; /* a plan being written: mode_draft.h */
+
+typedef struct ba_mode {
+    const char *name, *summary, *source;         /* source: paper, section */
+    ba_mode_param param[BA_MODE_MAX_PARAMS + 1]; /* ends with key NULL */
+    int (*build)(struct ba_draft *draft, const ba_mode_args *args, char err[BA_ERR_LEN]);
+} ba_mode;
+
+/* Table; NULL past the last. */
+const ba_mode *ba_mode_at(size_t i);
+
+/* Parses the spelling and builds the plan, checked. 0, or -1 and err (unknown names list what there is). */
+int ba_mode_plan(const char *spelling, const ba_prompt *prompt, ba_plan **out, char err[BA_ERR_LEN]);
+
+/* Checks a spelling without a prompt, and writes its canonical form (defaults left out). */
+int ba_mode_check(const char *spelling, char *canonical, size_t size, char err[BA_ERR_LEN]);
+
+#endif

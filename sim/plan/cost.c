@@ -1,0 +1,315 @@
+/* The closed form of what the kernels count. It follows the schedule pass by pass and layer by layer, and knows for
+ * each operation how many products it is and how many bytes it has to move. */
+#include "cost.h"
+
+#include "visible.h"
+
+#include <stdlib.h>
+
+typedef struct tally {
+    const ba_shape *shape;
+    const ba_plan *plan;
+    ba_sizes size;
+    size_t *row;      /* [choice.count] rows kept, or NULL */
+    uint8_t *path;    /* [n_path] paths kept, or NULL if all are */
+    int32_t *lo, *hi; /* scratch, [rows of the largest pass] */
+    ba_cost *cost;
+    bool overflow;
+} tally;
+
+static uint64_t times(tally *t, uint64_t a, uint64_t b) {
+    uint64_t c = 0;
+    t->overflow |= __builtin_mul_overflow(a, b, &c);
+    return c;
+}
+
+static uint64_t times3(tally *t, uint64_t a, uint64_t b, uint64_t c) {
+    return times(t, times(t, a, b), c);
+}
+
+static void add(tally *t, uint64_t *sum, uint64_t x) {
+    t->overflow |= __builtin_add_overflow(*sum, x, sum);
+}
+
+/* --- operations ------------------------------------------------------------------------------------------------- */
+
+static void linear(tally *t, size_t rows, uint64_t in, uint64_t out, bool accumulate) {
+    ba_cost *c = t->cost;
+    uint64_t flops = times3(t, 2 * rows, in, out);
+    add(t, &c->flops_exact, flops);
+    add(t, &c->flops_dense, flops);
+    add(t, &c->bytes_read, times3(t, rows, in, t->size.real));
+    add(t, &c->bytes_read, times3(t, out, in, t->size.weight));
+    add(t, &c->bytes_read, accumulate ? times3(t, rows, out, t->size.real) : 0);
+    add(t, &c->bytes_written, times3(t, rows, out, t->size.real));
+}
+
+static void embed(tally *t, size_t rows) {
+    add(t, &t->cost->bytes_read, times3(t, rows, t->shape->d_model, t->size.weight));
+    add(t, &t->cost->bytes_written, times3(t, rows, t->shape->d_model, t->size.real));
+}
+
+/* Elements of K and V of a token in one layer. */
+static uint64_t kv_width(const ba_shape *s) {
+    return 2 * (uint64_t)s->kv_heads * s->head_dim;
+}
+
+static void kv_write(tally *t, size_t rows) {
+    add(t, &t->cost->bytes_read, times3(t, rows, kv_width(t->shape), t->size.real));
+    add(t, &t->cost->bytes_written, times3(t, rows, kv_width(t->shape), t->size.kv));
+}
+
+static void kv_copy(tally *t, size_t tokens) {
+    uint64_t bytes = times3(t, tokens, kv_width(t->shape), t->size.kv);
+    add(t, &t->cost->bytes_read, bytes);
+    add(t, &t->cost->bytes_written, bytes);
+}
+
+/* --- attention -------------------------------------------------------------------------------------------------- */
+
+/* Sums over the jobs of one pass in one kind of layer. */
+typedef struct pairs {
+    uint64_t rows, visible, dense, keys;
+} pairs;
+
+static bool dropped(const tally *t, const ba_node *viewer, size_t edge) {
+    size_t path = t->plan->node[viewer->edge[edge].seen].path;
+    return t->path && path && !viewer->path && !t->path[path - 1];
+}
+
+/* One run of rows against one segment. */
+static void add_segment(tally *t, const ba_node *viewer, const ba_run_of_rows *run, const ba_sight *sight, size_t s,
+                        pairs *p) {
+    uint64_t all = ba_visible_keys(viewer, run, s);
+    p->dense += run->n * all; /* below 2^62: both are below 2^31 */
+    if (ba_visible_fully(run, sight, s)) {
+        p->visible += run->n * all;
+        p->keys += all;
+        return;
+    }
+    int32_t first = INT32_MAX, last = 0;
+    ba_visible(t->plan, viewer, run, sight, s, t->lo, t->hi);
+    for (size_t i = 0; i < run->n; i++) {
+        if (t->hi[i] > t->lo[i]) {
+            p->visible += (uint64_t)(t->hi[i] - t->lo[i]);
+            first = t->lo[i] < first ? t->lo[i] : first;
+            last = t->hi[i] > last ? t->hi[i] : last;
+        }
+    }
+    p->keys += last > first ? (uint64_t)(last - first) : 0;
+}
+
+static void add_run(tally *t, const ba_node *viewer, const ba_run_of_rows *run, const ba_sight *sight, pairs *p) {
+    for (size_t s = 0; s < ba_visible_segments(viewer, run, sight); s++) {
+        if (s == viewer->n_edge || !dropped(t, viewer, s)) {
+            add_segment(t, viewer, run, sight, s, p);
+        }
+    }
+    p->rows += run->n;
+}
+
+/* Kept rows of an edge, as indices into the seen node; *next walks along the list of all kept rows, `begin` is where
+ * the edge's keys begin in that count. Returns how many. */
+static size_t kept_of(const tally *t, const ba_edge *e, size_t begin, size_t count, size_t *next, size_t *token) {
+    size_t n = 0;
+    for (; *next < count && t->row[*next] < begin + e->n; ++*next) {
+        token[n++] = t->row[*next] - begin + e->first;
+    }
+    return n;
+}
+
+static int add_work(tally *t, const ba_work *w, size_t window, bool kept, bool bottom_right, pairs *p) {
+    const ba_node *v = &t->plan->node[w->node];
+    size_t count = kept ? v->choice.count : 0, next = 0, begin = 0;
+    size_t *token = malloc((count + 1) * sizeof *token);
+    if (!token) {
+        return -1;
+    }
+    ba_sight sight = {window, bottom_right, 0, count + w->rows};
+    for (size_t e = 0; w->refreshed && e < v->n_edge; begin += v->edge[e++].n) {
+        const ba_edge *edge = &v->edge[e];
+        ba_run_of_rows run = {.seg = e, .first = edge->first, .n = v->choice.on ? edge->n : edge->refresh};
+        if (kept) {
+            run = (ba_run_of_rows){e, 0, kept_of(t, edge, begin, count, &next, token), token};
+        }
+        if (run.n) {
+            add_run(t, v, &run, &sight, p);
+            sight.before += run.n;
+        }
+    }
+    ba_run_of_rows own = {.seg = v->n_edge, .first = w->row0, .n = w->rows};
+    add_run(t, v, &own, &sight, p);
+    free(token);
+    return 0;
+}
+
+static void attention(tally *t, const pairs *p) {
+    const ba_shape *s = t->shape;
+    uint64_t width = (uint64_t)s->heads * s->head_dim;
+    uint64_t exact = times3(t, 4, width, p->visible);
+    add(t, &t->cost->flops_exact, exact);
+    add(t, &t->cost->flops_attention, exact);
+    add(t, &t->cost->flops_dense, times3(t, 4, width, p->dense));
+    add(t, &t->cost->bytes_read, times3(t, p->rows, width, t->size.real));
+    add(t, &t->cost->bytes_read, times3(t, p->keys, kv_width(s), t->size.kv));
+    add(t, &t->cost->bytes_written, times3(t, p->rows, width, t->size.real));
+}
+
+/* --- passes ----------------------------------------------------------------------------------------------------- */
+
+/* All that tells the attention of two layers of one pass apart. */
+typedef struct layer_kind {
+    bool local, kept, bottom_right;
+} layer_kind;
+
+static int add_layers(tally *t, const ba_work *work, const ba_pass *pass) {
+    const ba_shape *s = t->shape;
+    const ba_node *v = &t->plan->node[work->node];
+    const ba_choice *choice = pass->n_work == 1 && work->refreshed && v->choice.on ? &v->choice : NULL;
+    uint64_t width = (uint64_t)s->heads * s->head_dim;
+    pairs memo[2][2][2];
+    bool known[2][2][2] = {0};
+    size_t in = pass->rows, out = in; /* rows at the beginning of a layer, and behind a choice made in it */
+    for (size_t l = 0; l < s->layers; l++, in = out) {
+        layer_kind k = {.local = s->window && s->local[l], .kept = choice && l >= choice->layer};
+        k.bottom_right = k.kept && choice->bottom_right && l >= choice->bottom_right_from;
+        if (k.kept) {
+            out = choice->count + v->n;
+        }
+        pairs *p = &memo[k.local][k.kept][k.bottom_right];
+        if (!known[k.local][k.kept][k.bottom_right]) {
+            *p = (pairs){0};
+            known[k.local][k.kept][k.bottom_right] = true;
+            for (size_t i = 0; i < pass->n_work; i++) {
+                if (add_work(t, &work[i], k.local ? s->window : 0, k.kept, k.bottom_right, p)) {
+                    return -1;
+                }
+            }
+        }
+        linear(t, in, s->d_model, width + kv_width(s), false);
+        kv_write(t, in);
+        attention(t, p);
+        linear(t, out, width, s->d_model, !s->post_norms);
+        linear(t, out, s->d_model, 2 * s->d_ff, false);
+        linear(t, out, s->d_ff, s->d_model, !s->post_norms);
+        add(t, &t->cost->flops_paper, times3(t, 2, out, ba_shape_layer_weights(s) / s->layers));
+    }
+    add(t, &t->cost->flops_paper, times3(t, 2, out, ba_shape_head_weights(s)));
+    return 0;
+}
+
+/* Copies that the viewer makes of what it will overwrite in part. */
+static void add_copies(tally *t, const ba_node *v) {
+    for (size_t e = 0; e < v->n_edge; e++) {
+        if (v->choice.on ? v->edge[e].n : v->edge[e].refresh) {
+            for (size_t l = 0; l < t->shape->layers; l++) {
+                kv_copy(t, t->plan->node[v->edge[e].seen].n);
+            }
+        }
+    }
+}
+
+static void head(tally *t, size_t rows) {
+    linear(t, rows, t->shape->d_model, t->shape->vocab, false);
+}
+
+/* The rows of a work item that predict a token of its own node. */
+static void add_scores(tally *t, const ba_work *w) {
+    const ba_node *v = &t->plan->node[w->node];
+    size_t rows = w->row0 + w->rows < v->n ? w->rows : w->rows - 1;
+    for (; rows > BA_SCORE_ROWS; rows -= BA_SCORE_ROWS) {
+        head(t, BA_SCORE_ROWS);
+    }
+    if (rows) {
+        head(t, rows);
+    }
+}
+
+static int add_pass(tally *t, const ba_schedule *schedule, const ba_pass *pass) {
+    const ba_work *work = schedule->work + pass->work0;
+    for (size_t i = 0; i < pass->n_work; i++) {
+        if (work[i].refreshed) {
+            add_copies(t, &t->plan->node[work[i].node]);
+        }
+    }
+    embed(t, pass->rows);
+    if (add_layers(t, work, pass)) {
+        return -1;
+    }
+    for (size_t i = 0; i < pass->n_work; i++) {
+        if (t->plan->keep_paths && t->plan->node[work[i].node].path) {
+            add_scores(t, &work[i]);
+        }
+    }
+    return 0;
+}
+
+/* --- the whole -------------------------------------------------------------------------------------------------- */
+
+/* What was chosen, or the estimate of it. */
+static int set_chosen(tally *t, const ba_chosen *chosen) {
+    const ba_plan *plan = t->plan;
+    const ba_node *last = &plan->node[plan->n_node - 1];
+    if (last->choice.on) {
+        size_t all = ba_node_refreshed(plan, last), count = last->choice.count;
+        if (!(t->row = calloc(count + 1, sizeof *t->row))) {
+            return -1;
+        }
+        for (size_t r = 0; r < count; r++) {
+            t->row[r] = chosen && chosen->row ? chosen->row[r] : r * all / count;
+        }
+    }
+    if (plan->keep_paths) {
+        if (!(t->path = calloc(plan->n_path + 1, 1))) {
+            return -1;
+        }
+        for (size_t p = 0; p < plan->n_path; p++) {
+            t->path[p] = chosen && chosen->path ? chosen->path[p] : p < plan->keep_paths;
+        }
+    }
+    return 0;
+}
+
+static int new_scratch(tally *t, const ba_schedule *schedule) {
+    size_t rows = 1;
+    for (size_t p = 0; p < schedule->n_pass; p++) {
+        rows = schedule->pass[p].rows > rows ? schedule->pass[p].rows : rows;
+    }
+    t->lo = calloc(rows, sizeof *t->lo);
+    t->hi = calloc(rows, sizeof *t->hi);
+    return t->lo && t->hi ? 0 : -1;
+}
+
+int ba_cost_run(const ba_shape *shape, const ba_plan *plan, const ba_schedule *schedule, ba_sizes sizes,
+                size_t head_rows, const ba_chosen *chosen, ba_cost *out, char err[BA_ERR_LEN]) {
+    *out = (ba_cost){.n_computed = schedule->n_computed, .n_reused = schedule->n_reused};
+    tally t = {.shape = shape, .plan = plan, .size = sizes, .cost = out};
+    int rc = set_chosen(&t, chosen) || new_scratch(&t, schedule) ? -1 : 0;
+    for (size_t p = 0; !rc && p < schedule->n_pass; p++) {
+        rc = add_pass(&t, schedule, &schedule->pass[p]);
+    }
+    for (size_t p = 0; plan->keep_paths && p < plan->n_path; p++) {
+        head(&t, 1);
+    }
+    if (head_rows) {
+        head(&t, head_rows);
+    }
+    for (size_t i = 0; i < plan->n_node; i++) {
+        if (schedule->same[i] == i) {
+            add(&t, &out->kv_bytes, times3(&t, times(&t, plan->node[i].n, shape->layers), kv_width(shape), sizes.kv));
+        }
+    }
+    free(t.row);
+    free(t.path);
+    free(t.lo);
+    free(t.hi);
+    if (rc) {
+        return ba_fail(err, "out of memory");
+    }
+    return t.overflow ? ba_fail(err, "the cost of %zu tokens does not fit in 64 bits", plan->n_tokens) : 0;
+}
+
+int ba_cost_plan(const ba_shape *shape, const ba_plan *plan, const ba_schedule *schedule, ba_sizes sizes,
+                 size_t head_rows, ba_cost *out, char err[BA_ERR_LEN]) {
+    return ba_cost_run(shape, plan, schedule, sizes, head_rows, NULL, out, err);
+}

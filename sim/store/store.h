@@ -1,0 +1,84 @@
+/* KV of encoded nodes, kept by content address and reused in any prompt at any place: in memory, and in the tiers
+ * below it (tier.h).
+ *
+ * Memory comes first: byte budget over entries that nobody uses; a policy (evict.h) says which goes first; an entry is
+ * pinned from lookup or insertion until release, and never evicted if it came from a tier where the user pinned it.
+ * Tiers are asked in order for what memory lacks. What is found in a mapped tier is used where it lies and stays there
+ * (the page cache is its memory); what is found elsewhere comes into memory, and is offered to the tiers asked in front
+ * of the one that had it. A new block is offered to every tier, behind the caller's back (behind.h). Every lookup says
+ * why it missed, tier by tier. Not thread-safe: one caller at a time. */
+#ifndef BA_STORE_H
+#define BA_STORE_H
+
+#include "address.h"
+#include "kernels/backend.h"
+#include "tier.h"
+#include "writer.h"
+
+typedef struct ba_store ba_store;
+typedef struct ba_entry ba_entry;
+
+enum { BA_STORE_PLACES = BA_MAX_TIERS + 1 }; /* memory, then the tiers */
+
+/* What a lookup found. */
+typedef struct ba_finding {
+    ba_lookup why;  /* BA_HIT, or the closest of the reasons */
+    size_t place;   /* of a hit: 0 is memory, then the tiers in order */
+    size_t n_place; /* places that were asked */
+    ba_lookup by_place[BA_STORE_PLACES];
+    double load_s; /* spent in tiers */
+    uint64_t load_bytes;
+} ba_finding;
+
+typedef struct ba_store_stats {
+    size_t entries, pinned;
+    uint64_t bytes, budget;
+    uint64_t lookups[BA_LOOKUP_COUNT];
+    uint64_t evictions;
+} ba_store_stats;
+
+/* What happened at one tier since the store was made. */
+typedef struct ba_store_tier_stats {
+    const ba_tier_spec *spec;
+    uint64_t lookups[BA_LOOKUP_COUNT];
+    uint64_t load_bytes;
+    double load_s;
+    ba_behind_stats written;
+} ba_store_tier_stats;
+
+/* Memory alone, least recently used first; budget in bytes. The backend frees evicted KV; it must outlive the store.
+ * NULL: out of memory. */
+ba_store *ba_store_new(ba_backend *be, uint64_t budget);
+/* Memory and tiers; the strings of the spec are borrowed. remark: lines for the user, from any thread. 0, or -1 and
+ * err. */
+int ba_store_open(ba_backend *be, const ba_store_spec *spec, ba_remark remark, ba_store **out, char err[BA_ERR_LEN]);
+/* Writes what is waiting for its tiers. */
+void ba_store_free(ba_store *s);
+
+/* Entry of a node, pinned, or NULL; *found tells where, or why not. */
+ba_entry *ba_store_find(ba_store *s, const ba_origin *origin, ba_key key, const int32_t *ids, size_t n,
+                        ba_finding *found);
+/* Says which nodes will be looked up next, so that tiers can fetch them together. */
+void ba_store_expect(ba_store *s, const ba_address *address, size_t n);
+/* Gives a KV to the store, pinned; the store owns it whatever happens (an entry that does not fit is freed at release).
+ * NULL: out of memory (the KV is freed). aux: n_aux doubles kept with it (copied), or NULL. seconds: that encoding
+ * took. */
+ba_entry *ba_store_add(ba_store *s, const ba_origin *origin, ba_key key, const int32_t *ids, size_t n, ba_kv *kv,
+                       uint64_t bytes, const double *aux, size_t n_aux, double seconds);
+void ba_store_release(ba_store *s, ba_entry *e);
+const ba_kv *ba_entry_kv(const ba_entry *e);
+const double *ba_entry_aux(const ba_entry *e, size_t *n);
+void ba_store_clear(ba_store *s); /* memory forgets everything unpinned, the reasons too */
+
+/* Whether tiers are asked and offered blocks (they are); off, only memory counts. */
+void ba_store_use_tiers(ba_store *s, bool on);
+/* While on, nothing is written behind: somebody waits for a first token. */
+void ba_store_hold(ba_store *s, bool on);
+/* Returns when everything is written. */
+void ba_store_flush(ba_store *s);
+
+ba_store_stats ba_store_get_stats(const ba_store *s);
+size_t ba_store_tiers(const ba_store *s);
+ba_store_tier_stats ba_store_get_tier_stats(const ba_store *s, size_t tier);
+
+#endif

@@ -1,0 +1,99 @@
+/* A tier: a place for blocks outside of this process's memory. One table row per kind; every tier keeps the same bytes
+ * (parcel.h) under the same addresses, so that the store treats all alike.
+ *
+ * Threads. One thread looks up (expect, get, release), and at the same time another one may write (put, touch). The
+ * rest is for a caller that is alone. A tier that cannot do its work says so once through `remark` and goes on without:
+ * a lookup misses with BA_MISS_AWAY, a block is not kept; it tries again later by itself. */
+#ifndef BA_TIER_H
+#define BA_TIER_H
+
+#include "block.h"
+#include "evict.h"
+
+typedef struct ba_tier ba_tier;
+typedef struct ba_tier_ops ba_tier_ops;
+
+/* One line for the user; any thread. */
+typedef void (*ba_remark)(const char *line);
+
+/* One tier as --store spells it: "lmdb:PATH:SIZE[:POLICY][:q8]", "redis:HOST:PORT[:q8]". */
+typedef struct ba_tier_spec {
+    const ba_tier_ops *ops;
+    char *place;             /* PATH or HOST */
+    uint64_t size;           /* bytes or port */
+    const ba_policy *policy; /* never NULL */
+    ba_coding coding;
+} ba_tier_spec;
+
+/* Bytes of a found block, borrowed until release. */
+typedef struct ba_tier_bytes {
+    const void *at;
+    size_t n;
+    bool pinned; /* there by the user's wish */
+    void *hold;  /* the tier's own */
+} ba_tier_bytes;
+
+typedef struct ba_tier_stats {
+    size_t entries, gone;   /* gone: remembered for the sake of a reason */
+    uint64_t bytes, budget; /* of the blocks; budget 0: the tier has its own limit */
+    uint64_t file_bytes;    /* what it takes up on disk, or 0 */
+} ba_tier_stats;
+
+/* A block as met on a walk. `use` is zeroed where the tier does not know. Non-zero ends the walk and is its result. */
+typedef int (*ba_tier_visit)(void *arg, const ba_address *address, const void *bytes, size_t n, const ba_use *use);
+
+/* What every tier's struct begins with. */
+struct ba_tier {
+    const ba_tier_ops *ops;
+    ba_tier_spec spec; /* its place is borrowed */
+    ba_remark remark;
+};
+
+struct ba_tier_ops {
+    const char *name;  /* as in --store */
+    const char *usage; /* "lmdb:PATH:SIZE" */
+    bool maps;         /* found bytes lie in a mapping: used in place, and not copied into memory */
+    bool sized;        /* its spec's size is a budget in bytes */
+    /* Bytes of its budget that a block of so many takes. NULL: as many. */
+    uint64_t (*takes)(size_t bytes);
+
+    /* create: make it if it is not there. 0, or -1 and err: what and how to fix it. */
+    int (*open)(const ba_tier_spec *spec, ba_remark remark, bool create, ba_tier **out, char err[BA_ERR_LEN]);
+    void (*close)(ba_tier *t);
+
+    /* These will be looked up next: time to fetch them together. Moves those that it lacks to the front, and returns
+     * how many they are. */
+    size_t (*expect)(ba_tier *t, ba_address *address, size_t n);
+    /* BA_HIT and the bytes, or why not. */
+    ba_lookup (*get)(ba_tier *t, const ba_address *address, ba_tier_bytes *out);
+    void (*release)(ba_tier *t, ba_tier_bytes *bytes);
+
+    /* Keeps blocks, sealed, whose header holds the address; one that is there already is left as it is. */
+    void (*put)(ba_tier *t, const ba_parcel *const *block, size_t n);
+    /* Counts a use of each. May be NULL. */
+    void (*touch)(ba_tier *t, const ba_address *address, size_t n);
+
+    int (*remove)(ba_tier *t, const ba_address *address, char err[BA_ERR_LEN]);
+    /* Keeps a block whatever the budget says, or no longer. May be NULL: the tier cannot promise it. */
+    int (*pin)(ba_tier *t, const ba_address *address, bool on, char err[BA_ERR_LEN]);
+    int (*each)(ba_tier *t, ba_tier_visit visit, void *arg, char err[BA_ERR_LEN]);
+    /* Enforces the budget and forgets what is gone; how many blocks went. May be NULL. */
+    int (*collect)(ba_tier *t, size_t *evicted, char err[BA_ERR_LEN]);
+    int (*stats)(ba_tier *t, ba_tier_stats *out, char err[BA_ERR_LEN]);
+};
+
+/* Kinds of tiers compiled in; NULL past the last. */
+const ba_tier_ops *ba_tier_at(size_t i);
+
+enum { BA_MAX_TIERS = 4 };
+
+/* What --store says. */
+typedef struct ba_store_spec {
+    bool ram_given;
+    uint64_t ram; /* bytes */
+    const ba_policy *ram_policy;
+    ba_tier_spec tier[BA_MAX_TIERS]; /* in the order they are asked */
+    size_t n_tier;
+} ba_store_spec;
+
+#endif

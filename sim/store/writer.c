@@ -1,0 +1,280 @@
+#include "writer.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What one call of the tier takes at most: short enough to be over soon when a request arrives. */
+enum { BATCH = 32, BATCH_BYTES = 16 << 20 };
+/* From the end of prefill to the first token. */
+static const double grace_s = 0.05;
+
+typedef enum job_kind { PUT, TOUCH, REMOVE } job_kind;
+
+typedef struct job {
+    struct job *next;
+    job_kind kind;
+    ba_address address;
+    ba_parcel block;
+    uint64_t bytes;
+    void *token;
+} job;
+
+struct ba_behind {
+    ba_tier *tier;
+    uint64_t limit, waiting; /* bytes */
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t work, idle;
+    job *first, **last;     /* to do */
+    job *done, **last_done; /* puts whose tokens were not fetched yet */
+    bool busy, hold, hurry, stop;
+    double not_before;
+    ba_behind_stats stats;
+};
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Waits until there is something to do and it is a good time; false: the end. Locked. */
+static bool wait_for_work(ba_behind *b) {
+    while (b->first || !b->stop) {
+        const double at = b->not_before;
+        if (!b->first || (b->hold && !b->hurry)) {
+            pthread_cond_wait(&b->work, &b->lock);
+        } else if (b->hurry || at <= now_s()) {
+            return true;
+        } else {
+            const struct timespec until = {(time_t)at, (long)((at - (double)(time_t)at) * 1e9)};
+            pthread_cond_timedwait(&b->work, &b->lock, &until);
+        }
+    }
+    return false;
+}
+
+/* Jobs of one kind from the head of the queue. Locked. */
+static size_t take(ba_behind *b, job *batch[BATCH]) {
+    size_t n = 0;
+    uint64_t bytes = 0;
+    while (b->first && n < BATCH &&
+           (!n || (b->first->kind == batch[0]->kind && bytes + b->first->bytes <= BATCH_BYTES))) {
+        job *j = batch[n++] = b->first;
+        bytes += j->bytes;
+        b->first = j->next;
+    }
+    if (!b->first) {
+        b->last = &b->first;
+    }
+    return n;
+}
+
+static void put(ba_behind *b, job *batch[BATCH], size_t n) {
+    const ba_parcel *block[BATCH];
+    unsigned char *room[BATCH];
+    size_t m = 0;
+    for (size_t i = 0; i < n; i++) {
+        room[m] = NULL;
+        if (b->tier->spec.coding == BA_CODING_EXACT || !ba_parcel_shrink(&batch[i]->block, &room[m])) {
+            ba_parcel_seal(&batch[i]->block);
+            block[m++] = &batch[i]->block;
+        }
+    }
+    b->tier->ops->put(b->tier, block, m);
+    for (size_t i = 0; i < m; i++) {
+        free(room[i]);
+    }
+}
+
+static void carry_out(ba_behind *b, job *batch[BATCH], size_t n) {
+    ba_address address[BATCH];
+    char err[BA_ERR_LEN];
+    for (size_t i = 0; i < n; i++) {
+        address[i] = batch[i]->address;
+    }
+    switch (batch[0]->kind) {
+    case PUT:
+        put(b, batch, n);
+        break;
+    case TOUCH:
+        if (b->tier->ops->touch) {
+            b->tier->ops->touch(b->tier, address, n);
+        }
+        break;
+    case REMOVE:
+        for (size_t i = 0; i < n; i++) {
+            if (b->tier->ops->remove(b->tier, &address[i], err)) {
+                b->tier->remark(err);
+            }
+        }
+        break;
+    }
+}
+
+static void *work(void *arg) {
+    ba_behind *b = arg;
+    job *batch[BATCH];
+    setpriority(PRIO_PROCESS, (id_t)gettid(), 19); /* of this thread; a hint */
+    pthread_mutex_lock(&b->lock);
+    while (wait_for_work(b)) {
+        size_t n = take(b, batch);
+        b->busy = true;
+        pthread_mutex_unlock(&b->lock);
+        double start = now_s();
+        carry_out(b, batch, n);
+        pthread_mutex_lock(&b->lock);
+        b->stats.seconds += now_s() - start;
+        for (size_t i = 0; i < n; i++) {
+            b->waiting -= batch[i]->bytes;
+            b->stats.bytes += batch[i]->bytes;
+            b->stats.blocks += batch[i]->kind == PUT;
+            if (batch[i]->kind == PUT) {
+                batch[i]->next = NULL;
+                *b->last_done = batch[i];
+                b->last_done = &batch[i]->next;
+            } else {
+                free(batch[i]);
+            }
+        }
+        b->busy = false;
+        if (!b->first) {
+            pthread_cond_broadcast(&b->idle);
+        }
+    }
+    pthread_mutex_unlock(&b->lock);
+    return NULL;
+}
+
+ba_behind *ba_behind_new(ba_tier *tier, uint64_t limit) {
+    ba_behind *b = calloc(1, sizeof *b);
+    pthread_condattr_t monotonic;
+    if (!b) {
+        return NULL;
+    }
+    b->tier = tier;
+    b->limit = limit;
+    b->last = &b->first;
+    b->last_done = &b->done;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&b->lock, NULL);
+    pthread_cond_init(&b->work, &monotonic);
+    pthread_cond_init(&b->idle, NULL);
+    pthread_condattr_destroy(&monotonic);
+    if (pthread_create(&b->thread, NULL, work, b) != 0) {
+        pthread_cond_destroy(&b->work);
+        pthread_cond_destroy(&b->idle);
+        pthread_mutex_destroy(&b->lock);
+        free(b);
+        return NULL;
+    }
+    return b;
+}
+
+void ba_behind_free(ba_behind *b) {
+    if (!b) {
+        return;
+    }
+    pthread_mutex_lock(&b->lock);
+    b->stop = b->hurry = true;
+    pthread_cond_signal(&b->work);
+    pthread_mutex_unlock(&b->lock);
+    pthread_join(b->thread, NULL);
+    while (ba_behind_done(b)) {
+    }
+    pthread_cond_destroy(&b->work);
+    pthread_cond_destroy(&b->idle);
+    pthread_mutex_destroy(&b->lock);
+    free(b);
+}
+
+static bool enqueue(ba_behind *b, job *j) {
+    pthread_mutex_lock(&b->lock);
+    bool taken = b->waiting + j->bytes <= b->limit;
+    if (taken) {
+        j->next = NULL;
+        *b->last = j;
+        b->last = &j->next;
+        b->waiting += j->bytes;
+        pthread_cond_signal(&b->work);
+    } else {
+        b->stats.refused++;
+    }
+    pthread_mutex_unlock(&b->lock);
+    if (!taken) {
+        free(j);
+    }
+    return taken;
+}
+
+bool ba_behind_put(ba_behind *b, const ba_parcel *block, void *token) {
+    job *j = malloc(sizeof *j);
+    if (!j) {
+        return false;
+    }
+    *j = (job){
+        .kind = PUT, .address = block->head.address, .block = *block, .bytes = ba_parcel_bytes(block), .token = token};
+    j->block.part[0].iov_base = &j->block.head;
+    return enqueue(b, j);
+}
+
+static void ask(ba_behind *b, job_kind kind, const ba_address *address) {
+    job *j = malloc(sizeof *j);
+    if (j) {
+        *j = (job){.kind = kind, .address = *address};
+        enqueue(b, j);
+    }
+}
+
+void ba_behind_touch(ba_behind *b, const ba_address *address) {
+    ask(b, TOUCH, address);
+}
+
+void ba_behind_remove(ba_behind *b, const ba_address *address) {
+    ask(b, REMOVE, address);
+}
+
+void *ba_behind_done(ba_behind *b) {
+    pthread_mutex_lock(&b->lock);
+    job *j = b->done;
+    if (j) {
+        b->done = j->next;
+        b->last_done = b->done ? b->last_done : &b->done;
+    }
+    pthread_mutex_unlock(&b->lock);
+    void *token = j ? j->token : NULL;
+    free(j);
+    return token;
+}
+
+void ba_behind_hold(ba_behind *b, bool on) {
+    pthread_mutex_lock(&b->lock);
+    b->hold = on;
+    if (!on) {
+        b->not_before = now_s() + grace_s;
+        pthread_cond_signal(&b->work);
+    }
+    pthread_mutex_unlock(&b->lock);
+}
+
+void ba_behind_flush(ba_behind *b) {
+    pthread_mutex_lock(&b->lock);
+    b->hurry = true;
+    pthread_cond_signal(&b->work);
+    while (b->first || b->busy) {
+        pthread_cond_wait(&b->idle, &b->lock);
+    }
+    b->hurry = false;
+    pthread_mutex_unlock(&b->lock);
+}
+
+ba_behind_stats ba_behind_get_stats(ba_behind *b) {
+    pthread_mutex_lock(&b->lock);
+    ba_behind_stats s = b->stats;
+    pthread_mutex_unlock(&b->lock);
+    return s;
+}

@@ -1,0 +1,170 @@
+#include "tokenizer.h"
+
+#include "bpe.h"
+#include "special_tokens.h"
+#include "spm.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct ba_tokenizer {
+    const ba_vocab *vocab;
+    ba_pieces pieces;
+    ba_marks marks[2]; /* [special]: user-defined tokens; these and control tokens */
+    ba_bpe *bpe;       /* NULL for SPM */
+    int32_t newline;
+};
+
+static int32_t newline_token(const ba_pieces *p) {
+    int32_t id = ba_pieces_find(p, "\n", 1);
+    return id >= 0 && ba_pieces_plain(p, id) ? id : p->byte_id['\n'];
+}
+
+int ba_tokenizer_new(const ba_vocab *vocab, ba_tokenizer **out, char err[BA_ERR_LEN]) {
+    *out = NULL;
+    if (vocab->kind == BA_VOCAB_NONE || vocab->n == 0) {
+        return ba_fail(err, "it has no vocabulary; a folder needs its tokenizer.json, a GGUF file its tokenizer keys");
+    }
+    ba_tokenizer *t = calloc(1, sizeof *t);
+    if (!t) {
+        return ba_fail(err, "out of memory");
+    }
+    t->vocab = vocab;
+    int rc = ba_pieces_init(&t->pieces, vocab, err);
+    for (int special = 0; !rc && special < 2; special++) {
+        rc = ba_marks_init(&t->marks[special], &t->pieces, special) ? ba_fail(err, "out of memory") : 0;
+    }
+    if (!rc && vocab->kind == BA_VOCAB_BPE) {
+        rc = ba_bpe_new(&t->pieces, &t->bpe, err);
+    }
+    if (rc) {
+        ba_tokenizer_free(t);
+        return -1;
+    }
+    t->newline = newline_token(&t->pieces);
+    *out = t;
+    return 0;
+}
+
+void ba_tokenizer_free(ba_tokenizer *t) {
+    if (t) {
+        ba_bpe_free(t->bpe);
+        ba_marks_free(&t->marks[0]);
+        ba_marks_free(&t->marks[1]);
+        ba_pieces_free(&t->pieces);
+        free(t);
+    }
+}
+
+/* Text between two marks; `opens`: it may get the space that some vocabularies put before a text. */
+static int encode_plain(const ba_tokenizer *t, const char *text, size_t n, bool opens, ba_ids *out) {
+    return t->bpe ? ba_bpe_encode(t->bpe, text, n, out)
+                  : ba_spm_encode(&t->pieces, text, n, opens && t->vocab->add_space_prefix, out);
+}
+
+/* A text opens at its beginning and behind control tokens; user-defined tokens are part of it. */
+static int encode(const ba_tokenizer *t, const char *text, size_t len, bool special, ba_ids *out) {
+    bool opens = true;
+    for (size_t from = 0; from < len;) {
+        int32_t id = -1;
+        size_t mark = ba_marks_next(&t->marks[special], text, from, len, &id);
+        bool user = mark < len && t->vocab->type[id] == BA_TOKEN_USER;
+        if ((mark > from || user) && encode_plain(t, text + from, mark - from, opens, out)) {
+            return -1;
+        }
+        if (mark == len) {
+            break;
+        }
+        if (ba_ids_push(out, id)) {
+            return -1;
+        }
+        opens = !user;
+        from = mark + t->pieces.bytes[id].n;
+    }
+    return 0;
+}
+
+int ba_tokenize(const ba_tokenizer *t, const char *text, size_t len, bool special, int32_t **ids, size_t *n) {
+    ba_ids list = {0};
+    char *seen = NULL;
+    *ids = NULL;
+    *n = 0;
+    if (!t->bpe) {
+        if (!(seen = malloc(len + 1))) {
+            return -1;
+        }
+        len = ba_spm_normalise(text, len, seen);
+        text = seen;
+    }
+    int rc = encode(t, text, len, special, &list);
+    free(seen);
+    if (rc) {
+        free(list.id);
+        return -1;
+    }
+    *ids = list.id;
+    *n = list.n;
+    return 0;
+}
+
+size_t ba_tokenizer_lost(const ba_tokenizer *t, const char *text, size_t len) {
+    size_t lost = 0;
+    for (size_t i = 0; t->bpe && i < len; i++) {
+        lost += t->pieces.byte_id[(unsigned char)text[i]] < 0;
+    }
+    return lost;
+}
+
+/* What a token contributes to text; nothing for an id that is none. */
+static ba_text bytes_of(const ba_tokenizer *t, int32_t id, bool control) {
+    if (id < 0 || (size_t)id >= t->vocab->n) {
+        return (ba_text){"", 0};
+    }
+    uint8_t type = t->vocab->type[id];
+    bool hidden = type == BA_TOKEN_CONTROL || type == BA_TOKEN_UNKNOWN;
+    return hidden && !control ? (ba_text){"", 0} : t->pieces.bytes[id];
+}
+
+size_t ba_token_bytes(const ba_tokenizer *t, int32_t id, bool control, char *out, size_t size) {
+    ba_text b = bytes_of(t, id, control);
+    size_t n = b.n < size ? b.n : size;
+    if (n) {
+        memcpy(out, b.s, n);
+    }
+    return n;
+}
+
+char *ba_detokenize(const ba_tokenizer *t, const int32_t *ids, size_t n, bool control, size_t *len) {
+    size_t total = 0;
+    *len = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (__builtin_add_overflow(total, bytes_of(t, ids[i], control).n, &total)) {
+            return NULL;
+        }
+    }
+    char *text = total < SIZE_MAX ? malloc(total + 1) : NULL;
+    if (!text) {
+        return NULL;
+    }
+    for (size_t i = 0; i < n; i++) {
+        *len += ba_token_bytes(t, ids[i], control, text + *len, total - *len);
+    }
+    text[total] = '\0';
+    return text;
+}
+
+const ba_vocab *ba_tokenizer_vocab(const ba_tokenizer *t) {
+    return t->vocab;
+}
+
+bool ba_token_ends(const ba_tokenizer *t, int32_t id) {
+    for (size_t i = 0; i < t->vocab->n_eog; i++) {
+        if (t->vocab->eog[i] == id) {
+            return true;
+        }
+    }
+    return id >= 0 && id == t->vocab->eos;
+}
+
+int32_t ba_token_newline(const ba_tokenizer *t) {
+    return t->newline;
+}

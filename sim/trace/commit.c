@@ -1,0 +1,139 @@
+/* How a trace reaches its file. */
+#include "parts.h"
+
+#include "sim/base/whole_file.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A commit is due a second after the last one, or REST times as long as that took. */
+enum { REST = 20 };
+
+/* What is at the place of commits. */
+static struct stat look(const ba_trace *t) {
+    struct stat now;
+    return stat(t->live, &now) ? (struct stat){0} : now;
+}
+
+/* Whether another program has written there since we looked. */
+static bool taken(const ba_trace *t) {
+    struct stat now = look(t);
+    return now.st_ino &&
+           (now.st_ino != t->seen.st_ino || now.st_dev != t->seen.st_dev || now.st_size != t->seen.st_size ||
+            now.st_mtim.tv_sec != t->seen.st_mtim.tv_sec || now.st_mtim.tv_nsec != t->seen.st_mtim.tv_nsec);
+}
+
+int ba_trace_settle(ba_trace *t, const char *path, const char *suffix, char err[BA_ERR_LEN]) {
+    char *real = realpath(path, NULL);
+    char *final = strdup(real ? real : path);
+    free(real);
+    free(t->path);
+    t->path = final;
+    t->live = final ? ba_trace_join(final, suffix) : NULL;
+    if (!t->live) {
+        return ba_trace_no_memory(err);
+    }
+    t->seen = look(t);
+    return 0;
+}
+
+static int write_all(int fd, const char *bytes, size_t n) {
+    while (n > 0) {
+        ssize_t done = write(fd, bytes, n);
+        if (done < 0 && errno != EINTR) {
+            return -1;
+        }
+        if (done > 0) {
+            bytes += done;
+            n -= (size_t)done;
+        }
+    }
+    return 0;
+}
+
+/* Writes under a temporary name and renames: readers see the old file or the new one, never part of one. */
+static int replace_file(const char *path, const char *bytes, size_t n) {
+    char *temporary = ba_trace_join(path, ".tmp");
+    if (!temporary) {
+        return -1;
+    }
+    int fd = ba_open_alone(temporary), rc = -1;
+    if (fd >= 0) {
+        int lock = dup(fd), failed = write_all(fd, bytes, n);
+        failed = close(fd) || failed;
+        rc = ba_take_name(lock, failed, temporary, path);
+    }
+    free(temporary);
+    return rc;
+}
+
+/* What a commit that failed by errno `why` is said to be. */
+static int not_written(const ba_trace *t, int why, char err[BA_ERR_LEN]) {
+    if (why == EWOULDBLOCK) {
+        ba_fail(err, "%s: another program writes it, too; give each run an --out of its own", t->live);
+        return BA_TRACE_REFUSED;
+    }
+    bool full = why == ENOSPC || why == EDQUOT || why == EFBIG;
+    ba_fail(err, "%s: cannot write: %s; %s", t->live, strerror(why),
+            full ? "free space and go on with --resume" : "choose another --out");
+    return BA_TRACE_MACHINE;
+}
+
+static double seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+int ba_trace_commit(ba_trace *t, char err[BA_ERR_LEN]) {
+    double start = seconds();
+    if (taken(t)) {
+        return not_written(t, EWOULDBLOCK, err);
+    }
+    H5Fflush(t->file, H5F_SCOPE_GLOBAL);
+    ssize_t size = H5Fget_file_image(t->file, NULL, 0);
+    if (size <= 0) {
+        return ba_trace_hdf5_failed(t, "make a file image", err);
+    }
+    char *image = malloc((size_t)size);
+    if (!image) {
+        return ba_trace_no_memory(err);
+    }
+    int status = 0;
+    if (H5Fget_file_image(t->file, image, (size_t)size) != size) {
+        status = ba_trace_hdf5_failed(t, "make a file image", err);
+    } else if (replace_file(t->live, image, (size_t)size)) {
+        status = not_written(t, errno, err);
+    } else {
+        t->seen = look(t);
+    }
+    free(image);
+    t->committed = seconds();
+    t->took = t->committed - start;
+    return status;
+}
+
+int ba_trace_commit_due(ba_trace *t, char err[BA_ERR_LEN]) {
+    return seconds() - t->committed > fmax(1, REST * t->took) ? ba_trace_commit(t, err) : 0;
+}
+
+int ba_trace_finish(ba_trace *t, char err[BA_ERR_LEN]) {
+    int status = ba_trace_commit(t, err);
+    if (!status && strcmp(t->live, t->path) != 0) {
+        if (rename(t->live, t->path)) {
+            ba_fail(err, "%s: cannot take the name %s: %s", t->live, t->path, strerror(errno));
+            return BA_TRACE_MACHINE;
+        }
+        t->live[strlen(t->path)] = '\0';
+    }
+    return status;
+}
+
+const char *ba_trace_path(const ba_trace *t) {
+    return t->live;
+}

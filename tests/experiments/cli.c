@@ -1,0 +1,317 @@
+/* The real program on bad input: exit status, one line on standard error, nothing on standard output. */
+#include "experiments/cli/cli.h"
+#include "experiments/cli/commands.h"
+#include "tests/support/program.h"
+#include "tests/support/runner.h"
+#include "tests/support/tiny.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void test_usage(void) {
+    static const program_refusal rows[] = {
+        {2, "--help", {NULL}},
+        {2, "unknown command 'frobnicate'", {"frobnicate"}},
+        {2, "unknown option '--frobnicate'", {"logits", "--frobnicate"}},
+        {2, "--mode needs a value", {"logits", "--mode"}},
+        {2, "--json takes no value", {"logits", "--json=yes"}},
+        {2, "--threads 0", {"logits", "--threads", "0"}},
+        {2, "--threads -1", {"logits", "--threads", "-1"}},
+        {2, "--threads 1e9", {"logits", "--threads", "1e9"}},
+        {2, "--threads 99999999999999999999", {"logits", "--threads", "99999999999999999999"}},
+        {2, "--seed", {"logits", "--seed", "pi"}},
+        {2, "exclude each other", {"logits", "--json", "--csv"}},
+        {2, "unexpected operand 'x?y'", {"logits", "x\ny"}},
+    };
+    EXPECT_REFUSALS(rows);
+}
+
+/* --help of the program and of every command, and --version, work without a model. */
+static void test_help(void) {
+    program_end all = program_run((const char *const[]){"--help", NULL});
+    CU_ASSERT_EQUAL(all.status, 0);
+    CU_ASSERT_STRING_EQUAL(all.err, "");
+    for (const ba_command *c = ba_commands; c->name; c++) {
+        char usage[128];
+        snprintf(usage, sizeof usage, "usage: blockattn %s", c->name);
+        CU_ASSERT_PTR_NOT_NULL(strstr(all.out, c->summary));
+        program_end one = program_run((const char *const[]){c->name, "--help", NULL});
+        CU_ASSERT_EQUAL(one.status, 0);
+        CU_ASSERT_STRING_EQUAL(one.err, "");
+        CU_ASSERT_TRUE(strncmp(one.out, usage, strlen(usage)) == 0);
+        CU_ASSERT_PTR_NULL(strchr(one.out, '\033'));
+        program_free(&one);
+        one = program_run((const char *const[]){c->name, "--version", NULL});
+        CU_ASSERT_EQUAL(one.status, 0);
+        CU_ASSERT_STRING_EQUAL(one.out, "blockattn " BA_VERSION "\n");
+        program_free(&one);
+    }
+    program_free(&all);
+}
+
+/* A full disk under standard output is the machine's failure, and said. */
+static void test_full_disk(void) {
+    if (access("/dev/full", W_OK) != 0) {
+        ba_test_skip("no /dev/full");
+        return;
+    }
+    program_end o = program_run_to("/dev/full", (const char *const[]){"--help", NULL});
+    CU_ASSERT_EQUAL(o.status, 3);
+    CU_ASSERT_TRUE(program_is_one_line(o.err));
+    CU_ASSERT_PTR_NOT_NULL(strstr(o.err, "No space left on device"));
+    program_free(&o);
+}
+
+static void test_model_files(void) {
+    char path[4096];
+    CU_ASSERT_EQUAL_FATAL(ba_tiny_gguf(program_path("cut.gguf", path), NULL), 0);
+    CU_ASSERT_EQUAL(truncate(path, 20000), 0);
+    program_write("empty.gguf", "");
+    program_write("short.gguf", "GGUF");
+    program_write("magic.gguf", "This is no model, but it is long enough to hold a header of one.");
+    CU_ASSERT_EQUAL(mkdir(program_path("a-folder", path), 0700), 0);
+    program_write("request.json", "{\"blocks\": [\"a\", \"b\"]}");
+    static const program_refusal rows[] = {
+        {2, "absent.gguf", {"logits", "--model", "absent.gguf", "--request", "request.json"}},
+        {2, "empty.gguf", {"logits", "--model", "empty.gguf", "--request", "request.json"}},
+        {2, "short.gguf", {"logits", "--model", "short.gguf", "--request", "request.json"}},
+        {2, "magic.gguf", {"logits", "--model", "magic.gguf", "--request", "request.json"}},
+        {2, "cut.gguf", {"logits", "--model", "cut.gguf", "--request", "request.json"}},
+        {2, "a-folder", {"logits", "--model", "a-folder", "--request", "request.json"}},
+        {2, "--backend abacus", {"logits", "--model", "empty.gguf", "--backend", "abacus"}},
+        {2, "--dtype f16", {"logits", "--model", "empty.gguf", "--dtype", "f16"}},
+        {2, "--dtype f32", {"logits", "--model", "empty.gguf", "--dtype", "f32", "--backend", "ref"}},
+        {2, "--store tape:2G", {"logits", "--model", "empty.gguf", "--store", "tape:2G"}},
+        {2, "--store ram:lots", {"logits", "--model", "empty.gguf", "--store", "ram:lots"}},
+    };
+    EXPECT_REFUSALS(rows);
+}
+
+#define LOGITS(file)                                                                                                   \
+    { "logits", "--model", "tiny.gguf", "--request", file }
+
+static void test_requests(void) {
+    static const char *const files[][2] = {
+        {"malformed.json", "{\"blocks\": [\"a\", "},
+        {"nothing.json", ""},
+        {"list.json", "[1, 2, 3]"},
+        {"neither.json", "{\"roles\": []}"},
+        {"both.json", "{\"blocks\": [\"a\"], \"ids\": [[1]]}"},
+        {"none.json", "{\"blocks\": []}"},
+        {"number.json", "{\"blocks\": [\"a\", 7]}"},
+        {"text.json", "{\"blocks\": \"a\"}"},
+        {"huge-id.json", "{\"ids\": [[1, 2], [4000000000]]}"},
+        {"negative-id.json", "{\"ids\": [[1, -2], [3]]}"},
+        {"half-id.json", "{\"ids\": [[1, 2.5], [3]]}"},
+        {"roles.json", "{\"blocks\": [\"a\", \"b\"], \"roles\": [\"question\"]}"},
+        {"role.json", "{\"blocks\": [\"a\", \"b\"], \"roles\": [\"passage\", \"joker\"]}"},
+        {"local.json", "{\"blocks\": [\"a\", \"b\"], \"num_local_attention_blocks\": -1}"},
+        {"special.json", "{\"blocks\": [\"a\", \"b\"], \"special\": \"perhaps\"}"},
+    };
+    static const program_refusal rows[] = {
+        {2, "malformed.json", LOGITS("malformed.json")},
+        {2, "nothing.json", LOGITS("nothing.json")},
+        {2, "list.json", LOGITS("list.json")},
+        {2, "blocks", LOGITS("neither.json")},
+        {2, "blocks", LOGITS("both.json")},
+        {2, "blocks", LOGITS("none.json")},
+        {2, "blocks", LOGITS("number.json")},
+        {2, "blocks", LOGITS("text.json")},
+        {2, "ids", LOGITS("huge-id.json")},
+        {2, "ids", LOGITS("negative-id.json")},
+        {2, "ids", LOGITS("half-id.json")},
+        {2, "roles", LOGITS("roles.json")},
+        {2, "joker", LOGITS("role.json")},
+        {2, "num_local_attention_blocks", LOGITS("local.json")},
+        {2, "special", LOGITS("special.json")},
+        {2, "absent.json", LOGITS("absent.json")},
+        {2, "standard input", LOGITS("-")},
+        {2, "--request", {"logits", "--model", "tiny.gguf"}},
+    };
+    program_tiny();
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        program_write(files[i][0], files[i][1]);
+    }
+    EXPECT_REFUSALS(rows);
+}
+
+static void test_modes(void) {
+    program_tiny();
+    program_write("request.json", "{\"blocks\": [\"a\", \"b\", \"c\"]}");
+#define MODE(spelling)                                                                                                 \
+    { "logits", "--model", "tiny.gguf", "--request", "request.json", "--mode", spelling }
+    static const program_refusal rows[] = {
+        {2, "block-nopos", MODE("blokc")}, /* what there is */
+        {2, "block", MODE("block:frob=1")},
+        {2, "block", MODE("block:n=x")},
+        {2, "block", MODE("block:n")},
+        {2, "block", MODE("block:n=-1")},
+        {2, "block", MODE("block:")},
+        {2, "", MODE("")},
+        {2, "needs a task segment", MODE("superposition")},
+        {2, "link embeddings", MODE("kvlink:k=1")},
+        {2, "r=1.5 is not a number of 0..1", MODE("cacheblend:r=1.5")},
+        {2, "r=-0.1 is not a number of 0..1", MODE("cacheblend:r=-0.1")},
+        {2, "r=nan is not a number of 0..1", MODE("cacheblend:r=nan")},
+    };
+#undef MODE
+    EXPECT_REFUSALS(rows);
+    program_end o = program_run((const char *const[]){"logits", "--model", "tiny.gguf", "--request", "request.json",
+                                                      "--mode", "block", "--json", NULL});
+    CU_ASSERT_EQUAL(o.status, 0);
+    CU_ASSERT_STRING_EQUAL(o.err, "");
+    CU_ASSERT_TRUE(program_is_one_line(o.out));
+    program_free(&o);
+    o = program_run((const char *const[]){"logits", "--model", "tiny.gguf", "--request", "request.json", "--mode",
+                                          "lego:k=64", NULL});
+    CU_ASSERT_EQUAL(o.status, 0); /* longer than every passage: allowed, and said */
+    CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "equals full"));
+    program_free(&o);
+}
+
+/* A list of files, items of each; goes on where nothing is left to do; refuses a trace of another command. */
+static void test_gate(void) {
+    program_tiny();
+#define ITEM(id)                                                                                                       \
+    "{\"id\":\"" id                                                                                                    \
+    "\",\"question\":\"q\",\"answers\":[\"a\"],\"documents\":[{\"title\":\"t\",\"text\":\"one two\"}]}\n"
+    program_write("one.jsonl", ITEM("one-1") ITEM("one-2"));
+    program_write("two.jsonl", ITEM("two-1"));
+#undef ITEM
+#define GATE(data, ...)                                                                                                \
+    { "gate", "--model", "tiny.gguf", "--data", data, "--limit", "1", "--greedy", "2", __VA_ARGS__ }
+    const char *const once[] = GATE("one.jsonl,two.jsonl", "--out", "gate.h5", "--csv", NULL);
+    const char *const again[] = GATE("one.jsonl,two.jsonl", "--out", "gate.h5", "--csv", "--resume", NULL);
+    program_end first = program_run(once), second = program_run(again);
+    CU_ASSERT_EQUAL(first.status, 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(first.out, "\nblock,2,ok,ok,ok,ok,ok,ok,"));
+    CU_ASSERT_EQUAL(second.status, 0);
+    CU_ASSERT_STRING_EQUAL(second.out, first.out);
+    program_free(&first);
+    program_free(&second);
+    program_end rows = program_run((const char *const[]){"export", "gate.h5", "prompts", "--csv", NULL});
+    CU_ASSERT_TRUE(strstr(rows.out, ",one-1,block,") && strstr(rows.out, ",two-1,block,"));
+    program_free(&rows);
+    static const program_refusal refused[] = {
+        {2, "an empty name in the list", GATE("one.jsonl,,two.jsonl", NULL)},
+        {2, "absent.jsonl", GATE("one.jsonl,absent.jsonl", NULL)},
+        {2, "gate.h5", GATE("two.jsonl", "--out", "gate.h5", "--csv", "--resume", NULL)},
+        {2, "--resume goes on with a trace", GATE("two.jsonl", "--resume", NULL)},
+    };
+#undef GATE
+    EXPECT_REFUSALS(refused);
+}
+
+static void test_traces_and_experiments(void) {
+    program_write("text.h5", "This is no HDF5 file.");
+    program_write("cut.json", "{\"command\": ");
+    program_write("unknown.json", "{\"command\": \"frobnicate\", \"options\": {}}");
+    program_write("itself.json", "{\"command\": \"run\", \"options\": {}}");
+    program_write("option.json", "{\"command\": \"logits\", \"options\": {\"threads\": 0}}");
+    program_write("shape.json", "{\"command\": \"logits\", \"options\": {\"mode\": {\"a\": 1}}}");
+    static const program_refusal rows[] = {
+        {2, "absent.h5", {"export", "absent.h5"}},
+        {2, "text.h5", {"export", "text.h5"}},
+        {2, "FILE.h5", {"export"}},
+        {2, "absent.json", {"run", "absent.json"}},
+        {2, "cut.json", {"run", "cut.json"}},
+        {2, "unknown.json", {"run", "unknown.json"}},
+        {2, "itself.json", {"run", "itself.json"}},
+        {2, "--threads 0", {"run", "option.json"}},
+        {2, "options.mode", {"run", "shape.json"}},
+        {2, "experiment file", {"run"}},
+    };
+    EXPECT_REFUSALS(rows);
+}
+
+static void test_unwritable_trace(void) {
+    program_tiny();
+    program_write("text.h5", "This is no HDF5 file.");
+#define TTFT(out)                                                                                                      \
+    { "ttft", "--model", "tiny.gguf", "--lengths", "64", "--out", out }
+    static const program_refusal rows[] = {
+        {2, "absent/trace.h5", TTFT("absent/trace.h5")},
+        {2, "text.h5", TTFT("text.h5")},
+    };
+#undef TTFT
+    EXPECT_REFUSALS(rows);
+    char *kept = program_text("text.h5"); /* a file of somebody else is not replaced */
+    CU_ASSERT_STRING_EQUAL(kept, "This is no HDF5 file.");
+    free(kept);
+}
+
+/* Ctrl-C ends a long prefill soon, with status 130 and a trace that can be read. */
+static void test_interrupt(void) {
+    char path[4096];
+    program_tiny();
+    pid_t child = program_start("stdout", (const char *const[]){"ttft", "--model", "tiny.gguf", "--lengths", "64,8K",
+                                                                "--repeat", "1000", "--out", "stopped.h5", NULL});
+    CU_ASSERT_FATAL(child > 0);
+    for (int i = 0; i < 1000 && access(program_path("stopped.h5.partial", path), F_OK) != 0 &&
+                    access(program_path("stopped.h5", path), F_OK) != 0;
+         i++) {
+        usleep(10000);
+    }
+    usleep(300000);
+    CU_ASSERT_EQUAL(kill(child, SIGINT), 0);
+    program_end o = program_finish(child);
+    CU_ASSERT_EQUAL(o.status, 130);
+    program_free(&o);
+    o = program_run((const char *const[]){"export", "stopped.h5", NULL});
+    CU_ASSERT_EQUAL(o.status, 0);
+    program_free(&o);
+}
+
+static void test_sizes(void) {
+    static const size_t expected[] = {50, 1024, 2048, 4096, 8192, 100, 300, 500};
+    static const char *const wrong[] = {"",        "x",   "5-1",  "5-9*1", "0-9*2",
+                                        "1,,2",    "1,",  "-1",   "1-",    "1-9+0",
+                                        "1 2",     "1KB", "0x10", "1e3",   "99999999999999999999",
+                                        "1-999999"};
+    char err[BA_ERR_LEN];
+    size_t *list = NULL, n = 0;
+    uint64_t value = 0;
+    CU_ASSERT_EQUAL_FATAL(ba_parse_sizes("50,1K-8K*2,100-599+200", &list, &n, err), 0);
+    CU_ASSERT_EQUAL_FATAL(n, sizeof expected / sizeof *expected);
+    CU_ASSERT_TRUE(memcmp(list, expected, sizeof expected) == 0);
+    free(list);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        CU_ASSERT_NOT_EQUAL(ba_parse_sizes(wrong[i], &list, &n, err), 0);
+    }
+    CU_ASSERT_TRUE(ba_parse_size("3G", &value, err) == 0 && value == UINT64_C(3) << 30);
+    CU_ASSERT_NOT_EQUAL(ba_parse_size("17179869184G", &value, err), 0);
+}
+
+static void test_units(void) {
+    char text[32];
+    ba_print_bytes(text, sizeof text, 98362432);
+    CU_ASSERT_STRING_EQUAL(text, "98.4 MB");
+    ba_print_bytes(text, sizeof text, 999);
+    CU_ASSERT_STRING_EQUAL(text, "999 B");
+    ba_print_seconds(text, sizeof text, 0.0123456);
+    CU_ASSERT_STRING_EQUAL(text, "12.3 ms");
+    ba_print_seconds(text, sizeof text, 61);
+    CU_ASSERT_STRING_EQUAL(text, "61 s");
+}
+
+int ba_suite_cli(void) {
+    CU_pSuite suite = CU_add_suite("cli", NULL, NULL);
+    if (!suite || !CU_add_test(suite, "lists of sizes", test_sizes) ||
+        !CU_add_test(suite, "numbers for people", test_units) ||
+        !CU_add_test(suite, "usage errors are one line and status 2", test_usage) ||
+        !CU_add_test(suite, "help and version of every command", test_help) ||
+        !CU_add_test(suite, "standard output on a full disk is status 3", test_full_disk) ||
+        !CU_add_test(suite, "files that are no models are refused", test_model_files) ||
+        !CU_add_test(suite, "requests of the wrong shape are refused", test_requests) ||
+        !CU_add_test(suite, "unknown modes and parameters are refused", test_modes) ||
+        !CU_add_test(suite, "gate over several files, and on with its trace", test_gate) ||
+        !CU_add_test(suite, "files that are no traces or experiments are refused", test_traces_and_experiments) ||
+        !CU_add_test(suite, "a trace that cannot be written is refused before the work", test_unwritable_trace) ||
+        !CU_add_test(suite, "Ctrl-C ends with status 130 and keeps what was measured", test_interrupt)) {
+        return -1;
+    }
+    return 0;
+}

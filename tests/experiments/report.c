@@ -1,0 +1,289 @@
+/* The report: means over tasks by hand, and a page made from traces by the command. */
+#include "experiments/report/report.h"
+#include "experiments/eval/trace.h"
+#include "experiments/report/common_items.h"
+#include "experiments/report/estimate.h"
+#include "tests/support/runner.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void add(ba_eval_rows *rows, const char *label, const char *mode, const char *task, size_t index, double score,
+                double nll) {
+    ba_eval_row r = {
+        .index = index, .state = "done", .score = score, .nll = nll, .n_answer_tokens = 1 + index, .flops = 10};
+    snprintf(r.label, sizeof r.label, "%s", label);
+    snprintf(r.mode, sizeof r.mode, "%s", mode);
+    snprintf(r.task, sizeof r.task, "%s", task);
+    r.id = strdup("x");
+    r.em = r.f1 = r.ttft_s = r.ttft_cold_s = NAN;
+    CU_ASSERT_EQUAL_FATAL(ba_eval_rows_add(rows, &r), 0);
+}
+
+/* Task a: 1, 0 (mean 1/2, standard error 1/2); task b: 1, 1. Mean 3/4, standard error 1/4. */
+static void means_by_hand(void) {
+    static const char *const tasks[] = {"a", "b", "not run"};
+    ba_eval_rows rows = {0};
+    const ba_row_key key = {"m", "block"}, other = {"m", "full"};
+    add(&rows, "m", "block", "a", 0, 1, 2);
+    add(&rows, "m", "block", "a", 1, 0, 2);
+    add(&rows, "m", "block", "b", 0, 1, 3);
+    add(&rows, "m", "block", "b", 1, 1, 9);
+    add(&rows, "m", "full", "a", 1, 1, 1);
+    add(&rows, "m", "full", "b", 0, 1, 3);
+    ba_estimate e = ba_estimate_of(&rows, BA_OF_SCORE, key, NULL, tasks, 3);
+    CU_ASSERT_EQUAL(e.n_task, 2);
+    CU_ASSERT_EQUAL(e.n_item, 4);
+    CU_ASSERT_DOUBLE_EQUAL(e.mean, 0.75, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(e.high - e.low, 2 * 1.959963984540054 * 0.25, 1e-12);
+    /* NLL a token: (2 + 2) / (1 + 2) and (3 + 9) / (1 + 2). */
+    e = ba_estimate_of(&rows, BA_OF_NLL, key, NULL, tasks, 3);
+    CU_ASSERT_DOUBLE_EQUAL(e.mean, (4.0 / 3 + 4) / 2, 1e-12);
+    /* Paired: only items that both have. */
+    e = ba_estimate_of(&rows, BA_OF_SCORE, key, &other, tasks, 3);
+    CU_ASSERT_EQUAL(e.n_item, 2);
+    CU_ASSERT_DOUBLE_EQUAL(e.mean, -0.5, 1e-12);
+    e = ba_estimate_of(&rows, BA_OF_SCORE, (ba_row_key){"m", "lego"}, NULL, tasks, 3);
+    CU_ASSERT_TRUE(isnan(e.mean) && e.n_task == 0);
+    ba_eval_rows_free(&rows);
+}
+
+static ba_report_spec spec_of_project(void) {
+    char err[BA_ERR_LEN];
+    ba_report_spec spec;
+    CU_ASSERT_EQUAL_FATAL(ba_report_spec_read("experiments/configs/report.json", &spec, err), 0);
+    return spec;
+}
+
+static char *page_of(const ba_report_spec *spec, const ba_eval_rows *rows) {
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    CU_ASSERT_EQUAL(ba_report_print(f, spec, rows, "made at night"), 0);
+    fclose(f);
+    return text;
+}
+
+/* The paper has the first gap, the second is measured only, the others were not run. */
+static void gaps_by_hand(const char *page) {
+#define GAP_HEAD "| | gap | closed | share, % | goal, % | |\n|---|---:|---:|---:|---:|---|\n"
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "\n### LoRA, half the samples\n\nFrom *RAG-tuned, block, not tuned for it* to "
+                                        "*RAG-tuned, full*; closed by *block-ft, block*.\n\n" GAP_HEAD
+                                        "| the paper's points, all tasks | 21.4 | 20.0 | 94 | | |\n"
+                                        "| points, 2wiki, hotpotqa, nq | 30.0 [21.0, 39.0] | 27.0 [18.3, 35.7] | "
+                                        "90 [78, 100] | 80 | met |\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "\n### LoRA, as many samples\n\nFrom *RAG-tuned LoRA, block, not tuned for it* "
+                                        "to *RAG-tuned LoRA, full*; closed by *block-ft LoRA, as many samples, "
+                                        "block*.\n\n" GAP_HEAD
+                                        "| points, 2wiki, hotpotqa, nq | 30.0 [21.0, 39.0] | 20.0 [12.1, 27.9] | "
+                                        "67 [50, 83] | 80 | missed |\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| -0.016 [-0.018, -0.014] | 80 [80, 80] | 50 | met |"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| -0.008 [-0.009, -0.007] | 40 [40, 40] | 50 | missed |"));
+    CU_ASSERT_PTR_NULL(strstr(page, "### All weights"));
+    /* All that were measured, a line each. */
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(page, "| 2wiki, hotpotqa, nq | points | closed | share, % | goal 80 | NLL a token |"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| LoRA, half the samples | 30.0 [21.0, 39.0] | 27.0 [18.3, 35.7] | "
+                                        "90 [78, 100] | met | "));
+    CU_ASSERT_PTR_NULL(strstr(page, "| All weights, half the samples |"));
+#undef GAP_HEAD
+}
+
+/* A tuned model that heals what block mode loses, on the tables of the project. */
+static void page_by_hand(void) {
+    ba_report_spec spec = spec_of_project();
+    ba_eval_rows rows = {0};
+    for (size_t i = 0; i < 100; i++) {
+        add(&rows, "rag", "full", "nq", i, i < 60, 1);
+        add(&rows, "rag", "block", "nq", i, i < 30, 2);
+        add(&rows, "block-ft", "block", "nq", i, i < 57, 1.2);
+        add(&rows, "block-ft-64", "block", "nq", i, i < 50, 1.6);
+        add(&rows, "block-ft@120", "block", "nq", i, i < 55, 1.3);
+        add(&rows, "block-ft@40", "block", "nq", i, i < 50, 1.5);
+    }
+    char *page = page_of(&spec, &rows);
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| RAG-tuned, full | 73.2 | 74.8 | 61.5 | 75.8 | 71.3 |"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| - | - | **60.0 [50.2, 69.1]** | - |"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(page, "| without tuning for it, block mode loses | +21.4 | 30.0 [21.0, 39.0] | agrees |"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| block fine-tuning heals block mode | +20.0 | 27.0 "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| not measured |")); /* superposition was not run */
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(page, "| block fine-tuning heals block mode | - | - | 27.0 [19.0, 36.0], p < 0.001, n 100 | - |"));
+    gaps_by_hand(page);
+    /* A table of which the paper has nothing begins with ours. */
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "has the commands.\n\n| here: score % |"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "Remark of the traces: made at night."));
+    CU_ASSERT_PTR_NULL(strstr(page, "nan"));
+    free(page);
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    ba_validation check = {.label = "t.h5", .mode = "full", .step = 20, .nll = 1.25};
+    const ba_validations checks = {&check, 1, 1};
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    CU_ASSERT_EQUAL(ba_report_steps(f, &spec, &rows, &checks), 3);
+    fclose(f);
+    const char *at_40 = strstr(text, "eval,block-ft,40,block,0.5,"),
+               *at_120 = strstr(text, "eval,block-ft,120,block,0.55,");
+    CU_ASSERT_TRUE(at_40 && at_120 && at_40 < at_120); /* in the order of their steps */
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "validation,t.h5,20,full,NaN,NaN,NaN,1.25,"));
+    free(text);
+    ba_eval_rows_free(&rows);
+    ba_report_spec_free(&spec);
+}
+
+/* One row has 60 items, another 40 of them: a table shows these. What is in no table stays. */
+static void common_items(void) {
+    ba_report_spec spec = spec_of_project();
+    ba_eval_rows rows = {0};
+    for (size_t i = 0; i < 60; i++) {
+        add(&rows, "rag", "full", "nq", i, i < 30, 1);
+        add(&rows, "block-ft@40", "block", "nq", i, 1, 1);
+        if (i >= 20) {
+            add(&rows, "rag", "block", "nq", i, 0, 2);
+        }
+        add(&rows, "base", "full", "2wiki", i, 1, 1);
+    }
+    ba_eval_rows common;
+    CU_ASSERT_EQUAL(ba_common_items(&spec, &rows, &common), 0);
+    CU_ASSERT_EQUAL(common.n, 40 + 60 + 40 + 60);
+    ba_eval_row like = {.label = "rag", .mode = "full", .task = "nq", .index = 19};
+    CU_ASSERT_PTR_NULL(ba_eval_rows_find(&common, &like));
+    like.index = 20;
+    CU_ASSERT_PTR_NOT_NULL(ba_eval_rows_find(&common, &like));
+    ba_eval_rows_forget(&common);
+    char *page = page_of(&spec, &rows);
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| *items* | 60 | - | 40 | - | |"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| RAG-tuned, full | - | - | **25.0 ")); /* 10 of 40 */
+    free(page);
+    ba_eval_rows_free(&rows);
+    ba_report_spec_free(&spec);
+}
+
+/* Block mode is better than full, so there is nothing to close. */
+static void no_gap(void) {
+    ba_report_spec spec = spec_of_project();
+    ba_eval_rows rows = {0};
+    for (size_t i = 0; i < 100; i++) {
+        add(&rows, "rag", "full", "nq", i, i < 30, 2);
+        add(&rows, "rag", "block", "nq", i, i < 60, 1);
+        add(&rows, "block-ft", "block", "nq", i, i < 57, 1.2);
+    }
+    char *page = page_of(&spec, &rows);
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| points, nq | -30.0 [-39.0, -21.0] | -3.0 [-6.4, 0.4] | - | | |"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| NLL a token, nq | 0.020 [0.018, 0.022] | 0.004 [0.004, 0.004] | - | | |"));
+    free(page);
+    ba_eval_rows_free(&rows);
+    ba_report_spec_free(&spec);
+}
+
+/* Writes a file of tables and reads it. */
+static int read_spec(const char *text, ba_report_spec *spec, char err[BA_ERR_LEN]) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/tables.json", ba_test_dir());
+    FILE *f = fopen(path, "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    fputs(text, f);
+    fclose(f);
+    return ba_report_spec_read(path, spec, err);
+}
+
+/* From 30 and 40 % to 60 and 90 %, closed by 50 and 60 %: of means that is 20 of 40 points, while the mean of the two
+ * shares is 53 %. An item that one of the six lacks counts for none. */
+static void gap_of_means(void) {
+    char err[BA_ERR_LEN];
+    ba_report_spec spec;
+    ba_eval_rows rows = {0};
+    CU_ASSERT_EQUAL_FATAL(
+        read_spec(
+            "{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+            "\"columns\": [\"X\"], \"rows\": ["
+            "{\"id\": \"b0\", \"name\": \"B 0\", \"label\": \"rag0\", \"mode\": \"block\"}, "
+            "{\"id\": \"b1\", \"name\": \"B 1\", \"label\": \"rag1\", \"mode\": \"block\"}, "
+            "{\"id\": \"f0\", \"name\": \"F 0\", \"label\": \"rag0\", \"mode\": \"full\"}, "
+            "{\"id\": \"f1\", \"name\": \"F 1\", \"label\": \"rag1\", \"mode\": \"full\"}, "
+            "{\"id\": \"t0\", \"name\": \"T 0\", \"label\": \"ft0\", \"mode\": \"block\"}, "
+            "{\"id\": \"t1\", \"name\": \"T 1\", \"label\": \"ft1\", \"mode\": \"block\"}]}], "
+            "\"gaps\": [{\"name\": \"mean of seeds\", \"from\": [\"b0\", \"b1\"], \"to\": [\"f0\", \"f1\"], \"of\": "
+            "[\"t0\", \"t1\"], \"by_task\": true}, "
+            "{\"name\": \"seed 0\", \"from\": \"b0\", \"to\": [\"f0\"], \"of\": \"t0\"}], "
+            "\"goal\": {\"tasks\": [\"x\"], \"score\": 0.8, \"nll\": 0.5}}",
+            &spec, err),
+        0);
+    for (size_t i = 0; i < 100; i++) {
+        add(&rows, "rag0", "block", "x", i, i < 30, 2);
+        add(&rows, "rag1", "block", "x", i, i < 40, 3);
+        add(&rows, "rag0", "full", "x", i, i < 60, 1);
+        add(&rows, "rag1", "full", "x", i, i < 90, 1);
+        add(&rows, "ft0", "block", "x", i, i < 50, 2);
+        add(&rows, "ft1", "block", "x", i, i < 60, 1.5);
+    }
+    add(&rows, "rag0", "block", "x", 100, 1, 2);
+    char *page = page_of(&spec, &rows);
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| mean of seeds | 40.0 ["));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| 20.0 ["));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| 50 ["));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| 50 [50, 50] | met |\n")); /* NLL: from 2.5 to 1, by 1.75 */
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| seed 0 | 30.0 ["));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| 67 ["));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page,
+                                  "\nFrom the mean of *B 0*, *B 1* to the mean of *F 0*, *F 1*; closed by the mean "
+                                  "of *T 0*, *T 1*.\n"));
+    free(page);
+    ba_eval_rows_free(&rows);
+    ba_report_spec_free(&spec);
+}
+
+static void bad_tables(void) {
+    static const char *const bad[][2] = {
+        {"{}", "field title is missing"},
+        {"{\"title\": \"t\", \"about\": \"a\"}", "field tables"},
+        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+         "\"columns\": "
+         "[\"x\", \"y\"]}]}",
+         "as many columns as tasks"},
+        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+         "\"columns\": "
+         "[\"x\"], \"rows\": [{\"id\": \"i\", \"name\": \"n\", \"label\": \"l\", \"mode\": \"m\"}]}], \"claims\": "
+         "[{\"text\": "
+         "\"c\", \"a\": \"i\", \"b\": \"gone\", \"expect\": \"better\"}]}",
+         "no table has a row 'i' and a row 'gone'"},
+        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+         "\"columns\": [\"x\"], \"rows\": [{\"id\": \"i\", \"name\": \"n\", \"label\": \"l\", \"mode\": \"m\"}]}], "
+         "\"gaps\": [{\"name\": \"g\", \"from\": \"i\", \"to\": \"i\", \"of\": \"gone\"}]}",
+         "no table has a row 'i' and a row 'i' and a row 'gone'"},
+        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+         "\"columns\": [\"x\"], \"rows\": [{\"id\": \"i\", \"name\": \"n\", \"label\": \"l\", \"mode\": \"m\"}]}], "
+         "\"gaps\": [{\"name\": \"g\", \"from\": \"i\", \"to\": \"i\", \"of\": [\"i\", \"gone\"]}]}",
+         "no table has a row 'i' and a row 'i' and a row 'i' and a row 'gone'"},
+        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+         "\"columns\": [\"x\"], \"rows\": [{\"id\": \"i\", \"name\": \"n\", \"label\": \"l\", \"mode\": \"m\"}]}], "
+         "\"gaps\": [{\"name\": \"g\", \"from\": [], \"to\": \"i\", \"of\": \"i\"}]}",
+         "field from: must be a list of texts"},
+        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+         "\"columns\": [\"x\"], \"rows\": [{\"id\": \"i\", \"name\": \"n\", \"label\": \"l\", \"mode\": \"m\"}]}], "
+         "\"gaps\": [{\"name\": \"g\", \"from\": \"i\", \"to\": \"i\", \"of\": \"i\"}]}",
+         "field tasks: must be a list of texts"},
+    };
+    char err[BA_ERR_LEN];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ba_report_spec spec;
+        CU_ASSERT_EQUAL(read_spec(bad[i][0], &spec, err), -1);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err, bad[i][1]));
+    }
+}
+
+int ba_suite_report(void) {
+    CU_pSuite s = CU_add_suite("report", NULL, NULL);
+    return s && CU_add_test(s, "means over tasks by hand", means_by_hand) &&
+                   CU_add_test(s, "a page by hand", page_by_hand) &&
+                   CU_add_test(s, "rows of a table rest on the same items", common_items) &&
+                   CU_add_test(s, "no share of a gap the wrong way", no_gap) &&
+                   CU_add_test(s, "a gap between means of rows", gap_of_means) &&
+                   CU_add_test(s, "bad tables", bad_tables)
+               ? 0
+               : -1;
+}

@@ -1,0 +1,253 @@
+/* Scorers against values of their official scripts, run once on the texts below; intervals and tests of a difference
+ * against published tables and values worked out by hand. */
+#include "experiments/data/score_text.h"
+#include "experiments/measure/intervals.h"
+#include "experiments/tasks/score_drop.h"
+#include "experiments/tasks/score_math.h"
+#include "experiments/tasks/tasks.h"
+#include "tests/support/runner.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Expected: normalize_answer of the SQuAD v1.1 evaluation script (the one in rag_eval.py). */
+static void squad_normalisation(void) {
+    static const char *const pair[][2] = {
+        {"The Eiffel-Tower, (in) Paris!", "eiffeltower in paris"},
+        {"  An apple a  day\tkeeps the\u00a0doctor away ", "apple day keeps doctor away"},
+        {"Beyonc\u00e9's \u216b \u201cquoted\u201d the", "beyonc\u00e9s \u217b \u201cquoted\u201d"},
+        {"\u00c0\u00c9\u00ce Stra\u00dfe theatre", "\u00e0\u00e9\u00ee stra\u00dfe theatre"},
+        {"a.the an", "athe"},
+        {"the", ""},
+        {"A-Team", "ateam"},
+        {"U.S.A. \u2014 the land", "usa \u2014 land"},
+        {"1,000.50 the 3rd", "100050 3rd"},
+        {"an\u3000the \u00c7A", "\u00e7a"},
+        {"_the_ the_a", "thea"},
+        {"\u201cthe\u201d \u2018a\u2019", "\u201c \u201d \u2018 \u2019"},
+    };
+    for (size_t i = 0; i < sizeof pair / sizeof *pair; i++) {
+        char *got = ba_squad_normalise(pair[i][0]);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(got);
+        CU_ASSERT_STRING_EQUAL(got, pair[i][1]);
+        free(got);
+    }
+    char *broken = ba_squad_normalise("caf\xc3 the \xff"); /* no UTF-8: what is broken is left out */
+    CU_ASSERT_PTR_NOT_NULL_FATAL(broken);
+    CU_ASSERT_STRING_EQUAL(broken, "caf");
+    free(broken);
+}
+
+static void squad_scores(void) {
+    static const struct {
+        const char *output, *answer;
+        double f1, em, subspan;
+    } row[] = {
+        {"The cat sat on the mat", "a cat on mat", 0.8571428571428571, 0, 0},
+        {"to be or not to be", "be be be", 0.4444444444444444, 0, 0},
+        {"Paris, France", "paris", 0.6666666666666666, 0, 1},
+        {"x", "y", 0, 0, 0},
+        {"in the year 1998 in", "1998", 0.4, 0, 1},
+        {"The Beatles.", "beatles", 1, 1, 1},
+        {"It was 14 December 1972 UTC", "14 December 1972", 0.6666666666666666, 0, 1},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        char *answers[] = {(char *)"never", (char *)row[i].answer};
+        CU_ASSERT_DOUBLE_EQUAL(ba_squad_f1(row[i].output, answers, 2), row[i].f1, 1e-12);
+        CU_ASSERT_EQUAL(ba_squad_em(row[i].output, answers, 2), row[i].em);
+        CU_ASSERT_EQUAL(ba_subspan_em(row[i].output, answers, 2), row[i].subspan);
+    }
+    CU_ASSERT_EQUAL(ba_subspan_em("anything", NULL, 0), 0);
+}
+
+/* Expected: the regular expression of openai/grade-school-math; and the last number where there is no mark. */
+static void gsm8k_numbers(void) {
+    static const char *const row[][3] = {{"so 9*2\n#### 18", "18", "18"},
+                                         {"#### 1,234 then 5", "1234", "5"},
+                                         {"#### -5.", "-5.", "-5"},
+                                         {"no mark 18", "", "18"},
+                                         {"####18", "", "18"},
+                                         {"#### $18\n#### 7", "7", "7"},
+                                         {"He pays $1,234.50.", "", "1234.50"},
+                                         {"it is -3, or", "", "-3"},
+                                         {"10-3 apples", "", "3"},
+                                         {"none", "", ""}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        char *marked = ba_gsm8k_marked(row[i][0]), *last = ba_last_number(row[i][0]);
+        CU_ASSERT_STRING_EQUAL(marked, row[i][1]);
+        CU_ASSERT_STRING_EQUAL(last, row[i][2]);
+        free(marked);
+        free(last);
+    }
+}
+
+/* Expected: _strip_string of hendrycks/math. */
+static void math_normalisation(void) {
+    static const char *const row[][2] = {
+        {"\\frac12", "\\frac{1}{2}"},
+        {"\\frac1{72}", "\\frac{1}{72}"},
+        {"\\dfrac{9}{7}", "\\frac{9}{7}"},
+        {"0.5", "\\frac{1}{2}"},
+        {".25", "0.25"},
+        {"x = 3", "3"},
+        {"k=5", "5"},
+        {"3/4", "\\frac{3}{4}"},
+        {"-3/4", "\\frac{-3}{4}"},
+        {"a/b", "a/b"},
+        {"\\sqrt3+\\sqrt{5}", "\\sqrt{3}+\\sqrt{5}"},
+        {"10\\text{ cm}", "10"},
+        {"50\\%", "50"},
+        {"90^\\circ", "90"},
+        {"90^{\\circ}", "90"},
+        {"\\left( 3, \\frac{\\pi}{2} \\right)", "(3,\\frac{\\pi}{2})"},
+        {"\\$32,000", "32,000"},
+        {"{.5}", "{0.5}"},
+        {"1 000", "1000"},
+        {"\\tfrac{-1}3", "\\frac{-1}3"},
+        {"x=y=2", "x=y=2"},
+        {"", ""},
+        {"abc = 4", "abc=4"},
+        {"2 .5", "20.5"},
+        {"\\begin{pmatrix}1\\\\2\\end{pmatrix}", "\\begin{pmatrix}1\\2\\end{pmatrix}"},
+        {"\\frac{1}2", "\\frac{1}2"},
+        {"3\\frac34", "3\\frac{3}{4}"},
+        {"\\frac", "\\frac"}, /* there the script fails, and compares the texts as they are */
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        char *got = ba_math_normalise(row[i][0]);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(got);
+        CU_ASSERT_STRING_EQUAL(got, row[i][1]);
+        free(got);
+    }
+}
+
+static void math_answers(void) {
+    static const char *const row[][2] = {
+        {"so \\boxed{\\frac{1}{2}} and \\boxed{x^{2}}.", "x^{2}"},
+        {"is $\\boxed{24}.$\nFinal Answer: The final answer is $25$. I hope it is correct.", "24"},
+        {"Final Answer: The final answer is $[2,5)$. I hope it is correct.", "[2,5)"},
+        {"The final answer is 7.", "7"},
+        {"\\boxed{1 + \\frac{2", ""},
+        {"no answer", ""},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        char *got = ba_math_answer(row[i][0]);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(got);
+        CU_ASSERT_STRING_EQUAL(got, row[i][1]);
+        free(got);
+    }
+    CU_ASSERT_TRUE(ba_math_equal("0.5", "\\dfrac12"));
+    CU_ASSERT_TRUE(ba_math_equal("1,000", "1000.0"));
+    CU_ASSERT_TRUE(ba_math_equal("\\frac{3}{4}", ".75"));
+    CU_ASSERT_TRUE(ba_math_equal("-\\frac{3}{4}", "-3/4"));
+    CU_ASSERT_FALSE(ba_math_equal("1,2", "12"));
+    CU_ASSERT_FALSE(ba_math_equal("99999999999999999999/3", "33333333333333333333"));
+    CU_ASSERT_FALSE(ba_math_equal("", ""));
+    CU_ASSERT_FALSE(ba_math_equal("x", "2"));
+}
+
+static void bbh_answers(void) {
+    static const struct {
+        const char *output, *target;
+        double score;
+    } row[] = {{"A = False. So the answer is False.", "False", 1},
+               {"So the answer is (B).\nQ: next", "(B)", 1},
+               {"So the answer is (B", "(B)", 0},
+               {"the answer is 5. the answer is 6.", "6", 0},
+               {"True", "True", 1},
+               {"So the answer is } ]", "} ]", 1}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        char *answer[] = {(char *)row[i].target};
+        CU_ASSERT_EQUAL(ba_bbh_score(&(ba_task_item){.answer = answer, .n_answer = 1}, row[i].output).score,
+                        row[i].score);
+    }
+}
+
+/* Expected: drop_eval.py of AllenNLP, spans of one. */
+static void drop_scores(void) {
+    static const struct {
+        const char *output, *answer;
+        double em, f1;
+    } row[] = {{"30-27", "30-27", 1, 1},
+               {"The Steelers", "Steelers", 1, 1},
+               {"a 36-yard field goal", "36", 0, 0.4},
+               {"36", "36.0", 1, 1},
+               {"about 35 yards", "36", 0, 0},
+               {"LaGarrette Blount and Ben", "Ben Roethlisberger", 0, 0.33},
+               {"", "x", 0, 0},
+               {"$1,000", "1000", 1, 1},
+               {"1.50", "1.5", 1, 1},
+               {"25 October 1720", "October 1720", 0, 0.8},
+               {"the", "a", 1, 1},
+               {"twenty-two men", "twenty two women", 0, 0.67}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        double em, f1;
+        char *answer[] = {(char *)row[i].answer};
+        ba_drop_score(row[i].output, answer, 1, &em, &f1);
+        CU_ASSERT_EQUAL(em, row[i].em);
+        CU_ASSERT_DOUBLE_EQUAL(f1, row[i].f1, 1e-12);
+    }
+    double em, f1;
+    ba_drop_score("yes", (char *[]){(char *)"no", (char *)"yes"}, 2, &em, &f1);
+    CU_ASSERT_TRUE(em == 1 && f1 == 1);
+}
+
+/* Newcombe, Statistics in Medicine 17 (1998), table I, method 3. */
+static void wilson(void) {
+    static const struct {
+        size_t hits, n;
+        double low, high;
+    } row[] = {{81, 263, 0.2553, 0.3662}, {15, 148, 0.0624, 0.1605}, {0, 20, 0.0000, 0.1611}, {1, 29, 0.0061, 0.1718}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        ba_interval got = ba_wilson(row[i].hits, row[i].n);
+        CU_ASSERT_DOUBLE_EQUAL(got.low, row[i].low, 5e-5);
+        CU_ASSERT_DOUBLE_EQUAL(got.high, row[i].high, 5e-5);
+    }
+    CU_ASSERT_TRUE(isnan(ba_wilson(0, 0).low));
+}
+
+/* By hand: 2 (C(9,0) + C(9,1)) / 2^9; 2 (1 + 10 + 45) / 2^10; and sides that are equal. */
+static void mcnemar(void) {
+    CU_ASSERT_DOUBLE_EQUAL(ba_mcnemar(1, 8), 20.0 / 512, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(ba_mcnemar(8, 2), 112.0 / 1024, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(ba_mcnemar(0, 6), 2.0 / 64, 1e-12);
+    CU_ASSERT_EQUAL(ba_mcnemar(5, 5), 1);
+    CU_ASSERT_EQUAL(ba_mcnemar(0, 0), 1);
+    CU_ASSERT_TRUE(ba_mcnemar(3000, 2000) < 1e-40 && ba_mcnemar(3000, 2000) > 0);
+}
+
+/* Of a mean of many values the percentile interval comes close to mean +- 1.96 s / sqrt(n). */
+static void bootstrap(void) {
+    enum { N = 400 };
+    double top[N], bottom[N];
+    for (size_t i = 0; i < N; i++) {
+        top[i] = i % 10 < 3;
+        bottom[i] = 2;
+    }
+    ba_interval mean = ba_bootstrap(top, NULL, N, 7), half = ba_bootstrap(top, bottom, N, 7),
+                again = ba_bootstrap(top, NULL, N, 7);
+    double width = 1.96 * sqrt(0.3 * 0.7 / N);
+    CU_ASSERT_DOUBLE_EQUAL(mean.low, 0.3 - width, 0.1 * width);
+    CU_ASSERT_DOUBLE_EQUAL(mean.high, 0.3 + width, 0.1 * width);
+    CU_ASSERT_EQUAL(half.low, mean.low / 2);
+    CU_ASSERT_TRUE(again.low == mean.low && again.high == mean.high);
+    double same[] = {4, 4, 4};
+    CU_ASSERT_TRUE(ba_bootstrap(same, NULL, 3, 1).low == 4 && ba_bootstrap(same, NULL, 3, 1).high == 4);
+    CU_ASSERT_TRUE(isnan(ba_bootstrap(NULL, NULL, 0, 1).low));
+}
+
+int ba_suite_scores(void) {
+    CU_pSuite s = CU_add_suite("scores", NULL, NULL);
+    return s && CU_add_test(s, "SQuAD normalisation", squad_normalisation) &&
+                   CU_add_test(s, "subspan, exact match and F1", squad_scores) &&
+                   CU_add_test(s, "GSM8K numbers", gsm8k_numbers) &&
+                   CU_add_test(s, "MATH normalisation", math_normalisation) &&
+                   CU_add_test(s, "MATH answers and equality", math_answers) &&
+                   CU_add_test(s, "BBH answers", bbh_answers) && CU_add_test(s, "DROP scores", drop_scores) &&
+                   CU_add_test(s, "Wilson intervals as published", wilson) &&
+                   CU_add_test(s, "McNemar's exact p by hand", mcnemar) &&
+                   CU_add_test(s, "bootstrap intervals", bootstrap)
+               ? 0
+               : -1;
+}

@@ -1,0 +1,578 @@
+/* Modes: what each one makes of small prompts, written out; what they share; how they are spelled. */
+#include "tests/support/plans.h"
+#include "tests/support/runner.h"
+
+#include "sim/modes/modes.h"
+#include "sim/plan/schedule.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Every mode, with a spelling of every parameter value that changes what is built. */
+static const char *const spellings[] = {
+    "full",
+    "block",
+    "block:n=1",
+    "block-nopos",
+    "turborag",
+    "turborag:order=reordered",
+    "promptcache",
+    "promptcache:skip=0",
+    "promptcache:scaffold=none",
+    "promptcache:scaffold=none,skip=0",
+    "pcw",
+    "ape",
+    "ape:t=0.5,s=1.2,form=paper",
+    "superposition",
+    "superposition:topk=1",
+    "superposition:topk=1,positions=max,qfirst=no",
+    "lego",
+    "lego:k=2,qbos=no",
+    "lego-0",
+    "cacheblend",
+    "cacheblend:r=0.5,score=k,mask=bottomright,brlayer=2",
+    "cacheblend:r=1,n=context",
+    "kvlink",
+    "sink",
+    "sink:encode=global",
+    "selective",
+    "selective:k=1,agg=ht",
+    "blockdist",
+};
+enum { SPELLINGS = sizeof spellings / sizeof *spellings };
+
+static ba_plan *plan_of(const char *mode, const char *text) {
+    char err[BA_ERR_LEN] = "";
+    ba_prompt *prompt = ba_prompt_of(text);
+    ba_plan *plan;
+    if (ba_mode_plan(mode, prompt, &plan, err)) {
+        printf("         %s on '%s': %s\n", mode, text, err);
+    }
+    ba_prompt_free(prompt);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(plan);
+    return plan;
+}
+
+/* --- all modes on all kinds of prompts -------------------------------------------------------------------------- */
+
+static size_t tokens_in(const char *mode, const ba_prompt *p) {
+    size_t tokens = ba_prompt_tokens(p), passages = 0, chunks = 0;
+    for (size_t i = 0; i < p->n_seg; i++) {
+        passages += p->seg[i].role == BA_ROLE_PASSAGE;
+        chunks += p->seg[i].role == BA_ROLE_PASSAGE || p->seg[i].role == BA_ROLE_SYSTEM;
+    }
+    if (strncmp(mode, "lego", 4) == 0) {
+        return tokens + (strcmp(mode, "lego-0") == 0 ? chunks > 0 : chunks + !strstr(mode, "qbos=no"));
+    }
+    return tokens + (strcmp(mode, "blockdist") == 0 ? 4 * passages : 0);
+}
+
+/* The last node reads the whole request behind its own frame; nothing is stored that could not be. */
+static void plans_are_well_formed(void) {
+    static const char *const prompts[] = {
+        "s2 p3 p4 q2 t2",      "p3 p4 q2 t1", "s2 p5 q2 t2", "s1 p1 q1 t1", "s2 p3=a p2 p3=a p3=a q2 t2",
+        "s9 p1 p200 p2 q3 t4",
+    };
+    for (size_t i = 0; i < SPELLINGS; i++) {
+        for (size_t j = 0; j < sizeof prompts / sizeof *prompts; j++) {
+            char err[BA_ERR_LEN];
+            ba_prompt *prompt = ba_prompt_of(prompts[j]);
+            ba_plan *plan = plan_of(spellings[i], prompts[j]);
+            CU_ASSERT_EQUAL(ba_plan_check(plan, err), 0);
+            CU_ASSERT_EQUAL(plan->n_tokens, tokens_in(spellings[i], prompt));
+            CU_ASSERT_STRING_EQUAL(plan->mode, spellings[i]);
+            CU_ASSERT(!plan->node[plan->n_node - 1].stored);
+            ba_schedule *s = ba_schedule_new(plan, NULL, 1000);
+            CU_ASSERT(s && s->pass[s->n_pass - 1].online);
+            ba_schedule_free(s);
+            ba_plan_free(plan);
+            ba_prompt_free(prompt);
+        }
+    }
+}
+
+static void a_question_alone_is_full_attention(void) {
+    ba_plan *full = plan_of("full", "q4");
+    for (size_t i = 0; i < SPELLINGS; i++) {
+        if (strncmp(spellings[i], "superposition", 13) == 0 || strstr(spellings[i], "skip") ||
+            strcmp(spellings[i], "lego") == 0) {
+            continue; /* need a passage, or put a BOS before the question */
+        }
+        ba_plan *plan = plan_of(spellings[i], "q4");
+        ba_key a = ba_plan_node_key(plan, plan->n_node - 1), b = ba_plan_node_key(full, 0);
+        bool selects = plan->node[0].select_k > 0;
+        CU_ASSERT_EQUAL(plan->n_node, 1);
+        CU_ASSERT(selects || (a.lo == b.lo && a.hi == b.hi));
+        ba_plan_free(plan);
+    }
+    ba_plan_free(full);
+}
+
+/* --- written out ------------------------------------------------------------------------------------------------ */
+
+typedef struct drawing {
+    char text[4096];
+    size_t n;
+} drawing;
+
+static int draw(void *arg, size_t row, const uint8_t *flags, size_t n) {
+    drawing *d = arg;
+    (void)row;
+    for (size_t i = 0; i < n; i++) {
+        d->text[d->n++] = flags[i] ? '1' : '.';
+    }
+    d->text[d->n++] = ' ';
+    d->text[d->n] = '\0';
+    return 0;
+}
+
+/* s2 p2 p1 q1 (superposition: and t1): two prefix rows, contexts of two and one, a question. */
+static void masks_are_as_written(void) {
+    static const struct {
+        const char *mode, *mask;
+    } expected[] = {
+        {"full", "1..... 11.... 111... 1111.. 11111. 111111 "},
+        {"block", "1..... 11.... ..1... ..11.. ....1. 111111 "},
+        {"block:n=1", "1..... 11.... 111... 1111.. 11111. 111111 "},
+        {"block:n=2", "1..... 11.... ..1... ..11.. 11111. 111111 "},
+        {"block-nopos", "1..... 11.... ..1... ..11.. ....1. 111111 "},
+        {"turborag", "1..... 11.... ..1... ..11.. ....1. 111111 "},
+        {"promptcache", "1..... 11.... 111... 1111.. 11111. 111111 "},
+        {"promptcache:skip=0", "1..... 11.... 111... 1111.. 11111. 11..11 "},
+        {"promptcache:skip=1", "1..... 11.... 111... 1111.. 11111. 1111.1 "},
+        {"promptcache:scaffold=none", "1..... 11.... ..1... ..11.. ....1. 111111 "},
+        {"pcw", "1..... 11.... 111... 1111.. 11..1. 111111 "},
+        {"ape", "1..... 11.... 111... 1111.. 11..1. 111111 "},
+        {"selective", "1..... 11.... 111... 1111.. 11..1. 111111 "},
+        {"sink", "1..... 11.... 111... 1111.. 11..1. 111111 "},
+        {"kvlink", "1..... 11.... ..1... ..11.. ....1. 111111 "},
+        {"cacheblend", "1..... 11.... 111... 1111.. 11111. 111111 "},
+        /* BOS before every chunk: prefix of 3, passages of 3 and 2, question of 2; one row of each later one again */
+        {"lego:k=1", "1......... 11........ 111....... 1111...... ...11..... ...111.... 1111111... ......11.. "
+                     "111111111. 1111111111 "},
+        {"lego:k=2,qbos=no", "1........ 11....... 111...... 1111..... 11111.... ...111... 1111111.. 11111111. "
+                             "111111111 "},
+        {"lego-0", "1...... 11..... 111.... ...1... ...11.. .....1. 1111111 "},
+    };
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        drawing d = {.n = 0};
+        ba_plan *plan = plan_of(expected[i].mode, "s2 p2 p1 q1");
+        ba_plan_mask(plan, draw, &d);
+        if (strcmp(d.text, expected[i].mask) != 0) {
+            printf("         %s: %s\n", expected[i].mode, d.text);
+        }
+        CU_ASSERT_STRING_EQUAL(d.text, expected[i].mask);
+        ba_plan_free(plan);
+    }
+    /* Rows: prefix, two contexts, a question copy for each, the task. */
+    drawing d = {.n = 0};
+    ba_plan *plan = plan_of("superposition", "s2 p2 p1 q1 t1");
+    ba_plan_mask(plan, draw, &d);
+    CU_ASSERT_STRING_EQUAL(d.text, "1....... 11...... 111..... 1111.... 11..1... 1111.1.. 11..1.1. 11111111 ");
+    ba_plan_free(plan);
+}
+
+/* Where a mode's last node stands and where it sees the first shown key of each edge; where a context stands when it is
+ * encoded, from the prefix. s2 p4 p1 q3, superposition with t1. */
+static void places_are_as_written(void) {
+    static const struct {
+        const char *mode;
+        double last, edge[5];
+        size_t n_edge;
+        double context; /* of the second context relative to the prefix's key 0; NAN: does not see it */
+    } expected[] = {
+        {"full", 0, {0}, 0, NAN},
+        {"block", 7, {0, 2, 6}, 3, NAN},
+        {"block:n=1", 2, {0}, 1, NAN},
+        {"block-nopos", 7, {0, 0, 0}, 3, NAN},
+        {"turborag", 7, {0, 0, 0}, 3, NAN},
+        {"turborag:order=reordered", 7, {0, 2, 6}, 3, NAN},
+        {"promptcache", 7, {0}, 1, NAN},
+        {"promptcache:skip=0", 7, {0, 6}, 2, NAN},
+        {"promptcache:scaffold=none", 6, {0, 2, 2}, 3, NAN},
+        {"pcw", 6, {0, 2, 2}, 3, 2},
+        {"ape", 6, {0, 2, 2}, 3, 2},
+        {"selective", 6, {0, 2, 2}, 3, 2},
+        {"lego", 10, {0, 3, 8}, 3, NAN},
+        {"lego-0", 8, {0, 3, 7}, 3, NAN},
+        {"cacheblend", 7, {0, 2, 6}, 3, NAN},
+        {"kvlink", 7, {0, 2, 6}, 3, NAN},
+        {"sink", 7, {0, 2, 6}, 3, 2},
+        {"sink:encode=global", 7, {0, 2, 6}, 3, 6},
+        {"blockdist", 15, {0, 2, 10}, 3, 2},
+        {"superposition", 6.6, {0, 2, 3.6, 2, 3.6}, 5, 2}, /* S = 2 / (1/4 + 1/1) = 1.6 */
+        {"superposition:positions=max", 9, {0, 2, 6, 2, 6}, 5, 2},
+    };
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        bool paths = strncmp(expected[i].mode, "superposition", 13) == 0;
+        ba_plan *plan = plan_of(expected[i].mode, paths ? "s2 p4 p1 q3 t1" : "s2 p4 p1 q3");
+        const ba_node *last = &plan->node[plan->n_node - 1];
+        CU_ASSERT_DOUBLE_EQUAL(last->pos, expected[i].last, 1e-12);
+        CU_ASSERT_EQUAL_FATAL(last->n_edge, expected[i].n_edge);
+        for (size_t e = 0; e < last->n_edge; e++) {
+            CU_ASSERT_DOUBLE_EQUAL(last->edge[e].at + (double)last->edge[e].first, expected[i].edge[e], 1e-12);
+        }
+        if (!isnan(expected[i].context)) {
+            const ba_node *context = &plan->node[2];
+            CU_ASSERT_EQUAL_FATAL(context->n_edge, 1);
+            CU_ASSERT_EQUAL(context->pos - context->edge[0].at, expected[i].context);
+        } else {
+            CU_ASSERT(plan->n_node < 4 || plan->node[2].n_edge == 0);
+        }
+        ba_plan_free(plan);
+    }
+}
+
+static void superposition_spreads_contexts_evenly(void) {
+    ba_plan *plan = plan_of("superposition:topk=1,qfirst=no", "s2 p4 p1 q3 t1");
+    CU_ASSERT_DOUBLE_EQUAL(plan->node[1].step, 1.6 / 4, 1e-15);
+    CU_ASSERT_DOUBLE_EQUAL(plan->node[2].step, 1.6, 1e-15);
+    CU_ASSERT(plan->node[1].stored && !plan->node[3].stored);
+    CU_ASSERT_EQUAL(plan->n_path, 2);
+    CU_ASSERT_EQUAL(plan->keep_paths, 1);
+    CU_ASSERT(plan->skip_first);
+    CU_ASSERT_EQUAL(plan->node[4].path, 2);
+    CU_ASSERT_DOUBLE_EQUAL(plan->node[4].pos, 3.6, 1e-12);
+    ba_plan_free(plan);
+    plan = plan_of("superposition:topk=2", "s2 p4 p1 q3 t1"); /* nothing to leave out */
+    CU_ASSERT_EQUAL(plan->keep_paths, 0);
+    ba_plan_free(plan);
+}
+
+static void modifiers_are_on_context_keys_only(void) {
+    static const struct {
+        const char *mode;
+        double inv_temp, scale;
+    } expected[] = {{"ape", 1 / 0.9, 0.81}, {"ape:form=paper", 1 / 0.9, 0.9}, {"ape:t=0.5,s=1.2", 2, 0.6}};
+    for (size_t i = 0; i < 3; i++) {
+        ba_plan *plan = plan_of(expected[i].mode, "s2 p4 p1 q3");
+        const ba_node *q = &plan->node[3];
+        CU_ASSERT_EQUAL(q->edge[0].group, 0);
+        CU_ASSERT_EQUAL(q->edge[0].inv_temp, 1);
+        CU_ASSERT_EQUAL(q->edge[1].group, 1);
+        CU_ASSERT_DOUBLE_EQUAL(q->edge[2].inv_temp, expected[i].inv_temp, 1e-15);
+        CU_ASSERT_DOUBLE_EQUAL(q->lse_scale[0], expected[i].scale, 1e-15);
+        CU_ASSERT_EQUAL(plan->node[1].edge[0].inv_temp, 1); /* contexts are encoded plainly */
+        ba_plan_free(plan);
+    }
+    ba_plan *plan = plan_of("selective:k=1,agg=ht", "s2 p4 p1 q3");
+    const ba_node *q = &plan->node[3];
+    CU_ASSERT(!q->edge[0].selectable && q->edge[1].selectable && q->edge[2].selectable && q->select_shared);
+    CU_ASSERT_EQUAL(q->select_k, 1);
+    CU_ASSERT_EQUAL(q->select_top, 5);
+    ba_plan_free(plan);
+}
+
+static void lego_recomputes_the_head_of_later_chunks(void) {
+    ba_plan *plan = plan_of("lego:k=3", "s2 p4 p1 q3");
+    CU_ASSERT_EQUAL(plan->node[3].edge[0].refresh, 0);
+    CU_ASSERT_EQUAL(plan->node[3].edge[1].refresh, 3);
+    CU_ASSERT_EQUAL(plan->node[3].edge[2].refresh, 2); /* shorter than k: whole */
+    CU_ASSERT_EQUAL(plan->node[3].ids[0], 1);
+    CU_ASSERT_EQUAL(plan->note[0], '\0');
+    ba_plan_free(plan);
+    plan = plan_of("lego:k=5", "s9 p4 p1 q3");
+    CU_ASSERT_PTR_NOT_NULL(strstr(plan->note, "equals full"));
+    ba_plan_free(plan);
+    plan = plan_of("lego-0", "s2 p4 p1 q3");
+    CU_ASSERT_EQUAL(plan->node[0].skip, 0);
+    CU_ASSERT_EQUAL(plan->node[1].skip, 4);
+    CU_ASSERT_EQUAL(plan->node[1].n, 8);
+    ba_plan_free(plan);
+}
+
+static void cacheblend_counts_as_specified(void) {
+    static const struct {
+        const char *mode;
+        size_t count;
+    } expected[] = {
+        {"cacheblend", 16},        {"cacheblend:n=context", 14}, {"cacheblend:r=0", 0},     {"cacheblend:r=1", 90},
+        {"cacheblend:r=0.95", 90}, {"cacheblend:r=0.899", 89},   {"cacheblend:r=0.29", 28}, /* int(100 * 0.29) = 28 */
+    };
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        ba_plan *plan = plan_of(expected[i].mode, "s20 p60 p10 q10");
+        const ba_choice *c = &plan->node[3].choice;
+        CU_ASSERT(c->on && c->layer == 1 && c->score == BA_SCORE_V && !c->bottom_right);
+        CU_ASSERT_EQUAL(c->count, expected[i].count);
+        CU_ASSERT_EQUAL(plan->note[0] != '\0', expected[i].count == 90);
+        ba_plan_free(plan);
+    }
+    ba_plan *plan = plan_of("cacheblend:score=k,mask=bottomright,brlayer=2", "s20 p60 p10 q10");
+    const ba_choice *c = &plan->node[3].choice;
+    CU_ASSERT(c->score == BA_SCORE_K && c->bottom_right && c->bottom_right_from == 2);
+    ba_plan_free(plan);
+}
+
+static void links_see_everything_before_them(void) {
+    drawing d = {.n = 0};
+    ba_plan *plan = plan_of("kvlink", "s1 p2 l1 p1 l1 q1");
+    ba_plan_mask(plan, draw, &d);
+    CU_ASSERT_STRING_EQUAL(d.text, "1...... .1..... .11.... 1111... ....1.. 111111. 1111111 ");
+    CU_ASSERT(plan->node[1].stored && !plan->node[2].stored);
+    ba_plan_free(plan);
+}
+
+/* --- identities and sharing ------------------------------------------------------------------------------------- */
+
+static bool same_plan(const char *a, const char *text_a, const char *b, const char *text_b) {
+    ba_plan *p = plan_of(a, text_a), *q = plan_of(b, text_b);
+    ba_key x = ba_plan_hash(p), y = ba_plan_hash(q);
+    ba_plan_free(p);
+    ba_plan_free(q);
+    return x.lo == y.lo && x.hi == y.hi;
+}
+
+static void equal_modes_are_equal_plans(void) {
+    const char *text = "s2 p4 p1 q3";
+    CU_ASSERT(same_plan("full", text, "block:n=0", text));
+    CU_ASSERT(same_plan("full", text, "block-nopos:n=0", text));
+    CU_ASSERT(same_plan("block", text, "block:n=100", text));
+    CU_ASSERT(same_plan("block-nopos", text, "turborag", text));
+    CU_ASSERT(same_plan("block", text, "turborag:order=reordered", text));
+    CU_ASSERT(same_plan("block", text, "kvlink:k=0", text));
+    CU_ASSERT(same_plan("block", "p4 p1 q3", "sink", "p4 p1 q3"));  /* no prefix: no sink */
+    CU_ASSERT(same_plan("block", "s2 p4 q3", "block", "p2 p4 q3")); /* the prefix is a block like any other */
+    CU_ASSERT_FALSE(same_plan("block", text, "block-nopos", text));
+    CU_ASSERT_FALSE(same_plan("block", text, "block:n=2", text));
+    CU_ASSERT_FALSE(same_plan("block", text, "cacheblend", text));
+    CU_ASSERT_FALSE(same_plan("ape", text, "pcw", text));
+    CU_ASSERT_FALSE(same_plan("sink", text, "sink:encode=global", text));
+    CU_ASSERT_FALSE(same_plan("superposition:topk=1", "s2 p4 p1 q3 t1", "superposition", "s2 p4 p1 q3 t1"));
+    CU_ASSERT_FALSE(
+        same_plan("superposition:topk=1", "s2 p4 p1 q3 t1", "superposition:topk=1,qfirst=no", "s2 p4 p1 q3 t1"));
+}
+
+static void the_request_may_fold_blocks(void) {
+    char err[BA_ERR_LEN];
+    ba_prompt *prompt = ba_prompt_of("s2 p4 p1 q3");
+    ba_plan *plan;
+    prompt->local_blocks = 1;
+    CU_ASSERT_EQUAL_FATAL(ba_mode_plan("block", prompt, &plan, err), 0);
+    CU_ASSERT_EQUAL(plan->n_node, 2);
+    CU_ASSERT_EQUAL(plan->node[1].n_seg, 3);
+    ba_plan_free(plan);
+    CU_ASSERT_EQUAL_FATAL(ba_mode_plan("block:n=2", prompt, &plan, err), 0); /* the spelling wins */
+    CU_ASSERT_EQUAL(plan->n_node, 3);
+    ba_plan_free(plan);
+    prompt->local_blocks = 0;
+    CU_ASSERT_EQUAL_FATAL(ba_mode_plan("block", prompt, &plan, err), 0);
+    CU_ASSERT_EQUAL(plan->n_node, 1);
+    ba_plan_free(plan);
+    ba_prompt_free(prompt);
+}
+
+/* Modes whose stored node for the second passage of "s2 p4 p3 q2 t1" is one and the same, by group. BOS and newlines
+ * are part of a block's content; a context that saw the prefix from another distance is another block. */
+static void stored_blocks_are_shared_where_they_can_be(void) {
+    static const struct {
+        const char *mode;
+        size_t node;
+        char group;
+    } expected[] = {
+        {"block", 2, 'a'},
+        {"block-nopos", 2, 'a'},
+        {"turborag", 2, 'a'},
+        {"cacheblend", 2, 'a'},
+        {"cacheblend:r=0.5,mask=bottomright", 2, 'a'},
+        {"kvlink", 2, 'a'},
+        {"promptcache:scaffold=none", 2, 'a'},
+        {"pcw", 2, 'b'},
+        {"ape", 2, 'b'},
+        {"selective", 2, 'b'},
+        {"sink", 2, 'b'},
+        {"superposition:positions=max", 2, 'b'},
+        {"superposition", 2, 'c'},
+        {"lego", 2, 'd'},
+        {"lego:k=2,qbos=no", 2, 'd'},
+        {"lego-0", 2, 'e'},
+        {"sink:encode=global", 2, 'f'},
+        {"blockdist", 2, 'g'},
+        {"promptcache", 0, 'h'},
+    };
+    enum { N = sizeof expected / sizeof *expected };
+    ba_key key[N];
+    for (size_t i = 0; i < N; i++) {
+        ba_plan *plan = plan_of(expected[i].mode, "s2 p4 p3 q2 t1");
+        CU_ASSERT(plan->node[expected[i].node].stored);
+        key[i] = ba_plan_node_key(plan, expected[i].node);
+        ba_plan_free(plan);
+    }
+    for (size_t i = 0; i < N; i++) {
+        for (size_t j = 0; j < N; j++) {
+            bool same = key[i].lo == key[j].lo && key[i].hi == key[j].hi;
+            if (same != (expected[i].group == expected[j].group)) {
+                printf("         %s and %s %s a block\n", expected[i].mode, expected[j].mode,
+                       same ? "share" : "do not share");
+            }
+            CU_ASSERT_EQUAL(same, expected[i].group == expected[j].group);
+        }
+    }
+}
+
+static void a_block_is_the_same_beside_any_neighbours(void) {
+    for (size_t i = 0; i < SPELLINGS; i++) {
+        if (strstr(spellings[i], "n=1") || strstr(spellings[i], "global") || strstr(spellings[i], "superposition") ||
+            strcmp(spellings[i], "full") == 0 || strncmp(spellings[i], "promptcache", 11) == 0) {
+            continue; /* folded, at its place, spread by all lengths, or part of one scaffold */
+        }
+        ba_plan *a = plan_of(spellings[i], "s2=s p7 p4=a p2 q2"), *b = plan_of(spellings[i], "s2=s p1 p4=a p90 p2 q9");
+        ba_key x = ba_plan_node_key(a, 2), y = ba_plan_node_key(b, 2);
+        CU_ASSERT(x.lo == y.lo && x.hi == y.hi);
+        ba_plan_free(a);
+        ba_plan_free(b);
+    }
+}
+
+/* --- spelling --------------------------------------------------------------------------------------------------- */
+
+static void canonical_spelling_leaves_defaults_out(void) {
+    static const char *const pairs[][2] = {
+        {"lego:k=16", "lego"},
+        {"lego:qbos=no,k=8", "lego:k=8,qbos=no"},
+        {"ape:t=0.9,s=0.9,form=code", "ape"},
+        {"ape:t=1e0,s=0.70", "ape:t=1,s=0.7"},
+        {"cacheblend:r=0.16,score=v,mask=exact,n=all,brlayer=1", "cacheblend"},
+        {"superposition:topk=all", "superposition"},
+        {"block:n=all", "block"},
+        {"block:n=00", "block:n=0"},
+        {"kvlink:k=0", "kvlink"},
+        {"turborag:order=composite", "turborag"},
+    };
+    char canonical[128], err[BA_ERR_LEN];
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        CU_ASSERT_EQUAL(ba_mode_check(pairs[i][0], canonical, sizeof canonical, err), 0);
+        CU_ASSERT_STRING_EQUAL(canonical, pairs[i][1]);
+    }
+    for (size_t i = 0; i < SPELLINGS; i++) {
+        CU_ASSERT_EQUAL(ba_mode_check(spellings[i], canonical, sizeof canonical, err), 0);
+        CU_ASSERT_STRING_EQUAL(canonical, spellings[i]);
+    }
+}
+
+static void misspelling_lists_what_there_is(void) {
+    static const char *const wrong[][2] = {
+        {"", "full, block, block-nopos"},
+        {"blok", "unknown mode 'blok'; there is: full, block"},
+        {"Block", "there is:"},
+        {"block:", "mode block has no parameter ''; it has n"},
+        {"full:n=1", "mode full has no parameter 'n'; it has none"},
+        {"lego:q=1", "it has k (1..1073741824, default 16), qbos (yes|no, default yes)"},
+        {"lego:k", "needs a value"},
+        {"lego:k=", "mode lego: k= is not a whole number"},
+        {"lego:k=0", "k=0 is not a whole number of 1..1073741824"},
+        {"lego:k=1.5", "k=1.5 is not"},
+        {"lego:k=1x", "k=1x is not"},
+        {"lego:k=nan", "k=nan is not"},
+        {"lego:k=1,k=2", "given twice"},
+        {"lego:k=1,", "no parameter ''"},
+        {"lego:k=1;qbos=no", "is not a whole number"},
+        {"cacheblend:r=1.01", "r=1.01 is not a number of 0..1"},
+        {"cacheblend:r=-0.1", "r=-0.1 is not a number of 0..1"},
+        {"cacheblend:score=vk", "score=vk is not one of v|k"},
+        {"cacheblend:score=", "score= is not one of v|k"},
+        {"cacheblend:brlayer=3", "brlayer=3 is not a whole number of 1..2"},
+        {"ape:t=0", "t=0 is not a number of 0.01..100"},
+        {"ape:t=inf", "t=inf is not"},
+        {"selective:k=0", "k=0 is not"},
+        {"superposition:topk=0", "topk=0 is not"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char canonical[128], err[BA_ERR_LEN] = "";
+        CU_ASSERT_EQUAL(ba_mode_check(wrong[i][0], canonical, sizeof canonical, err), -1);
+        if (!strstr(err, wrong[i][1])) {
+            printf("         '%s': %s\n", wrong[i][0], err);
+        }
+        CU_ASSERT_PTR_NOT_NULL(strstr(err, wrong[i][1]));
+    }
+}
+
+static void needs_that_are_not_met_are_named(void) {
+    static const struct {
+        const char *mode, *prompt, *line;
+    } wrong[] = {
+        {"superposition", "s2 p3 q2", "needs a task segment"},
+        {"superposition", "s2 q2 t1", "needs at least one passage"},
+        {"kvlink:k=1", "s2 p3 q2", "trained link embeddings"},
+        {"pcw", "p3 s2 q2", "segment 1 is system"},
+        {"pcw", "s2 p3", "segment 2 is missing"},
+        {"pcw", "s2 p3 q1 q1", "segment 3 is question"},
+        {"sink", "s2 p3 q1 t1 p2", "segment 4 is passage"},
+        {"promptcache:skip=2", "s2 p3 p4 q1", "there are 2 passages, counted from 0"},
+        {"block", "s2 p0 q1", "segment 1 (passage) has no tokens"},
+        {"full", "q0", "segment 0 (question) has no tokens"},
+        {"full", "", "no segments"},
+    };
+    char err[BA_ERR_LEN];
+    ba_plan *plan;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ba_prompt *prompt = ba_prompt_of(wrong[i].prompt);
+        err[0] = '\0';
+        CU_ASSERT_EQUAL(ba_mode_plan(wrong[i].mode, prompt, &plan, err), -1);
+        CU_ASSERT_PTR_NULL(plan);
+        if (!strstr(err, wrong[i].line)) {
+            printf("         %s on '%s': %s\n", wrong[i].mode, wrong[i].prompt, err);
+        }
+        CU_ASSERT_PTR_NOT_NULL(strstr(err, wrong[i].line));
+        ba_prompt_free(prompt);
+    }
+    ba_prompt *prompt = ba_prompt_of("s2 p3 q2");
+    prompt->bos = prompt->newline = -1;
+    static const char *const inserting[] = {"lego", "lego-0", "blockdist"};
+    for (size_t i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(ba_mode_plan(inserting[i], prompt, &plan, err), -1);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err, "give a model that has one"));
+    }
+    ba_prompt_free(prompt);
+}
+
+/* The published ones are all there; a new one need not be named here. */
+static void the_table_is_complete(void) {
+    static const char *const published[] = {"full",       "block",  "block-nopos",   "turborag",  "promptcache",
+                                            "pcw",        "ape",    "superposition", "lego",      "lego-0",
+                                            "cacheblend", "kvlink", "sink",          "selective", "blockdist"};
+    size_t n = 0;
+    for (const ba_mode *m; (m = ba_mode_at(n)); n++) {
+        char canonical[64], err[BA_ERR_LEN];
+        CU_ASSERT(m->name && m->summary && m->source && m->build);
+        CU_ASSERT_EQUAL(ba_mode_check(m->name, canonical, sizeof canonical, err), 0);
+        for (const ba_mode_param *p = m->param; p->key; p++) {
+            CU_ASSERT(p->standard && p->help && (p->choices || p->min < p->max));
+        }
+        for (size_t i = 0; i < n; i++) {
+            CU_ASSERT_STRING_NOT_EQUAL(m->name, ba_mode_at(i)->name);
+        }
+    }
+    for (size_t i = 0; i < sizeof published / sizeof *published; i++) {
+        char canonical[64], err[BA_ERR_LEN];
+        CU_ASSERT_EQUAL(ba_mode_check(published[i], canonical, sizeof canonical, err), 0);
+        CU_ASSERT_STRING_EQUAL(canonical, published[i]);
+    }
+    CU_ASSERT(n >= sizeof published / sizeof *published);
+}
+
+int ba_suite_modes(void) {
+    CU_pSuite s = CU_add_suite("modes", NULL, NULL);
+    return s && CU_add_test(s, "plans are well formed", plans_are_well_formed) &&
+                   CU_add_test(s, "a question alone is full attention", a_question_alone_is_full_attention) &&
+                   CU_add_test(s, "masks are as written", masks_are_as_written) &&
+                   CU_add_test(s, "places are as written", places_are_as_written) &&
+                   CU_add_test(s, "superposition spreads contexts evenly", superposition_spreads_contexts_evenly) &&
+                   CU_add_test(s, "modifiers are on context keys only", modifiers_are_on_context_keys_only) &&
+                   CU_add_test(s, "lego recomputes the head of later chunks",
+                               lego_recomputes_the_head_of_later_chunks) &&
+                   CU_add_test(s, "cacheblend counts as specified", cacheblend_counts_as_specified) &&
+                   CU_add_test(s, "links see everything before them", links_see_everything_before_them) &&
+                   CU_add_test(s, "equal modes are equal plans", equal_modes_are_equal_plans) &&
+                   CU_add_test(s, "the request may fold blocks", the_request_may_fold_blocks) &&
+                   CU_add_test(s, "stored blocks are shared where they can be",
+                               stored_blocks_are_shared_where_they_can_be) &&
+                   CU_add_test(s, "a block is the same beside any neighbours",
+                               a_block_is_the_same_beside_any_neighbours) &&
+                   CU_add_test(s, "canonical spelling leaves defaults out", canonical_spelling_leaves_defaults_out) &&
+                   CU_add_test(s, "misspelling lists what there is", misspelling_lists_what_there_is) &&
+                   CU_add_test(s, "needs that are not met are named", needs_that_are_not_met_are_named) &&
+                   CU_add_test(s, "the table is complete", the_table_is_complete)
+               ? 0
+               : -1;
+}

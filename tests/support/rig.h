@@ -1,0 +1,56 @@
+/* For the tests of kernels/: random data, and the same scene set up in any backend. */
+#ifndef BA_KERNEL_RIG_H
+#define BA_KERNEL_RIG_H
+
+#include "kernels/backend.h"
+
+enum { RIG_KV = 4, RIG_SEGS = 16 };
+
+/* Queries [rows, heads * dim], keys and values of several KVs [tokens, kv_heads * dim], and a rot table of n_rot
+ * positions. Data by seed; freed with scene_free. */
+typedef struct scene {
+    size_t heads, kv_heads, dim, rows, n_kv, tokens[RIG_KV], n_rot;
+    double *q, *k[RIG_KV], *v[RIG_KV], *pos;
+    double scale;
+} scene;
+
+void scene_make(scene *s, uint64_t *seed);
+void scene_free(scene *s);
+
+/* A scene inside a backend. */
+typedef struct rig {
+    const scene *s;
+    ba_backend *be;
+    ba_buf *q, *out;
+    ba_freqs *freqs;
+    ba_rot *rot;
+    ba_kv *kv[RIG_KV];
+} rig;
+
+/* Keys are stored rotated by rows [0, tokens) of the rot table. */
+void rig_open(rig *r, const scene *s, ba_backend *be);
+void rig_close(rig *r);
+
+/* A job whose segments name their KV by index; rig_attend puts the pointers in. */
+typedef struct rig_job {
+    ba_attn_job job;
+    ba_kv_segment seg[RIG_SEGS];
+    size_t kv[RIG_SEGS];
+} rig_job;
+
+/* Runs the jobs; out [rows, heads * dim] of the whole scene (rows that no job has stay NaN). */
+void rig_attend(rig *r, rig_job *job, size_t n_jobs, double *out);
+
+uint64_t rig_random(uint64_t *seed);           /* 64 bits (SplitMix64) */
+size_t rig_below(uint64_t *seed, size_t n);    /* [0, n) */
+double rig_normal(uint64_t *seed);             /* about normal, |x| < 6 */
+double *rig_normals(uint64_t *seed, size_t n); /* freed with free; values are exact in fp32 */
+
+/* Stands for the kernels for AMX, computing in plain C; for backend native-bf16. */
+#define RIG_AMX_PLAIN "amx in plain C"
+
+/* isa: value for BLOCKATTN_ISA, RIG_AMX_PLAIN, or NULL. NULL if it cannot be opened, for instance since the processor
+ * lacks that. */
+ba_backend *rig_backend(const char *name, size_t threads, const char *isa);
+
+#endif
