@@ -36,7 +36,7 @@ kernels/cpu/train: kernels/ kernels/base/ kernels/cpu/ kernels/cpu/bf16/bf16.h
 kernels/cuda: kernels/ kernels/base/
 sim/base: kernels/base/
 sim/text: sim/base/ kernels/base/
-sim/files: sim/base/ sim/text/vocab.h kernels/base/
+sim/files: sim/base/ kernels/base/
 sim/trace: sim/base/ kernels/base/
 sim/model: sim/base/ sim/files/ sim/text/ kernels/backend.h kernels/base/
 sim/prompt: sim/base/ sim/text/ kernels/base/

@@ -34,7 +34,7 @@ int ba_read_prompt(const char *request, const char *message, const ba_tokenizer 
     return rc ? ba_cli_fail(BA_EXIT_USAGE, "%s: %s", strcmp(path, "-") ? path : "standard input", err) : 0;
 }
 
-int ba_ask(const ba_bench *b, const char *request, const char *message, ba_asked *out) {
+int ba_ask(const ba_session *b, const char *request, const char *message, ba_asked *out) {
     *out = (ba_asked){0};
     return ba_read_prompt(request, message, b->tok, ba_model_shape(b->model)->vocab, &out->prompt, &out->tokenize_s);
 }

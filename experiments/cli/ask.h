@@ -13,7 +13,7 @@ typedef struct ba_asked {
 
 /* Reads and tokenises a request, or (if message is not NULL) a plain message that is cut into blocks as the paper does.
  * Paths, or "-". 0, or an exit status with the line already printed. */
-int ba_ask(const ba_bench *b, const char *request, const char *message, ba_asked *out);
+int ba_ask(const ba_session *b, const char *request, const char *message, ba_asked *out);
 /* The same for a command that has a tokenizer only (NULL if the request has ids). */
 int ba_read_prompt(const char *request, const char *message, const ba_tokenizer *tok, size_t n_vocab, ba_prompt **out,
                    double *tokenize_s);

@@ -65,7 +65,7 @@ int ba_parse_sizes(const char *text, size_t **list, size_t *n, char err[BA_ERR_L
 int ba_parse_size(const char *text, uint64_t *value, char err[BA_ERR_LEN]);
 
 /* Everything that a command which runs a model needs, opened in order and closed together. */
-typedef struct ba_bench {
+typedef struct ba_session {
     ba_model *model;
     ba_tokenizer *tok;
     ba_backend *be;
@@ -74,15 +74,15 @@ typedef struct ba_bench {
     ba_packed *packed; /* or NULL */
     ba_engine *engine;
     double load_s; /* model opened, weights converted or mapped */
-} ba_bench;
+} ba_session;
 
 /* Path of the model: --model, else $BLOCKATTN_MODEL, else the cached default model. */
 int ba_model_path_of(const ba_common *c, char *path, size_t size, char err[BA_ERR_LEN]);
 /* The model, with or without weights, and its tokenizer. 0, or -1 and err; NULL is what could not be opened. */
 int ba_vocabulary_open(const ba_common *c, bool weights, ba_model **model, ba_tokenizer **tok, char err[BA_ERR_LEN]);
 /* 0, or an exit status with the line already printed. */
-int ba_bench_open(const ba_common *c, ba_bench *b);
-void ba_bench_close(ba_bench *b);
+int ba_session_open(const ba_common *c, ba_session *b);
+void ba_session_close(ba_session *b);
 
 /* Ctrl-C: installs the handler once; ba_interrupted() turns true; a second Ctrl-C ends at once. */
 void ba_catch_interrupt(void);

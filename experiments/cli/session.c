@@ -97,7 +97,7 @@ static void no_remark(const char *line) {
 }
 
 /* Only weights as the model has them are kept, and only where conversion takes longer than opening a file. */
-static ba_packed *open_packed(const ba_common *c, const ba_bench *b) {
+static ba_packed *open_packed(const ba_common *c, const ba_session *b) {
     enum { WORTH = 16 << 20 };
     char folder[4096];
     bool wanted = !c->no_packed && !c->adapter && ba_model_file_bytes(b->model) >= WORTH;
@@ -118,7 +118,7 @@ int ba_vocabulary_open(const ba_common *c, bool weights, ba_model **model, ba_to
 }
 
 /* 0, or an exit status with err filled; the caller closes what is open. */
-static int open_all(const ba_common *c, ba_bench *b, char err[BA_ERR_LEN]) {
+static int open_all(const ba_common *c, ba_session *b, char err[BA_ERR_LEN]) {
     const char *backend = backend_name(c, err);
     if (!backend || ba_store_spec_parse(c->store, &b->tiers, err) != 0 ||
         ba_vocabulary_open(c, true, &b->model, &b->tok, err) != 0) {
@@ -138,13 +138,13 @@ static int open_all(const ba_common *c, ba_bench *b, char err[BA_ERR_LEN]) {
     return BA_EXIT_OK;
 }
 
-int ba_bench_open(const ba_common *c, ba_bench *b) {
+int ba_session_open(const ba_common *c, ba_session *b) {
     char err[BA_ERR_LEN] = "";
     double start = ba_clock();
-    *b = (ba_bench){0};
+    *b = (ba_session){0};
     int status = open_all(c, b, err);
     if (status != BA_EXIT_OK) {
-        ba_bench_close(b);
+        ba_session_close(b);
         return ba_cli_fail(status, "%s", err);
     }
     b->load_s = ba_clock() - start;
@@ -155,7 +155,7 @@ int ba_bench_open(const ba_common *c, ba_bench *b) {
     return BA_EXIT_OK;
 }
 
-void ba_bench_close(ba_bench *b) {
+void ba_session_close(ba_session *b) {
     if (b->engine) {
         ba_engine_free(b->engine);
     }
@@ -173,5 +173,5 @@ void ba_bench_close(ba_bench *b) {
     if (b->model) {
         ba_model_close(b->model);
     }
-    *b = (ba_bench){0};
+    *b = (ba_session){0};
 }

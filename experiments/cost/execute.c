@@ -14,7 +14,7 @@
 enum { RATES = BA_SIM_TIERS + 1 };
 
 typedef struct execution {
-    ba_bench b;
+    ba_session b;
     ba_engine_options opt;
     ba_sim *sim;
     size_t tokens, question, vocab;
@@ -163,7 +163,7 @@ static int run_all(execution *x, ba_traffic *traffic, size_t requests, ba_execut
 static int simulate_store(execution *x, const ba_store_spec *spec, size_t corpus, ba_executed *out) {
     char err[BA_ERR_LEN] = "";
     ba_sim_tier tier[BA_SIM_TIERS] = {{.bytes = spec->ram, .policy = spec->ram_policy}};
-    size_t parcel = BA_PARCEL_HEAD + x->kv_bytes + x->tokens * sizeof(int32_t);
+    size_t block = BA_BLOCK_HEAD + x->kv_bytes + x->tokens * sizeof(int32_t);
     if (spec->n_tier >= BA_SIM_TIERS) {
         return ba_cli_fail(BA_EXIT_USAGE, "--store: memory and up to %d tiers can be simulated", BA_SIM_TIERS - 1);
     }
@@ -171,7 +171,7 @@ static int simulate_store(execution *x, const ba_store_spec *spec, size_t corpus
     out->place[0] = "ram";
     for (size_t t = 0; t < spec->n_tier; t++) {
         const ba_tier_spec *real = &spec->tier[t];
-        uint64_t each = real->ops->takes ? real->ops->takes(parcel) : parcel;
+        uint64_t each = real->ops->takes ? real->ops->takes(block) : block;
         tier[t + 1] =
             (ba_sim_tier){.bytes = real->ops->sized && real->size ? real->size / each * x->kv_bytes : UINT64_MAX / 2,
                           .policy = real->policy,
@@ -244,7 +244,7 @@ int ba_cost_execute(const ba_common *c, ba_traffic *traffic, size_t requests, si
     if (!status && ba_store_spec_parse(c->store, &spec, err)) {
         status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    if (status || (status = check_empty(&spec)) || (status = ba_bench_open(c, &x.b))) {
+    if (status || (status = check_empty(&spec)) || (status = ba_session_open(c, &x.b))) {
         ba_store_spec_free(&spec);
         return status;
     }
@@ -252,7 +252,7 @@ int ba_cost_execute(const ba_common *c, ba_traffic *traffic, size_t requests, si
     ba_sim_free(x.sim);
     free(x.seconds);
     free(x.count);
-    ba_bench_close(&x.b);
+    ba_session_close(&x.b);
     ba_store_spec_free(&spec);
     return status;
 }

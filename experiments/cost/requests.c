@@ -17,7 +17,7 @@
 
 enum { MAX_EXPONENTS = 32 };
 
-typedef struct wish {
+typedef struct options {
     const char *shape, *hardware, *file, *requests, *corpus, *passages, *tokens, *question, *zipf, *rate, *tiers, *ram,
         *traffic, *execute;
     bool complete;
@@ -28,7 +28,7 @@ typedef struct wish {
     ba_sim_tier tier[BA_SIM_TIERS];
     ba_place place[BA_SIM_TIERS + 1]; /* of each tier, and BA_NOWHERE behind the last */
     size_t n_tier;
-} wish;
+} options;
 
 /* One simulation. Shares are of the passages asked for. */
 typedef struct row {
@@ -86,7 +86,7 @@ static int no_memory(char err[BA_ERR_LEN]) {
 /* --- one simulation --------------------------------------------------------------------------------------------- */
 
 typedef struct stream {
-    const wish *w;
+    const options *w;
     const ba_service *service;
     ba_sim *sim;
     ba_traffic traffic;
@@ -95,7 +95,7 @@ typedef struct stream {
 
 /* One machine, first come, first served. */
 static int serve_all(stream *s, row *out, char err[BA_ERR_LEN]) {
-    const wish *w = s->w;
+    const options *w = s->w;
     double free_at = 0, busy = 0, since = 0, share[BA_PLACES] = {0}, passages = 0;
     const double seconds = ba_passage_seconds(s->service, BA_NOWHERE);
     size_t warm_up = w->traffic ? 0 : w->n_requests / 5;
@@ -150,7 +150,7 @@ static int serve_all(stream *s, row *out, char err[BA_ERR_LEN]) {
     return 0;
 }
 
-static int simulate(const wish *w, const ba_service *service, const char *shape, size_t corpus, uint64_t ram,
+static int simulate(const options *w, const ba_service *service, const char *shape, size_t corpus, uint64_t ram,
                     double zipf, row *out, char err[BA_ERR_LEN]) {
     ba_sim_tier tier[BA_SIM_TIERS];
     memcpy(tier, w->tier, sizeof tier);
@@ -291,7 +291,8 @@ static int write_trace(const ba_common *c, const row *r, size_t n, int argc, cha
     return ba_tracing_exit(rc, err);
 }
 
-static int run(const ba_common *c, const wish *w, const ba_service *service, const char *shape, int argc, char **argv) {
+static int run(const ba_common *c, const options *w, const ba_service *service, const char *shape, int argc,
+               char **argv) {
     char err[BA_ERR_LEN];
     size_t n = w->n_corpus * w->n_ram * w->n_exponent, made = 0;
     row *r = calloc(n, sizeof *r);
@@ -322,7 +323,7 @@ static int run(const ba_common *c, const wish *w, const ba_service *service, con
     return status;
 }
 
-static int execute(const ba_common *c, const wish *w) {
+static int execute(const ba_common *c, const options *w) {
     ba_executed x;
     ba_traffic traffic;
     ba_common with = *c;
@@ -343,7 +344,7 @@ static int execute(const ba_common *c, const wish *w) {
 /* --- options ---------------------------------------------------------------------------------------------------- */
 
 /* "ram:64G:lru,disk:10000G,network:400000G" */
-static int take_tiers(wish *w, char err[BA_ERR_LEN]) {
+static int take_tiers(options *w, char err[BA_ERR_LEN]) {
     char *list = strdup(w->tiers), *rest = list, *item;
     int rc = list ? 0 : no_memory(err);
     while (!rc && (item = strsep(&rest, ","))) {
@@ -375,7 +376,7 @@ static int take_tiers(wish *w, char err[BA_ERR_LEN]) {
     return rc;
 }
 
-static int take_exponents(wish *w, char err[BA_ERR_LEN]) {
+static int take_exponents(options *w, char err[BA_ERR_LEN]) {
     for (const char *s = w->zipf;; s++) {
         char *end;
         double x = strtod(s, &end);
@@ -390,7 +391,7 @@ static int take_exponents(wish *w, char err[BA_ERR_LEN]) {
     }
 }
 
-static int take_options(wish *w, char err[BA_ERR_LEN]) {
+static int take_options(options *w, char err[BA_ERR_LEN]) {
     char *end;
     w->per_second = strtod(w->rate, &end);
     if (*end || !(w->per_second > 0) || !isfinite(w->per_second)) {
@@ -426,17 +427,17 @@ static int take_options(wish *w, char err[BA_ERR_LEN]) {
 }
 
 int ba_cost_requests(int argc, char **argv) {
-    wish w = {.shape = BA_PAPER_SHAPE,
-              .hardware = "h100",
-              .file = "experiments/configs/hardware.json",
-              .corpus = "1M",
-              .passages = "10",
-              .tokens = "128",
-              .question = "50",
-              .zipf = "0.8",
-              .rate = "1",
-              .tiers = "ram:512G,disk:20000G",
-              .execute = "0"};
+    options w = {.shape = BA_PAPER_SHAPE,
+                 .hardware = "h100",
+                 .file = "experiments/configs/hardware.json",
+                 .corpus = "1M",
+                 .passages = "10",
+                 .tokens = "128",
+                 .question = "50",
+                 .zipf = "0.8",
+                 .rate = "1",
+                 .tiers = "ram:512G,disk:20000G",
+                 .execute = "0"};
     const ba_option own[] = {
         {"requests", "N", "requests to simulate; the first fifth warms the tiers and is not counted", &w.requests,
          NULL},

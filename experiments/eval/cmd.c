@@ -11,18 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct wish {
+typedef struct options {
     const char *task, *data, *limit, *skip, *every, *metric, *dump, *order, *prompts, *label, *outputs, *passages,
         *words, *memory, *remark;
     bool strict, resume;
     uint64_t n_limit, n_skip, n_every, n_passages, n_words;
-} wish;
+} options;
 
 /* Everything of one call. */
 typedef struct session {
     const ba_common *c;
-    const ba_bench *b;
-    const wish *w;
+    const ba_session *b;
+    const options *w;
     ba_task_source source;
     ba_engine_options engine;
     ba_eval_options eval;
@@ -175,7 +175,7 @@ static int finish(session *s, bool whole) {
 
 static int run(session *s, int argc, char **argv) {
     char err[BA_ERR_LEN];
-    const wish *w = s->w;
+    const options *w = s->w;
     ba_prompts *prompts = NULL;
     int status = ba_prompts_open(w->prompts, s->b->tok, &prompts, err) ? ba_cli_fail(BA_EXIT_USAGE, "%s", err) : 0;
     s->source.prompts = prompts;
@@ -202,7 +202,7 @@ static int run(session *s, int argc, char **argv) {
     return status;
 }
 
-static int check(const ba_common *c, wish *w, session *s) {
+static int check(const ba_common *c, options *w, session *s) {
     char err[BA_ERR_LEN];
     if (!w->task) {
         return ba_cli_fail(BA_EXIT_USAGE, "--task is missing; --help lists the tasks");
@@ -265,7 +265,7 @@ static int check(const ba_common *c, wish *w, session *s) {
 }
 
 int ba_cmd_eval(int argc, char **argv) {
-    wish w = {.limit = "0", .skip = "0", .every = "1", .order = "best-last", .passages = "10", .words = "60"};
+    options w = {.limit = "0", .skip = "0", .every = "1", .order = "best-last", .passages = "10", .words = "60"};
     const ba_option own[] = {
         {"task", "T[,T..]", "tasks by name, or files of RAG items (JSON Lines, plain or gzipped)", &w.task, NULL},
         {"data", "DIR", "the data folder; default: $BLOCKATTN_DATA, else ../shared/data", &w.data, NULL},
@@ -288,7 +288,7 @@ int ba_cmd_eval(int argc, char **argv) {
         {"memory", "SIZE", "refuse a prompt that needs more for KV and work space (free memory)", &w.memory, NULL},
         {NULL, NULL, NULL, NULL, NULL}};
     ba_common c;
-    ba_bench b;
+    ba_session b;
     session s = {.c = &c, .b = &b, .w = &w};
     int first, status = ba_cli_parse(
                    argc, argv, "--task T[,T..] [--mode MODE[,MODE..]] [--limit N] [--out FILE.h5 [--resume]]",
@@ -307,10 +307,10 @@ int ba_cmd_eval(int argc, char **argv) {
     }
     ba_catch_interrupt();
     if (!(status = check(&c, &w, &s)) && !(status = ba_run_options(NULL, w.memory, &s.engine)) &&
-        !(status = ba_bench_open(&c, &b))) {
+        !(status = ba_session_open(&c, &b))) {
         s.eval = (ba_eval_options){.generate = !w.metric || strcmp(w.metric, "nll") != 0, .engine = &s.engine};
         status = run(&s, argc, argv);
-        ba_bench_close(&b);
+        ba_session_close(&b);
     }
     free(s.mode);
     return status;

@@ -47,7 +47,7 @@ const char *ba_eval_mode(const ba_prompt *prompt, const char *mode) {
 }
 
 /* Prefill up to the first logits, timed. */
-static int prefill(const ba_bench *b, const ba_plan *plan, const ba_engine_options *opt, size_t room, ba_run **run,
+static int prefill(const ba_session *b, const ba_plan *plan, const ba_engine_options *opt, size_t room, ba_run **run,
                    double *seconds, char err[BA_ERR_LEN]) {
     int rc = ba_engine_run(b->engine, plan, opt, room, run, err);
     if (rc) {
@@ -111,7 +111,7 @@ static int choose(ba_run *run, const ba_task_item *item, const continuation *cho
     return said ? 0 : ba_fail(err, "out of memory");
 }
 
-static int generate(const ba_bench *b, ba_run *run, const ba_task *task, const ba_task_item *item, ba_eval_row *out,
+static int generate(const ba_session *b, ba_run *run, const ba_task *task, const ba_task_item *item, ba_eval_row *out,
                     char err[BA_ERR_LEN]) {
     ba_decoded d;
     ba_decode_options how = {.max_tokens = task->max_tokens, .stop = task->stop};
@@ -133,8 +133,9 @@ static int generate(const ba_bench *b, ba_run *run, const ba_task *task, const b
 }
 
 /* cont[0]: the gold answer; cont[1..]: the choices. */
-static int run_item(const ba_bench *b, const ba_task *task, const ba_task_item *item, const ba_plan *plan, size_t room,
-                    const continuation *cont, const ba_eval_options *opt, ba_eval_row *out, char err[BA_ERR_LEN]) {
+static int run_item(const ba_session *b, const ba_task *task, const ba_task_item *item, const ba_plan *plan,
+                    size_t room, const continuation *cont, const ba_eval_options *opt, ba_eval_row *out,
+                    char err[BA_ERR_LEN]) {
     ba_run *run = NULL;
     int rc = prefill(b, plan, opt->engine, room, &run, &out->ttft_cold_s, err);
     out->ttft_s = out->ttft_cold_s;
@@ -162,7 +163,7 @@ static int run_item(const ba_bench *b, const ba_task *task, const ba_task_item *
 }
 
 /* Gold answer and choices as ids, and the longest of them. */
-static int continuations(const ba_bench *b, const ba_task_item *item, continuation *cont, size_t *longest,
+static int continuations(const ba_session *b, const ba_task_item *item, continuation *cont, size_t *longest,
                          char err[BA_ERR_LEN]) {
     *longest = 0;
     for (size_t i = 0; i <= item->n_choice; i++) {
@@ -175,7 +176,7 @@ static int continuations(const ba_bench *b, const ba_task_item *item, continuati
     return 0;
 }
 
-int ba_eval_item(const ba_bench *b, const ba_task *task, const ba_task_item *item, const char *mode,
+int ba_eval_item(const ba_session *b, const ba_task *task, const ba_task_item *item, const char *mode,
                  const ba_eval_options *opt, ba_eval_row *out, char err[BA_ERR_LEN]) {
     bool generates = opt->generate && !item->n_choice;
     out->text = out->stop = NULL;

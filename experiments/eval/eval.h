@@ -32,7 +32,7 @@ typedef struct ba_eval_options {
 } ba_eval_options;
 
 /* Fills everything but label, task and index. 0, -1 and err, or BA_INTERRUPTED. */
-int ba_eval_item(const ba_bench *b, const ba_task *task, const ba_task_item *item, const char *mode,
+int ba_eval_item(const ba_session *b, const ba_task *task, const ba_task_item *item, const char *mode,
                  const ba_eval_options *opt, ba_eval_row *out, char err[BA_ERR_LEN]);
 void ba_eval_row_free(ba_eval_row *row);
 

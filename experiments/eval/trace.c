@@ -77,7 +77,7 @@ int ba_eval_rows_read(const ba_trace *t, ba_eval_rows *rows, char err[BA_ERR_LEN
     return rc;
 }
 
-static int add_sitting(ba_trace *t, const ba_common *c, const ba_bench *b, int argc, char **argv,
+static int add_sitting(ba_trace *t, const ba_common *c, const ba_session *b, int argc, char **argv,
                        char err[BA_ERR_LEN]) {
     size_t table;
     ba_environment env;
@@ -104,7 +104,7 @@ static int add_sitting(ba_trace *t, const ba_common *c, const ba_bench *b, int a
     return rc;
 }
 
-int ba_eval_trace_begin(const ba_common *c, const ba_bench *b, bool resume, int argc, char **argv, ba_eval_rows *rows,
+int ba_eval_trace_begin(const ba_common *c, const ba_session *b, bool resume, int argc, char **argv, ba_eval_rows *rows,
                         ba_eval_trace **out, char err[BA_ERR_LEN]) {
     ba_eval_trace *t = calloc(1, sizeof *t);
     if (!t) {

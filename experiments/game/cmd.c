@@ -13,19 +13,19 @@
 
 enum { MAX_RULES = 1 << 20, MAX_CHANGES = 16, DEFAULT_LIMIT = 256 };
 
-typedef struct wish {
+typedef struct options {
     const char *world, *states, *rules, *question, *tokens, *change, *max_tokens, *frames, *measure_every, *memory;
     bool blocks;
     const ba_world *made; /* NULL: recorded states */
     uint64_t n_tokens, n_frames, every;
     double changes[MAX_CHANGES];
     size_t n_change, *limit, n_limit; /* no limit: the rules' own */
-} wish;
+} options;
 
 typedef struct game {
     const ba_common *common;
-    const wish *w;
-    ba_bench *b;
+    const options *w;
+    ba_session *b;
     ba_engine_options opt;
     ba_rules rules; /* as in the file */
     ba_trace *trace;
@@ -39,17 +39,17 @@ static int no_memory(void) {
 
 /* --- frames ----------------------------------------------------------------------------------------------------- */
 
-static const char *system_text(const wish *w) {
+static const char *system_text(const options *w) {
     return w->made ? w->made->system : "The state of a game follows, one part a line, each part behind its path.\n\n";
 }
 
-static const char *question_text(const wish *w) {
+static const char *question_text(const options *w) {
     return w->question ? w->question : w->made ? w->made->question : "What is the best next move?";
 }
 
 static int open_frames(const game *g, ba_frames **out) {
     char err[BA_ERR_LEN];
-    const wish *w = g->w;
+    const options *w = g->w;
     if (!w->made) {
         return ba_frames_of_file(w->states, out, err) ? ba_cli_fail(BA_EXIT_USAGE, "%s", err) : 0;
     }
@@ -59,7 +59,7 @@ static int open_frames(const game *g, ba_frames **out) {
 
 /* The first frame, cut by some rules. */
 typedef struct opening {
-    ba_session *session;
+    ba_game_session *session;
     ba_frames *frames;
     ba_prompt *prompt;
 } opening;
@@ -67,7 +67,7 @@ typedef struct opening {
 /* 0, or an exit status; closed in either case. */
 static int open_first(const game *g, const ba_rules *rules, opening *o) {
     char err[BA_ERR_LEN];
-    *o = (opening){.session = ba_session_new(g->b->tok, rules, system_text(g->w))};
+    *o = (opening){.session = ba_game_session_new(g->b->tok, rules, system_text(g->w))};
     int status = o->session ? open_frames(g, &o->frames) : no_memory();
     if (status) {
         return status;
@@ -77,7 +77,7 @@ static int open_first(const game *g, const ba_rules *rules, opening *o) {
     if (!state) {
         return no_memory();
     }
-    return ba_session_frame(o->session, state, len, name, question_text(g->w), &o->prompt, err)
+    return ba_game_session_frame(o->session, state, len, name, question_text(g->w), &o->prompt, err)
                ? ba_cli_fail(BA_EXIT_USAGE, "%s", err)
                : 0;
 }
@@ -85,7 +85,7 @@ static int open_first(const game *g, const ba_rules *rules, opening *o) {
 static void close_first(opening *o) {
     ba_prompt_free(o->prompt);
     ba_frames_free(o->frames);
-    ba_session_free(o->session);
+    ba_game_session_free(o->session);
 }
 
 /* Tokens of the prompt of the first frame, by these rules. */
@@ -123,9 +123,9 @@ static int keep(game *g, const ba_game_case *c, const ba_play_row *row) {
     return ba_tracing_exit(rc, err);
 }
 
-static int play(game *g, const ba_game_case *c, ba_session *s, ba_frames *f, ba_play_row *rows, size_t *n) {
+static int play(game *g, const ba_game_case *c, ba_game_session *s, ba_frames *f, ba_play_row *rows, size_t *n) {
     char err[BA_ERR_LEN];
-    const wish *w = g->w;
+    const options *w = g->w;
     ba_player p = {
         .engine = g->b->engine, .opt = &g->opt, .mode = c->mode, .question = question_text(w), .rng = g->common->seed};
     ba_progress bar;
@@ -157,7 +157,7 @@ static int play_case(game *g, const ba_game_case *c, ba_game_summary *out) {
     }
     rules.max_tokens = c->max_tokens != UINT64_MAX ? c->max_tokens : rules.max_tokens;
     ba_play_row *rows = calloc(g->w->n_frames, sizeof *rows);
-    ba_session *s = ba_session_new(g->b->tok, &rules, system_text(g->w));
+    ba_game_session *s = ba_game_session_new(g->b->tok, &rules, system_text(g->w));
     ba_frames *f = NULL;
     size_t n = 0;
     ba_store_clear(g->b->store);
@@ -168,7 +168,7 @@ static int play_case(game *g, const ba_game_case *c, ba_game_summary *out) {
         status = no_memory();
     }
     ba_frames_free(f);
-    ba_session_free(s);
+    ba_game_session_free(s);
     free(rows);
     return status;
 }
@@ -196,7 +196,7 @@ static int report(game *g, const ba_game_summary *s, size_t n) {
 }
 
 static int play_all(game *g) {
-    const wish *w = g->w;
+    const options *w = g->w;
     size_t n_limit = w->n_limit ? w->n_limit : 1, n_change = w->made && w->made->size ? w->n_change : 1, n = 0;
     ba_game_summary *s = calloc(n_limit * n_change, sizeof *s);
     int status = s ? 0 : no_memory();
@@ -233,8 +233,8 @@ static int begin_trace(game *g, int argc, char **argv) {
 static int print_blocks(const game *g) {
     opening o;
     int status = open_first(g, &g->rules, &o);
-    for (size_t i = 0; i < (status ? 0 : ba_session_blocks(o.session)->n); i++) {
-        const ba_block *b = &ba_session_blocks(o.session)->block[i];
+    for (size_t i = 0; i < (status ? 0 : ba_game_session_blocks(o.session)->n); i++) {
+        const ba_game_block *b = &ba_game_session_blocks(o.session)->block[i];
         printf("%5zu  %s", o.prompt->seg[i + 1].n, b->text); /* segment 0 is the system text */
     }
     close_first(&o);
@@ -269,7 +269,7 @@ static int read_rules(const char *path, ba_rules *out) {
     return rc ? ba_cli_fail(BA_EXIT_USAGE, "%s", err) : 0;
 }
 
-static int take_changes(wish *w) {
+static int take_changes(options *w) {
     const char *s = w->change;
     for (;;) {
         char *end;
@@ -286,7 +286,7 @@ static int take_changes(wish *w) {
     }
 }
 
-static int take_options(wish *w) {
+static int take_options(options *w) {
     char err[BA_ERR_LEN], list[512] = "";
     if (w->states && w->world) {
         return ba_cli_fail(BA_EXIT_USAGE, "--states and --world: one of them");
@@ -317,7 +317,7 @@ static int take_options(wish *w) {
 }
 
 int ba_cmd_game(int argc, char **argv) {
-    wish w = {.tokens = "8K", .change = "0.005", .frames = "20", .measure_every = "10"};
+    options w = {.tokens = "8K", .change = "0.005", .frames = "20", .measure_every = "10"};
     const ba_option own[] = {
         {"world", "NAME", "strategy (default) or holdem", &w.world, NULL},
         {"states", "FILE", "instead: recorded states, one JSON a line, - for standard input", &w.states, NULL},
@@ -333,7 +333,7 @@ int ba_cmd_game(int argc, char **argv) {
         {"memory", "SIZE", "refuse a prompt that needs more for KV and work space (free memory)", &w.memory, NULL},
         {NULL, NULL, NULL, NULL, NULL}};
     ba_common c;
-    ba_bench b = {0};
+    ba_session b = {0};
     game g = {.common = &c, .w = &w, .b = &b};
     int first,
         status = ba_cli_parse(argc, argv, "[--world NAME | --states FILE] [--rules FILE] [--frames N]",
@@ -354,10 +354,10 @@ int ba_cmd_game(int argc, char **argv) {
     }
     ba_catch_interrupt();
     if (!(status = take_options(&w)) && !(status = read_rules(w.rules, &g.rules)) &&
-        !(status = ba_run_options(NULL, w.memory, &g.opt)) && !(status = ba_bench_open(&c, &b))) {
+        !(status = ba_run_options(NULL, w.memory, &g.opt)) && !(status = ba_session_open(&c, &b))) {
         status = run(&g, argc, argv);
     }
-    ba_bench_close(&b);
+    ba_session_close(&b);
     ba_rules_free(&g.rules);
     free(w.limit);
     return status;

@@ -14,7 +14,7 @@ typedef struct cutter {
     ba_count count;
     void *arg;
     const char *name;
-    ba_blocks *out;
+    ba_game_blocks *out;
     char *err;
 } cutter;
 
@@ -82,12 +82,12 @@ static char *join(const char *label, const char *name) {
 
 /* Takes the text. */
 static int push(cutter *c, char *text, size_t label) {
-    ba_blocks *b = c->out;
+    ba_game_blocks *b = c->out;
     if (!text || ba_grow(&b->block, &b->cap, b->n + 1, sizeof *b->block)) {
         free(text);
         return fail_memory(c);
     }
-    b->block[b->n++] = (ba_block){text, strlen(text), label};
+    b->block[b->n++] = (ba_game_block){text, strlen(text), label};
     return 0;
 }
 
@@ -342,22 +342,22 @@ static int walk(cutter *c, const cJSON *item, const char *label, uint64_t live, 
     return cut_value(c, item, label, r ? r->max_tokens : c->rules->max_tokens, r ? r->key : NULL);
 }
 
-int ba_cut(const cJSON *state, const ba_rules *rules, ba_count count, void *arg, const char *name, ba_blocks *out,
+int ba_cut(const cJSON *state, const ba_rules *rules, ba_count count, void *arg, const char *name, ba_game_blocks *out,
            char err[BA_ERR_LEN]) {
     cutter c = {rules, count, arg, name, out, err};
     uint64_t all = rules->n == 64 ? UINT64_MAX : (UINT64_C(1) << rules->n) - 1;
-    *out = (ba_blocks){0};
+    *out = (ba_game_blocks){0};
     if (walk(&c, state, "", all, 0)) {
-        ba_blocks_free(out);
+        ba_game_blocks_free(out);
         return -1;
     }
     return 0;
 }
 
-void ba_blocks_free(ba_blocks *blocks) {
+void ba_game_blocks_free(ba_game_blocks *blocks) {
     for (size_t i = 0; i < blocks->n; i++) {
         free(blocks->block[i].text);
     }
     free(blocks->block);
-    *blocks = (ba_blocks){0};
+    *blocks = (ba_game_blocks){0};
 }

@@ -16,23 +16,23 @@
 
 #include <cjson/cJSON.h>
 
-typedef struct ba_block {
+typedef struct ba_game_block {
     char *text; /* NUL-terminated, owned */
     size_t len;
     size_t label; /* bytes of text that are the pointer: "" for the whole state */
-} ba_block;
+} ba_game_block;
 
-typedef struct ba_blocks {
-    ba_block *block; /* [n] in the order of the state */
+typedef struct ba_game_blocks {
+    ba_game_block *block; /* [n] in the order of the state */
     size_t n, cap;
-} ba_blocks;
+} ba_game_blocks;
 
 /* Tokens of a text; SIZE_MAX: out of memory. */
 typedef size_t (*ba_count)(void *arg, const char *text, size_t len);
 
 /* state: from ba_state_parse. 0, or -1 and err, which begins with `name`: an element without its key, out of memory. */
-int ba_cut(const cJSON *state, const ba_rules *rules, ba_count count, void *arg, const char *name, ba_blocks *out,
+int ba_cut(const cJSON *state, const ba_rules *rules, ba_count count, void *arg, const char *name, ba_game_blocks *out,
            char err[BA_ERR_LEN]);
-void ba_blocks_free(ba_blocks *blocks);
+void ba_game_blocks_free(ba_game_blocks *blocks);
 
 #endif

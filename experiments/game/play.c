@@ -155,7 +155,7 @@ static int play_all(const turn *t, bool measured) {
     return rc || !measured ? rc : compare(t);
 }
 
-int ba_play(ba_player *p, ba_session *s, const char *state, size_t len, const char *name, bool measured,
+int ba_play(ba_player *p, ba_game_session *s, const char *state, size_t len, const char *name, bool measured,
             ba_play_row *out, char err[BA_ERR_LEN]) {
     ba_prompt *prompt;
     double start = ba_clock();
@@ -167,7 +167,7 @@ int ba_play(ba_player *p, ba_session *s, const char *state, size_t len, const ch
                          .kl = NAN,
                          .top1 = NAN,
                          .prefix_max_abs = NAN};
-    if (ba_session_frame(s, state, len, name, p->question, &prompt, err)) {
+    if (ba_game_session_frame(s, state, len, name, p->question, &prompt, err)) {
         return -1;
     }
     out->cut_s = ba_clock() - start;
@@ -179,7 +179,7 @@ int ba_play(ba_player *p, ba_session *s, const char *state, size_t len, const ch
     int rc = t.ids && t.full ? 0 : ba_fail(err, "out of memory");
     if (!rc) {
         out->tokens = t.n;
-        out->blocks = ba_session_blocks(s)->n;
+        out->blocks = ba_game_session_blocks(s)->n;
         out->changed_tokens = ba_changed_tokens(p->previous, p->n_previous, t.ids, t.n);
         out->common_prefix = ba_common_prefix(p->previous, p->n_previous, t.ids, t.n);
         out->common_prefix -= out->common_prefix == t.n; /* the last token has to be computed for its logits */

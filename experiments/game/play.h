@@ -35,7 +35,7 @@ typedef struct ba_player {
 } ba_player;
 
 /* Plays one frame; measured: full prefill and prefix caching too. 0, -1 and err, or BA_INTERRUPTED. */
-int ba_play(ba_player *p, ba_session *s, const char *state, size_t len, const char *name, bool measured,
+int ba_play(ba_player *p, ba_game_session *s, const char *state, size_t len, const char *name, bool measured,
             ba_play_row *out, char err[BA_ERR_LEN]);
 void ba_player_end(ba_player *p);
 

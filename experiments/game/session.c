@@ -17,17 +17,17 @@ typedef struct known {
 
 enum { KNOWN_MIN = 1024, KNOWN_MAX = 1 << 18 };
 
-struct ba_session {
+struct ba_game_session {
     const ba_tokenizer *tok;
     const ba_rules *rules;
     const ba_chat *chat; /* NULL: plain text */
     char *system;
     known *table; /* [n_table] a power of two, open addressing */
     size_t n_table, n_known;
-    ba_blocks blocks;
+    ba_game_blocks blocks;
 };
 
-static void forget(ba_session *s) {
+static void forget(ba_game_session *s) {
     for (size_t i = 0; i < s->n_table; i++) {
         free(s->table[i].ids);
     }
@@ -45,7 +45,7 @@ static known *slot_of(known *table, size_t n, XXH128_hash_t text) {
 }
 
 /* Room for one more; a table that has grown large begins anew, since most of it is states long gone. */
-static int make_room(ba_session *s) {
+static int make_room(ba_game_session *s) {
     if (s->n_known < s->n_table / 2) {
         return 0;
     }
@@ -69,7 +69,7 @@ static int make_room(ba_session *s) {
 }
 
 /* Valid until the next call. NULL: out of memory. */
-static const known *ids_of(ba_session *s, const char *text, size_t len, bool special) {
+static const known *ids_of(ba_game_session *s, const char *text, size_t len, bool special) {
     XXH128_hash_t hash = XXH3_128bits_withSeed(text, len, special);
     if (make_room(s)) {
         return NULL;
@@ -91,8 +91,8 @@ static size_t count_tokens(void *arg, const char *text, size_t len) {
     return k ? k->n : SIZE_MAX;
 }
 
-ba_session *ba_session_new(const ba_tokenizer *tok, const ba_rules *rules, const char *system) {
-    ba_session *s = calloc(1, sizeof *s);
+ba_game_session *ba_game_session_new(const ba_tokenizer *tok, const ba_rules *rules, const char *system) {
+    ba_game_session *s = calloc(1, sizeof *s);
     if (!s || !(s->system = strdup(system))) {
         free(s);
         return NULL;
@@ -103,27 +103,27 @@ ba_session *ba_session_new(const ba_tokenizer *tok, const ba_rules *rules, const
     return s;
 }
 
-void ba_session_free(ba_session *s) {
+void ba_game_session_free(ba_game_session *s) {
     if (s) {
         forget(s);
-        ba_blocks_free(&s->blocks);
+        ba_game_blocks_free(&s->blocks);
         free(s->system);
         free(s);
     }
 }
 
-const ba_blocks *ba_session_blocks(const ba_session *s) {
+const ba_game_blocks *ba_game_session_blocks(const ba_game_session *s) {
     return &s->blocks;
 }
 
 /* A segment, unless it has no tokens. */
-static int add(ba_session *s, ba_prompt *p, ba_role role, const char *text, size_t len, bool special) {
+static int add(ba_game_session *s, ba_prompt *p, ba_role role, const char *text, size_t len, bool special) {
     const known *k = ids_of(s, text, len, special);
     return k && (!k->n || !ba_prompt_add(p, role, k->ids, k->n)) ? 0 : -1;
 }
 
 /* Two texts as one segment; control tokens in them are parsed. */
-static int add_joined(ba_session *s, ba_prompt *p, ba_role role, const char *a, const char *b) {
+static int add_joined(ba_game_session *s, ba_prompt *p, ba_role role, const char *a, const char *b) {
     char *text = malloc(strlen(a) + strlen(b) + 1);
     if (!text) {
         return -1;
@@ -134,7 +134,7 @@ static int add_joined(ba_session *s, ba_prompt *p, ba_role role, const char *a, 
     return rc;
 }
 
-static int fill(ba_session *s, const char *question, ba_prompt *p) {
+static int fill(ba_game_session *s, const char *question, ba_prompt *p) {
     const ba_chat *chat = s->chat;
     int rc = add_joined(s, p, BA_ROLE_SYSTEM, chat ? chat->user_open : "", s->system);
     for (size_t i = 0; i < s->blocks.n && !rc; i++) {
@@ -144,11 +144,11 @@ static int fill(ba_session *s, const char *question, ba_prompt *p) {
     return rc ? rc : add_joined(s, p, BA_ROLE_TASK, chat ? chat->user_close : "", chat ? chat->answer_open : "\n");
 }
 
-int ba_session_frame(ba_session *s, const char *state, size_t len, const char *name, const char *question,
-                     ba_prompt **out, char err[BA_ERR_LEN]) {
+int ba_game_session_frame(ba_game_session *s, const char *state, size_t len, const char *name, const char *question,
+                          ba_prompt **out, char err[BA_ERR_LEN]) {
     cJSON *tree = NULL;
     *out = NULL;
-    ba_blocks_free(&s->blocks);
+    ba_game_blocks_free(&s->blocks);
     if (ba_state_parse(state, len, name, &tree, err)) {
         return -1;
     }

@@ -9,14 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct wish {
+typedef struct options {
     const char *request, *data, *limit, *greedy, *identities, *memory;
     const char *max_kl, *min_agreement, *max_nll_increase;
-    const char *insight;
-    uint64_t n_limit, n_greedy, n_identities, n_insight;
+    const char *probe;
+    uint64_t n_limit, n_greedy, n_identities, n_probe;
     ba_gate_limits limits;
     bool resume;
-} wish;
+} options;
 
 static const char *modes_of(const ba_common *c) {
     return c->mode_given ? c->mode : "block";
@@ -25,21 +25,21 @@ static const char *modes_of(const ba_common *c) {
 /* All that one run of the command works with. */
 typedef struct job {
     const ba_common *c;
-    const ba_bench *b;
-    const wish *w;
+    const ba_session *b;
+    const options *w;
     ba_engine_options opt;
     char **mode;
     ba_gate_prompts all;
     ba_gate_results r;
-    ba_insight *inside; /* [1 + n_mode] of the prompt at hand, full attention's first; NULL without a trace */
+    ba_probe *inside; /* [1 + n_mode] of the prompt at hand, full attention's first; NULL without a trace */
     ba_gate_trace trace;
     ba_progress bar;
 } job;
 
 static void free_inside(job *j) {
     for (size_t m = 0; j->inside && m <= j->r.n_mode; m++) {
-        ba_insight_free(&j->inside[m]);
-        j->inside[m] = (ba_insight){0};
+        ba_probe_free(&j->inside[m]);
+        j->inside[m] = (ba_probe){0};
     }
 }
 
@@ -49,16 +49,16 @@ static int measure_prompt(job *j) {
     size_t at = j->r.n_done, n_mode = j->r.n_mode;
     const ba_gate_prompt *p = &j->all.p[at];
     ba_gate_row *row = &j->r.row[at * n_mode];
-    bool inside = j->inside && at < j->w->n_insight;
+    bool inside = j->inside && at < j->w->n_probe;
     ba_reference ref = {0};
     int rc = ba_reference_make(j->b->engine, p->prompt, p->answer, p->n_answer, j->w->n_greedy, &j->opt, &ref, err);
     if (!rc && inside) {
-        rc = ba_insight_make(j->b->engine, p->prompt, "full", &j->opt, &j->inside[0], err);
+        rc = ba_probe_make(j->b->engine, p->prompt, "full", &j->opt, &j->inside[0], err);
     }
     for (size_t m = 0; !rc && m < n_mode; m++) {
         rc = ba_gate_mode(j->b->engine, j->b->store, &ref, j->mode[m], at < j->w->n_identities, &j->opt, &row[m], err);
         if (!rc && inside) {
-            rc = ba_insight_make(j->b->engine, p->prompt, j->mode[m], &j->opt, &j->inside[1 + m], err);
+            rc = ba_probe_make(j->b->engine, p->prompt, j->mode[m], &j->opt, &j->inside[1 + m], err);
         }
         ba_progress_update(&j->bar, (double)(at * n_mode + m + 1) / (double)(j->all.n * n_mode));
     }
@@ -152,7 +152,7 @@ static int number(const char *option, const char *text, double *out) {
     return *end || end == text || !isfinite(*out) ? ba_cli_fail(BA_EXIT_USAGE, "%s %s: not a number", option, text) : 0;
 }
 
-static int check(wish *w, const ba_common *c) {
+static int check(options *w, const ba_common *c) {
     char err[BA_ERR_LEN], canonical[128];
     size_t n;
     if (w->request && w->data) {
@@ -162,8 +162,8 @@ static int check(wish *w, const ba_common *c) {
         return ba_cli_fail(BA_EXIT_USAGE, "--resume goes on with a trace: name it with --out FILE.h5");
     }
     if (ba_parse_size(w->limit, &w->n_limit, err) || ba_parse_size(w->greedy, &w->n_greedy, err) ||
-        ba_parse_size(w->identities, &w->n_identities, err) || ba_parse_size(w->insight, &w->n_insight, err)) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--limit, --greedy, --identities or --insight: %s", err);
+        ba_parse_size(w->identities, &w->n_identities, err) || ba_parse_size(w->probe, &w->n_probe, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--limit, --greedy, --identities or --probe: %s", err);
     }
     int status = number("--max-kl", w->max_kl, &w->limits.max_kl);
     status = status ? status : number("--min-agreement", w->min_agreement, &w->limits.min_agreement);
@@ -179,7 +179,7 @@ static int check(wish *w, const ba_common *c) {
 }
 
 int ba_cmd_gate(int argc, char **argv) {
-    wish w = {.limit = "5", .greedy = "16", .identities = "1M", .insight = "1"};
+    options w = {.limit = "5", .greedy = "16", .identities = "1M", .probe = "1"};
     const ba_option own[] = {
         {"request", "FILE", "one prompt, - for standard input", &w.request, NULL},
         {"data", "FILE[,FILE..]", "RAG items, JSON Lines, plain or gzipped (made-up words if neither is given)",
@@ -187,7 +187,7 @@ int ba_cmd_gate(int argc, char **argv) {
         {"limit", "N", "prompts: the first N items of every data file, 0 = all (5)", &w.limit, NULL},
         {"greedy", "N", "greedy tokens to compare (16)", &w.greedy, NULL},
         {"identities", "N", "check the identities on the first N prompts (all)", &w.identities, NULL},
-        {"insight", "N", "with --out: look inside of the modes, layer by layer, on the first N prompts (1)", &w.insight,
+        {"probe", "N", "with --out: look inside of the modes, layer by layer, on the first N prompts (1)", &w.probe,
          NULL},
         {"max-kl", "X", "fail over this mean KL(full || mode), nats", &w.max_kl, NULL},
         {"min-agreement", "X", "fail under this share of equal top-1 tokens (0..1)", &w.min_agreement, NULL},
@@ -197,7 +197,7 @@ int ba_cmd_gate(int argc, char **argv) {
         {"memory", "SIZE", "refuse a prompt that needs more for KV and work space (free memory)", &w.memory, NULL},
         {NULL, NULL, NULL, NULL, NULL}};
     ba_common c;
-    ba_bench b;
+    ba_session b;
     job j = {.c = &c, .b = &b, .w = &w};
     int first, status = ba_cli_parse(argc, argv,
                                      "[--request FILE | --data FILE.jsonl[,FILE..]] [--mode MODE[,MODE..]] [limits]",
@@ -212,11 +212,11 @@ int ba_cmd_gate(int argc, char **argv) {
     }
     ba_catch_interrupt();
     if ((status = check(&w, &c)) || (status = ba_run_options(NULL, w.memory, &j.opt)) ||
-        (status = ba_bench_open(&c, &b))) {
+        (status = ba_session_open(&c, &b))) {
         return status;
     }
     ba_store_use_tiers(b.store, false); /* a block must not come from where it was kept before the measurement */
     status = run(&j, argc, argv);
-    ba_bench_close(&b);
+    ba_session_close(&b);
     return status;
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 typedef struct watched {
-    ba_insight *in;
+    ba_probe *in;
     const ba_node *node; /* whose rows are watched */
     const ba_plan *plan;
     double *weight, *lse; /* [n_edge + 1], [n_group + 1] scratch */
@@ -106,7 +106,7 @@ static int plan_full(const ba_prompt *prompt, ba_plan **out, char err[BA_ERR_LEN
     return rc ? ba_fail(err, "out of memory") : 0;
 }
 
-static int keep_choices(ba_insight *in, const ba_run_stats *stats) {
+static int keep_choices(ba_probe *in, const ba_run_stats *stats) {
     in->row = malloc((stats->n_chosen_row + 1) * sizeof *in->row);
     in->path_score = malloc((stats->n_path + 1) * sizeof *in->path_score);
     in->path_kept = malloc(stats->n_path + 1);
@@ -125,13 +125,13 @@ static int keep_choices(ba_insight *in, const ba_run_stats *stats) {
     return 0;
 }
 
-int ba_insight_make(ba_engine *e, const ba_prompt *prompt, const char *mode, const ba_engine_options *opt,
-                    ba_insight *out, char err[BA_ERR_LEN]) {
+int ba_probe_make(ba_engine *e, const ba_prompt *prompt, const char *mode, const ba_engine_options *opt, ba_probe *out,
+                  char err[BA_ERR_LEN]) {
     const ba_shape *s = ba_engine_shape(e);
     ba_plan *plan = NULL;
     ba_run *run = NULL;
     watched w = {.in = out};
-    *out = (ba_insight){.layers = s->layers, .d_model = s->d_model, .n_seg = prompt->n_seg};
+    *out = (ba_probe){.layers = s->layers, .d_model = s->d_model, .n_seg = prompt->n_seg};
     int rc = strcmp(mode, "full") ? ba_mode_plan(mode, prompt, &plan, err) : plan_full(prompt, &plan, err);
     if (!rc) {
         w.plan = plan;
@@ -160,12 +160,12 @@ int ba_insight_make(ba_engine *e, const ba_prompt *prompt, const char *mode, con
     free(w.weight);
     free(w.lse);
     if (rc) {
-        ba_insight_free(out);
+        ba_probe_free(out);
     }
     return rc;
 }
 
-void ba_insight_free(ba_insight *in) {
+void ba_probe_free(ba_probe *in) {
     free(in->hidden);
     free(in->entropy);
     free(in->mass);
@@ -173,10 +173,10 @@ void ba_insight_free(ba_insight *in) {
     free(in->row);
     free(in->path_score);
     free(in->path_kept);
-    *in = (ba_insight){0};
+    *in = (ba_probe){0};
 }
 
-double ba_insight_departure(const ba_insight *a, const ba_insight *b, size_t layer) {
+double ba_probe_departure(const ba_probe *a, const ba_probe *b, size_t layer) {
     const double *x = a->hidden + layer * a->d_model, *y = b->hidden + layer * a->d_model;
     double norm = 0, diff = 0;
     for (size_t i = 0; i < a->d_model; i++) {

@@ -17,7 +17,7 @@ void ba_gate_prompts_free(ba_gate_prompts *all) {
 }
 
 /* Appends the first `limit` items of one file. */
-static int read_items(const ba_bench *b, const char *path, size_t limit, ba_gate_prompts *out) {
+static int read_items(const ba_session *b, const char *path, size_t limit, ba_gate_prompts *out) {
     char err[BA_ERR_LEN];
     ba_items items;
     if (ba_items_read(path, limit, &items, err)) {
@@ -38,7 +38,7 @@ static int read_items(const ba_bench *b, const char *path, size_t limit, ba_gate
     return status;
 }
 
-static int read_files(const ba_bench *b, const char *list, size_t limit, ba_gate_prompts *out) {
+static int read_files(const ba_session *b, const char *list, size_t limit, ba_gate_prompts *out) {
     char *copy = strdup(list), *rest = copy, *path;
     int status = copy ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     while (!status && (path = strsep(&rest, ","))) {
@@ -50,7 +50,7 @@ static int read_files(const ba_bench *b, const char *list, size_t limit, ba_gate
 }
 
 /* Without data: made-up words, in passages of 128 tokens. */
-static int make_prompts(const ba_bench *b, size_t limit, uint64_t seed, ba_gate_prompts *out) {
+static int make_prompts(const ba_session *b, size_t limit, uint64_t seed, ba_gate_prompts *out) {
     char err[BA_ERR_LEN];
     size_t n = limit ? limit : 1;
     out->p = calloc(n, sizeof *out->p);
@@ -77,7 +77,7 @@ static int make_prompts(const ba_bench *b, size_t limit, uint64_t seed, ba_gate_
     return status;
 }
 
-int ba_gate_prompts_read(const ba_bench *b, const char *request, const char *data, size_t limit, uint64_t seed,
+int ba_gate_prompts_read(const ba_session *b, const char *request, const char *data, size_t limit, uint64_t seed,
                          ba_gate_prompts *out) {
     *out = (ba_gate_prompts){0};
     if (request) {

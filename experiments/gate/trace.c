@@ -183,19 +183,19 @@ static int add_prompt(ba_gate_trace *t, size_t at, const ba_gate_prompt *p, cons
     return ba_trace_append(t->file, t->prompts, &d, err);
 }
 
-static int add_layers(ba_gate_trace *t, size_t at, const char mode[64], const ba_insight *full, const ba_insight *in,
+static int add_layers(ba_gate_trace *t, size_t at, const char mode[64], const ba_probe *full, const ba_probe *in,
                       char err[BA_ERR_LEN]) {
     int rc = 0;
     for (size_t l = 0; !rc && l < in->layers; l++) {
         layer_row row = {
-            .prompt = at, .layer = l, .departure = ba_insight_departure(full, in, l), .entropy = in->entropy[l]};
+            .prompt = at, .layer = l, .departure = ba_probe_departure(full, in, l), .entropy = in->entropy[l]};
         memcpy(row.mode, mode, sizeof row.mode);
         rc = ba_trace_append(t->file, t->layers, &row, err);
     }
     return rc;
 }
 
-static int add_mass(ba_gate_trace *t, size_t at, const char mode[64], const ba_prompt *prompt, const ba_insight *in,
+static int add_mass(ba_gate_trace *t, size_t at, const char mode[64], const ba_prompt *prompt, const ba_probe *in,
                     char err[BA_ERR_LEN]) {
     int rc = 0;
     for (size_t k = 0; !rc && k < in->layers * in->n_seg; k++) {
@@ -213,7 +213,7 @@ static int add_mass(ba_gate_trace *t, size_t at, const char mode[64], const ba_p
     return rc;
 }
 
-static int add_choices(ba_gate_trace *t, size_t at, const char mode[64], const ba_insight *in, char err[BA_ERR_LEN]) {
+static int add_choices(ba_gate_trace *t, size_t at, const char mode[64], const ba_probe *in, char err[BA_ERR_LEN]) {
     choice_row row = {.prompt = at, .kind = "row", .kept = 1, .score = NAN};
     int rc = 0;
     memcpy(row.mode, mode, sizeof row.mode);
@@ -232,10 +232,10 @@ static int add_choices(ba_gate_trace *t, size_t at, const char mode[64], const b
 }
 
 int ba_gate_trace_add(ba_gate_trace *t, size_t at, const ba_gate_prompt *p, const ba_gate_row *row, size_t n_mode,
-                      const ba_insight *inside, char err[BA_ERR_LEN]) {
+                      const ba_probe *inside, char err[BA_ERR_LEN]) {
     int rc = 0;
     for (size_t m = 0; !rc && m < n_mode; m++) {
-        const ba_insight *in = inside ? &inside[1 + m] : NULL;
+        const ba_probe *in = inside ? &inside[1 + m] : NULL;
         rc = add_prompt(t, at, p, &row[m], err);
         rc = rc || !in ? rc : add_layers(t, at, row[m].mode, inside, in, err);
         rc = rc || !in ? rc : add_mass(t, at, row[m].mode, p->prompt, in, err);

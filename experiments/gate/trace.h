@@ -28,7 +28,7 @@ int ba_gate_trace_read(ba_gate_trace *t, const ba_gate_prompts *all, ba_gate_res
 /* Appends what is finished of prompt number `at` and commits. row: [n_mode]; inside: [1 + n_mode], full attention's
  * first, or NULL. */
 int ba_gate_trace_add(ba_gate_trace *t, size_t at, const ba_gate_prompt *p, const ba_gate_row *row, size_t n_mode,
-                      const ba_insight *inside, char err[BA_ERR_LEN]);
+                      const ba_probe *inside, char err[BA_ERR_LEN]);
 
 /* Writes the summaries; complete: the trace takes the place of an older one. */
 int ba_gate_trace_finish(ba_gate_trace *t, const ba_gate_results *r, bool complete, char err[BA_ERR_LEN]);

@@ -40,13 +40,13 @@ static int print_json(const ba_plan *plan, const ba_run_stats *s, const ba_decod
     return ba_json_print(o);
 }
 
-typedef struct wish {
+typedef struct options {
     const char *request, *message, *max_tokens, *stop, *temperature, *executor, *memory;
     uint64_t n;
     double heat;
-} wish;
+} options;
 
-static int check(wish *w) {
+static int check(options *w) {
     char err[BA_ERR_LEN], *end;
     if (ba_parse_size(w->max_tokens, &w->n, err) || w->n == 0) {
         return ba_cli_fail(BA_EXIT_USAGE, "--max-tokens %s: a number from 1 on is needed", w->max_tokens);
@@ -62,7 +62,7 @@ static int check(wish *w) {
     return 0;
 }
 
-static int run_one(const ba_common *c, const ba_bench *b, const wish *w, const ba_engine_options *opt) {
+static int run_one(const ba_common *c, const ba_session *b, const options *w, const ba_engine_options *opt) {
     ba_asked a;
     ba_run *run = NULL;
     ba_decoded out = {0};
@@ -107,7 +107,7 @@ static int run_one(const ba_common *c, const ba_bench *b, const wish *w, const b
 }
 
 int ba_cmd_generate(int argc, char **argv) {
-    wish w = {.max_tokens = "200", .temperature = "0"};
+    options w = {.max_tokens = "200", .temperature = "0"};
     const ba_option own[] = {
         {"request", "FILE", "request JSON, - for standard input", &w.request, NULL},
         {"message", "FILE", "instead: plain text, cut into blocks as the paper does; the last is the question",
@@ -119,7 +119,7 @@ int ba_cmd_generate(int argc, char **argv) {
         {"memory", "SIZE", "refuse a prompt that needs more for KV and work space (free memory)", &w.memory, NULL},
         {NULL, NULL, NULL, NULL, NULL}};
     ba_common c;
-    ba_bench b;
+    ba_session b;
     ba_engine_options opt;
     int first,
         status = ba_cli_parse(argc, argv, "--request FILE [--mode MODE] [--max-tokens N] [--stop TEXT]",
@@ -132,10 +132,10 @@ int ba_cmd_generate(int argc, char **argv) {
     }
     ba_catch_interrupt();
     if ((status = check(&w)) || (status = ba_run_options(w.executor, w.memory, &opt)) ||
-        (status = ba_bench_open(&c, &b))) {
+        (status = ba_session_open(&c, &b))) {
         return status;
     }
     status = run_one(&c, &b, &w, &opt);
-    ba_bench_close(&b);
+    ba_session_close(&b);
     return status;
 }

@@ -34,7 +34,7 @@ static int print_json(const ba_plan *plan, const ranked *top, size_t k, double l
     return ba_json_print(o);
 }
 
-static void print_table(const ba_bench *b, const ba_plan *plan, const ranked *top, size_t k, double lse) {
+static void print_table(const ba_session *b, const ba_plan *plan, const ranked *top, size_t k, double lse) {
     printf("mode %s, %zu tokens, logsumexp %.6f\n\n%6s  %10s  %10s  %s\n", plan->mode, plan->n_tokens, lse, "id",
            "logit", "P", "token");
     for (size_t i = 0; i < k; i++) {
@@ -53,7 +53,7 @@ static void print_table(const ba_bench *b, const ba_plan *plan, const ranked *to
     }
 }
 
-static int report(const ba_common *c, const ba_bench *b, const ba_plan *plan, const double *logits, size_t k) {
+static int report(const ba_common *c, const ba_session *b, const ba_plan *plan, const double *logits, size_t k) {
     size_t vocab = ba_engine_shape(b->engine)->vocab;
     ranked *all = malloc(vocab * sizeof *all);
     if (!all) {
@@ -97,7 +97,7 @@ int ba_cmd_logits(int argc, char **argv) {
         {"memory", "SIZE", "refuse a prompt that needs more for KV and work space (free memory)", &memory, NULL},
         {NULL, NULL, NULL, NULL, NULL}};
     ba_common c;
-    ba_bench b;
+    ba_session b;
     ba_asked a;
     ba_engine_options opt;
     char err[BA_ERR_LEN];
@@ -113,7 +113,7 @@ int ba_cmd_logits(int argc, char **argv) {
     if (ba_parse_size(top, &k, err) || k == 0) {
         return ba_cli_fail(BA_EXIT_USAGE, "--top %s: a number from 1 on is needed", top);
     }
-    if ((status = ba_run_options(executor, memory, &opt)) || (status = ba_bench_open(&c, &b))) {
+    if ((status = ba_run_options(executor, memory, &opt)) || (status = ba_session_open(&c, &b))) {
         return status;
     }
     ba_run *run = NULL;
@@ -123,6 +123,6 @@ int ba_cmd_logits(int argc, char **argv) {
     }
     ba_run_free(run);
     ba_asked_free(&a);
-    ba_bench_close(&b);
+    ba_session_close(&b);
     return status;
 }

@@ -17,12 +17,12 @@
 
 enum { MAX_SETS = 64 };
 
-typedef struct wish {
+typedef struct options {
     const char *data, *limit, *measure, *memory;
     char *list, *set[MAX_SETS]; /* paths; list owns the text */
     size_t n_set;
     uint64_t n_limit, n_measure;
-} wish;
+} options;
 
 typedef struct record {
     const char *set;
@@ -157,8 +157,8 @@ static int summarise(const record *row, size_t n, summary *out) {
 
 typedef struct session {
     const ba_common *common;
-    const wish *w;
-    ba_bench b; /* only model and tokenizer if nothing is measured */
+    const options *w;
+    ba_session b; /* only model and tokenizer if nothing is measured */
     ba_sizes sizes;
     ba_engine_options opt;
     uint64_t rng;
@@ -277,7 +277,7 @@ static int report(session *s, const summary *all, size_t n) {
 static int open_bench(session *s) {
     char err[BA_ERR_LEN], path[4096];
     if (s->w->n_measure) {
-        int status = ba_bench_open(s->common, &s->b);
+        int status = ba_session_open(s->common, &s->b);
         if (!status) {
             s->sizes = (ba_sizes){s->b.be->real_size, s->b.be->weight_size, s->b.be->kv_size};
         }
@@ -305,7 +305,7 @@ static int begin_trace(session *s, int argc, char **argv) {
 }
 
 static int run(session *s, int argc, char **argv) {
-    const wish *w = s->w;
+    const options *w = s->w;
     char *name[MAX_SETS] = {0};
     summary *all = calloc(w->n_set, sizeof *all);
     int status = all ? open_bench(s) : no_memory();
@@ -317,7 +317,7 @@ static int run(session *s, int argc, char **argv) {
     }
     status = status ? status : report(s, all, n);
     ba_trace_close(s->trace);
-    ba_bench_close(&s->b);
+    ba_session_close(&s->b);
     for (size_t i = 0; i < MAX_SETS; i++) {
         free(name[i]);
     }
@@ -325,7 +325,7 @@ static int run(session *s, int argc, char **argv) {
     return status;
 }
 
-static int take_options(wish *w) {
+static int take_options(options *w) {
     char err[BA_ERR_LEN];
     if (!w->data) {
         return ba_cli_fail(BA_EXIT_USAGE, "no questions given; --data FILE.jsonl[.gz], or several with commas");
@@ -347,7 +347,7 @@ static int take_options(wish *w) {
 }
 
 int ba_cmd_replay(int argc, char **argv) {
-    wish w = {.limit = "0", .measure = "0"};
+    options w = {.limit = "0", .measure = "0"};
     const ba_option own[] = {
         {"data", "FILE[,FILE..]", "RAG items, JSON Lines, plain or gzipped; each file with a store of its own", &w.data,
          NULL},

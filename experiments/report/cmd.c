@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct wish {
+typedef struct options {
     const char *spec, *scores, *page, *folder;
-} wish;
+} options;
 
 /* What was run, as lines of a list, and the different remarks of the traces. */
 typedef struct sitting_list {
@@ -157,7 +157,7 @@ static int open_data(const char *folder, const char *name, ba_whole_file *file, 
 }
 
 /* Writes the data of both figures; how many points each has. */
-static int write_figures(const wish *w, const ba_report_spec *spec, const ba_eval_rows *rows,
+static int write_figures(const options *w, const ba_report_spec *spec, const ba_eval_rows *rows,
                          const ba_validations *checks, size_t *pareto, size_t *steps, char err[BA_ERR_LEN]) {
     ba_whole_file file = {0};
     int rc = open_data(w->folder, "pareto.csv", &file, err);
@@ -174,8 +174,8 @@ static int write_figures(const wish *w, const ba_report_spec *spec, const ba_eva
     return rc;
 }
 
-static int write_page(const wish *w, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_validations *checks,
-                      const sitting_list *sittings, char err[BA_ERR_LEN]) {
+static int write_page(const options *w, const ba_report_spec *spec, const ba_eval_rows *rows,
+                      const ba_validations *checks, const sitting_list *sittings, char err[BA_ERR_LEN]) {
     size_t pareto = 0, steps = 0;
     ba_whole_file page;
     if (write_figures(w, spec, rows, checks, &pareto, &steps, err) || ba_whole_file_open(w->page, &page, err)) {
@@ -203,7 +203,7 @@ static bool close_texts(FILE *a, FILE *b) {
 }
 
 int ba_cmd_report(int argc, char **argv) {
-    wish w = {.spec = "experiments/configs/report.json", .page = "results/REPORT.md", .folder = "results"};
+    options w = {.spec = "experiments/configs/report.json", .page = "results/REPORT.md", .folder = "results"};
     const ba_option own[] = {
         {"tables", "FILE", "tables, the paper's figures, claims (experiments/configs/report.json)", &w.spec, NULL},
         {"scores", "FILE", "scores of other programs, JSON Lines {\"label\", \"task\", \"mode\", \"id\", \"score\"}",

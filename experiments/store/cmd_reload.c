@@ -52,10 +52,10 @@ typedef struct sample {
     ba_logit_distance off;
 } sample;
 
-typedef struct wish {
+typedef struct options {
     const char *length, *question, *block, *repeat;
     uint64_t n_length, n_question, n_block, n_repeat;
-} wish;
+} options;
 
 /* ---- one process ------------------------------------------------------------------------------------------------ */
 
@@ -83,7 +83,7 @@ static bool read_all(int from, void *data, size_t n) {
 }
 
 /* One sample into the pipe, its logits behind it. */
-static int take(const ba_bench *b, const ba_plan *plan, const ba_engine_options *opt, int to) {
+static int take(const ba_session *b, const ba_plan *plan, const ba_engine_options *opt, int to) {
     char err[BA_ERR_LEN];
     ba_run *run;
     double start = ba_clock();
@@ -103,7 +103,7 @@ static int take(const ba_bench *b, const ba_plan *plan, const ba_engine_options 
     return sent ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "%s", strerror(errno));
 }
 
-static int make_plan(const ba_common *c, const ba_bench *b, const wish *w, uint64_t seed, ba_plan **plan) {
+static int make_plan(const ba_common *c, const ba_session *b, const options *w, uint64_t seed, ba_plan **plan) {
     char err[BA_ERR_LEN];
     ba_workload words;
     const ba_workload_spec spec = {.length = w->n_length, .question = w->n_question, .block = w->n_block, .seed = seed};
@@ -132,12 +132,12 @@ static int make_plan(const ba_common *c, const ba_bench *b, const wish *w, uint6
 }
 
 /* The samples of one process, written to `to`. An exit status. */
-static int be_process(const ba_common *c, const wish *w, int process, uint64_t seed, int to) {
-    ba_bench b;
+static int be_process(const ba_common *c, const options *w, int process, uint64_t seed, int to) {
+    ba_session b;
     ba_engine_options opt;
     ba_plan *plan = NULL;
     int status = ba_run_options(NULL, NULL, &opt);
-    if (status || (status = ba_bench_open(c, &b))) {
+    if (status || (status = ba_session_open(c, &b))) {
         return status;
     }
     status = make_plan(c, &b, w, seed, &plan);
@@ -152,7 +152,7 @@ static int be_process(const ba_common *c, const wish *w, int process, uint64_t s
         status = take(&b, plan, &opt, to);
     }
     ba_plan_free(plan);
-    ba_bench_close(&b);
+    ba_session_close(&b);
     return status;
 }
 
@@ -179,7 +179,7 @@ static bool receive(int from, sample *out, double **cold) {
     return true;
 }
 
-static int run_process(const ba_common *c, const wish *w, int process, uint64_t seed, sample taken[STATES],
+static int run_process(const ba_common *c, const options *w, int process, uint64_t seed, sample taken[STATES],
                        double **cold) {
     int pipe_of[2], code = 0;
     fflush(NULL);
@@ -283,7 +283,7 @@ static bool same_bits(sample (*taken)[STATES], size_t n, state s) {
 }
 
 /* An exit status: a check did not hold if logits differ where KV is exact. */
-static int print(const ba_common *c, const wish *w, sample (*taken)[STATES], size_t n, bool has_file, bool exact,
+static int print(const ba_common *c, const options *w, sample (*taken)[STATES], size_t n, bool has_file, bool exact,
                  double disk) {
     cJSON *rows = cJSON_CreateArray();
     bool all_same = true;
@@ -352,7 +352,7 @@ static int print(const ba_common *c, const wish *w, sample (*taken)[STATES], siz
     return status ? status : all_same || !exact ? BA_EXIT_OK : BA_EXIT_CHECK;
 }
 
-static int measure(const ba_common *c, const wish *w, const ba_store_spec *spec) {
+static int measure(const ba_common *c, const options *w, const ba_store_spec *spec) {
     sample(*taken)[STATES] = calloc(MAX_REPEAT, sizeof *taken);
     ba_progress bar;
     bool has_file = true;
@@ -394,7 +394,7 @@ static int read_number(const char *option, const char *text, uint64_t most, uint
 }
 
 int ba_cmd_reload(int argc, char **argv) {
-    wish w = {.length = "8K", .question = "50", .block = "128", .repeat = "3"};
+    options w = {.length = "8K", .question = "50", .block = "128", .repeat = "3"};
     ba_common c;
     char err[BA_ERR_LEN];
     const ba_option own[] = {{"length", "N", "tokens of the prompt (8K)", &w.length, 0},

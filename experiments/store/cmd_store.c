@@ -11,7 +11,7 @@
 /* A block as a walk met it. */
 typedef struct block {
     ba_address address;
-    ba_parcel_head head; /* meaningless if it is damaged */
+    ba_block_head head; /* meaningless if it is damaged */
     ba_use use;
     size_t bytes;
     bool damaged;
@@ -48,7 +48,7 @@ static void remark(const char *line) {
 static int note_block(void *arg, const ba_address *address, const void *bytes, size_t n, const ba_use *use) {
     list *l = arg;
     char err[BA_ERR_LEN];
-    ba_parcel_view v;
+    ba_block_view v;
     if (ba_interrupted()) {
         return BA_EXIT_INTERRUPTED;
     }
@@ -64,10 +64,10 @@ static int note_block(void *arg, const ba_address *address, const void *bytes, s
     block *b = &l->at[l->n++];
     *b = (block){.address = *address, .use = *use, .bytes = n};
     ba_address_name(address, b->name);
-    if (ba_parcel_look(bytes, n, &v, err) == 0) {
+    if (ba_block_look(bytes, n, &v, err) == 0) {
         if (memcmp(&v.head.address, address, sizeof *address) != 0) {
             ba_fail(err, "the header is that of another block");
-        } else if (!l->check || ba_parcel_holds(&v)) {
+        } else if (!l->check || ba_block_holds(&v)) {
             b->head = v.head;
             return 0;
         } else {

@@ -19,7 +19,7 @@ static int check_store(const ba_ttft_state *s, const ba_ttft_unit *u) {
 }
 
 int ba_ttft_make_prompts(ba_ttft_state *s, const char *text, size_t text_len) {
-    const ba_ttft_wish *w = s->w;
+    const ba_ttft_options *w = s->w;
     char err[BA_ERR_LEN];
     if (!(s->prompt = calloc(w->n_size, sizeof *s->prompt))) {
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
@@ -38,7 +38,7 @@ int ba_ttft_make_prompts(ba_ttft_state *s, const char *text, size_t text_len) {
 }
 
 int ba_ttft_make_units(ba_ttft_state *s) {
-    const ba_ttft_wish *w = s->w;
+    const ba_ttft_options *w = s->w;
     char err[BA_ERR_LEN];
     if (!(s->unit = calloc(w->n_size * w->n_mode, sizeof *s->unit))) {
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
@@ -78,7 +78,7 @@ static void add_case(ba_ttft_state *s, size_t unit, ba_executor how, bool cold) 
 /* Whether a mode keeps anything at all shows at the longest length: a prompt that is all question keeps nothing in any
  * mode, and is measured all the same. */
 int ba_ttft_make_cases(ba_ttft_state *s) {
-    const ba_ttft_wish *w = s->w;
+    const ba_ttft_options *w = s->w;
     size_t most = 4 * s->n_unit;
     s->cases = calloc(most, sizeof *s->cases);
     s->group = calloc(most, sizeof *s->group);

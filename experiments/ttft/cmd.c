@@ -13,7 +13,7 @@ typedef struct texts {
     const char *question, *executors, *repeat, *min_time;
 } texts;
 
-static int parse_executors(const char *list, ba_ttft_wish *w) {
+static int parse_executors(const char *list, ba_ttft_options *w) {
     char *copy = strdup(list), *rest = copy, *word;
     int status = copy ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     while (!status && (word = strsep(&rest, ","))) {
@@ -66,7 +66,7 @@ static int parse_list(const char *name, const char *text, size_t least, const ch
 }
 
 /* The product of lengths (or numbers of passages) and passage sizes: *size is malloc'ed. */
-static int multiply(ba_ttft_wish *w, const size_t *count, size_t n_count, const size_t *block, size_t n_block,
+static int multiply(ba_ttft_options *w, const size_t *count, size_t n_count, const size_t *block, size_t n_block,
                     ba_ttft_size **size) {
     if (n_count > MAX_PROMPTS / n_block) {
         return ba_cli_fail(BA_EXIT_USAGE, "--block-tokens: %zu times %zu prompts; at most %d", n_block, n_count,
@@ -95,7 +95,7 @@ static int multiply(ba_ttft_wish *w, const size_t *count, size_t n_count, const 
 }
 
 /* *size is malloc'ed. */
-static int parse_sizes(ba_ttft_wish *w, ba_ttft_size **size) {
+static int parse_sizes(ba_ttft_options *w, ba_ttft_size **size) {
     if (w->lengths && w->passages) {
         return ba_cli_fail(BA_EXIT_USAGE, "--lengths and --passages: one of them, the other follows");
     }
@@ -112,7 +112,7 @@ static int parse_sizes(ba_ttft_wish *w, ba_ttft_size **size) {
     return status;
 }
 
-static int check_modes(const ba_ttft_wish *w) {
+static int check_modes(const ba_ttft_options *w) {
     for (size_t i = 0; i < w->n_mode; i++) {
         char canonical[64], err[BA_ERR_LEN];
         if (ba_mode_check(w->mode[i], canonical, sizeof canonical, err)) {
@@ -127,7 +127,7 @@ static int check_modes(const ba_ttft_wish *w) {
     return 0;
 }
 
-static int parse_wish(const texts *t, const ba_common *c, ba_ttft_wish *w, ba_ttft_size **size) {
+static int parse_options(const texts *t, const ba_common *c, ba_ttft_options *w, ba_ttft_size **size) {
     int status;
     char *end;
     if ((status = parse_number("question", t->question, &w->question)) ||
@@ -150,7 +150,7 @@ static int parse_wish(const texts *t, const ba_common *c, ba_ttft_wish *w, ba_tt
 
 int ba_cmd_ttft(int argc, char **argv) {
     texts t = {"50", "place,merge", "3", "1"};
-    ba_ttft_wish w = {.modes = "full,block", .blocks = "128"};
+    ba_ttft_options w = {.modes = "full,block", .blocks = "128"};
     const ba_option own[] = {
         {"lengths", "LIST", "tokens of the whole prompt; default 50,512,1K,2K,4K,8K", &w.lengths, NULL},
         {"passages", "LIST", "numbers of passages, in place of lengths", &w.passages, NULL},
@@ -196,7 +196,7 @@ int ba_cmd_ttft(int argc, char **argv) {
     char **mode = ba_modes_split(w.modes, &w.n_mode);
     ba_ttft_size *size = NULL;
     w.mode = mode;
-    status = mode ? parse_wish(&t, &c, &w, &size) : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    status = mode ? parse_options(&t, &c, &w, &size) : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     status = status ? status : ba_ttft_session(&w, &c, argc, argv);
     free(size);
     ba_modes_free(mode);

@@ -138,7 +138,7 @@ static int expect(ba_ttft_state *s, const ba_measure *m) {
 }
 
 int ba_ttft_measure(ba_ttft_state *s) {
-    const ba_ttft_wish *w = s->w;
+    const ba_ttft_options *w = s->w;
     ba_measure m = {.repeat = w->repeat,
                     .min_time = w->min_time,
                     .seed = s->common->seed,

@@ -12,8 +12,8 @@
 /* All that one call of the command works with. */
 typedef struct ba_ttft_state {
     const ba_common *common;
-    const ba_ttft_wish *w;
-    ba_bench b;
+    const ba_ttft_options *w;
+    ba_session b;
     ba_engine_options opt;
     ba_environment env;
     ba_peak peak;

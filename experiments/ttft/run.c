@@ -140,7 +140,7 @@ static ba_prompt *tokenize(const ba_tokenizer *tok, const ba_workload *w) {
 }
 
 /* What the plan costs in this run. */
-static int closed_form(const ba_bench *b, const ba_plan *plan, bool cold, const ba_chosen *chosen, ba_cost *out,
+static int closed_form(const ba_session *b, const ba_plan *plan, bool cold, const ba_chosen *chosen, ba_cost *out,
                        char err[BA_ERR_LEN]) {
     uint8_t *have = calloc(plan->n_node, 1);
     for (size_t i = 0; have && i < plan->n_node; i++) {
@@ -155,7 +155,7 @@ static int closed_form(const ba_bench *b, const ba_plan *plan, bool cold, const 
     return status;
 }
 
-int ba_ttft_unit_plan(const ba_bench *b, ba_ttft_unit *u, char err[BA_ERR_LEN]) {
+int ba_ttft_unit_plan(const ba_session *b, ba_ttft_unit *u, char err[BA_ERR_LEN]) {
     ba_prompt *prompt = tokenize(b->tok, &u->prompt->text);
     ba_plan *plan = NULL;
     int status = prompt ? ba_mode_plan(u->mode, prompt, &plan, err) : ba_fail(err, "out of memory");
@@ -181,7 +181,7 @@ void ba_ttft_prompt_free(ba_ttft_prompt *p) {
     free(p->full);
 }
 
-int ba_ttft_prompt_full(const ba_bench *b, ba_ttft_prompt *p, const ba_engine_options *opt, char err[BA_ERR_LEN]) {
+int ba_ttft_prompt_full(const ba_session *b, ba_ttft_prompt *p, const ba_engine_options *opt, char err[BA_ERR_LEN]) {
     size_t size = ba_engine_shape(b->engine)->vocab * sizeof *p->full;
     ba_engine_options options = *opt;
     options.max_rows = BA_PASS_ROWS;
@@ -205,7 +205,7 @@ int ba_ttft_prompt_full(const ba_bench *b, ba_ttft_prompt *p, const ba_engine_op
 }
 
 /* Everything that a finished run tells about itself, apart from time. */
-static int inspect(const ba_bench *b, ba_ttft_unit *u, const ba_ttft_case *c, const ba_plan *plan,
+static int inspect(const ba_session *b, ba_ttft_unit *u, const ba_ttft_case *c, const ba_plan *plan,
                    const ba_run_stats *stats, const double *logits, ba_ttft_sample *out, char err[BA_ERR_LEN]) {
     size_t vocab = ba_engine_shape(b->engine)->vocab;
     ba_cost cost = {0};
@@ -245,7 +245,7 @@ static int inspect(const ba_bench *b, ba_ttft_unit *u, const ba_ttft_case *c, co
     return 0;
 }
 
-int ba_ttft_take(const ba_bench *b, ba_ttft_unit *u, const ba_ttft_case *c, const ba_engine_options *opt,
+int ba_ttft_take(const ba_session *b, ba_ttft_unit *u, const ba_ttft_case *c, const ba_engine_options *opt,
                  ba_ttft_sample *out, char err[BA_ERR_LEN]) {
     ba_engine_options options = *opt;
     options.executor = c->how;

@@ -79,7 +79,7 @@ static int run_session(ba_ttft_state *s, int argc, char **argv) {
     }
     if (text && memchr(text, 0, text_len)) {
         status = ba_cli_fail(BA_EXIT_USAGE, "%s: holds a NUL byte: --data needs a text", s->w->data);
-    } else if (!(status = ba_bench_open(s->common, &s->b))) {
+    } else if (!(status = ba_session_open(s->common, &s->b))) {
         status = ba_ttft_make_prompts(s, text, text_len);
     }
     if (!status) { /* cold is cold, whatever was kept before */
@@ -123,12 +123,12 @@ static void close_session(ba_ttft_state *s) {
     free(s->weight);
     free(s->order);
     ba_environment_free(&s->env);
-    ba_bench_close(&s->b);
+    ba_session_close(&s->b);
 }
 
-int ba_ttft_session(const ba_ttft_wish *wish, const ba_common *common, int argc, char **argv) {
-    ba_ttft_state s = {.common = common, .w = wish, .held = SIZE_MAX};
-    int status = ba_run_options(NULL, wish->memory, &s.opt);
+int ba_ttft_session(const ba_ttft_options *options, const ba_common *common, int argc, char **argv) {
+    ba_ttft_state s = {.common = common, .w = options, .held = SIZE_MAX};
+    int status = ba_run_options(NULL, options->memory, &s.opt);
     if (!status) {
         ba_catch_interrupt();
         status = run_session(&s, argc, argv);

@@ -6,14 +6,14 @@
 
 #include <stdbool.h>
 
-/* A prompt that is wished for, in tokens. */
+/* A prompt that is asked for, in tokens. */
 typedef struct ba_ttft_size {
     size_t length; /* of the whole prompt, not below the question's */
     size_t block;  /* of a passage */
 } ba_ttft_size;
 
 /* What is measured: each mode on each prompt. Everything is borrowed. */
-typedef struct ba_ttft_wish {
+typedef struct ba_ttft_options {
     const char *lengths, *passages, *blocks, *modes, *executors; /* as written, for the record; or NULL */
     const ba_ttft_size *size;                                    /* [n_size] ascending, no two alike */
     size_t n_size;
@@ -28,9 +28,9 @@ typedef struct ba_ttft_wish {
     const char *data;   /* path of a text, or NULL */
     const char *memory; /* as --memory, or NULL */
     bool resume, profile;
-} ba_ttft_wish;
+} ba_ttft_options;
 
 /* Runs, writes the trace, prints. argv is for the record. Returns an exit status with its line printed. */
-int ba_ttft_session(const ba_ttft_wish *wish, const ba_common *common, int argc, char **argv);
+int ba_ttft_session(const ba_ttft_options *options, const ba_common *common, int argc, char **argv);
 
 #endif

@@ -22,7 +22,7 @@ static const ba_column sitting_columns[] = {
     {.name = NULL}};
 
 int ba_ttft_describe(ba_ttft_state *s, int argc, char **argv, const char *text, size_t text_len) {
-    const ba_ttft_wish *w = s->w;
+    const ba_ttft_options *w = s->w;
     const ba_common *c = s->common;
     ba_environment *e = &s->env;
     if (ba_environment_capture(e, argc, argv, s->b.be, c->threads)) {

@@ -78,7 +78,7 @@ typedef struct ba_ttft_prompt {
 
 void ba_ttft_prompt_free(ba_ttft_prompt *p);
 /* Runs it in full attention, not timed, for the logits. 0; -1 and err; BA_INTERRUPTED. */
-int ba_ttft_prompt_full(const ba_bench *b, ba_ttft_prompt *p, const ba_engine_options *opt, char err[BA_ERR_LEN]);
+int ba_ttft_prompt_full(const ba_session *b, ba_ttft_prompt *p, const ba_engine_options *opt, char err[BA_ERR_LEN]);
 
 /* One mode on one prompt, and what its plan costs. */
 typedef struct ba_ttft_unit {
@@ -91,12 +91,12 @@ typedef struct ba_ttft_unit {
 } ba_ttft_unit;
 
 /* Fills all but mode and prompt, which are there already. 0, or -1 and err. */
-int ba_ttft_unit_plan(const ba_bench *b, ba_ttft_unit *u, char err[BA_ERR_LEN]);
+int ba_ttft_unit_plan(const ba_session *b, ba_ttft_unit *u, char err[BA_ERR_LEN]);
 void ba_ttft_unit_free(ba_ttft_unit *u);
 
 /* Runs one prompt and fills what the run itself knows (stages, counts, comparisons); the first run sets the unit's
  * reference. 0; -1 and err; BA_INTERRUPTED. */
-int ba_ttft_take(const ba_bench *b, ba_ttft_unit *u, const ba_ttft_case *c, const ba_engine_options *opt,
+int ba_ttft_take(const ba_session *b, ba_ttft_unit *u, const ba_ttft_case *c, const ba_engine_options *opt,
                  ba_ttft_sample *out, char err[BA_ERR_LEN]);
 
 /* Results of all cases, in their order, from all samples, in theirs. Text facts of the rows are left to the caller. 0,

@@ -16,16 +16,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-typedef struct wish {
+typedef struct options {
     const char *data, *steps, *save, *lora, *alpha, *lr, *batch, *kl, *marker, *longest, *warmup, *clip, *decay, *rows;
     const char *limit, *validate, *eval_limit, *eval_every, *save_every, *snapshots, *memory;
     bool alternate, resume, strict;
     uint64_t n_rank, n_longest, n_limit, n_eval_limit, n_eval_every, n_save_every, n_snapshots;
-} wish;
+} options;
 
 typedef struct session {
     const ba_common *c;
-    const wish *w;
+    const options *w;
     char **mode;
     size_t n_mode;
     ba_model *model;
@@ -62,7 +62,7 @@ static uint64_t spare_memory(void) {
     return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page / 2 : UINT64_C(1) << 30;
 }
 
-static int check(wish *w, session *s) {
+static int check(options *w, session *s) {
     ba_tune_options *o = &s->opt;
     uint64_t steps, batch, warmup, rows, memory = spare_memory();
     double alpha = 0;
@@ -175,7 +175,7 @@ static int hold_out(session *s) {
 }
 
 static int read_data(session *s, char err[BA_ERR_LEN]) {
-    const wish *w = s->w;
+    const options *w = s->w;
     size_t ctx = ba_model_shape(s->model)->ctx;
     ba_examples_options opt = {s->tok, w->n_longest ? w->n_longest : ctx, w->n_limit, w->strict, report_line};
     if (ba_examples_read(w->data, &opt, &s->train, err)) {
@@ -207,7 +207,7 @@ static uint64_t mix_text(uint64_t hash, const char *text) {
 
 /* What a checkpoint must share with the run that goes on from it. */
 static void name_run(session *s) {
-    const wish *w = s->w;
+    const options *w = s->w;
     const char *const texts[] = {ba_model_hash(s->model),
                                  s->be->ops->name,
                                  w->steps,
@@ -412,19 +412,19 @@ static int run(session *s, char err[BA_ERR_LEN]) {
 }
 
 int ba_cmd_tune(int argc, char **argv) {
-    wish w = {.lora = "0",
-              .batch = "32",
-              .kl = "0",
-              .longest = "0",
-              .warmup = "20",
-              .clip = "1",
-              .decay = "0",
-              .rows = "2048",
-              .limit = "0",
-              .eval_limit = "32",
-              .eval_every = "0",
-              .save_every = "25",
-              .snapshots = "0"};
+    options w = {.lora = "0",
+                 .batch = "32",
+                 .kl = "0",
+                 .longest = "0",
+                 .warmup = "20",
+                 .clip = "1",
+                 .decay = "0",
+                 .rows = "2048",
+                 .limit = "0",
+                 .eval_limit = "32",
+                 .eval_every = "0",
+                 .save_every = "25",
+                 .snapshots = "0"};
     const ba_option own[] = {
         {"data", "FILE[,F..]", "samples: RAG items, {\"blocks\", \"response\"} or {\"messages\"}, JSON Lines", &w.data,
          0},

@@ -24,10 +24,10 @@ static const struct {
 };
 enum { N_BACKEND = sizeof backends / sizeof *backends, N_CASE = sizeof cases / sizeof *cases };
 
-typedef struct wish {
+typedef struct options {
     const char *model, *base, *head, *out, *threads, *rounds, *threshold;
     bool quiet;
-} wish;
+} options;
 
 /* A row of the table `verdicts`. */
 typedef struct verdict {
@@ -123,14 +123,14 @@ typedef struct session {
     char scratch[PATH_SIZE / 2], ids[PATH_SIZE], log[PATH_SIZE];
 } session;
 
-static int prepare(session *s, const wish *w, size_t rounds, int argc, char **argv) {
-    int status = ba_bench_scratch(s->scratch, sizeof s->scratch);
+static int prepare(session *s, const options *w, size_t rounds, int argc, char **argv) {
+    int status = ba_versus_scratch(s->scratch, sizeof s->scratch);
     if (status) {
         return status;
     }
     snprintf(s->ids, sizeof s->ids, "%s/ids", s->scratch);
     snprintf(s->log, sizeof s->log, "%s.log", w->out);
-    status = ba_bench_ids(w->model, IDS, s->race.seed, s->ids);
+    status = ba_versus_ids(w->model, IDS, s->race.seed, s->ids);
     for (size_t b = 0; b < N_BACKEND; b++) {
         for (size_t side = 0; side < 2; side++) {
             ba_entrant *e = &s->entrant[2 * b + side];
@@ -152,8 +152,8 @@ static int prepare(session *s, const wish *w, size_t rounds, int argc, char **ar
     return status ? status : ba_race_open(&s->race, w->out, SCHEMA, false);
 }
 
-int ba_bench_compare(int argc, char **argv) {
-    wish w = {.out = "results/compare.h5", .rounds = "15", .threshold = "0.03"};
+int ba_versus_compare(int argc, char **argv) {
+    options w = {.out = "results/compare.h5", .rounds = "15", .threshold = "0.03"};
     const ba_option own[] = {{"model", "PATH", "GGUF file", &w.model, NULL},
                              {"base", "PATH", "bench-worker of the build to compare with", &w.base, NULL},
                              {"head", "PATH", "bench-worker of the build in question", &w.head, NULL},

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-int ba_bench_folder(char *out, size_t size) {
+int ba_versus_folder(char *out, size_t size) {
     ssize_t n = readlink("/proc/self/exe", out, size - 1);
     if (n <= 0 || (size_t)n >= size - 1) {
         return ba_cli_fail(BA_EXIT_MACHINE, "/proc/self/exe: %s", strerror(errno));
@@ -19,7 +19,7 @@ int ba_bench_folder(char *out, size_t size) {
     return 0;
 }
 
-int ba_bench_ids(const char *model, size_t n, uint64_t seed, const char *path) {
+int ba_versus_ids(const char *model, size_t n, uint64_t seed, const char *path) {
     enum { FIRST = 300 }; /* below are control tokens and single bytes in most vocabularies */
     char err[BA_ERR_LEN];
     ba_model *m = NULL;
@@ -41,7 +41,7 @@ int ba_bench_ids(const char *model, size_t n, uint64_t seed, const char *path) {
     return 0;
 }
 
-int ba_bench_scratch(char *out, size_t size) {
+int ba_versus_scratch(char *out, size_t size) {
     const char *tmp = getenv("TMPDIR");
     snprintf(out, size, "%s/blockattn-bench-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     return mkdtemp(out) ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "%s: %s", out, strerror(errno));
@@ -51,10 +51,10 @@ int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "";
     ba_catch_interrupt();
     if (!strcmp(what, "versus")) {
-        return ba_bench_versus(argc - 1, argv + 1);
+        return ba_versus_versus(argc - 1, argv + 1);
     }
     if (!strcmp(what, "compare")) {
-        return ba_bench_compare(argc - 1, argv + 1);
+        return ba_versus_compare(argc - 1, argv + 1);
     }
     return ba_cli_fail(BA_EXIT_USAGE, "there is 'bench versus' and 'bench compare'; see --help of either");
 }

@@ -59,14 +59,14 @@ static const ba_column machine_columns[] = {
     {.name = NULL}};
 
 /* What the project wants to see: the fastest of some others over ours, or (kernel) a fraction of the measured peak. */
-typedef struct wish {
+typedef struct target {
     const char *figure, *name;
     const char *others[2], *method; /* names of entrants; method of theirs */
     const char *ours, *kernel;      /* entrant; or NULL and a kernel, of whichever of the backends `others` is best */
     double at_least;
-} wish;
+} target;
 
-static const wish wishes[] = {
+static const target targets[] = {
     {"full prefill 2K, against the faster of the others",
      "full-2k",
      {"transformers bf16", "llama.cpp bf16"},
@@ -108,12 +108,12 @@ static const wish wishes[] = {
      "attention 50 x 32K",
      0.6},
 };
-enum { N_WISH = sizeof wishes / sizeof *wishes };
+enum { N_TARGETS = sizeof targets / sizeof *targets };
 
 typedef struct goal {
     char model[64], figure[64], against[32];
     double at_least, measured, lo, hi;
-    uint64_t n, met; /* met: the median is at least what was wished for */
+    uint64_t n, met; /* met: the median is at least what was aimed at */
 } goal;
 
 static const ba_column goal_columns[] = {
@@ -167,7 +167,7 @@ static result result_of(const ba_race *race, const ba_lane *l) {
     return r;
 }
 
-static goal goal_of(const ba_race *race, const ba_kernel_rates *kernels, const wish *w, const char *model) {
+static goal goal_of(const ba_race *race, const ba_kernel_rates *kernels, const target *w, const char *model) {
     goal g = {.at_least = w->at_least, .measured = NAN, .lo = NAN, .hi = NAN};
     snprintf(g.model, sizeof g.model, "%s", w->kernel ? "" : model);
     snprintf(g.figure, sizeof g.figure, "%s", w->figure);
@@ -301,9 +301,9 @@ int ba_versus_report(ba_race *race, const ba_kernel_rates *kernels, const ba_pea
         if (is_new_model(race, i)) {
             printf("\n%-56s at least  measured              95 %%\n", race->lane[i].model);
         }
-        for (size_t w = 0; is_new_model(race, i) && w < N_WISH && n_goal < BA_MOST_LANES; w++) {
-            if (!wishes[w].kernel || i == 0) {
-                goals[n_goal] = goal_of(race, kernels, &wishes[w], race->lane[i].model);
+        for (size_t w = 0; is_new_model(race, i) && w < N_TARGETS && n_goal < BA_MOST_LANES; w++) {
+            if (!targets[w].kernel || i == 0) {
+                goals[n_goal] = goal_of(race, kernels, &targets[w], race->lane[i].model);
                 print_goal(&goals[n_goal++]);
             }
         }

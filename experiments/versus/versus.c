@@ -40,15 +40,15 @@ typedef struct paths {
     char threads[16];
 } paths;
 
-typedef struct wish {
+typedef struct options {
     const char *models, *python, *peers, *converted, *out, *threads, *only, *seed;
     bool quick, resume, quiet;
-} wish;
+} options;
 
 enum { N_ENTRANT = 10 };
 
 /* Who takes part: [N_ENTRANT]. Arguments that are not text are in `p`. */
-static void line_up(ba_entrant *e, const char *model, const wish *w, paths *p) {
+static void line_up(ba_entrant *e, const char *model, const options *w, paths *p) {
     const ba_entrant all[N_ENTRANT] = {
         {.name = BA_OURS, .argv = {p->worker, (char *)model, "bf16", p->threads, p->ids}},
         {.name = "ours f32", .argv = {p->worker, (char *)model, "f32", p->threads, p->ids}},
@@ -92,7 +92,7 @@ static bool takes_part(const char *list, const char *name) {
     return false;
 }
 
-static int add_lanes(ba_race *race, ba_entrant *e, const char *model, const wish *w) {
+static int add_lanes(ba_race *race, ba_entrant *e, const char *model, const options *w) {
     const char *slash = strrchr(model, '/');
     for (size_t k = 0; k < sizeof works / sizeof *works; k++) {
         const work *k_work = &works[k];
@@ -126,11 +126,11 @@ static int write_request(const char *path, const char *ids) {
 }
 
 /* Paths of one model; the converted model if it is there, else the model itself. */
-static int find_paths(const wish *w, const char *model, const char *scratch, size_t index, uint64_t seed, paths *p) {
+static int find_paths(const options *w, const char *model, const char *scratch, size_t index, uint64_t seed, paths *p) {
     char folder[PATH_SIZE - 64];
     const char *slash = strrchr(model, '/'), *name = slash ? slash + 1 : model;
     size_t stem = strlen(name) > 5 && !strcmp(name + strlen(name) - 5, ".gguf") ? strlen(name) - 5 : strlen(name);
-    int status = ba_bench_folder(folder, sizeof folder);
+    int status = ba_versus_folder(folder, sizeof folder);
     if (status) {
         return status;
     }
@@ -146,7 +146,7 @@ static int find_paths(const wish *w, const char *model, const char *scratch, siz
     if (!w->converted || access(p->converted, R_OK) != 0) {
         snprintf(p->converted, sizeof p->converted, "%s", model);
     }
-    status = ba_bench_ids(model, IDS, seed, p->ids);
+    status = ba_versus_ids(model, IDS, seed, p->ids);
     return status ? status : write_request(p->request, p->ids);
 }
 
@@ -173,7 +173,7 @@ typedef struct session {
     char scratch[PATH_SIZE / 2];
 } session;
 
-static int prepare(session *s, const wish *w, int argc, char **argv) {
+static int prepare(session *s, const options *w, int argc, char **argv) {
     int status = 0;
     for (size_t i = 0; i < s->n_model && !status; i++) {
         status = find_paths(w, s->model[i], s->scratch, i, s->race.seed, &s->path[i]);
@@ -192,7 +192,7 @@ static int prepare(session *s, const wish *w, int argc, char **argv) {
 
 /* On a busy machine threads that spin at a barrier wait for one that has no processor: of that the others suffer more
  * than ours, by factors, and ratios say nothing. */
-static void warn_if_busy(const wish *w) {
+static void warn_if_busy(const options *w) {
     double load[1];
     if (!w->quiet && getloadavg(load, 1) == 1 && load[0] > 0.5 * (double)sysconf(_SC_NPROCESSORS_ONLN)) {
         fprintf(stderr,
@@ -201,10 +201,10 @@ static void warn_if_busy(const wish *w) {
     }
 }
 
-static int measure(session *s, const wish *w) {
+static int measure(session *s, const options *w) {
     char program[PATH_SIZE + 32], folder[PATH_SIZE], err[BA_ERR_LEN];
     size_t threads = strtoul(w->threads, NULL, 10), n = s->race.n_lane;
-    int status = ba_bench_folder(folder, sizeof folder);
+    int status = ba_versus_folder(folder, sizeof folder);
     snprintf(program, sizeof program, "%s/bench-kernels", folder);
     warn_if_busy(w);
     if (!w->quiet) {
@@ -236,8 +236,8 @@ static void remove_scratch(const session *s) {
     rmdir(s->scratch);
 }
 
-int ba_bench_versus(int argc, char **argv) {
-    wish w = {.peers = "experiments/peers", .out = "results/bench.h5", .seed = "0"};
+int ba_versus_versus(int argc, char **argv) {
+    options w = {.peers = "experiments/peers", .out = "results/bench.h5", .seed = "0"};
     const ba_option own[] = {
         {"models", "LIST", "GGUF files, separated by commas", &w.models, NULL},
         {"converted", "DIR", "where NAME.bf16.gguf of them are, which the others are given", &w.converted, NULL},
@@ -271,7 +271,7 @@ int ba_bench_versus(int argc, char **argv) {
     s->race.min_time = 0.3;
     s->race.quiet = w.quiet;
     status = split(list, s->model, &s->n_model);
-    status = status ? status : ba_bench_scratch(s->scratch, sizeof s->scratch);
+    status = status ? status : ba_versus_scratch(s->scratch, sizeof s->scratch);
     if (!status) {
         status = prepare(s, &w, argc, argv);
         status = status ? status : measure(s, &w);

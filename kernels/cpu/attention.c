@@ -28,10 +28,10 @@ const ba_isa *ba_isa_choose(char err[BA_ERR_LEN]) {
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     has[1] = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
-    const char *wish = getenv("BLOCKATTN_ISA");
-    bool free_choice = !wish || !*wish;
+    const char *options = getenv("BLOCKATTN_ISA");
+    bool free_choice = !options || !*options;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        if (!free_choice && strcmp(wish, all[i]->name) != 0) {
+        if (!free_choice && strcmp(options, all[i]->name) != 0) {
             continue;
         }
         if (has[i] && all[i]->attend) {
@@ -39,11 +39,11 @@ const ba_isa *ba_isa_choose(char err[BA_ERR_LEN]) {
         }
         if (!free_choice) {
             ba_fail(err, "BLOCKATTN_ISA=%s: this processor or build does not have it; unset it, or set it to plain",
-                    wish);
+                    options);
             return NULL;
         }
     }
-    ba_fail(err, "BLOCKATTN_ISA=%s: unknown instruction set; set it to plain, avx2 or avx512", wish);
+    ba_fail(err, "BLOCKATTN_ISA=%s: unknown instruction set; set it to plain, avx2 or avx512", options);
     return NULL;
 }
 

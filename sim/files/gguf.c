@@ -13,7 +13,7 @@ struct ba_gguf {
     ba_mapping file;
     ba_gguf_value *value; /* sorted by key */
     size_t n_values;
-    ba_stored *tensor; /* sorted by name */
+    ba_file_tensor *tensor; /* sorted by name */
     size_t n_tensors;
 };
 
@@ -56,13 +56,13 @@ static bool take_u64(cursor *c, uint64_t *out) {
     return take(c, sizeof *out, &p) && memcpy(out, p, sizeof *out);
 }
 
-static bool take_text(cursor *c, ba_text *out) {
+static bool take_text(cursor *c, ba_span *out) {
     uint64_t n;
     const unsigned char *p;
     if (!take_u64(c, &n) || n > c->left || !take(c, (size_t)n, &p)) {
         return false;
     }
-    *out = (ba_text){(const char *)p, (size_t)n};
+    *out = (ba_span){(const char *)p, (size_t)n};
     return true;
 }
 
@@ -70,7 +70,7 @@ static bool take_text(cursor *c, ba_text *out) {
 static bool take_elements(cursor *c, ba_gguf_type type, uint64_t n) {
     const unsigned char *p;
     if (type == BA_GGUF_STRING) {
-        ba_text text;
+        ba_span text;
         for (uint64_t i = 0; i < n; i++) {
             if (!take_text(c, &text)) {
                 return false;
@@ -116,7 +116,7 @@ static int read_value(ba_gguf *g, cursor *c, uint64_t i, uint64_t n, ba_gguf_val
 }
 
 static int compare_keys(const void *a, const void *b) {
-    const ba_text x = ((const ba_gguf_value *)a)->key, y = ((const ba_gguf_value *)b)->key;
+    const ba_span x = ((const ba_gguf_value *)a)->key, y = ((const ba_gguf_value *)b)->key;
     int order = memcmp(x.s, y.s, x.n < y.n ? x.n : y.n);
     return order ? order : (x.n > y.n) - (x.n < y.n);
 }
@@ -228,7 +228,7 @@ int ba_gguf_bool(const ba_gguf *g, const char *key, bool *out, char err[BA_ERR_L
     return 0;
 }
 
-int ba_gguf_string(const ba_gguf *g, const char *key, ba_text *out, char err[BA_ERR_LEN]) {
+int ba_gguf_string(const ba_gguf *g, const char *key, ba_span *out, char err[BA_ERR_LEN]) {
     const ba_gguf_value *v = ba_gguf_find(g, key);
     if (!v) {
         return 0;
@@ -251,12 +251,12 @@ int ba_gguf_array(const ba_gguf *g, const char *key, ba_gguf_type type, const ba
     return wrong_type(g, *out, wanted, err);
 }
 
-void ba_gguf_texts(const ba_gguf_value *value, ba_text *out) {
+void ba_gguf_texts(const ba_gguf_value *value, ba_span *out) {
     const unsigned char *p = value->data;
     for (size_t i = 0; i < value->n; i++) {
         uint64_t n;
         memcpy(&n, p, sizeof n);
-        out[i] = (ba_text){(const char *)p + sizeof n, (size_t)n};
+        out[i] = (ba_span){(const char *)p + sizeof n, (size_t)n};
         p += sizeof n + n;
     }
 }
@@ -264,7 +264,7 @@ void ba_gguf_texts(const ba_gguf_value *value, ba_text *out) {
 /* ---- tensors ---------------------------------------------------------------------------------------------------- */
 
 /* The offset counts from the data section, whose place is known only behind the last entry. */
-static int read_entry(ba_gguf *g, cursor *c, uint64_t i, uint64_t n, ba_stored *t, uint64_t *offset,
+static int read_entry(ba_gguf *g, cursor *c, uint64_t i, uint64_t n, ba_file_tensor *t, uint64_t *offset,
                       char err[BA_ERR_LEN]) {
     uint32_t n_dims, type;
     if (!take_text(c, &t->name) || t->name.n == 0 || t->name.n > MAX_NAME || !take_u32(c, &n_dims)) {
@@ -293,15 +293,15 @@ static int read_entry(ba_gguf *g, cursor *c, uint64_t i, uint64_t n, ba_stored *
     return 0;
 }
 
-static int place_tensor(const ba_gguf *g, ba_stored *t, size_t data_at, size_t align, uint64_t offset,
+static int place_tensor(const ba_gguf *g, ba_file_tensor *t, size_t data_at, size_t align, uint64_t offset,
                         char err[BA_ERR_LEN]) {
     size_t room = g->file.size - data_at;
     char dims[112];
-    ba_stored_dims(t->dim, t->n_dims, dims, sizeof dims);
+    ba_file_tensor_dims(t->dim, t->n_dims, dims, sizeof dims);
     if (!t->decodable) {
         return 0; /* its size is unknown; refused, by name, where it is needed */
     }
-    if (!ba_stored_size(t->type, t->dim, t->n_dims, &t->bytes)) {
+    if (!ba_file_tensor_size(t->type, t->dim, t->n_dims, &t->bytes)) {
         return ba_fail(err, "%s: tensor '%.*s' has dimensions %s, which %s cannot have; convert the model again",
                        g->path, (int)t->name.n, t->name.s, dims, t->type_name);
     }
@@ -355,7 +355,7 @@ static int read_tensors(ba_gguf *g, cursor *c, uint64_t n, char err[BA_ERR_LEN])
     }
     free(offset);
     g->n_tensors = (size_t)n;
-    return rc == 0 ? ba_stored_sort(g->tensor, g->n_tensors, g->path, err) : -1;
+    return rc == 0 ? ba_tensor_table_sort(g->tensor, g->n_tensors, g->path, err) : -1;
 }
 
 /* ---- the file --------------------------------------------------------------------------------------------------- */
@@ -417,7 +417,7 @@ size_t ba_gguf_bytes(const ba_gguf *g) {
     return g->file.size;
 }
 
-const ba_stored *ba_gguf_tensors(const ba_gguf *g, size_t *n) {
+const ba_file_tensor *ba_gguf_tensors(const ba_gguf *g, size_t *n) {
     *n = g->n_tensors;
     return g->tensor;
 }

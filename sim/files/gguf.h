@@ -30,7 +30,7 @@ typedef enum ba_gguf_type {
 
 /* A value as it lies in the file. */
 typedef struct ba_gguf_value {
-    ba_text key;
+    ba_span key;
     ba_gguf_type type; /* of the value, or of the elements of an array */
     bool array;
     size_t n;                  /* elements; 1 if no array */
@@ -42,7 +42,7 @@ void ba_gguf_close(ba_gguf *g);
 
 const char *ba_gguf_path(const ba_gguf *g);
 size_t ba_gguf_bytes(const ba_gguf *g);
-const ba_stored *ba_gguf_tensors(const ba_gguf *g, size_t *n);
+const ba_file_tensor *ba_gguf_tensors(const ba_gguf *g, size_t *n);
 
 /* NULL: there is no such key. */
 const ba_gguf_value *ba_gguf_find(const ba_gguf *g, const char *key);
@@ -52,12 +52,12 @@ const ba_gguf_value *ba_gguf_find(const ba_gguf *g, const char *key);
 int ba_gguf_size(const ba_gguf *g, const char *key, size_t *out, char err[BA_ERR_LEN]);
 int ba_gguf_real(const ba_gguf *g, const char *key, double *out, char err[BA_ERR_LEN]);
 int ba_gguf_bool(const ba_gguf *g, const char *key, bool *out, char err[BA_ERR_LEN]);
-int ba_gguf_string(const ba_gguf *g, const char *key, ba_text *out, char err[BA_ERR_LEN]);
+int ba_gguf_string(const ba_gguf *g, const char *key, ba_span *out, char err[BA_ERR_LEN]);
 
 /* An array of `type`; *out is NULL if the key is absent. 0, or -1 and err: something else is there. */
 int ba_gguf_array(const ba_gguf *g, const char *key, ba_gguf_type type, const ba_gguf_value **out,
                   char err[BA_ERR_LEN]);
 /* The strings of an array of them, out[value->n]. */
-void ba_gguf_texts(const ba_gguf_value *value, ba_text *out);
+void ba_gguf_texts(const ba_gguf_value *value, ba_span *out);
 
 #endif

@@ -19,13 +19,13 @@ typedef struct shard {
 struct ba_safetensors {
     shard *shard;
     size_t n_shards;
-    ba_stored *tensor; /* sorted by name */
+    ba_file_tensor *tensor; /* sorted by name */
     size_t n_tensors, room;
 };
 
 /* ---- one file --------------------------------------------------------------------------------------------------- */
 
-static void set_type(ba_stored *t, const char *name) {
+static void set_type(ba_file_tensor *t, const char *name) {
     static const struct {
         const char *name;
         ba_dtype type;
@@ -39,7 +39,7 @@ static void set_type(ba_stored *t, const char *name) {
     }
 }
 
-static int read_shape(const shard *s, const cJSON *entry, ba_stored *t, char err[BA_ERR_LEN]) {
+static int read_shape(const shard *s, const cJSON *entry, ba_file_tensor *t, char err[BA_ERR_LEN]) {
     const cJSON *shape = ba_json_get(entry, "shape"), *dim;
     int n = cJSON_GetArraySize(shape);
     size_t i = 0, value;
@@ -59,7 +59,7 @@ static int read_shape(const shard *s, const cJSON *entry, ba_stored *t, char err
     return 0;
 }
 
-static int read_entry(const shard *s, const cJSON *entry, ba_stored *t, char err[BA_ERR_LEN]) {
+static int read_entry(const shard *s, const cJSON *entry, ba_file_tensor *t, char err[BA_ERR_LEN]) {
     const unsigned char *data = s->file.data;
     uint64_t header;
     size_t begin = 0, end = 0;
@@ -67,7 +67,7 @@ static int read_entry(const shard *s, const cJSON *entry, ba_stored *t, char err
     data += LENGTH_BYTES + header;
     size_t room = s->file.size - LENGTH_BYTES - (size_t)header;
     const cJSON *dtype = ba_json_get(entry, "dtype"), *offsets = ba_json_get(entry, "data_offsets");
-    t->name = (ba_text){entry->string, strlen(entry->string)};
+    t->name = (ba_span){entry->string, strlen(entry->string)};
     if (!cJSON_IsString(dtype) || cJSON_GetArraySize(offsets) != 2 ||
         !ba_json_whole(cJSON_GetArrayItem(offsets, 0), &begin) ||
         !ba_json_whole(cJSON_GetArrayItem(offsets, 1), &end)) {
@@ -88,9 +88,9 @@ static int read_entry(const shard *s, const cJSON *entry, ba_stored *t, char err
     if (!t->decodable) {
         return 0; /* refused, by name, where it is needed */
     }
-    if (!ba_stored_size(t->type, t->dim, t->n_dims, &t->bytes) || t->bytes != end - begin) {
+    if (!ba_file_tensor_size(t->type, t->dim, t->n_dims, &t->bytes) || t->bytes != end - begin) {
         char dims[112];
-        ba_stored_dims(t->dim, t->n_dims, dims, sizeof dims);
+        ba_file_tensor_dims(t->dim, t->n_dims, dims, sizeof dims);
         return ba_fail(err, "%s: tensor '%s' has %zu bytes, which is not what %s of %s takes; download it again",
                        s->path, entry->string, end - begin, dims, t->type_name);
     }
@@ -118,7 +118,7 @@ static int read_header(shard *s, char err[BA_ERR_LEN]) {
 
 static int add_tensors(ba_safetensors *all, const shard *s, char err[BA_ERR_LEN]) {
     size_t n = (size_t)cJSON_GetArraySize(s->header);
-    ba_stored *grown = realloc(all->tensor, (all->n_tensors + n + 1) * sizeof *grown);
+    ba_file_tensor *grown = realloc(all->tensor, (all->n_tensors + n + 1) * sizeof *grown);
     if (!grown) {
         return ba_fail(err, "%s: out of memory", s->path);
     }
@@ -128,8 +128,8 @@ static int add_tensors(ba_safetensors *all, const shard *s, char err[BA_ERR_LEN]
         if (strcmp(entry->string, "__metadata__") == 0) {
             continue;
         }
-        ba_stored *t = &all->tensor[all->n_tensors];
-        *t = (ba_stored){0};
+        ba_file_tensor *t = &all->tensor[all->n_tensors];
+        *t = (ba_file_tensor){0};
         if (read_entry(s, entry, t, err) != 0) {
             return -1;
         }
@@ -194,11 +194,11 @@ static int read_index(ba_safetensors *all, const char *folder, const cJSON *inde
         }
         last = name;
     }
-    if (ba_stored_sort(all->tensor, all->n_tensors, folder, err) != 0) {
+    if (ba_tensor_table_sort(all->tensor, all->n_tensors, folder, err) != 0) {
         return -1;
     }
     cJSON_ArrayForEach(entry, map) {
-        if (!ba_stored_find(all->tensor, all->n_tensors, entry->string)) {
+        if (!ba_tensor_table_find(all->tensor, all->n_tensors, entry->string)) {
             return ba_fail(err, "%s: tensor '%s' is listed but in none of the shards; download them again", path,
                            entry->string);
         }
@@ -220,7 +220,7 @@ bool ba_safetensors_present(const char *folder) {
 static int open_folder(ba_safetensors *all, const char *folder, const char *index_path, char err[BA_ERR_LEN]) {
     if (access(index_path, F_OK) != 0) {
         return add_shard(all, folder, "model.safetensors", err) == 0
-                   ? ba_stored_sort(all->tensor, all->n_tensors, folder, err)
+                   ? ba_tensor_table_sort(all->tensor, all->n_tensors, folder, err)
                    : -1;
     }
     cJSON *index;
@@ -250,7 +250,7 @@ int ba_safetensors_open_file(const char *folder, const char *name, ba_safetensor
     if (!all) {
         return ba_fail(err, "%s: out of memory", folder);
     }
-    if (add_shard(all, folder, name, err) != 0 || ba_stored_sort(all->tensor, all->n_tensors, folder, err) != 0) {
+    if (add_shard(all, folder, name, err) != 0 || ba_tensor_table_sort(all->tensor, all->n_tensors, folder, err) != 0) {
         ba_safetensors_close(all);
         *out = NULL;
         return -1;
@@ -278,7 +278,7 @@ void ba_safetensors_close(ba_safetensors *s) {
     free(s);
 }
 
-const ba_stored *ba_safetensors_tensors(const ba_safetensors *s, size_t *n) {
+const ba_file_tensor *ba_safetensors_tensors(const ba_safetensors *s, size_t *n) {
     *n = s->n_tensors;
     return s->tensor;
 }

@@ -21,7 +21,7 @@ void ba_safetensors_close(ba_safetensors *s);
 const char *ba_safetensors_note(const ba_safetensors *s, const char *key);
 
 /* Dimensions are turned around on reading: fastest first, as everywhere here. */
-const ba_stored *ba_safetensors_tensors(const ba_safetensors *s, size_t *n);
+const ba_file_tensor *ba_safetensors_tensors(const ba_safetensors *s, size_t *n);
 uint64_t ba_safetensors_bytes(const ba_safetensors *s);
 
 #endif

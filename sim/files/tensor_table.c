@@ -5,11 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool ba_text_is(ba_text text, const char *s) {
-    return text.n == strlen(s) && memcmp(text.s, s, text.n) == 0;
-}
-
-bool ba_stored_size(ba_dtype type, const uint64_t *dim, size_t n_dims, size_t *bytes) {
+bool ba_file_tensor_size(ba_dtype type, const uint64_t *dim, size_t n_dims, size_t *bytes) {
     const ba_dtype_info *info = ba_dtype_get(type);
     uint64_t elements = 1, size;
     for (size_t i = 0; i < n_dims; i++) {
@@ -27,16 +23,16 @@ bool ba_stored_size(ba_dtype type, const uint64_t *dim, size_t n_dims, size_t *b
     return true;
 }
 
-static int compare_texts(ba_text a, ba_text b) {
+static int compare_texts(ba_span a, ba_span b) {
     int order = memcmp(a.s, b.s, a.n < b.n ? a.n : b.n);
     return order ? order : (a.n > b.n) - (a.n < b.n);
 }
 
 static int compare_names(const void *a, const void *b) {
-    return compare_texts(((const ba_stored *)a)->name, ((const ba_stored *)b)->name);
+    return compare_texts(((const ba_file_tensor *)a)->name, ((const ba_file_tensor *)b)->name);
 }
 
-int ba_stored_sort(ba_stored *list, size_t n, const char *path, char err[BA_ERR_LEN]) {
+int ba_tensor_table_sort(ba_file_tensor *list, size_t n, const char *path, char err[BA_ERR_LEN]) {
     if (n) {
         qsort(list, n, sizeof *list, compare_names);
     }
@@ -49,12 +45,12 @@ int ba_stored_sort(ba_stored *list, size_t n, const char *path, char err[BA_ERR_
     return 0;
 }
 
-const ba_stored *ba_stored_find(const ba_stored *list, size_t n, const char *name) {
-    ba_stored key = {.name = {name, strlen(name)}};
+const ba_file_tensor *ba_tensor_table_find(const ba_file_tensor *list, size_t n, const char *name) {
+    ba_file_tensor key = {.name = {name, strlen(name)}};
     return n ? bsearch(&key, list, n, sizeof *list, compare_names) : NULL;
 }
 
-void ba_stored_dims(const uint64_t *dim, size_t n_dims, char *out, size_t size) {
+void ba_file_tensor_dims(const uint64_t *dim, size_t n_dims, char *out, size_t size) {
     int used = snprintf(out, size, "[");
     for (size_t i = 0; i < n_dims && used >= 0 && (size_t)used < size; i++) {
         used += snprintf(out + used, size - (size_t)used, "%s%" PRIu64, i ? ", " : "", dim[i]);

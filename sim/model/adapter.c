@@ -15,7 +15,7 @@ typedef struct adapter {
     char config[4096]; /* its path, for messages */
     double scale;
     ba_safetensors *file;
-    const ba_stored *tensor;
+    const ba_file_tensor *tensor;
     size_t n, used;
 } adapter;
 
@@ -78,12 +78,12 @@ static int read_config(adapter *a, char err[BA_ERR_LEN]) {
 
 /* Decoded values of a tensor that must have `rows` (0: any) and `cols` (0: any); *rows and *cols get what it has. NULL
  * and err. */
-static float *read_tensor(const adapter *a, const ba_stored *t, size_t *rows, size_t *cols, char err[BA_ERR_LEN]) {
+static float *read_tensor(const adapter *a, const ba_file_tensor *t, size_t *rows, size_t *cols, char err[BA_ERR_LEN]) {
     char found[112], wanted[112];
     bool fits = t->n_dims == 2 && (!*rows || t->dim[1] == *rows) && (!*cols || t->dim[0] == *cols);
     if (!t->decodable || !fits) {
-        ba_stored_dims(t->dim, t->n_dims, found, sizeof found);
-        ba_stored_dims((const uint64_t[]){*cols, *rows}, 2, wanted, sizeof wanted);
+        ba_file_tensor_dims(t->dim, t->n_dims, found, sizeof found);
+        ba_file_tensor_dims((const uint64_t[]){*cols, *rows}, 2, wanted, sizeof wanted);
         ba_fail(err,
                 "%s: tensor '%.*s' is %s (%s), where this model needs %s (0: the rank); it is an adapter of "
                 "another model",
@@ -143,22 +143,22 @@ static int replace(ba_slot *s, float *w) {
     return 0;
 }
 
-static const ba_stored *find(const adapter *a, const ba_shape *s, ba_tensor t, size_t layer, const char *end) {
+static const ba_file_tensor *find(const adapter *a, const ba_shape *s, ba_tensor t, size_t layer, const char *end) {
     char base[128], name[160];
     ba_tensor_name(s, t, layer, end, base, sizeof base);
     snprintf(name, sizeof name, "base_model.model.%s", base);
-    return ba_stored_find(a->tensor, a->n, name);
+    return ba_tensor_table_find(a->tensor, a->n, name);
 }
 
 static int merge_one(adapter *a, ba_model *m, ba_tensor t, size_t layer, char err[BA_ERR_LEN]) {
-    const ba_stored *in = find(a, &m->shape, t, layer, "lora_A.weight"),
-                    *out = find(a, &m->shape, t, layer, "lora_B.weight");
+    const ba_file_tensor *in = find(a, &m->shape, t, layer, "lora_A.weight"),
+                         *out = find(a, &m->shape, t, layer, "lora_B.weight");
     ba_slot *s = ba_slot_of(m, t, layer);
     if (!in && !out) {
         return 0;
     }
     if (!in || !out) {
-        const ba_stored *one = in ? in : out;
+        const ba_file_tensor *one = in ? in : out;
         return ba_fail(err, "%s: tensor '%.*s' has no partner lora_%s", a->folder, (int)one->name.n, one->name.s,
                        in ? "B" : "A");
     }
@@ -226,7 +226,7 @@ static int read_links(const char *folder, ba_model *m, char err[BA_ERR_LEN]) {
         return -1;
     }
     a.tensor = ba_safetensors_tensors(a.file, &a.n);
-    const ba_stored *t = ba_stored_find(a.tensor, a.n, "link_embeddings.weight");
+    const ba_file_tensor *t = ba_tensor_table_find(a.tensor, a.n, "link_embeddings.weight");
     float *values = t ? read_tensor(&a, t, &rows, &cols, err) : NULL;
     if (!t) {
         ba_fail(err, "%s: tensor 'link_embeddings.weight' is missing", path);

@@ -120,15 +120,15 @@ static void stored_name(const ba_model *m, ba_tensor t, size_t layer, const char
     }
 }
 
-static const ba_stored *find(const ba_model *m, const char *name) {
-    const ba_stored *t = ba_stored_find(m->stored, m->n_stored, name);
+static const ba_file_tensor *find(const ba_model *m, const char *name) {
+    const ba_file_tensor *t = ba_tensor_table_find(m->stored, m->n_stored, name);
     if (t) {
         m->used[t - m->stored] = true;
     }
     return t;
 }
 
-static bool has_size(const ba_stored *t, size_t rows, size_t cols) {
+static bool has_size(const ba_file_tensor *t, size_t rows, size_t cols) {
     if (t->dim[0] != cols || t->n_dims < (rows > 1 ? 2 : 1)) {
         return false;
     }
@@ -141,10 +141,10 @@ static bool has_size(const ba_stored *t, size_t rows, size_t cols) {
 }
 
 /* A tensor that must be there, of this size, in a type that can be decoded. */
-static const ba_stored *need(const ba_model *m, const char *name, size_t rows, size_t cols, char err[BA_ERR_LEN]) {
-    const ba_stored *t = find(m, name);
+static const ba_file_tensor *need(const ba_model *m, const char *name, size_t rows, size_t cols, char err[BA_ERR_LEN]) {
+    const ba_file_tensor *t = find(m, name);
     char found[112], wanted[64];
-    ba_stored_dims((const uint64_t[]){cols, rows}, rows > 1 ? 2 : 1, wanted, sizeof wanted);
+    ba_file_tensor_dims((const uint64_t[]){cols, rows}, rows > 1 ? 2 : 1, wanted, sizeof wanted);
     if (!t) {
         ba_fail(err, "%s: tensor '%s' is missing; a %s model needs it as %s", m->path, name, m->shape.arch, wanted);
         return NULL;
@@ -156,7 +156,7 @@ static const ba_stored *need(const ba_model *m, const char *name, size_t rows, s
     }
     if (!has_size(t, rows, cols)) {
         bool vocabulary = rows == m->shape.vocab && t->n_dims > 1 && t->dim[0] == cols;
-        ba_stored_dims(t->dim, t->n_dims, found, sizeof found);
+        ba_file_tensor_dims(t->dim, t->n_dims, found, sizeof found);
         ba_fail(err, "%s: tensor '%s' is %s, where %s is expected%s; convert the model again", m->path, name, found,
                 wanted, vocabulary ? " (the vocabulary and this tensor disagree)" : "");
         return NULL;
@@ -165,7 +165,7 @@ static const ba_stored *need(const ba_model *m, const char *name, size_t rows, s
 }
 
 /* A vector as floats, owned by the caller. */
-static float *decode_vector(const ba_model *m, const ba_stored *t, size_t n, char err[BA_ERR_LEN]) {
+static float *decode_vector(const ba_model *m, const ba_file_tensor *t, size_t n, char err[BA_ERR_LEN]) {
     float *v = malloc(n * sizeof *v);
     if (!v) {
         ba_fail(err, "%s: out of memory", m->path);
@@ -189,13 +189,13 @@ static int bind_bias(ba_model *m, ba_tensor t, size_t layer, ba_slot *s, char er
         return 0;
     }
     stored_name(m, t, layer, "bias", name, sizeof name);
-    const ba_stored *bias = need(m, name, 1, s->view.rows, err);
+    const ba_file_tensor *bias = need(m, name, 1, s->view.rows, err);
     s->owned = bias ? decode_vector(m, bias, s->view.rows, err) : NULL;
     s->view.bias = s->owned;
     return s->owned ? 0 : -1;
 }
 
-static int bind_norm(ba_model *m, const ba_stored *t, ba_slot *s, char err[BA_ERR_LEN]) {
+static int bind_norm(ba_model *m, const ba_file_tensor *t, ba_slot *s, char err[BA_ERR_LEN]) {
     s->owned = decode_vector(m, t, s->view.cols, err);
     for (size_t i = 0; s->owned && !m->gguf && m->arch->gain_plus_one && i < s->view.cols; i++) {
         s->owned[i] += 1;
@@ -211,7 +211,7 @@ static int bind_one(ba_model *m, ba_tensor t, size_t layer, char err[BA_ERR_LEN]
     }
     expected_size(&m->shape, t, &s->view.rows, &s->view.cols);
     stored_name(m, t, layer, "weight", name, sizeof name);
-    const ba_stored *stored = need(m, name, s->view.rows, s->view.cols, err);
+    const ba_file_tensor *stored = need(m, name, s->view.rows, s->view.cols, err);
     if (!stored) {
         return -1;
     }
@@ -248,7 +248,7 @@ static int set_freq_factors(ba_model *m, char err[BA_ERR_LEN]) {
     if (!find(m, "rope_freqs.weight")) {
         return 0;
     }
-    const ba_stored *t = need(m, "rope_freqs.weight", 1, n, err);
+    const ba_file_tensor *t = need(m, "rope_freqs.weight", 1, n, err);
     m->freq_factors = t ? decode_vector(m, t, n, err) : NULL;
     for (size_t i = 0; m->freq_factors && i < n; i++) {
         if (!(m->freq_factors[i] > 0)) {
@@ -264,14 +264,14 @@ static int set_freq_factors(ba_model *m, char err[BA_ERR_LEN]) {
 }
 
 /* Tensors that may lie unused in a file without changing what the model computes. */
-static bool harmless(const ba_model *m, ba_text name) {
+static bool harmless(const ba_model *m, ba_span name) {
     static const char *const parts[] = {"rotary_emb.inv_freq", "vision_tower.", "multi_modal_projector."};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (memmem(name.s, name.n, parts[i], strlen(parts[i]))) {
             return true;
         }
     }
-    return m->shape.tied && !m->gguf && ba_text_is(name, "lm_head.weight");
+    return m->shape.tied && !m->gguf && ba_span_is(name, "lm_head.weight");
 }
 
 /* A tensor that nobody uses is arithmetic left out: better no logits than wrong ones. */
@@ -315,7 +315,7 @@ int ba_model_bind(ba_model *m, char err[BA_ERR_LEN]) {
         return ba_fail(err, "%s: out of memory", m->path);
     }
     stored_name(m, BA_T_Q, 0, "bias", name, sizeof name);
-    m->shape.qkv_bias = m->arch->qkv_bias || ba_stored_find(m->stored, m->n_stored, name);
+    m->shape.qkv_bias = m->arch->qkv_bias || ba_tensor_table_find(m->stored, m->n_stored, name);
     if (set_orders(m, err) != 0 || set_freq_factors(m, err) != 0) {
         return -1;
     }

@@ -79,7 +79,7 @@ cJSON *ba_model_config_json(const ba_model *m) {
 
 /* ---- tokenizer.json ---- */
 
-static cJSON *string_of(ba_text text) {
+static cJSON *string_of(ba_span text) {
     char *copy = strndup(text.s, text.n);
     cJSON *item = copy ? cJSON_CreateString(copy) : NULL;
     free(copy);

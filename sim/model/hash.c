@@ -33,7 +33,7 @@ static void hash_shape(XXH3_state_t *state, const ba_model *m) {
 static void hash_slot(XXH3_state_t *state, const ba_slot *s) {
     size_t bytes;
     const uint64_t dim[] = {s->view.cols, s->view.rows}, head[] = {s->view.type, dim[0], dim[1], s->view.bias != NULL};
-    if (!s->present || !ba_stored_size(s->view.type, dim, 2, &bytes)) {
+    if (!s->present || !ba_file_tensor_size(s->view.type, dim, 2, &bytes)) {
         return;
     }
     XXH3_128bits_update(state, head, sizeof head);
@@ -66,7 +66,7 @@ const char *ba_model_hash(ba_model *m) {
     return m->hash;
 }
 
-static void hash_texts(XXH3_state_t *state, const ba_text *text, size_t n) {
+static void hash_texts(XXH3_state_t *state, const ba_span *text, size_t n) {
     for (size_t i = 0; i < n; i++) {
         uint64_t size = text[i].n;
         XXH3_128bits_update(state, &size, sizeof size);

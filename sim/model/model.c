@@ -72,7 +72,7 @@ static int no_arch(const char *path, const char *field, const char *found, char 
 }
 
 static int read_gguf_shape(ba_model *m, char err[BA_ERR_LEN]) {
-    ba_text arch = {"", 0};
+    ba_span arch = {"", 0};
     char name[64];
     if (ba_gguf_string(m->gguf, "general.architecture", &arch, err) != 0) {
         return -1;
@@ -85,19 +85,19 @@ static int read_gguf_shape(ba_model *m, char err[BA_ERR_LEN]) {
     if (ba_shape_from_gguf(m->gguf, m->arch, &m->shape, err) != 0) {
         return -1;
     }
-    const ba_stored *embed = ba_stored_find(m->stored, m->n_stored, "token_embd.weight");
+    const ba_file_tensor *embed = ba_tensor_table_find(m->stored, m->n_stored, "token_embd.weight");
     if (m->vocab.n && m->shape.vocab && m->shape.vocab != m->vocab.n) {
         return ba_fail(err, "%s: '%s.vocab_size' is %zu, but there are %zu tokens; convert the model again", m->path,
                        name, m->shape.vocab, m->vocab.n);
     }
     m->shape.vocab = m->vocab.n ? m->vocab.n : embed && embed->n_dims == 2 ? (size_t)embed->dim[1] : m->shape.vocab;
     m->shape.embed_scale = m->arch->embed_scaled ? sqrt((double)m->shape.d_model) : 1;
-    m->shape.tied = !ba_stored_find(m->stored, m->n_stored, "output.weight");
+    m->shape.tied = !ba_tensor_table_find(m->stored, m->n_stored, "output.weight");
     return 0;
 }
 
 static int open_gguf(ba_model *m, char err[BA_ERR_LEN]) {
-    ba_text name = {"", 0};
+    ba_span name = {"", 0};
     if (ba_gguf_open(m->path, &m->gguf, err) != 0 || ba_vocab_from_gguf(m->gguf, &m->vocab, err) != 0 ||
         ba_gguf_string(m->gguf, "general.name", &name, err) != 0) {
         return -1;
@@ -119,7 +119,7 @@ static const char *name_prefix(const ba_model *m) {
     char name[96];
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
         snprintf(name, sizeof name, "%smodel.norm.weight", prefixes[i]);
-        if (ba_stored_find(m->stored, m->n_stored, name)) {
+        if (ba_tensor_table_find(m->stored, m->n_stored, name)) {
             return prefixes[i];
         }
     }

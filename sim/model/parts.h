@@ -27,7 +27,7 @@ struct ba_model {
     ba_safetensors *weights; /* NULL also where a folder has no weights */
     cJSON *config;
     ba_vocab_source vocab_source;
-    const ba_stored *stored;
+    const ba_file_tensor *stored;
     bool *used; /* [n_stored] */
     size_t n_stored;
     ba_slot *slot; /* [ba_slots] */

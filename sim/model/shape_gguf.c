@@ -65,7 +65,7 @@ static int read_sizes(const keys *k, ba_shape *s) {
 
 static int read_rope(const keys *k, const ba_arch *arch, ba_shape *s) {
     ba_rope_words w = {.type = "none", .beta_fast = 32, .beta_slow = 1, .attention_factor = 1};
-    ba_text type = {w.type, 4};
+    ba_span type = {w.type, 4};
     char key[96], name[32];
     s->rope.theta = arch->theta;
     if (real_of(k, "rope.freq_base", &s->rope.theta) != 0 ||
@@ -83,7 +83,7 @@ static int read_rope(const keys *k, const ba_arch *arch, ba_shape *s) {
         if (real_of(k, "rope.scale_linear", &w.factor) != 0) {
             return -1;
         }
-        type = w.factor > 0 && w.factor != 1 ? (ba_text){"linear", 6} : type;
+        type = w.factor > 0 && w.factor != 1 ? (ba_span){"linear", 6} : type;
     }
     snprintf(name, sizeof name, "%.*s", (int)(type.n < sizeof name ? type.n : sizeof name - 1), type.s);
     w.type = name;

@@ -47,7 +47,7 @@ static const cJSON *find_step(const cJSON *object, const char *list, const char 
 
 static int32_t id_of(const ba_vocab *v, const char *text) {
     for (size_t i = 0; text && i < v->n; i++) {
-        if (ba_text_is(v->token[i], text)) {
+        if (ba_span_is(v->token[i], text)) {
             return (int32_t)i;
         }
     }
@@ -138,11 +138,11 @@ static int set_token(const reader *r, const char *text, const cJSON *id, ba_toke
     if (!ba_json_whole(id, &i) || i >= r->v->n) {
         return bad_id(r, text);
     }
-    ba_text *token = &r->v->token[i];
-    if (token->n && !ba_text_is(*token, text)) {
+    ba_span *token = &r->v->token[i];
+    if (token->n && !ba_span_is(*token, text)) {
         return bad_id(r, text);
     }
-    *token = (ba_text){text, strlen(text)};
+    *token = (ba_span){text, strlen(text)};
     r->v->type[i] = (uint8_t)type;
     return 0;
 }
@@ -190,25 +190,25 @@ static int read_tokens(const reader *r, const cJSON *root, const cJSON *model) {
 /* ---- merges ----------------------------------------------------------------------------------------------------- */
 
 /* Left and right part of a merge: "left right", or ["left", "right"] since tokenizers 0.20. */
-static bool merge_parts(const cJSON *entry, ba_text *left, ba_text *right) {
+static bool merge_parts(const cJSON *entry, ba_span *left, ba_span *right) {
     if (cJSON_IsString(entry)) {
         const char *s = entry->valuestring, *space = *s ? strchr(s + 1, ' ') : NULL;
-        *left = (ba_text){s, space ? (size_t)(space - s) : 0};
-        *right = (ba_text){space ? space + 1 : "", space ? strlen(space + 1) : 0};
+        *left = (ba_span){s, space ? (size_t)(space - s) : 0};
+        *right = (ba_span){space ? space + 1 : "", space ? strlen(space + 1) : 0};
     } else {
         const cJSON *a = cJSON_GetArrayItem(entry, 0), *b = cJSON_GetArrayItem(entry, 1);
         if (cJSON_GetArraySize(entry) != 2 || !cJSON_IsString(a) || !cJSON_IsString(b)) {
             return false;
         }
-        *left = (ba_text){a->valuestring, strlen(a->valuestring)};
-        *right = (ba_text){b->valuestring, strlen(b->valuestring)};
+        *left = (ba_span){a->valuestring, strlen(a->valuestring)};
+        *right = (ba_span){b->valuestring, strlen(b->valuestring)};
     }
     return left->n && right->n;
 }
 
 static int read_merges(const reader *r, const cJSON *model, char **texts) {
     const cJSON *merges = ba_json_get(model, "merges"), *entry;
-    ba_text left, right;
+    ba_span left, right;
     size_t n = 0, bytes = 0;
     cJSON_ArrayForEach(entry, merges) {
         if (!merge_parts(entry, &left, &right)) {
@@ -224,7 +224,7 @@ static int read_merges(const reader *r, const cJSON *model, char **texts) {
     }
     cJSON_ArrayForEach(entry, merges) {
         merge_parts(entry, &left, &right);
-        r->v->merge[r->v->n_merge++] = (ba_text){p, left.n + 1 + right.n};
+        r->v->merge[r->v->n_merge++] = (ba_span){p, left.n + 1 + right.n};
         p = mempcpy(p, left.s, left.n);
         *p++ = ' ';
         p = mempcpy(p, right.s, right.n);
@@ -235,17 +235,17 @@ static int read_merges(const reader *r, const cJSON *model, char **texts) {
 /* ---- scores ----------------------------------------------------------------------------------------------------- */
 
 typedef struct by_text {
-    ba_text text;
+    ba_span text;
     size_t id;
 } by_text;
 
 static int compare_texts(const void *a, const void *b) {
-    const ba_text x = ((const by_text *)a)->text, y = ((const by_text *)b)->text;
+    const ba_span x = ((const by_text *)a)->text, y = ((const by_text *)b)->text;
     int order = memcmp(x.s, y.s, x.n < y.n ? x.n : y.n);
     return order ? order : (x.n > y.n) - (x.n < y.n);
 }
 
-static bool one_character(ba_text t) {
+static bool one_character(ba_span t) {
     size_t starts = 0;
     for (size_t i = 0; i < t.n; i++) {
         starts += ((unsigned char)t.s[i] & 0xc0) != 0x80;
@@ -263,7 +263,7 @@ static void score_tokens(ba_vocab *v, by_text *index, char *joined) {
     }
     qsort(index, v->n, sizeof *index, compare_texts);
     for (size_t m = 0; m < v->n_merge; m++) {
-        const ba_text pair = v->merge[m];
+        const ba_span pair = v->merge[m];
         const char *space = memchr(pair.s + 1, ' ', pair.n - 1);
         size_t left = (size_t)(space - pair.s);
         memcpy(joined, pair.s, left);
@@ -350,7 +350,7 @@ static bool template_adds_bos(const reader *r, const cJSON *root) {
     const cJSON *step = find_step(ba_json_get(root, "post_processor"), "processors", "TemplateProcessing");
     const cJSON *first = cJSON_GetArrayItem(ba_json_get(step, "single"), 0);
     const cJSON *id = ba_json_get(ba_json_get(first, "SpecialToken"), "id");
-    return cJSON_IsString(id) && r->v->bos >= 0 && ba_text_is(r->v->token[r->v->bos], id->valuestring);
+    return cJSON_IsString(id) && r->v->bos >= 0 && ba_span_is(r->v->token[r->v->bos], id->valuestring);
 }
 
 static int read_specials(const reader *r, const cJSON *root, const cJSON *config, const cJSON *generation,

@@ -16,7 +16,7 @@ static int no_memory(const ba_gguf *g, char err[BA_ERR_LEN]) {
 
 /* Owned copy of a string value; "" if the key is absent or NULL. */
 static int copy_string(const ba_gguf *g, const char *key, const char **out, char err[BA_ERR_LEN]) {
-    ba_text text = {"", 0};
+    ba_span text = {"", 0};
     if (key && ba_gguf_string(g, key, &text, err) != 0) {
         return -1;
     }
@@ -30,12 +30,12 @@ static int read_kind(const ba_gguf *g, ba_vocab_kind *kind, char err[BA_ERR_LEN]
         ba_vocab_kind kind;
     } models[] = {
         {"gpt2", BA_VOCAB_BPE}, {"llama", BA_VOCAB_SPM}, {"none", BA_VOCAB_NONE}, {"no_vocab", BA_VOCAB_NONE}};
-    ba_text name = {"none", 4};
+    ba_span name = {"none", 4};
     if (ba_gguf_string(g, KEY "model", &name, err) != 0) {
         return -1;
     }
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
-        if (ba_text_is(name, models[i].name)) {
+        if (ba_span_is(name, models[i].name)) {
             *kind = models[i].kind;
             return 0;
         }
@@ -137,7 +137,7 @@ static int read_merges(const ba_gguf *g, ba_vocab *v, char err[BA_ERR_LEN]) {
     ba_gguf_texts(merges, v->merge);
     v->n_merge = merges->n;
     for (size_t i = 0; i < v->n_merge; i++) {
-        const ba_text m = v->merge[i];
+        const ba_span m = v->merge[i];
         if (m.n < 3 || !memchr(m.s + 1, ' ', m.n - 2)) {
             return ba_fail(err, "%s: " KEY "merges %zu is no pair 'left right'; convert the model again",
                            ba_gguf_path(g), i);

@@ -21,17 +21,6 @@ typedef struct ba_vocab_source {
 int ba_vocab_from_folder(const char *folder, const cJSON *config, size_t size, ba_vocab *v, ba_vocab_source *source,
                          char err[BA_ERR_LEN]);
 
-/* Frees what both readers allocate; fine on a zeroed vocabulary. */
-void ba_vocab_free(ba_vocab *v);
 void ba_vocab_source_free(ba_vocab_source *s);
-
-/* Shared by the readers. */
-
-/* Room for n tokens, all UNUSED and empty. */
-int ba_vocab_alloc(ba_vocab *v, size_t n);
-/* Adds an id that ends a generation, once. -1: out of memory. */
-int ba_vocab_add_end(ba_vocab *v, int32_t id);
-/* Adds those that end a turn by their well-known text: a chat model does not always list them. */
-int ba_vocab_add_known_ends(ba_vocab *v);
 
 #endif

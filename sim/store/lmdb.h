@@ -1,6 +1,6 @@
 /* Inside of the tier on a disk (tier_lmdb.c), shared by tier_lmdb*.c.
  *
- * Three tables: `blocks` (address to parcel), `uses` (address to what the policy knows of it; kept when a block
+ * Three tables: `blocks` (address to block), `uses` (address to what the policy knows of it; kept when a block
  * is evicted, so that a later miss can say so) and `state` (sums over all of them). A value of more than half a page
  * lies in pages of its own, 16 bytes behind their beginning: the header's size makes KV aligned there. Functions return
  * LMDB's codes, or errno's, which it shares; 0: done. */
@@ -80,7 +80,7 @@ int ba_lmdb_each(ba_tier *tier, ba_tier_visit visit, void *arg, char err[BA_ERR_
 int ba_lmdb_stats(ba_tier *tier, ba_tier_stats *out, char err[BA_ERR_LEN]);
 /* .. and of tier_lmdb_write.c. */
 uint64_t ba_lmdb_takes(size_t bytes);
-void ba_lmdb_put(ba_tier *tier, const ba_parcel *const *block, size_t n);
+void ba_lmdb_put(ba_tier *tier, const ba_block *const *block, size_t n);
 void ba_lmdb_touch(ba_tier *tier, const ba_address *a, size_t n);
 int ba_lmdb_remove(ba_tier *tier, const ba_address *a, char err[BA_ERR_LEN]);
 int ba_lmdb_pin(ba_tier *tier, const ba_address *a, bool on, char err[BA_ERR_LEN]);

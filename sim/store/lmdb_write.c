@@ -36,9 +36,9 @@ static int count_use(ba_lmdb_change *c, const ba_address *a, ba_lmdb_record *r) 
     return ba_lmdb_put_record(c, a, r);
 }
 
-static int put_block(ba_lmdb_change *c, const ba_parcel *p) {
+static int put_block(ba_lmdb_change *c, const ba_block *p) {
     const ba_address *a = &p->head.address;
-    size_t size = ba_parcel_bytes(p), evicted = 0;
+    size_t size = ba_block_bytes(p), evicted = 0;
     ba_lmdb_record r;
     int rc = ba_lmdb_get_record(c->t, c->txn, a, &r);
     if (rc && rc != MDB_NOTFOUND) {
@@ -64,7 +64,7 @@ static int put_block(ba_lmdb_change *c, const ba_parcel *p) {
     MDB_val key = ba_lmdb_key(a), value = {size, NULL};
     (void)(rc || (rc = ba_lmdb_forget(c, MAX_GONE)) || (rc = mdb_put(c->txn, c->t->blocks, &key, &value, MDB_RESERVE)));
     char *to = value.mv_data;
-    for (size_t i = 0; !rc && i < BA_PARCEL_PARTS; i++) {
+    for (size_t i = 0; !rc && i < BA_BLOCK_PARTS; i++) {
         if (p->part[i].iov_len) { /* a part that is not there has no place either */
             memcpy(to, p->part[i].iov_base, p->part[i].iov_len);
             to += p->part[i].iov_len;
@@ -75,7 +75,7 @@ static int put_block(ba_lmdb_change *c, const ba_parcel *p) {
     return rc ? rc : ba_lmdb_put_record(c, a, &r);
 }
 
-void ba_lmdb_put(ba_tier *tier, const ba_parcel *const *block, size_t n) {
+void ba_lmdb_put(ba_tier *tier, const ba_block *const *block, size_t n) {
     ba_lmdb *t = (ba_lmdb *)tier;
     ba_lmdb_change c;
     if (t->read_only || now_s() < t->quiet_until) {

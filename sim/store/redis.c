@@ -346,9 +346,9 @@ static void redis_release(ba_tier *tier, ba_tier_bytes *bytes) {
 
 /* ---- writing --------------------------------------------------------------------------------------------------- */
 
-static char *joined(const ba_parcel *p, size_t *n) {
-    char *all = malloc(*n = ba_parcel_bytes(p)), *to = all;
-    for (size_t i = 0; all && i < BA_PARCEL_PARTS; i++) {
+static char *joined(const ba_block *p, size_t *n) {
+    char *all = malloc(*n = ba_block_bytes(p)), *to = all;
+    for (size_t i = 0; all && i < BA_BLOCK_PARTS; i++) {
         if (p->part[i].iov_len) {
             memcpy(to, p->part[i].iov_base, p->part[i].iov_len);
         }
@@ -357,7 +357,7 @@ static char *joined(const ba_parcel *p, size_t *n) {
     return all;
 }
 
-static void redis_put(ba_tier *tier, const ba_parcel *const *block, size_t n) {
+static void redis_put(ba_tier *tier, const ba_block *const *block, size_t n) {
     redis *t = (redis *)tier;
     wire *l = &t->keep;
     size_t sent = 0;
@@ -376,7 +376,7 @@ static void redis_put(ba_tier *tier, const ba_parcel *const *block, size_t n) {
     }
     for (size_t i = 0; l->c && i < n; i++) {
         size_t bytes;
-        char *all = there[i] || ba_parcel_bytes(block[i]) > MAX_VALUE ? NULL : joined(block[i], &bytes);
+        char *all = there[i] || ba_block_bytes(block[i]) > MAX_VALUE ? NULL : joined(block[i], &bytes);
         if (all) {
             say(l, "HSET", &block[i]->head.address, all, bytes);
             l->bytes += bytes;

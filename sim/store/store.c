@@ -24,7 +24,7 @@ struct ba_entry {
 
 typedef struct level {
     ba_tier *tier;
-    ba_behind *behind;
+    ba_writer *behind;
     ba_store_tier_stats stats;
 } level;
 
@@ -88,7 +88,7 @@ int ba_store_open(ba_backend *be, const ba_store_spec *spec, ba_remark remark, b
             return -1;
         }
         l->stats.spec = &l->tier->spec;
-        l->behind = ba_behind_new(l->tier, waiting);
+        l->behind = ba_writer_new(l->tier, waiting);
         if (!l->behind) {
             ba_store_free(s);
             return ba_fail(err, "out of memory");
@@ -164,7 +164,7 @@ void ba_store_release(ba_store *s, ba_entry *e) {
 /* Takes back what the tiers are done with. */
 static void settle(ba_store *s) {
     for (size_t i = 0; i < s->n_level; i++) {
-        for (ba_entry *e; (e = ba_behind_done(s->level[i].behind));) {
+        for (ba_entry *e; (e = ba_writer_done(s->level[i].behind));) {
             ba_store_release(s, e);
         }
     }
@@ -172,7 +172,7 @@ static void settle(ba_store *s) {
 
 void ba_store_flush(ba_store *s) {
     for (size_t i = 0; i < s->n_level; i++) {
-        ba_behind_flush(s->level[i].behind);
+        ba_writer_flush(s->level[i].behind);
     }
     settle(s);
 }
@@ -204,7 +204,7 @@ void ba_store_free(ba_store *s) {
     }
     ba_store_clear(s);
     for (size_t i = 0; i < BA_MAX_TIERS; i++) {
-        ba_behind_free(s->level[i].behind);
+        ba_writer_free(s->level[i].behind);
         if (s->level[i].tier) {
             s->level[i].tier->ops->close(s->level[i].tier);
         }
@@ -310,13 +310,13 @@ static ba_entry *insert(ba_store *s, const ba_address *a, const int32_t *ids, si
  * exact, and must not be kept as if it were. */
 static void offer(ba_store *s, const ba_origin *origin, ba_entry *e, size_t n, ba_coding was, size_t end) {
     for (size_t i = 0; i < end && !s->levels_off; i++) {
-        ba_parcel block;
+        ba_block block;
         if (was != BA_CODING_EXACT && s->level[i].stats.spec->coding != was) {
             continue;
         }
-        ba_parcel_make(&block, origin, &e->address, s->be, e->kv, e->aux, e->n_aux, e->ids, n, e->use.seconds);
+        ba_block_make(&block, origin, &e->address, s->be, e->kv, e->aux, e->n_aux, e->ids, n, e->use.seconds);
         e->pins++;
-        if (!ba_behind_put(s->level[i].behind, &block, e)) {
+        if (!ba_writer_put(s->level[i].behind, &block, e)) {
             e->pins--;
         }
     }
@@ -343,11 +343,11 @@ ba_entry *ba_store_add(ba_store *s, const ba_origin *origin, ba_key key, const i
 
 /* Whether the bytes are the block wanted, all of it, for this backend. `proved`: the body's checksum held before. */
 static bool is_block(const ba_store *s, const ba_tier_bytes *bytes, const ba_origin *o, const ba_address *wanted,
-                     const int32_t *ids, size_t n, bool proved, ba_parcel_view *v, char err[BA_ERR_LEN]) {
-    if (ba_parcel_look(bytes->at, bytes->n, v, err)) {
+                     const int32_t *ids, size_t n, bool proved, ba_block_view *v, char err[BA_ERR_LEN]) {
+    if (ba_block_look(bytes->at, bytes->n, v, err)) {
         return false;
     }
-    const ba_parcel_head *h = &v->head;
+    const ba_block_head *h = &v->head;
     const ba_q8_shape shape = {o->layers, o->kv_heads, o->head_dim, n};
     size_t exact = s->be->ops->kv_bytes(s->be, o->layers, o->kv_heads, o->head_dim, n);
     size_t kv_bytes = h->coding == BA_CODING_Q8 ? ba_q8_bytes(&shape) : exact;
@@ -356,7 +356,7 @@ static bool is_block(const ba_store *s, const ba_tier_bytes *bytes, const ba_ori
         ba_fail(err, "the header is that of another block");
         return false;
     }
-    if (!proved && !ba_parcel_holds(v)) {
+    if (!proved && !ba_block_holds(v)) {
         ba_fail(err, "the checksum is wrong");
         return false;
     }
@@ -384,7 +384,7 @@ static ba_kv *kv_copy(ba_store *s, const ba_origin *o, size_t n, ba_coding codin
 
 /* An entry for a block that tier i holds. NULL: out of memory. Takes over the bytes. */
 static ba_entry *take(ba_store *s, size_t i, ba_tier_bytes *bytes, const ba_origin *o, const ba_address *a,
-                      const int32_t *ids, size_t n, const ba_parcel_view *v) {
+                      const int32_t *ids, size_t n, const ba_block_view *v) {
     ba_tier *tier = s->level[i].tier;
     double *aux = copy_of(v->aux, v->head.n_aux * sizeof *aux);
     ba_entry *e = NULL;
@@ -423,9 +423,9 @@ static ba_entry *load(ba_store *s, size_t i, const ba_origin *o, const ba_addres
                       const int32_t *ids, size_t n, ba_lookup *why, uint64_t *loaded) {
     level *l = &s->level[i];
     ba_tier *tier = l->tier;
-    ba_address a = ba_parcel_address(*memory, l->stats.spec->coding);
+    ba_address a = ba_block_address(*memory, l->stats.spec->coding);
     ba_tier_bytes bytes;
-    ba_parcel_view v;
+    ba_block_view v;
     char what[BA_ERR_LEN], line[BA_ERR_LEN], name[17];
     *why = tier->ops->get(tier, &a, &bytes);
     if (*why != BA_HIT) {
@@ -434,7 +434,7 @@ static ba_entry *load(ba_store *s, size_t i, const ba_origin *o, const ba_addres
     if (!is_block(s, &bytes, o, &a, ids, n, known && known->proved == bytes.at, &v, what)) {
         *why = BA_MISS_DAMAGED;
         tier->ops->release(tier, &bytes);
-        ba_behind_remove(l->behind, &a);
+        ba_writer_remove(l->behind, &a);
         ba_address_name(&a, name);
         ba_fail(line, "store %s:%s: block %s: %.200s; it is removed and encoded again", tier->ops->name,
                 l->stats.spec->place, name, what);
@@ -444,7 +444,7 @@ static ba_entry *load(ba_store *s, size_t i, const ba_origin *o, const ba_addres
     *loaded += bytes.n;
     ba_entry *e = take(s, i, &bytes, o, memory, ids, n, &v);
     if (e) {
-        ba_behind_touch(l->behind, &a);
+        ba_writer_touch(l->behind, &a);
     } else {
         *why = BA_MISS_AWAY;
     }
@@ -494,7 +494,7 @@ void ba_store_expect(ba_store *s, const ba_address *address, size_t n) {
     for (size_t i = 0; m && i < s->n_level; i++) {
         ba_tier *tier = s->level[i].tier;
         for (size_t j = 0; j < m; j++) {
-            missing[j] = ba_parcel_address(missing[j], s->level[i].stats.spec->coding);
+            missing[j] = ba_block_address(missing[j], s->level[i].stats.spec->coding);
         }
         m = tier->ops->expect(tier, missing, m);
     }
@@ -507,7 +507,7 @@ void ba_store_use_tiers(ba_store *s, bool on) {
 
 void ba_store_hold(ba_store *s, bool on) {
     for (size_t i = 0; i < s->n_level; i++) {
-        ba_behind_hold(s->level[i].behind, on);
+        ba_writer_hold(s->level[i].behind, on);
     }
 }
 
@@ -532,6 +532,6 @@ size_t ba_store_tiers(const ba_store *s) {
 
 ba_store_tier_stats ba_store_get_tier_stats(const ba_store *s, size_t tier) {
     ba_store_tier_stats t = s->level[tier].stats;
-    t.written = ba_behind_get_stats(s->level[tier].behind);
+    t.written = ba_writer_get_stats(s->level[tier].behind);
     return t;
 }

@@ -43,7 +43,7 @@ typedef struct ba_store_tier_stats {
     uint64_t lookups[BA_LOOKUP_COUNT];
     uint64_t load_bytes;
     double load_s;
-    ba_behind_stats written;
+    ba_writer_stats written;
 } ba_store_tier_stats;
 
 /* Memory alone, least recently used first; budget in bytes. The backend frees evicted KV; it must outlive the store.

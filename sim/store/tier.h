@@ -1,5 +1,5 @@
 /* A tier: a place for blocks outside of this process's memory. One table row per kind; every tier keeps the same bytes
- * (parcel.h) under the same addresses, so that the store treats all alike.
+ * (block.h) under the same addresses, so that the store treats all alike.
  *
  * Threads. One thread looks up (expect, get, release), and at the same time another one may write (put, touch). The
  * rest is for a caller that is alone. A tier that cannot do its work says so once through `remark` and goes on without:
@@ -29,7 +29,7 @@ typedef struct ba_tier_spec {
 typedef struct ba_tier_bytes {
     const void *at;
     size_t n;
-    bool pinned; /* there by the user's wish */
+    bool pinned; /* there by the user's options */
     void *hold;  /* the tier's own */
 } ba_tier_bytes;
 
@@ -69,7 +69,7 @@ struct ba_tier_ops {
     void (*release)(ba_tier *t, ba_tier_bytes *bytes);
 
     /* Keeps blocks, sealed, whose header holds the address; one that is there already is left as it is. */
-    void (*put)(ba_tier *t, const ba_parcel *const *block, size_t n);
+    void (*put)(ba_tier *t, const ba_block *const *block, size_t n);
     /* Counts a use of each. May be NULL. */
     void (*touch)(ba_tier *t, const ba_address *address, size_t n);
 

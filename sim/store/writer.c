@@ -17,12 +17,12 @@ typedef struct job {
     struct job *next;
     job_kind kind;
     ba_address address;
-    ba_parcel block;
+    ba_block block;
     uint64_t bytes;
     void *token;
 } job;
 
-struct ba_behind {
+struct ba_writer {
     ba_tier *tier;
     uint64_t limit, waiting; /* bytes */
     pthread_t thread;
@@ -32,7 +32,7 @@ struct ba_behind {
     job *done, **last_done; /* puts whose tokens were not fetched yet */
     bool busy, hold, hurry, stop;
     double not_before;
-    ba_behind_stats stats;
+    ba_writer_stats stats;
 };
 
 static double now_s(void) {
@@ -42,7 +42,7 @@ static double now_s(void) {
 }
 
 /* Waits until there is something to do and it is a good time; false: the end. Locked. */
-static bool wait_for_work(ba_behind *b) {
+static bool wait_for_work(ba_writer *b) {
     while (b->first || !b->stop) {
         const double at = b->not_before;
         if (!b->first || (b->hold && !b->hurry)) {
@@ -58,7 +58,7 @@ static bool wait_for_work(ba_behind *b) {
 }
 
 /* Jobs of one kind from the head of the queue. Locked. */
-static size_t take(ba_behind *b, job *batch[BATCH]) {
+static size_t take(ba_writer *b, job *batch[BATCH]) {
     size_t n = 0;
     uint64_t bytes = 0;
     while (b->first && n < BATCH &&
@@ -73,14 +73,14 @@ static size_t take(ba_behind *b, job *batch[BATCH]) {
     return n;
 }
 
-static void put(ba_behind *b, job *batch[BATCH], size_t n) {
-    const ba_parcel *block[BATCH];
+static void put(ba_writer *b, job *batch[BATCH], size_t n) {
+    const ba_block *block[BATCH];
     unsigned char *room[BATCH];
     size_t m = 0;
     for (size_t i = 0; i < n; i++) {
         room[m] = NULL;
-        if (b->tier->spec.coding == BA_CODING_EXACT || !ba_parcel_shrink(&batch[i]->block, &room[m])) {
-            ba_parcel_seal(&batch[i]->block);
+        if (b->tier->spec.coding == BA_CODING_EXACT || !ba_block_shrink(&batch[i]->block, &room[m])) {
+            ba_block_seal(&batch[i]->block);
             block[m++] = &batch[i]->block;
         }
     }
@@ -90,7 +90,7 @@ static void put(ba_behind *b, job *batch[BATCH], size_t n) {
     }
 }
 
-static void carry_out(ba_behind *b, job *batch[BATCH], size_t n) {
+static void carry_out(ba_writer *b, job *batch[BATCH], size_t n) {
     ba_address address[BATCH];
     char err[BA_ERR_LEN];
     for (size_t i = 0; i < n; i++) {
@@ -116,7 +116,7 @@ static void carry_out(ba_behind *b, job *batch[BATCH], size_t n) {
 }
 
 static void *work(void *arg) {
-    ba_behind *b = arg;
+    ba_writer *b = arg;
     job *batch[BATCH];
     setpriority(PRIO_PROCESS, (id_t)gettid(), 19); /* of this thread; a hint */
     pthread_mutex_lock(&b->lock);
@@ -149,8 +149,8 @@ static void *work(void *arg) {
     return NULL;
 }
 
-ba_behind *ba_behind_new(ba_tier *tier, uint64_t limit) {
-    ba_behind *b = calloc(1, sizeof *b);
+ba_writer *ba_writer_new(ba_tier *tier, uint64_t limit) {
+    ba_writer *b = calloc(1, sizeof *b);
     pthread_condattr_t monotonic;
     if (!b) {
         return NULL;
@@ -175,7 +175,7 @@ ba_behind *ba_behind_new(ba_tier *tier, uint64_t limit) {
     return b;
 }
 
-void ba_behind_free(ba_behind *b) {
+void ba_writer_free(ba_writer *b) {
     if (!b) {
         return;
     }
@@ -184,7 +184,7 @@ void ba_behind_free(ba_behind *b) {
     pthread_cond_signal(&b->work);
     pthread_mutex_unlock(&b->lock);
     pthread_join(b->thread, NULL);
-    while (ba_behind_done(b)) {
+    while (ba_writer_done(b)) {
     }
     pthread_cond_destroy(&b->work);
     pthread_cond_destroy(&b->idle);
@@ -192,7 +192,7 @@ void ba_behind_free(ba_behind *b) {
     free(b);
 }
 
-static bool enqueue(ba_behind *b, job *j) {
+static bool enqueue(ba_writer *b, job *j) {
     pthread_mutex_lock(&b->lock);
     bool taken = b->waiting + j->bytes <= b->limit;
     if (taken) {
@@ -211,18 +211,18 @@ static bool enqueue(ba_behind *b, job *j) {
     return taken;
 }
 
-bool ba_behind_put(ba_behind *b, const ba_parcel *block, void *token) {
+bool ba_writer_put(ba_writer *b, const ba_block *block, void *token) {
     job *j = malloc(sizeof *j);
     if (!j) {
         return false;
     }
     *j = (job){
-        .kind = PUT, .address = block->head.address, .block = *block, .bytes = ba_parcel_bytes(block), .token = token};
+        .kind = PUT, .address = block->head.address, .block = *block, .bytes = ba_block_bytes(block), .token = token};
     j->block.part[0].iov_base = &j->block.head;
     return enqueue(b, j);
 }
 
-static void ask(ba_behind *b, job_kind kind, const ba_address *address) {
+static void ask(ba_writer *b, job_kind kind, const ba_address *address) {
     job *j = malloc(sizeof *j);
     if (j) {
         *j = (job){.kind = kind, .address = *address};
@@ -230,15 +230,15 @@ static void ask(ba_behind *b, job_kind kind, const ba_address *address) {
     }
 }
 
-void ba_behind_touch(ba_behind *b, const ba_address *address) {
+void ba_writer_touch(ba_writer *b, const ba_address *address) {
     ask(b, TOUCH, address);
 }
 
-void ba_behind_remove(ba_behind *b, const ba_address *address) {
+void ba_writer_remove(ba_writer *b, const ba_address *address) {
     ask(b, REMOVE, address);
 }
 
-void *ba_behind_done(ba_behind *b) {
+void *ba_writer_done(ba_writer *b) {
     pthread_mutex_lock(&b->lock);
     job *j = b->done;
     if (j) {
@@ -251,7 +251,7 @@ void *ba_behind_done(ba_behind *b) {
     return token;
 }
 
-void ba_behind_hold(ba_behind *b, bool on) {
+void ba_writer_hold(ba_writer *b, bool on) {
     pthread_mutex_lock(&b->lock);
     b->hold = on;
     if (!on) {
@@ -261,7 +261,7 @@ void ba_behind_hold(ba_behind *b, bool on) {
     pthread_mutex_unlock(&b->lock);
 }
 
-void ba_behind_flush(ba_behind *b) {
+void ba_writer_flush(ba_writer *b) {
     pthread_mutex_lock(&b->lock);
     b->hurry = true;
     pthread_cond_signal(&b->work);
@@ -272,9 +272,9 @@ void ba_behind_flush(ba_behind *b) {
     pthread_mutex_unlock(&b->lock);
 }
 
-ba_behind_stats ba_behind_get_stats(ba_behind *b) {
+ba_writer_stats ba_writer_get_stats(ba_writer *b) {
     pthread_mutex_lock(&b->lock);
-    ba_behind_stats s = b->stats;
+    ba_writer_stats s = b->stats;
     pthread_mutex_unlock(&b->lock);
     return s;
 }

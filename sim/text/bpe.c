@@ -13,7 +13,7 @@ typedef struct rule {
 } rule;
 
 struct ba_bpe {
-    const ba_pieces *pieces;
+    const ba_vocab_bytes *pieces;
     const ba_pre *pre;
     rule *rule; /* [mask + 1] hash table by (left, right) */
     size_t mask;
@@ -44,17 +44,17 @@ static bool join(const void *rules, const char *text, const ba_symbol *left, con
 
 /* Enters merge number `rank`, "left right". scratch has room for the bytes of any merge. */
 static int add_rule(ba_bpe *b, size_t rank, char *scratch, char err[BA_ERR_LEN]) {
-    ba_text m = b->pieces->vocab->merge[rank];
+    ba_span m = b->pieces->vocab->merge[rank];
     const char *space = m.n > 2 ? memchr(m.s + 1, ' ', m.n - 2) : NULL;
     if (!space) {
         return ba_fail(err, "merge %zu of its tokenizer is not two tokens with a space between them", rank);
     }
     size_t cut = (size_t)(space - m.s);
-    ba_text part[2] = {{m.s, cut}, {space + 1, m.n - cut - 1}};
+    ba_span part[2] = {{m.s, cut}, {space + 1, m.n - cut - 1}};
     size_t n0 = ba_piece_decode(BA_VOCAB_BPE, BA_TOKEN_NORMAL, part[0], scratch);
     size_t n1 = ba_piece_decode(BA_VOCAB_BPE, BA_TOKEN_NORMAL, part[1], scratch + n0);
-    rule r = {ba_pieces_find(b->pieces, scratch, n0), ba_pieces_find(b->pieces, scratch + n0, n1),
-              ba_pieces_find(b->pieces, scratch, n0 + n1), (uint32_t)rank};
+    rule r = {ba_vocab_bytes_find(b->pieces, scratch, n0), ba_vocab_bytes_find(b->pieces, scratch + n0, n1),
+              ba_vocab_bytes_find(b->pieces, scratch, n0 + n1), (uint32_t)rank};
     if (r.left < 0 || r.right < 0 || r.joined < 0) {
         return ba_fail(err,
                        "merge %zu of its tokenizer, \"%.*s\": a part of it or the whole is not in the vocabulary; "
@@ -62,7 +62,7 @@ static int add_rule(ba_bpe *b, size_t rank, char *scratch, char err[BA_ERR_LEN])
                        rank, m.n < 64 ? (int)m.n : 64, m.s);
     }
     rule *slot = &b->rule[find_rule(b, r.left, r.right)];
-    if (slot->left < 0 && ba_pieces_plain(b->pieces, r.joined)) {
+    if (slot->left < 0 && ba_vocab_bytes_plain(b->pieces, r.joined)) {
         *slot = r;
     }
     return 0;
@@ -94,7 +94,7 @@ static int add_rules(ba_bpe *b, char err[BA_ERR_LEN]) {
     return rc;
 }
 
-int ba_bpe_new(const ba_pieces *pieces, ba_bpe **out, char err[BA_ERR_LEN]) {
+int ba_bpe_new(const ba_vocab_bytes *pieces, ba_bpe **out, char err[BA_ERR_LEN]) {
     const ba_pre *pre = ba_pre_find(pieces->vocab->pre, err);
     if (!pre) {
         return -1;
@@ -123,8 +123,8 @@ void ba_bpe_free(ba_bpe *b) {
 /* One piece of the pre-tokeniser. */
 static int encode_piece(const ba_bpe *b, ba_merger *m, const char *text, size_t n, ba_ids *out) {
     if (b->pre->whole_word_first) {
-        int32_t id = ba_pieces_find(b->pieces, text, n);
-        if (id >= 0 && ba_pieces_plain(b->pieces, id)) {
+        int32_t id = ba_vocab_bytes_find(b->pieces, text, n);
+        if (id >= 0 && ba_vocab_bytes_plain(b->pieces, id)) {
             return ba_ids_push(out, id);
         }
     }

@@ -8,7 +8,7 @@
 typedef struct ba_bpe ba_bpe;
 
 /* Borrows the pieces. 0, or -1 and err: unknown pre-tokeniser; merges of what is not in the vocabulary. */
-int ba_bpe_new(const ba_pieces *pieces, ba_bpe **out, char err[BA_ERR_LEN]);
+int ba_bpe_new(const ba_vocab_bytes *pieces, ba_bpe **out, char err[BA_ERR_LEN]);
 void ba_bpe_free(ba_bpe *b);
 
 /* Appends the ids of text[0..n), any bytes. An invalid byte is a token by itself, as if text ended before it and began

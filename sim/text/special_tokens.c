@@ -5,7 +5,7 @@
 
 static int by_bytes(const void *a, const void *b, void *pieces) {
     int32_t i = *(const int32_t *)a, j = *(const int32_t *)b;
-    ba_text x = ((const ba_pieces *)pieces)->bytes[i], y = ((const ba_pieces *)pieces)->bytes[j];
+    ba_span x = ((const ba_vocab_bytes *)pieces)->bytes[i], y = ((const ba_vocab_bytes *)pieces)->bytes[j];
     int order = memcmp(x.s, y.s, x.n < y.n ? x.n : y.n);
     if (order) {
         return order;
@@ -17,9 +17,9 @@ static bool is_mark(uint8_t type, bool control) {
     return type == BA_TOKEN_USER || (control && (type == BA_TOKEN_CONTROL || type == BA_TOKEN_UNKNOWN));
 }
 
-int ba_marks_init(ba_marks *m, const ba_pieces *pieces, bool control) {
+int ba_special_tokens_init(ba_special_tokens *m, const ba_vocab_bytes *pieces, bool control) {
     const ba_vocab *v = pieces->vocab;
-    *m = (ba_marks){.pieces = pieces};
+    *m = (ba_special_tokens){.pieces = pieces};
     size_t n = 0;
     for (size_t i = 0; i < v->n; i++) {
         n += is_mark(v->type[i], control);
@@ -38,16 +38,16 @@ int ba_marks_init(ba_marks *m, const ba_pieces *pieces, bool control) {
     return 0;
 }
 
-void ba_marks_free(ba_marks *m) {
+void ba_special_tokens_free(ba_special_tokens *m) {
     free(m->id);
-    *m = (ba_marks){0};
+    *m = (ba_special_tokens){0};
 }
 
 /* First index in [lo, hi) whose byte at `depth` is at least `byte`; a mark that ends there comes before all. */
-static size_t lower(const ba_marks *m, size_t lo, size_t hi, size_t depth, int byte) {
+static size_t lower(const ba_special_tokens *m, size_t lo, size_t hi, size_t depth, int byte) {
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
-        ba_text t = m->pieces->bytes[m->id[mid]];
+        ba_span t = m->pieces->bytes[m->id[mid]];
         if (t.n <= depth || (unsigned char)t.s[depth] < byte) {
             lo = mid + 1;
         } else {
@@ -58,7 +58,7 @@ static size_t lower(const ba_marks *m, size_t lo, size_t hi, size_t depth, int b
 }
 
 /* Longest mark that text[0..n) begins with, or -1: the range of candidates is narrowed byte by byte. */
-static int32_t longest_at(const ba_marks *m, const char *text, size_t n) {
+static int32_t longest_at(const ba_special_tokens *m, const char *text, size_t n) {
     int32_t found = -1;
     size_t lo = 0, hi = m->n;
     for (size_t depth = 0; depth < n && lo < hi; depth++) {
@@ -72,7 +72,7 @@ static int32_t longest_at(const ba_marks *m, const char *text, size_t n) {
     return found;
 }
 
-size_t ba_marks_next(const ba_marks *m, const char *text, size_t from, size_t n, int32_t *id) {
+size_t ba_special_tokens_next(const ba_special_tokens *m, const char *text, size_t from, size_t n, int32_t *id) {
     for (size_t i = from; i < n; i++) {
         if (m->begins[(unsigned char)text[i]] && (*id = longest_at(m, text + i, n - i)) >= 0) {
             return i;

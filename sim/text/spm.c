@@ -5,24 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int32_t find_plain(const ba_pieces *p, const char *text, size_t n) {
-    int32_t id = ba_pieces_find(p, text, n);
-    return id >= 0 && ba_pieces_plain(p, id) ? id : -1;
+static int32_t find_plain(const ba_vocab_bytes *p, const char *text, size_t n) {
+    int32_t id = ba_vocab_bytes_find(p, text, n);
+    return id >= 0 && ba_vocab_bytes_plain(p, id) ? id : -1;
 }
 
 static bool join(const void *rules, const char *text, const ba_symbol *left, const ba_symbol *right,
                  ba_candidate *out) {
-    const ba_pieces *p = rules;
+    const ba_vocab_bytes *p = rules;
     out->id = find_plain(p, text + left->at, left->n + right->n);
     out->order = out->id >= 0 && p->vocab->score ? -(double)p->vocab->score[out->id] : 0;
     return out->id >= 0;
 }
 
 size_t ba_spm_normalise(const char *text, size_t n, char *out) {
-    return ba_piece_decode(BA_VOCAB_SPM, BA_TOKEN_NORMAL, (ba_text){text, n}, out);
+    return ba_piece_decode(BA_VOCAB_SPM, BA_TOKEN_NORMAL, (ba_span){text, n}, out);
 }
 
-static int push_bytes(const ba_pieces *p, const char *text, size_t n, ba_ids *out) {
+static int push_bytes(const ba_vocab_bytes *p, const char *text, size_t n, ba_ids *out) {
     for (size_t i = 0; i < n; i++) {
         int32_t id = p->byte_id[(unsigned char)text[i]], unk = p->vocab->unk;
         bool known = id >= 0;
@@ -35,7 +35,7 @@ static int push_bytes(const ba_pieces *p, const char *text, size_t n, ba_ids *ou
     return 0;
 }
 
-static int encode(const ba_pieces *p, ba_merger *m, const char *text, size_t n, ba_ids *out) {
+static int encode(const ba_vocab_bytes *p, ba_merger *m, const char *text, size_t n, ba_ids *out) {
     int32_t code;
     for (size_t i = 0, len; i < n; i += len) {
         len = ba_utf8_next(text + i, n - i, &code);
@@ -57,7 +57,7 @@ static int encode(const ba_pieces *p, ba_merger *m, const char *text, size_t n, 
     return 0;
 }
 
-int ba_spm_encode(const ba_pieces *pieces, const char *text, size_t n, bool prefix, ba_ids *out) {
+int ba_spm_encode(const ba_vocab_bytes *pieces, const char *text, size_t n, bool prefix, ba_ids *out) {
     ba_merger m = {0};
     char *copy = NULL;
     if (prefix) {

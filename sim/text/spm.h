@@ -12,6 +12,6 @@ size_t ba_spm_normalise(const char *text, size_t n, char *out);
 /* Appends the ids of text[0..n), any bytes; `prefix` puts a space before it. A code point or an invalid byte that has
  * no token becomes its <0xXX> tokens; without these, the unknown token, one for a run of them; without that, nothing.
  * The text is in normal form: ba_spm_normalise. 0, or -1: out of memory. */
-int ba_spm_encode(const ba_pieces *pieces, const char *text, size_t n, bool prefix, ba_ids *out);
+int ba_spm_encode(const ba_vocab_bytes *pieces, const char *text, size_t n, bool prefix, ba_ids *out);
 
 #endif

@@ -8,15 +8,15 @@
 
 struct ba_tokenizer {
     const ba_vocab *vocab;
-    ba_pieces pieces;
-    ba_marks marks[2]; /* [special]: user-defined tokens; these and control tokens */
-    ba_bpe *bpe;       /* NULL for SPM */
+    ba_vocab_bytes pieces;
+    ba_special_tokens marks[2]; /* [special]: user-defined tokens; these and control tokens */
+    ba_bpe *bpe;                /* NULL for SPM */
     int32_t newline;
 };
 
-static int32_t newline_token(const ba_pieces *p) {
-    int32_t id = ba_pieces_find(p, "\n", 1);
-    return id >= 0 && ba_pieces_plain(p, id) ? id : p->byte_id['\n'];
+static int32_t newline_token(const ba_vocab_bytes *p) {
+    int32_t id = ba_vocab_bytes_find(p, "\n", 1);
+    return id >= 0 && ba_vocab_bytes_plain(p, id) ? id : p->byte_id['\n'];
 }
 
 int ba_tokenizer_new(const ba_vocab *vocab, ba_tokenizer **out, char err[BA_ERR_LEN]) {
@@ -29,9 +29,9 @@ int ba_tokenizer_new(const ba_vocab *vocab, ba_tokenizer **out, char err[BA_ERR_
         return ba_fail(err, "out of memory");
     }
     t->vocab = vocab;
-    int rc = ba_pieces_init(&t->pieces, vocab, err);
+    int rc = ba_vocab_bytes_init(&t->pieces, vocab, err);
     for (int special = 0; !rc && special < 2; special++) {
-        rc = ba_marks_init(&t->marks[special], &t->pieces, special) ? ba_fail(err, "out of memory") : 0;
+        rc = ba_special_tokens_init(&t->marks[special], &t->pieces, special) ? ba_fail(err, "out of memory") : 0;
     }
     if (!rc && vocab->kind == BA_VOCAB_BPE) {
         rc = ba_bpe_new(&t->pieces, &t->bpe, err);
@@ -48,9 +48,9 @@ int ba_tokenizer_new(const ba_vocab *vocab, ba_tokenizer **out, char err[BA_ERR_
 void ba_tokenizer_free(ba_tokenizer *t) {
     if (t) {
         ba_bpe_free(t->bpe);
-        ba_marks_free(&t->marks[0]);
-        ba_marks_free(&t->marks[1]);
-        ba_pieces_free(&t->pieces);
+        ba_special_tokens_free(&t->marks[0]);
+        ba_special_tokens_free(&t->marks[1]);
+        ba_vocab_bytes_free(&t->pieces);
         free(t);
     }
 }
@@ -66,7 +66,7 @@ static int encode(const ba_tokenizer *t, const char *text, size_t len, bool spec
     bool opens = true;
     for (size_t from = 0; from < len;) {
         int32_t id = -1;
-        size_t mark = ba_marks_next(&t->marks[special], text, from, len, &id);
+        size_t mark = ba_special_tokens_next(&t->marks[special], text, from, len, &id);
         bool user = mark < len && t->vocab->type[id] == BA_TOKEN_USER;
         if ((mark > from || user) && encode_plain(t, text + from, mark - from, opens, out)) {
             return -1;
@@ -115,17 +115,17 @@ size_t ba_tokenizer_lost(const ba_tokenizer *t, const char *text, size_t len) {
 }
 
 /* What a token contributes to text; nothing for an id that is none. */
-static ba_text bytes_of(const ba_tokenizer *t, int32_t id, bool control) {
+static ba_span bytes_of(const ba_tokenizer *t, int32_t id, bool control) {
     if (id < 0 || (size_t)id >= t->vocab->n) {
-        return (ba_text){"", 0};
+        return (ba_span){"", 0};
     }
     uint8_t type = t->vocab->type[id];
     bool hidden = type == BA_TOKEN_CONTROL || type == BA_TOKEN_UNKNOWN;
-    return hidden && !control ? (ba_text){"", 0} : t->pieces.bytes[id];
+    return hidden && !control ? (ba_span){"", 0} : t->pieces.bytes[id];
 }
 
 size_t ba_token_bytes(const ba_tokenizer *t, int32_t id, bool control, char *out, size_t size) {
-    ba_text b = bytes_of(t, id, control);
+    ba_span b = bytes_of(t, id, control);
     size_t n = b.n < size ? b.n : size;
     if (n) {
         memcpy(out, b.s, n);

@@ -1,5 +1,5 @@
-/* What both readers of vocabularies share. */
-#include "sim/model/vocab_read.h"
+/* What the readers of vocabularies share. */
+#include "vocab.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +50,7 @@ int ba_vocab_add_known_ends(ba_vocab *v) {
     for (size_t i = 0; i < v->n; i++) {
         bool marker = v->type[i] == BA_TOKEN_CONTROL || v->type[i] == BA_TOKEN_USER;
         for (size_t k = 0; marker && k < sizeof known / sizeof *known; k++) {
-            if (ba_text_is(v->token[i], known[k]) && ba_vocab_add_end(v, (int32_t)i) != 0) {
+            if (ba_span_is(v->token[i], known[k]) && ba_vocab_add_end(v, (int32_t)i) != 0) {
                 return -1;
             }
         }

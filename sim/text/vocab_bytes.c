@@ -18,7 +18,7 @@ static int byte_of_code(int32_t code) {
 }
 
 /* A text with a character outside the alphabet is no byte-level text (added tokens are stored as they are). */
-static size_t decode_byte_level(ba_text text, char *out) {
+static size_t decode_byte_level(ba_span text, char *out) {
     size_t n = 0, len;
     int32_t code;
     for (size_t i = 0; i < text.n; i += len) {
@@ -40,7 +40,7 @@ static int hex(char c) {
                                   : -1;
 }
 
-static size_t decode_spm(ba_text text, char *out) {
+static size_t decode_spm(ba_span text, char *out) {
     size_t n = 0;
     for (size_t i = 0; i < text.n;) {
         bool space = text.n - i >= 3 && memcmp(text.s + i, SPM_SPACE, 3) == 0;
@@ -50,7 +50,7 @@ static size_t decode_spm(ba_text text, char *out) {
     return n;
 }
 
-size_t ba_piece_decode(ba_vocab_kind kind, ba_token_type type, ba_text text, char *out) {
+size_t ba_piece_decode(ba_vocab_kind kind, ba_token_type type, ba_span text, char *out) {
     if (text.n == 0) {
         return 0;
     }
@@ -69,12 +69,12 @@ size_t ba_piece_decode(ba_vocab_kind kind, ba_token_type type, ba_text text, cha
     return text.n;
 }
 
-static bool same_bytes(ba_text a, const char *bytes, size_t n) {
+static bool same_bytes(ba_span a, const char *bytes, size_t n) {
     return a.n == n && memcmp(a.s, bytes, n) == 0;
 }
 
 /* Slot that holds these bytes, or the free one where they belong. */
-static size_t find_slot(const ba_pieces *p, const char *bytes, size_t n) {
+static size_t find_slot(const ba_vocab_bytes *p, const char *bytes, size_t n) {
     size_t i = XXH3_64bits(bytes, n) & p->mask;
     while (p->slot[i] >= 0 && !same_bytes(p->bytes[p->slot[i]], bytes, n)) {
         i = (i + 1) & p->mask;
@@ -82,28 +82,28 @@ static size_t find_slot(const ba_pieces *p, const char *bytes, size_t n) {
     return i;
 }
 
-int32_t ba_pieces_find(const ba_pieces *p, const char *bytes, size_t n) {
+int32_t ba_vocab_bytes_find(const ba_vocab_bytes *p, const char *bytes, size_t n) {
     return n && n <= p->longest ? p->slot[find_slot(p, bytes, n)] : -1;
 }
 
-bool ba_pieces_plain(const ba_pieces *p, int32_t id) {
+bool ba_vocab_bytes_plain(const ba_vocab_bytes *p, int32_t id) {
     return p->vocab->type[id] == BA_TOKEN_NORMAL || p->vocab->type[id] == BA_TOKEN_USER;
 }
 
-static void enter(ba_pieces *p, size_t id) {
-    ba_text t = p->bytes[id];
+static void enter(ba_vocab_bytes *p, size_t id) {
+    ba_span t = p->bytes[id];
     size_t i = t.n ? find_slot(p, t.s, t.n) : 0;
     if (t.n && p->slot[i] < 0) {
         p->slot[i] = (int32_t)id;
     }
 }
 
-static void fill_table(ba_pieces *p) {
+static void fill_table(ba_vocab_bytes *p) {
     const ba_vocab *v = p->vocab;
     memset(p->slot, 0xff, (p->mask + 1) * sizeof *p->slot);
     memset(p->byte_id, 0xff, sizeof p->byte_id);
     for (size_t id = 0; id < v->n; id++) {
-        if (ba_pieces_plain(p, (int32_t)id)) {
+        if (ba_vocab_bytes_plain(p, (int32_t)id)) {
             enter(p, id);
         }
     }
@@ -117,13 +117,13 @@ static void fill_table(ba_pieces *p) {
     }
     for (int b = 0; v->kind == BA_VOCAB_BPE && b < 256; b++) {
         char byte = (char)b;
-        int32_t id = ba_pieces_find(p, &byte, 1);
-        p->byte_id[b] = id >= 0 && ba_pieces_plain(p, id) ? id : -1;
+        int32_t id = ba_vocab_bytes_find(p, &byte, 1);
+        p->byte_id[b] = id >= 0 && ba_vocab_bytes_plain(p, id) ? id : -1;
     }
 }
 
-int ba_pieces_init(ba_pieces *p, const ba_vocab *vocab, char err[BA_ERR_LEN]) {
-    *p = (ba_pieces){.vocab = vocab};
+int ba_vocab_bytes_init(ba_vocab_bytes *p, const ba_vocab *vocab, char err[BA_ERR_LEN]) {
+    *p = (ba_vocab_bytes){.vocab = vocab};
     size_t total = 0, slots = 16;
     for (size_t i = 0; i < vocab->n; i++) {
         if (__builtin_add_overflow(total, vocab->token[i].n, &total)) {
@@ -141,13 +141,13 @@ int ba_pieces_init(ba_pieces *p, const ba_vocab *vocab, char err[BA_ERR_LEN]) {
     p->arena = malloc(total + 1);
     p->slot = malloc(slots * sizeof *p->slot);
     if (!p->bytes || !p->arena || !p->slot) {
-        ba_pieces_free(p);
+        ba_vocab_bytes_free(p);
         return ba_fail(err, "out of memory");
     }
     char *end = p->arena;
     for (size_t i = 0; i < vocab->n; i++) {
         size_t n = ba_piece_decode(vocab->kind, (ba_token_type)vocab->type[i], vocab->token[i], end);
-        p->bytes[i] = (ba_text){end, n};
+        p->bytes[i] = (ba_span){end, n};
         p->longest = n > p->longest ? n : p->longest;
         end += n;
     }
@@ -155,9 +155,9 @@ int ba_pieces_init(ba_pieces *p, const ba_vocab *vocab, char err[BA_ERR_LEN]) {
     return 0;
 }
 
-void ba_pieces_free(ba_pieces *p) {
+void ba_vocab_bytes_free(ba_vocab_bytes *p) {
     free(p->bytes);
     free(p->arena);
     free(p->slot);
-    *p = (ba_pieces){0};
+    *p = (ba_vocab_bytes){0};
 }

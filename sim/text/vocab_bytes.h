@@ -1,30 +1,30 @@
 /* The tokens of a vocabulary as the bytes that they stand for, and the way back from bytes to a token. */
-#ifndef BA_PIECES_H
-#define BA_PIECES_H
+#ifndef BA_VOCAB_BYTES_H
+#define BA_VOCAB_BYTES_H
 
 #include "kernels/base/error.h"
 #include "vocab.h"
 
-typedef struct ba_pieces {
+typedef struct ba_vocab_bytes {
     const ba_vocab *vocab;
-    ba_text *bytes;       /* [vocab->n]: byte-level alphabet undone, or U+2581 as space and <0xXX> as a byte */
+    ba_span *bytes;       /* [vocab->n]: byte-level alphabet undone, or U+2581 as space and <0xXX> as a byte */
     char *arena;          /* what bytes points into */
     int32_t byte_id[256]; /* token of a single byte, -1 if there is none */
     size_t longest;
     int32_t *slot; /* [mask + 1] hash table of ids, -1 = free */
     size_t mask;
-} ba_pieces;
+} ba_vocab_bytes;
 
 /* 0, or -1 and err. Borrows the vocabulary. */
-int ba_pieces_init(ba_pieces *p, const ba_vocab *vocab, char err[BA_ERR_LEN]);
-void ba_pieces_free(ba_pieces *p);
+int ba_vocab_bytes_init(ba_vocab_bytes *p, const ba_vocab *vocab, char err[BA_ERR_LEN]);
+void ba_vocab_bytes_free(ba_vocab_bytes *p);
 
 /* Token with exactly these bytes, or -1. Where several have them, one that plain text may become comes first. */
-int32_t ba_pieces_find(const ba_pieces *p, const char *bytes, size_t n);
+int32_t ba_vocab_bytes_find(const ba_vocab_bytes *p, const char *bytes, size_t n);
 /* May plain text become this token? Never a control token, whatever its text looks like. */
-bool ba_pieces_plain(const ba_pieces *p, int32_t id);
+bool ba_vocab_bytes_plain(const ba_vocab_bytes *p, int32_t id);
 
 /* Bytes that a token's text in the file stands for; out has room for text.n bytes. Returns how many. */
-size_t ba_piece_decode(ba_vocab_kind kind, ba_token_type type, ba_text text, char *out);
+size_t ba_piece_decode(ba_vocab_kind kind, ba_token_type type, ba_span text, char *out);
 
 #endif

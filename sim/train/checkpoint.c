@@ -60,9 +60,9 @@ static int load_part(ba_tuner *t, const ba_safetensors *file, size_t i, const ch
     const ba_trained *p = &t->net->trained[i / PARTS];
     char name[NAME];
     size_t n_stored, n = p->rows * p->cols;
-    const ba_stored *all = ba_safetensors_tensors(file, &n_stored);
+    const ba_file_tensor *all = ba_safetensors_tensors(file, &n_stored);
     name_of(p, i % PARTS, name);
-    const ba_stored *s = ba_stored_find(all, n_stored, name);
+    const ba_file_tensor *s = ba_tensor_table_find(all, n_stored, name);
     if (!s || s->type != BA_F32 || s->bytes != n * sizeof(float)) {
         return ba_fail(err, "%s/" FILE_NAME ": tensor '%s' is missing or of another size; begin anew in another folder",
                        folder, name);

@@ -170,8 +170,8 @@ static void test_foretold(void) {
 /* A whole run killed at random moments: 20, or as many as $BLOCKATTN_KILLS says. What it left is whole, and the next
  * run on it computes what a run without any store does. */
 static void test_killed(void) {
-    const char *wish = getenv("BLOCKATTN_KILLS");
-    int kills = wish ? (int)strtol(wish, NULL, 10) : 20, killed = 0, kept = 0;
+    const char *options = getenv("BLOCKATTN_KILLS");
+    int kills = options ? (int)strtol(options, NULL, 10) : 20, killed = 0, kept = 0;
     uint64_t random = 1;
     program_tiny();
     write_request("asked.json", 0);
@@ -202,7 +202,7 @@ static void test_killed(void) {
         kept++;
     }
     CU_ASSERT_TRUE(killed > 0);
-    if (wish) {
+    if (options) {
         fprintf(stderr, "killed %d of %d runs; %d times the next one was right\n", killed, kills, kept);
     }
 }

@@ -82,10 +82,10 @@ static ba_rules rules_of(const char *text) {
     return rules;
 }
 
-static ba_blocks cut(const char *text, const char *rule_text) {
+static ba_game_blocks cut(const char *text, const char *rule_text) {
     char err[BA_ERR_LEN] = "";
     ba_rules rules = rules_of(rule_text);
-    ba_blocks out;
+    ba_game_blocks out;
     cJSON *state;
     CU_ASSERT_EQUAL_FATAL(ba_state_parse(text, strlen(text), "s", &state, err), 0);
     CU_ASSERT_EQUAL_FATAL(ba_cut(state, &rules, bytes, NULL, "s", &out, err), 0);
@@ -95,14 +95,14 @@ static ba_blocks cut(const char *text, const char *rule_text) {
 }
 
 static void cut_is(const char *text, const char *rules, const char *blocks) {
-    ba_blocks b = cut(text, rules);
+    ba_game_blocks b = cut(text, rules);
     char all[1024] = "";
     for (size_t i = 0; i < b.n; i++) {
         strncat(all, b.block[i].text, sizeof all - strlen(all) - 1);
         CU_ASSERT_EQUAL(b.block[i].len, strlen(b.block[i].text));
     }
     CU_ASSERT_STRING_EQUAL(all, blocks);
-    ba_blocks_free(&b);
+    ba_game_blocks_free(&b);
 }
 
 static void rules_cut(void) {
@@ -159,7 +159,7 @@ static void bad_rules_say_why(void) {
 static void an_element_without_its_key_is_refused(void) {
     char err[BA_ERR_LEN] = "";
     ba_rules rules = rules_of("{\"rules\":[{\"at\":\"/u/*\",\"key\":\"id\"}]}");
-    ba_blocks out;
+    ba_game_blocks out;
     cJSON *state;
     const char *text = "{\"u\":[{\"id\":1},{\"ID\":2}]}";
     CU_ASSERT_EQUAL_FATAL(ba_state_parse(text, strlen(text), "s", &state, err), 0);
@@ -169,7 +169,7 @@ static void an_element_without_its_key_is_refused(void) {
     ba_rules_free(&rules);
 }
 
-static bool has(const ba_blocks *b, const char *text) {
+static bool has(const ba_game_blocks *b, const char *text) {
     for (size_t i = 0; i < b->n; i++) {
         if (strcmp(b->block[i].text, text) == 0) {
             return true;
@@ -178,7 +178,7 @@ static bool has(const ba_blocks *b, const char *text) {
     return false;
 }
 
-static size_t new_blocks(const ba_blocks *before, const ba_blocks *after) {
+static size_t new_blocks(const ba_game_blocks *before, const ba_game_blocks *after) {
     size_t n = 0;
     for (size_t i = 0; i < after->n; i++) {
         n += !has(before, after->block[i].text);
@@ -212,19 +212,19 @@ static void blocks_are_stable(void) {
                                         "{\"rules\":[{\"at\":\"\",\"key\":\"id\",\"max_tokens\":60}]}"};
     for (int keyed = 0; keyed < 2; keyed++) {
         char *text = units(UNITS, SIZE_MAX, SIZE_MAX, keyed);
-        ba_blocks before = cut(text, rules[keyed]);
+        ba_game_blocks before = cut(text, rules[keyed]);
         free(text);
         CU_ASSERT_TRUE(before.n > 20);
         for (size_t i = 0; i < UNITS; i += 7) {
             for (int gone = 0; gone < 2; gone++) {
                 text = units(UNITS, gone ? SIZE_MAX : i, gone ? i : SIZE_MAX, keyed);
-                ba_blocks after = cut(text, rules[keyed]);
+                ba_game_blocks after = cut(text, rules[keyed]);
                 free(text);
                 CU_ASSERT_TRUE(new_blocks(&before, &after) <= 2); /* 2: a block that grew over its limit */
-                ba_blocks_free(&after);
+                ba_game_blocks_free(&after);
             }
         }
-        ba_blocks_free(&before);
+        ba_game_blocks_free(&before);
     }
 }
 
@@ -294,12 +294,12 @@ static void holdem_is_the_papers(void) {
     char *first = copy_state(f);
     ba_frames_step(f, 0);
     char *second = copy_state(f);
-    ba_blocks a = cut(first, rules), b = cut(second, rules);
+    ba_game_blocks a = cut(first, rules), b = cut(second, rules);
     CU_ASSERT_EQUAL(new_blocks(&a, &b), 1);
     CU_ASSERT_TRUE(has(&a, "/chips/p2: {\"bet\":10,\"remain\":990}\n"));
     CU_ASSERT_TRUE(has(&b, "/chips/p2: {\"bet\":50,\"remain\":950}\n"));
-    ba_blocks_free(&a);
-    ba_blocks_free(&b);
+    ba_game_blocks_free(&a);
+    ba_game_blocks_free(&b);
     free(first);
     free(second);
     ba_frames_free(f);
@@ -342,7 +342,7 @@ static void a_frame_is_what_it_would_be_alone(void) {
     char err[BA_ERR_LEN] = "";
     ba_engine_options opt = {0};
     ba_rules rules = rules_of("{\"rules\":[{\"at\":\"/chips/*\"},{\"at\":\"/players/*\"},{\"at\":\"/board\"}]}");
-    ba_session *s = ba_session_new(f.tok, &rules, "You play.\n");
+    ba_game_session *s = ba_game_session_new(f.tok, &rules, "You play.\n");
     ba_frames *frames = ba_frames_of_world(ba_world_find("holdem"), 0, 1);
     ba_player p = {.engine = f.engine, .opt = &opt, .mode = "block", .question = "What now?"};
     for (int i = 0; i < 4; i++) {
@@ -369,7 +369,7 @@ static void a_frame_is_what_it_would_be_alone(void) {
     }
     ba_player_end(&p);
     ba_frames_free(frames);
-    ba_session_free(s);
+    ba_game_session_free(s);
     ba_rules_free(&rules);
     close_all(&f);
 }

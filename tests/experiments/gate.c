@@ -110,11 +110,11 @@ static void identities_hold_in_every_mode(void) {
 static void inside_of_every_mode(void) {
     fixture f = open_all();
     char err[BA_ERR_LEN];
-    ba_insight full, other;
-    CU_ASSERT_EQUAL_FATAL(ba_insight_make(f.engine, f.prompt, "full", NULL, &full, err), 0);
+    ba_probe full, other;
+    CU_ASSERT_EQUAL_FATAL(ba_probe_make(f.engine, f.prompt, "full", NULL, &full, err), 0);
     const ba_mode *mode;
     for (size_t i = 0; (mode = ba_mode_at(i)); i++) {
-        CU_ASSERT_EQUAL_FATAL(ba_insight_make(f.engine, f.prompt, mode->name, NULL, &other, err), 0);
+        CU_ASSERT_EQUAL_FATAL(ba_probe_make(f.engine, f.prompt, mode->name, NULL, &other, err), 0);
         for (size_t l = 0; l < other.layers; l++) {
             double mass = 0;
             for (size_t s = 0; s < other.n_seg; s++) {
@@ -130,20 +130,20 @@ static void inside_of_every_mode(void) {
             if (!strcmp(mode->name, "selective")) {
                 CU_ASSERT_DOUBLE_EQUAL(kept, 2, 1e-9);
             }
-            CU_ASSERT_TRUE(strcmp(mode->name, "full") != 0 || ba_insight_departure(&full, &other, l) == 0);
+            CU_ASSERT_TRUE(strcmp(mode->name, "full") != 0 || ba_probe_departure(&full, &other, l) == 0);
         }
         /* The joint scaffold, with all its modules used, is full attention (MODES.md). */
         bool is_full = !strcmp(mode->name, "full") || !strcmp(mode->name, "promptcache");
-        CU_ASSERT_TRUE((ba_insight_departure(&full, &other, other.layers - 1) < 1e-5) == is_full);
+        CU_ASSERT_TRUE((ba_probe_departure(&full, &other, other.layers - 1) < 1e-5) == is_full);
         /* int(0.16 x 96 tokens) rows. */
         CU_ASSERT_EQUAL(other.n_row, strcmp(mode->name, "cacheblend") ? 0 : 15);
-        ba_insight_free(&other);
+        ba_probe_free(&other);
     }
-    CU_ASSERT_EQUAL_FATAL(ba_insight_make(f.engine, f.prompt, "superposition:topk=1", NULL, &other, err), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_probe_make(f.engine, f.prompt, "superposition:topk=1", NULL, &other, err), 0);
     CU_ASSERT_EQUAL(other.n_path, 3);
     CU_ASSERT_EQUAL(other.path_kept[0] + other.path_kept[1] + other.path_kept[2], 1);
-    ba_insight_free(&other);
-    ba_insight_free(&full);
+    ba_probe_free(&other);
+    ba_probe_free(&full);
     close_all(&f);
 }
 

@@ -39,16 +39,16 @@ static bool is_canonical(const cJSON *state, const char *name) {
 
 static bool cut(const cJSON *state, const ba_rules *rules, const char *name) {
     char err[BA_ERR_LEN] = "";
-    ba_blocks blocks = {0};
+    ba_game_blocks blocks = {0};
     bool held = true;
     if (ba_cut(state, rules, count, NULL, name, &blocks, err) != 0) {
         held = refused(err, name);
     }
     for (size_t i = 0; i < blocks.n; i++) {
-        const ba_block *b = &blocks.block[i];
+        const ba_game_block *b = &blocks.block[i];
         held = held && b->len > b->label && strlen(b->text) == b->len && b->text[b->len - 1] == '\n';
     }
-    ba_blocks_free(&blocks);
+    ba_game_blocks_free(&blocks);
     return ba_fuzz_check(held, "a block is a label, a value and the end of a line");
 }
 

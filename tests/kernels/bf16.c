@@ -294,8 +294,8 @@ static ba_prompt *real_prompt(ba_model *model, size_t n) {
  * tokens; longer ones, up to $BLOCKATTN_BUDGET tokens, take from minutes to hours (`make error-budget`). */
 static void test_real_model(void) {
     static const size_t lengths[] = {50, 512, 2048, 8192};
-    const char *wish = getenv("BLOCKATTN_BUDGET");
-    size_t most = wish ? strtoul(wish, NULL, 10) : 0;
+    const char *options = getenv("BLOCKATTN_BUDGET");
+    size_t most = options ? strtoul(options, NULL, 10) : 0;
     char err[BA_ERR_LEN];
     ba_model *model = NULL;
     lineup t;

@@ -44,7 +44,7 @@ typedef struct real {
     const char *folder, *file; /* of the golden logits; of the model, beside the default one (NULL: that one) */
     const char *missing;
     bool tried;
-    ba_bench bench;
+    ba_session bench;
     cJSON *prompts;
     const char *skip; /* why it cannot be compared, or NULL */
 } real;
@@ -75,7 +75,7 @@ static cJSON *load(const char *name) {
     return json;
 }
 
-static int open_model(const char *path, ba_bench *bench) {
+static int open_model(const char *path, ba_session *bench) {
     const ba_common common = {.model = path,
                               .mode = "full",
                               .dtype = "auto",
@@ -83,7 +83,7 @@ static int open_model(const char *path, ba_bench *bench) {
                               .store = "ram:512M",
                               .threads = ba_processors(),
                               .quiet = true};
-    return ba_bench_open(&common, bench);
+    return ba_session_open(&common, bench);
 }
 
 /* Fills prompts, bench and skip. */
@@ -133,7 +133,7 @@ static int tear_down(void) {
     }
     for (size_t i = 0; i < sizeof state.model / sizeof *state.model; i++) {
         cJSON_Delete(state.model[i].prompts);
-        ba_bench_close(&state.model[i].bench);
+        ba_session_close(&state.model[i].bench);
     }
     return 0;
 }
@@ -162,7 +162,8 @@ static void record(const char *model, const char *mode, double logit, double lse
 }
 
 /* The prompt of that name as the program itself reads requests, with the model's BOS and line feed. NULL and err. */
-static ba_prompt *prompt_by_name(const ba_bench *bench, const cJSON *requests, const char *name, char err[BA_ERR_LEN]) {
+static ba_prompt *prompt_by_name(const ba_session *bench, const cJSON *requests, const char *name,
+                                 char err[BA_ERR_LEN]) {
     const cJSON *request;
     ba_prompt *prompt = NULL;
     cJSON_ArrayForEach(request, requests) {
@@ -212,7 +213,8 @@ static bool compare(const char *model, const double *logits, size_t vocab, size_
 }
 
 /* Runs one stored result's mode on its prompt and compares. */
-static bool check(const char *model, const ba_bench *bench, const cJSON *requests, const cJSON *result, limits limit) {
+static bool check(const char *model, const ba_session *bench, const cJSON *requests, const cJSON *result,
+                  limits limit) {
     const char *mode = cJSON_GetObjectItem(result, "mode")->valuestring;
     const char *name = cJSON_GetObjectItem(result, "prompt")->valuestring;
     char err[BA_ERR_LEN] = "interrupted";
@@ -236,7 +238,7 @@ static bool check(const char *model, const ba_bench *bench, const cJSON *request
 
 /* All results of a file, and that there are some; under a sanitizer, which takes ten times as long, those of the
  * shorter prompts. */
-static void check_file(const char *model, const ba_bench *bench, const cJSON *requests, const cJSON *file,
+static void check_file(const char *model, const ba_session *bench, const cJSON *requests, const cJSON *file,
                        limits limit) {
     const cJSON *result, *results = cJSON_GetObjectItem(file, "results");
     CU_ASSERT_TRUE(cJSON_GetArraySize(results) > 0);
@@ -249,7 +251,7 @@ static void check_file(const char *model, const ba_bench *bench, const cJSON *re
 }
 
 /* A short prompt of arbitrary ids: a passage of one token, one that comes twice. NULL: out of memory. */
-static ba_prompt *short_prompt(const ba_bench *bench) {
+static ba_prompt *short_prompt(const ba_session *bench) {
     static const struct {
         ba_role role;
         int32_t first;
@@ -275,7 +277,7 @@ static ba_prompt *short_prompt(const ba_bench *bench) {
 
 /* The properties that the gate asks for, of the first mode of a file: cached = computed, any batching, folded = full,
  * rotated keys = rotated queries, switch of mode in mid-conversation, FLOPs counted = closed form. */
-static void check_properties(const char *model, const ba_bench *bench, const cJSON *file) {
+static void check_properties(const char *model, const ba_session *bench, const cJSON *file) {
     const char *mode = cJSON_GetObjectItem(cJSON_GetObjectItem(file, "results")->child, "mode")->valuestring;
     char err[BA_ERR_LEN];
     const ba_engine_options opt = {.max_rows = 24}; /* that the gate's other way of batching is another one */
@@ -325,7 +327,7 @@ static void real_model(void) {
 static void tiny_model(void) {
     const char *name = CU_get_current_test()->pName;
     char golden[256], folder[4096];
-    ba_bench bench;
+    ba_session bench;
     snprintf(golden, sizeof golden, "%s/golden", name);
     path_of(name, "", folder, sizeof folder);
     cJSON *file = load(golden);
@@ -333,7 +335,7 @@ static void tiny_model(void) {
     CU_ASSERT_EQUAL(status, 0);
     if (!status) {
         check_file(name, &bench, file, file, by_transformers);
-        ba_bench_close(&bench);
+        ba_session_close(&bench);
     }
     cJSON_Delete(file);
 }

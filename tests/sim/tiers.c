@@ -177,12 +177,12 @@ static uint32_t next(uint32_t *state) {
 
 static int count_damaged(void *arg, const ba_address *address, const void *bytes, size_t n, const ba_use *use) {
     size_t *count = arg;
-    ba_parcel_view v;
+    ba_block_view v;
     char err[BA_ERR_LEN];
     (void)use;
     count[0]++;
-    count[1] += ba_parcel_look(bytes, n, &v, err) || memcmp(&v.head.address, address, sizeof *address) != 0 ||
-                !ba_parcel_holds(&v);
+    count[1] += ba_block_look(bytes, n, &v, err) || memcmp(&v.head.address, address, sizeof *address) != 0 ||
+                !ba_block_holds(&v);
     return 0;
 }
 
@@ -241,8 +241,8 @@ static size_t find_all(const char *tiers, const char *folder, size_t reasons[BA_
 
 /* Killed at random moments: 10, or as many as $BLOCKATTN_KILLS says. */
 static void killed_at_any_moment(void) {
-    const char *wish = getenv("BLOCKATTN_KILLS");
-    size_t kills = wish ? strtoul(wish, NULL, 10) : 10, found = 0, killed = 0;
+    const char *options = getenv("BLOCKATTN_KILLS");
+    size_t kills = options ? strtoul(options, NULL, 10) : 10, found = 0, killed = 0;
     uint32_t state = 1;
     for (size_t i = 0; i < kills; i++) {
         size_t damaged, reasons[BA_LOOKUP_COUNT] = {0};
@@ -261,12 +261,12 @@ static void killed_at_any_moment(void) {
     }
     CU_ASSERT_EQUAL(killed, kills);
     CU_ASSERT(found > 0);
-    if (wish) {
+    if (options) {
         fprintf(stderr, "killed %zu times; %zu blocks were found afterwards, all of them whole\n", killed, found);
     }
 }
 
-/* Flips one bit of the n-th parcel in the file. */
+/* Flips one bit of the n-th block in the file. */
 static bool flip(const char *folder, size_t n, size_t offset, unsigned bit) {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s/data.mdb", ba_test_dir(), folder);
@@ -296,7 +296,7 @@ static void flipped_bits_are_found(void) {
     shelf_close(&f);
     uint32_t state = 7;
     for (size_t i = 0; i < 20; i++) { /* the first ones in the header, which is smaller than the rest */
-        size_t offset = i < 8 ? next(&state) % BA_PARCEL_HEAD : next(&state) % size;
+        size_t offset = i < 8 ? next(&state) % BA_BLOCK_HEAD : next(&state) % size;
         CU_ASSERT_TRUE_FATAL(flip("flipped", i, offset < 8 ? 8 : offset, next(&state) % 8));
     }
     size_t damaged;

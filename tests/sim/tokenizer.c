@@ -220,9 +220,9 @@ static void expect_ids(const ba_tokenizer *t, const char *text, bool special, co
 
 /* A vocabulary of a few tokens: marks that begin alike, a merge that would make a control token. */
 static void test_marks(void) {
-    ba_text token[] = {{"a", 1}, {"b", 1}, {"<", 1}, {"ab", 2}, {"<a", 2}, {"<ab", 3}, {"<ab<", 4}, {"\n", 1}};
+    ba_span token[] = {{"a", 1}, {"b", 1}, {"<", 1}, {"ab", 2}, {"<a", 2}, {"<ab", 3}, {"<ab<", 4}, {"\n", 1}};
     uint8_t type[] = {1, 1, 1, 3, 4, 3, 3, 4};
-    ba_text merge[] = {{"a b", 3}};
+    ba_span merge[] = {{"a b", 3}};
     int32_t eog[] = {5};
     ba_vocab v = {.kind = BA_VOCAB_BPE,
                   .pre = "gpt-2",
@@ -271,7 +271,7 @@ static void refuse(ba_vocab v, const char *why) {
 }
 
 static void test_refused(void) {
-    ba_text token[] = {{"a", 1}, {"b", 1}}, no_token[] = {{"a b", 3}}, no_space[] = {{"ab", 2}}, blank[] = {{"a ", 2}};
+    ba_span token[] = {{"a", 1}, {"b", 1}}, no_token[] = {{"a b", 3}}, no_space[] = {{"ab", 2}}, blank[] = {{"a ", 2}};
     uint8_t type[] = {1, 1};
     ba_vocab v = {.kind = BA_VOCAB_BPE, .pre = "gpt-3", .token = token, .type = type, .n = 2};
     refuse(v, "\"gpt-3\" is not a known pre-tokeniser; there is smollm, gpt-2, llama-bpe, qwen2");
@@ -291,7 +291,7 @@ static void test_refused(void) {
 /* Text with SentencePiece's own space sign is text with spaces; an unknown character without byte tokens is unknown,
  * once for a run. */
 static void test_spm_unknown(void) {
-    ba_text token[] = {{"<unk>", 5}, {"\xe2\x96\x81", 3}, {"x", 1}, {"\xe2\x96\x81x", 4}, {"<0x41>", 6}};
+    ba_span token[] = {{"<unk>", 5}, {"\xe2\x96\x81", 3}, {"x", 1}, {"\xe2\x96\x81x", 4}, {"<0x41>", 6}};
     uint8_t type[] = {2, 1, 1, 1, 6};
     float score[] = {0, -3, -2, -1, 0};
     ba_vocab v = {.kind = BA_VOCAB_SPM,

@@ -120,8 +120,8 @@ static void leave(const void *at) {
     if (at && faults.live[i]) {
         /* Closes the gap: whoever stands behind it and would have liked to be nearer moves up. */
         for (size_t j = (i + 1) % SLOTS; faults.live[j]; j = (j + 1) % SLOTS) {
-            size_t wish = slot_of(faults.live[j]);
-            if ((j - wish) % SLOTS >= (j - i) % SLOTS) {
+            size_t options = slot_of(faults.live[j]);
+            if ((j - options) % SLOTS >= (j - i) % SLOTS) {
                 faults.live[i] = faults.live[j];
                 i = j;
             }

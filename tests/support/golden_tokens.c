@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Undoes \\ and \xNN in place. */
-static ba_text unescape(char *s) {
+static ba_span unescape(char *s) {
     char *out = s, *in = s;
     while (*in) {
         if (in[0] == '\\' && in[1] == 'x') {
@@ -19,7 +19,7 @@ static ba_text unescape(char *s) {
             *out++ = *in++;
         }
     }
-    return (ba_text){s, (size_t)(out - s)};
+    return (ba_span){s, (size_t)(out - s)};
 }
 
 /* "TYPE SCORE TEXT" */

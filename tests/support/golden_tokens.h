@@ -5,7 +5,7 @@
 #include "sim/text/vocab.h"
 
 typedef struct ba_golden_case {
-    ba_text text;
+    ba_span text;
     int32_t *ids; /* [n] */
     size_t n, line;
     bool special;

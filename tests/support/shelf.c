@@ -165,6 +165,6 @@ int shelf_in_child(void (*body)(void), unsigned kill_after) {
 }
 
 size_t shelf_bytes(const shelf *r) {
-    return r->be->ops->kv_bytes(r->be, SHELF_LAYERS, SHELF_HEADS, SHELF_DIM, SHELF_TOKENS) + BA_PARCEL_HEAD +
+    return r->be->ops->kv_bytes(r->be, SHELF_LAYERS, SHELF_HEADS, SHELF_DIM, SHELF_TOKENS) + BA_BLOCK_HEAD +
            2 * sizeof(double) + SHELF_TOKENS * sizeof(int32_t);
 }

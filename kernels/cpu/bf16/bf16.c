@@ -40,8 +40,8 @@ int ba_bf16_open(ba_bf16 *be, const ba_backend_config *cfg, const ba_bf16_isa *i
     }
     be->cpu.base.weight_size = be->cpu.base.kv_size = sizeof(uint16_t);
     if (!isa) {
-        const char *wish = getenv("BLOCKATTN_ISA");
-        bool plain = be->cpu.isa == &ba_isa_plain || !ba_bf16_has_avx512(), vectors = wish && *wish;
+        const char *options = getenv("BLOCKATTN_ISA");
+        bool plain = be->cpu.isa == &ba_isa_plain || !ba_bf16_has_avx512(), vectors = options && *options;
         isa = plain ? &ba_bf16_isa_plain : vectors || !ba_bf16_has_amx() ? &ba_bf16_isa_avx512 : &ba_bf16_isa_amx;
     }
     be->isa = *be->cpu.isa;

@@ -13,10 +13,10 @@ enum {
     TILE_BYTES = 640 << 10 /* of the first operand in a tile: leaves room in the second-level cache */
 };
 
-_Static_assert((int)BA_FORM_DEPTH == (int)BA_MATRIX_DEPTH, "first operands are tiles of whole registers");
+_Static_assert((int)BA_PACKING_DEPTH == (int)BA_MATRIX_DEPTH, "first operands are tiles of whole registers");
 
 /* Room for forms, grow-only: of both operands of a product, and of what the caller says is steady. */
-enum { FORMS = BA_FORM_ACROSS + 1, STEADY = 2, SLOTS = STEADY + STEADY * FORMS };
+enum { FORMS = BA_PACKING_ACROSS + 1, STEADY = 2, SLOTS = STEADY + STEADY * FORMS };
 
 typedef struct slots {
     uint16_t *at[SLOTS];
@@ -46,19 +46,19 @@ static void slots_close(void *state) {
 /* ---- forms ---- */
 
 typedef struct writing {
-    ba_form form;
-    ba_forming to;
+    ba_packing form;
+    ba_packing_job to;
 } writing;
 
 static void write_blocks(const void *arg, size_t first, size_t last) {
     const writing *w = arg;
-    ba_form_write_avx512(w->form, &w->to, first * BA_FORM_BLOCK, min_size(last * BA_FORM_BLOCK, w->to.rows));
+    ba_packing_write_avx512(w->form, &w->to, first * BA_PACKING_BLOCK, min_size(last * BA_PACKING_BLOCK, w->to.rows));
 }
 
-static void write_form(ba_backend *be, ba_form form, const ba_forming *to) {
+static void write_form(ba_backend *be, ba_packing form, const ba_packing_job *to) {
     const writing w = {form, *to};
-    ba_cpu_for((ba_cpu *)be, (to->rows + BA_FORM_BLOCK - 1) / BA_FORM_BLOCK, BA_FORM_BLOCK * to->cols, write_blocks,
-               &w);
+    ba_cpu_for((ba_cpu *)be, (to->rows + BA_PACKING_BLOCK - 1) / BA_PACKING_BLOCK, BA_PACKING_BLOCK * to->cols,
+               write_blocks, &w);
 }
 
 static void steady(ba_backend *be, ba_train_role role, ba_view x) {
@@ -81,18 +81,18 @@ static size_t role_of(const slots *s, ba_view x, float scale) {
 
 /* The form of activations as the first or second operand; NULL: out of memory, and the backend says so. A steady
  * gradient is soon wanted as it is and turned: one reading gives both. */
-static const uint16_t *form_of(ba_backend *be, size_t operand, ba_form form, ba_view x, size_t rows, size_t cols,
+static const uint16_t *form_of(ba_backend *be, size_t operand, ba_packing form, ba_view x, size_t rows, size_t cols,
                                double scale) {
     if (x.buf->forms) { /* written so */
-        return x.buf->forms + (form == BA_FORM_ROWS ? 0 : ba_form_size(BA_FORM_ROWS, rows, cols));
+        return x.buf->forms + (form == BA_PACKING_ROWS ? 0 : ba_packing_size(BA_PACKING_ROWS, rows, cols));
     }
     slots *s = ((ba_cpu *)be)->train->state;
     size_t role = role_of(s, x, (float)scale), from = 0;
-    if (role == BA_TRAIN_DOUT && (form == BA_FORM_ROWS || form == BA_FORM_TURNED)) {
-        from = form == BA_FORM_TURNED ? ba_form_size(BA_FORM_ROWS, rows, cols) : 0;
-        form = BA_FORM_BOTH;
+    if (role == BA_TRAIN_DOUT && (form == BA_PACKING_ROWS || form == BA_PACKING_TURNED)) {
+        from = form == BA_PACKING_TURNED ? ba_packing_size(BA_PACKING_ROWS, rows, cols) : 0;
+        form = BA_PACKING_BOTH;
     }
-    size_t need = ba_form_size(form, rows, cols), slot = role < STEADY ? STEADY + role * FORMS + form : operand;
+    size_t need = ba_packing_size(form, rows, cols), slot = role < STEADY ? STEADY + role * FORMS + form : operand;
     size_t *made = role < STEADY ? &s->made[slot - STEADY] : NULL;
     if (made && *made == need) {
         return s->at[slot] + from;
@@ -106,13 +106,13 @@ static const uint16_t *form_of(ba_backend *be, size_t operand, ba_form form, ba_
         be->no_memory = true;
         return NULL;
     }
-    const ba_forming to = {.x = ba_cpu_row(x, 0),
-                           .stride = x.buf->cols,
-                           .rows = rows,
-                           .cols = cols,
-                           .scale = (float)scale,
-                           .strip = ((const ba_bf16 *)be)->strip,
-                           .out = s->at[slot]};
+    const ba_packing_job to = {.x = ba_cpu_row(x, 0),
+                               .stride = x.buf->cols,
+                               .rows = rows,
+                               .cols = cols,
+                               .scale = (float)scale,
+                               .strip = ((const ba_bf16 *)be)->strip,
+                               .out = s->at[slot]};
     write_form(be, form, &to);
     if (made) {
         *made = need;
@@ -122,25 +122,25 @@ static const uint16_t *form_of(ba_backend *be, size_t operand, ba_form form, ba_
 
 /* A parameter's copy: W^T as the second operand for the way forward, then W for the way back. */
 static size_t forward_size(const ba_param *p) {
-    return ba_form_size(BA_FORM_ACROSS, p->rows, p->cols);
+    return ba_packing_size(BA_PACKING_ACROSS, p->rows, p->cols);
 }
 
 static size_t copy_size(const ba_param *p) {
-    return forward_size(p) + ba_form_size(BA_FORM_DOWN, p->rows, p->cols);
+    return forward_size(p) + ba_packing_size(BA_PACKING_DOWN, p->rows, p->cols);
 }
 
 static void renew(const ba_backend *be, const ba_param *p, size_t first, size_t last) {
-    ba_forming to = {.x = p->value,
-                     .stride = p->cols,
-                     .rows = p->rows,
-                     .cols = p->cols,
-                     .scale = 1,
-                     .strip = ((const ba_bf16 *)be)->strip,
-                     .stream = true,
-                     .out = p->half};
-    ba_form_write_avx512(BA_FORM_ACROSS, &to, first, last);
+    ba_packing_job to = {.x = p->value,
+                         .stride = p->cols,
+                         .rows = p->rows,
+                         .cols = p->cols,
+                         .scale = 1,
+                         .strip = ((const ba_bf16 *)be)->strip,
+                         .stream = true,
+                         .out = p->half};
+    ba_packing_write_avx512(BA_PACKING_ACROSS, &to, first, last);
     to.out += forward_size(p);
-    ba_form_write_avx512(BA_FORM_DOWN, &to, first, last);
+    ba_packing_write_avx512(BA_PACKING_DOWN, &to, first, last);
 }
 
 /* ---- products ---- */
@@ -184,8 +184,8 @@ static void multiply(ba_backend *be, product *p) {
 }
 
 static void linear(ba_backend *be, const ba_param *p, ba_view x, size_t rows, double scale, bool add, ba_view out) {
-    product c = {.rows = rows, .cols = p->rows, .depth = ba_form_depth(p->cols), .add = add};
-    c.a = form_of(be, 0, BA_FORM_ROWS, x, rows, p->cols, scale);
+    product c = {.rows = rows, .cols = p->rows, .depth = ba_packing_depth(p->cols), .add = add};
+    c.a = form_of(be, 0, BA_PACKING_ROWS, x, rows, p->cols, scale);
     c.b = p->half;
     c.out = ba_cpu_row(out, 0);
     c.stride = out.buf->cols;
@@ -194,8 +194,8 @@ static void linear(ba_backend *be, const ba_param *p, ba_view x, size_t rows, do
 
 static void linear_back(ba_backend *be, const ba_param *p, ba_view dout, size_t rows, double scale, bool add,
                         ba_view dx) {
-    product c = {.rows = rows, .cols = p->cols, .depth = ba_form_depth(p->rows), .add = add};
-    c.a = form_of(be, 0, BA_FORM_ROWS, dout, rows, p->rows, scale);
+    product c = {.rows = rows, .cols = p->cols, .depth = ba_packing_depth(p->rows), .add = add};
+    c.a = form_of(be, 0, BA_PACKING_ROWS, dout, rows, p->rows, scale);
     c.b = p->half + forward_size(p);
     c.out = ba_cpu_row(dx, 0);
     c.stride = dx.buf->cols;
@@ -204,13 +204,13 @@ static void linear_back(ba_backend *be, const ba_param *p, ba_view dout, size_t 
 
 static void linear_grad(ba_backend *be, ba_param *p, ba_view dout, ba_view x, size_t rows, double scale) {
     bool first = p->rows < p->cols;
-    product c = {.rows = p->rows, .cols = p->cols, .depth = ba_form_depth(rows), .add = !p->no_grad_yet};
+    product c = {.rows = p->rows, .cols = p->cols, .depth = ba_packing_depth(rows), .add = !p->no_grad_yet};
     if (!p->grad || !rows) {
         return;
     }
     p->no_grad_yet = false;
-    c.a = form_of(be, 0, BA_FORM_TURNED, dout, rows, p->rows, first ? scale : 1);
-    c.b = form_of(be, 1, BA_FORM_DOWN, x, rows, p->cols, first ? 1 : scale);
+    c.a = form_of(be, 0, BA_PACKING_TURNED, dout, rows, p->rows, first ? scale : 1);
+    c.b = form_of(be, 1, BA_PACKING_DOWN, x, rows, p->cols, first ? 1 : scale);
     c.out = p->grad;
     c.stride = p->cols;
     c.stream = !c.add && p->cols % 16 == 0; /* the optimiser reads it when all are there */

@@ -9,7 +9,7 @@
 
 ba_buf *ba_train_bf16_operand_new(ba_backend *be, size_t rows, size_t cols) {
     (void)be;
-    const size_t behind = BA_FORM_BLOCK + BA_FORM_DEPTH;
+    const size_t behind = BA_PACKING_BLOCK + BA_PACKING_DEPTH;
     size_t most_rows, most_cols, n;
     if (__builtin_add_overflow(rows, behind, &most_rows) || __builtin_add_overflow(cols, behind, &most_cols) ||
         __builtin_mul_overflow(most_rows, most_cols, &n) || n > SIZE_MAX / 2) {
@@ -20,8 +20,8 @@ ba_buf *ba_train_bf16_operand_new(ba_backend *be, size_t rows, size_t cols) {
         return NULL;
     }
     buf->cols = cols;
-    /* Whether the second form is BA_FORM_DOWN or BA_FORM_TURNED: they are of one size. */
-    buf->forms = ba_cpu_alloc(ba_form_size(BA_FORM_BOTH, rows, cols), 1, 1, sizeof *buf->forms);
+    /* Whether the second form is BA_PACKING_DOWN or BA_PACKING_TURNED: they are of one size. */
+    buf->forms = ba_cpu_alloc(ba_packing_size(BA_PACKING_BOTH, rows, cols), 1, 1, sizeof *buf->forms);
     if (!buf->forms) {
         free(buf);
         return NULL;
@@ -38,46 +38,46 @@ typedef struct making {
     float eps;
     ba_act act;
     uint16_t *out, *out_up; /* forms of the result, or of both gradients */
-    float *space;           /* [threads, 2, BA_FORM_BLOCK, cols] */
+    float *space;           /* [threads, 2, BA_PACKING_BLOCK, cols] */
 } making;
 
 static float *space_of(const making *m, size_t worker) {
-    return m->space + worker * 2 * BA_FORM_BLOCK * m->cols;
+    return m->space + worker * 2 * BA_PACKING_BLOCK * m->cols;
 }
 
 static size_t end_of(const making *m, size_t first) {
-    return m->rows - first < BA_FORM_BLOCK ? m->rows : first + BA_FORM_BLOCK;
+    return m->rows - first < BA_PACKING_BLOCK ? m->rows : first + BA_PACKING_BLOCK;
 }
 
 /* What x, rows of the result from `first` on, is as an operand. */
-static ba_forming forming(const making *m, const float *x, size_t first, uint16_t *out) {
-    return (ba_forming){.x = x,
-                        .x_row = first,
-                        .stride = m->cols,
-                        .rows = m->rows,
-                        .cols = m->cols,
-                        .scale = 1,
-                        .strip = m->strip,
-                        .stream = true,
-                        .out = out};
+static ba_packing_job forming(const making *m, const float *x, size_t first, uint16_t *out) {
+    return (ba_packing_job){.x = x,
+                            .x_row = first,
+                            .stride = m->cols,
+                            .rows = m->rows,
+                            .cols = m->cols,
+                            .scale = 1,
+                            .strip = m->strip,
+                            .stream = true,
+                            .out = out};
 }
 
 static void write_x(const making *m, const float *x, size_t first, size_t end) {
-    ba_forming to = forming(m, x, first, m->out);
-    ba_form_write_avx512(BA_FORM_ROWS, &to, first, end);
-    to.out += ba_form_size(BA_FORM_ROWS, m->rows, m->cols);
-    ba_form_write_avx512(BA_FORM_DOWN, &to, first, end);
+    ba_packing_job to = forming(m, x, first, m->out);
+    ba_packing_write_avx512(BA_PACKING_ROWS, &to, first, end);
+    to.out += ba_packing_size(BA_PACKING_ROWS, m->rows, m->cols);
+    ba_packing_write_avx512(BA_PACKING_DOWN, &to, first, end);
 }
 
 static void write_dout(const making *m, const float *dout, size_t first, size_t end, uint16_t *out) {
-    const ba_forming to = forming(m, dout, first, out);
-    ba_form_write_avx512(BA_FORM_BOTH, &to, first, end);
+    const ba_packing_job to = forming(m, dout, first, out);
+    ba_packing_write_avx512(BA_PACKING_BOTH, &to, first, end);
 }
 
 static void norm_block(void *arg, size_t block, size_t worker) {
     const making *m = arg;
     const ba_isa *isa = m->cpu->isa;
-    size_t first = block * BA_FORM_BLOCK, end = end_of(m, first);
+    size_t first = block * BA_PACKING_BLOCK, end = end_of(m, first);
     float *out = space_of(m, worker);
     for (size_t r = first; r < end; r++) {
         const float *x = ba_cpu_row(m->x, r);
@@ -88,7 +88,7 @@ static void norm_block(void *arg, size_t block, size_t worker) {
 
 static void glu_block(void *arg, size_t block, size_t worker) {
     const making *m = arg;
-    size_t first = block * BA_FORM_BLOCK, end = end_of(m, first);
+    size_t first = block * BA_PACKING_BLOCK, end = end_of(m, first);
     float *out = space_of(m, worker);
     for (size_t r = first; r < end; r++) {
         const float *gate = ba_cpu_row(m->x, r);
@@ -99,8 +99,8 @@ static void glu_block(void *arg, size_t block, size_t worker) {
 
 static void glu_back_block(void *arg, size_t block, size_t worker) {
     const making *m = arg;
-    size_t first = block * BA_FORM_BLOCK, end = end_of(m, first);
-    float *dgate = space_of(m, worker), *dup = dgate + BA_FORM_BLOCK * m->cols;
+    size_t first = block * BA_PACKING_BLOCK, end = end_of(m, first);
+    float *dgate = space_of(m, worker), *dup = dgate + BA_PACKING_BLOCK * m->cols;
     for (size_t r = first; r < end; r++) {
         const float *gate = ba_cpu_row(m->x, r);
         size_t at = (r - first) * m->cols;
@@ -115,9 +115,9 @@ static void make(ba_backend *be, making *m, void (*block)(void *arg, size_t bloc
     ba_cpu *cpu = (ba_cpu *)be;
     m->cpu = cpu;
     m->strip = ((const ba_bf16 *)be)->strip;
-    m->space = ba_train_space(be, cpu->train->threads * 2 * BA_FORM_BLOCK * m->cols);
+    m->space = ba_train_space(be, cpu->train->threads * 2 * BA_PACKING_BLOCK * m->cols);
     if (m->space) {
-        ba_pool_run(cpu->pool, (m->rows + BA_FORM_BLOCK - 1) / BA_FORM_BLOCK, block, m);
+        ba_pool_run(cpu->pool, (m->rows + BA_PACKING_BLOCK - 1) / BA_PACKING_BLOCK, block, m);
     }
 }
 

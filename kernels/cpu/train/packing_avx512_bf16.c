@@ -9,7 +9,7 @@ enum { LANES = 16, PAIRED = 32 };
 #define INLINE static inline __attribute__((always_inline)) /* so that nothing is read again behind every store */
 
 /* X[row, col .. col + 16), zeros outside. */
-INLINE __m512 load(const ba_forming *f, size_t row, size_t col) {
+INLINE __m512 load(const ba_packing_job *f, size_t row, size_t col) {
     if (row >= f->rows || col >= f->cols) {
         return _mm512_setzero_ps();
     }
@@ -20,12 +20,12 @@ INLINE __m512 load(const ba_forming *f, size_t row, size_t col) {
 }
 
 /* 32 neighbours of a row: pairs along the row. */
-INLINE __m512i along(const ba_forming *f, size_t row, size_t col) {
+INLINE __m512i along(const ba_packing_job *f, size_t row, size_t col) {
     return (__m512i)_mm512_cvtne2ps_pbh(load(f, row, col + LANES), load(f, row, col));
 }
 
 /* 16 neighbours of a row and what lies below them: pairs down the columns. */
-INLINE __m512i below(const ba_forming *f, size_t row, size_t col) {
+INLINE __m512i below(const ba_packing_job *f, size_t row, size_t col) {
     const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
                                            21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     return _mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(load(f, row + 1, col), load(f, row, col)));
@@ -60,7 +60,7 @@ INLINE void turn(__m512i x[LANES]) {
     }
 }
 
-INLINE void put(const ba_forming *f, uint16_t *to, __m512i x) {
+INLINE void put(const ba_packing_job *f, uint16_t *to, __m512i x) {
     if (f->stream) {
         _mm512_stream_si512((void *)to, x);
     } else {
@@ -69,7 +69,7 @@ INLINE void put(const ba_forming *f, uint16_t *to, __m512i x) {
 }
 
 /* Pair of depth `pair` of column `col` in a second operand. */
-INLINE uint16_t *second_at(const ba_forming *f, size_t depth, size_t pair, size_t col) {
+INLINE uint16_t *second_at(const ba_packing_job *f, size_t depth, size_t pair, size_t col) {
     return f->out + col / f->strip * f->strip * depth + (pair * f->strip + col % f->strip) * 2;
 }
 
@@ -79,15 +79,15 @@ INLINE uint16_t *first_at(uint16_t *out, size_t depth, size_t row, size_t at) {
 }
 
 /* 16 rows of a first operand, side by side, from what lies turned in x. */
-INLINE void put_turned(const ba_forming *f, __m512i x[LANES], uint16_t *tile) {
+INLINE void put_turned(const ba_packing_job *f, __m512i x[LANES], uint16_t *tile) {
     turn(x);
     for (size_t i = 0; i < LANES; i++) {
         put(f, tile + i * PAIRED, x[i]);
     }
 }
 
-INLINE void rows(const ba_forming *f, size_t first, size_t last) {
-    size_t depth = ba_form_depth(f->cols);
+INLINE void rows(const ba_packing_job *f, size_t first, size_t last) {
+    size_t depth = ba_packing_depth(f->cols);
     for (size_t r = first; r < last; r++) {
         for (size_t c = 0; c < depth; c += PAIRED) {
             put(f, first_at(f->out, depth, r, c), along(f, r, c));
@@ -95,8 +95,8 @@ INLINE void rows(const ba_forming *f, size_t first, size_t last) {
     }
 }
 
-INLINE void turned(const ba_forming *f, size_t first, size_t last) {
-    size_t depth = ba_form_depth(f->rows);
+INLINE void turned(const ba_packing_job *f, size_t first, size_t last) {
+    size_t depth = ba_packing_depth(f->rows);
     for (size_t r = first; r < last; r += PAIRED) {
         for (size_t c = 0; c < f->cols; c += LANES) {
             __m512i x[LANES];
@@ -108,9 +108,9 @@ INLINE void turned(const ba_forming *f, size_t first, size_t last) {
     }
 }
 
-INLINE void both(const ba_forming *f, size_t first, size_t last) {
-    uint16_t *other = f->out + ba_form_size(BA_FORM_ROWS, f->rows, f->cols);
-    size_t depth = ba_form_depth(f->cols), turned_depth = ba_form_depth(f->rows);
+INLINE void both(const ba_packing_job *f, size_t first, size_t last) {
+    uint16_t *other = f->out + ba_packing_size(BA_PACKING_ROWS, f->rows, f->cols);
+    size_t depth = ba_packing_depth(f->cols), turned_depth = ba_packing_depth(f->rows);
     for (size_t r = first; r < last; r += PAIRED) {
         for (size_t c = 0; c < depth; c += PAIRED) {
             __m512i left[LANES], right[LANES];
@@ -128,17 +128,17 @@ INLINE void both(const ba_forming *f, size_t first, size_t last) {
     }
 }
 
-INLINE void down(const ba_forming *f, size_t first, size_t last) {
-    size_t depth = ba_form_depth(f->rows);
-    for (size_t r = first; r < ba_form_depth(last); r += 2) {
+INLINE void down(const ba_packing_job *f, size_t first, size_t last) {
+    size_t depth = ba_packing_depth(f->rows);
+    for (size_t r = first; r < ba_packing_depth(last); r += 2) {
         for (size_t c = 0; c < f->cols; c += LANES) {
             put(f, second_at(f, depth, r / 2, c), below(f, r, c));
         }
     }
 }
 
-INLINE void across(const ba_forming *f, size_t first, size_t last) {
-    size_t depth = ba_form_depth(f->cols);
+INLINE void across(const ba_packing_job *f, size_t first, size_t last) {
+    size_t depth = ba_packing_depth(f->cols);
     for (size_t r = first; r < last; r += LANES) {
         for (size_t c = 0; c < depth; c += PAIRED) {
             __m512i x[LANES];
@@ -153,22 +153,22 @@ INLINE void across(const ba_forming *f, size_t first, size_t last) {
     }
 }
 
-void ba_form_write_avx512(ba_form form, const ba_forming *forming, size_t first, size_t last) {
-    const ba_forming f = *forming;
+void ba_packing_write_avx512(ba_packing form, const ba_packing_job *forming, size_t first, size_t last) {
+    const ba_packing_job f = *forming;
     switch (form) {
-    case BA_FORM_ROWS:
+    case BA_PACKING_ROWS:
         rows(&f, first, last);
         break;
-    case BA_FORM_TURNED:
+    case BA_PACKING_TURNED:
         turned(&f, first, last);
         break;
-    case BA_FORM_BOTH:
+    case BA_PACKING_BOTH:
         both(&f, first, last);
         break;
-    case BA_FORM_DOWN:
+    case BA_PACKING_DOWN:
         down(&f, first, last);
         break;
-    case BA_FORM_ACROSS:
+    case BA_PACKING_ACROSS:
         across(&f, first, last);
         break;
     }
@@ -177,7 +177,7 @@ void ba_form_write_avx512(ba_form form, const ba_forming *forming, size_t first,
     }
 }
 #else
-void ba_form_write_avx512(ba_form form, const ba_forming *f, size_t first, size_t last) {
+void ba_packing_write_avx512(ba_packing form, const ba_packing_job *f, size_t first, size_t last) {
     (void)form, (void)f, (void)first, (void)last; /* never called: ba_bf16_has_avx512 says no */
 }
 #endif
