@@ -1,4 +1,4 @@
-/* The simulation held against a real model, a real store and real kernels. */
+/* Compares the simulation with a real model, a real store and real kernels. */
 #include "experiments/cli/ask.h"
 #include "experiments/cli/store_spec.h"
 #include "experiments/measure/protocol.h"
@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rates that a request's time is reckoned with: one for itself, one for each of its passages by the tier it was found
- * in, or encoded. Passages in memory cost what the question's attention to them does, which is in the first. */
+/* The fitted rates: time of a request itself, and of each passage by the tier it was found in, or for encoding it. The
+ * question's attention to passages in memory is part of the first. */
 enum { RATES = BA_SIM_TIERS + 1 };
 
 typedef struct execution {
@@ -20,10 +20,10 @@ typedef struct execution {
     size_t tokens, question, vocab;
     uint64_t kv_bytes;
     double *seconds;        /* [requests] of the processor */
-    double (*count)[RATES]; /* [requests] what each rate is multiplied with */
+    double (*count)[RATES]; /* [requests] factor of each rate */
 } execution;
 
-/* Tokens of a passage follow from its number alone. */
+/* The number of a passage alone decides its tokens. */
 static void fill(int32_t *ids, size_t n, uint64_t number, size_t vocab) {
     uint64_t rng = number * 2654435761u + 1;
     for (size_t i = 0; i < n; i++) {
@@ -92,7 +92,7 @@ static double predict(const double rate[RATES], const double count[RATES]) {
     return sum;
 }
 
-/* Least squares over the first n requests, by elimination in the normal equations; 0 for what never occurred. */
+/* Least squares over the first n requests, by elimination in the normal equations; 0 for rates without data. */
 static void fit(const execution *x, size_t n, double rate[RATES]) {
     double m[RATES][RATES + 1] = {0};
     for (size_t i = 0; i < n; i++) {
@@ -158,8 +158,8 @@ static int run_all(execution *x, ba_traffic *traffic, size_t requests, ba_execut
     return rc < 0 ? ba_engine_exit(rc, err) : 0;
 }
 
-/* The simulation's tiers of a store. Budgets below memory are in blocks of the size there: a tier adds its own
- * trimmings. An exit status. */
+/* The tiers of the store as the simulation sees them. Budgets of tiers after memory count blocks at their size in that
+ * tier, which adds records of its own. An exit status. */
 static int simulate_store(execution *x, const ba_store_spec *spec, size_t corpus, ba_executed *out) {
     char err[BA_ERR_LEN] = "";
     ba_sim_tier tier[BA_SIM_TIERS] = {{.bytes = spec->ram, .policy = spec->ram_policy}};
@@ -180,8 +180,8 @@ static int simulate_store(execution *x, const ba_store_spec *spec, size_t corpus
     }
     for (size_t t = 0; t < out->places; t++) {
         if (strcmp(tier[t].policy->name, "cost") == 0 || (t && spec->tier[t - 1].coding != BA_CODING_EXACT)) {
-            return ba_cli_fail(BA_EXIT_USAGE,
-                               "--store: what seconds decide (cost), or 8 bits, cannot be foretold exactly");
+            return ba_cli_fail(BA_EXIT_USAGE, "--store: the policy cost depends on measured seconds, and 8-bit blocks "
+                                              "have other sizes: neither can be predicted exactly");
         }
     }
     if (ba_sim_new(tier, out->places, corpus, &x->sim, err)) {
@@ -191,10 +191,10 @@ static int simulate_store(execution *x, const ba_store_spec *spec, size_t corpus
 }
 
 static void ignore(const char *line) {
-    (void)line; /* it is said again when the store opens */
+    (void)line; /* the store repeats this message when it opens */
 }
 
-/* An exit status: what lies in a tier already would be found, and not be foretold. */
+/* Refuses tiers that hold blocks, because the simulation would not know them. An exit status. */
 static int check_empty(const ba_store_spec *spec) {
     char err[BA_ERR_LEN];
     for (size_t t = 0; t < spec->n_tier; t++) {

@@ -1,4 +1,4 @@
-/* blockattn cost --requests: what a stream of requests costs on a machine that keeps blocks in tiers. */
+/* blockattn cost --requests: the cost of a stream of requests on a machine that stores blocks in tiers. */
 #include "requests.h"
 
 #include "experiments/cli/commands.h"
@@ -26,11 +26,11 @@ typedef struct options {
     double exponent[MAX_EXPONENTS], per_second;
     size_t n_exponent;
     ba_sim_tier tier[BA_SIM_TIERS];
-    ba_place place[BA_SIM_TIERS + 1]; /* of each tier, and BA_NOWHERE behind the last */
+    ba_place place[BA_SIM_TIERS + 1]; /* of each tier; BA_NOWHERE after the last */
     size_t n_tier;
 } options;
 
-/* One simulation. Shares are of the passages asked for. */
+/* One simulation. Shares are of all requested passages. */
 typedef struct row {
     const char *shape, *hardware, *policy;
     uint64_t corpus, requests, passages, ram_bytes;
@@ -197,7 +197,7 @@ static double price_of(const ba_hardware *hw, ba_place p) {
     return p == BA_IN_RAM ? hw->ram_price : p == BA_ON_DISK ? hw->disk_price : hw->network_price;
 }
 
-/* What keeping a passage costs against encoding it when it is asked for. */
+/* The cost of storing a passage, and of encoding it on each request instead. */
 static void print_economics(const ba_service *s, const char *shape, size_t corpus) {
     char a[32], b[32], c[32], d[32];
     const ba_hardware *hw = &s->hw;
@@ -246,7 +246,7 @@ static void print_rows(const row *r, size_t n) {
     }
 }
 
-/* The first corpus (of growing ones, all else equal) at which the store no longer helps. */
+/* The smallest corpus, everything else equal, at which the store no longer helps. */
 static void print_crossing(const row *r, size_t n) {
     for (size_t i = 0; i < n; i++) {
         if (r[i].service_mean >= r[i].none_service) {
@@ -266,7 +266,7 @@ static void print_executed(const ba_executed *x) {
         printf(" %s %zu (simulated %zu)%s", p < x->places ? x->place[p] : "none", x->hits[p], x->simulated[p],
                p < x->places ? "," : "");
     }
-    printf("; %zu told otherwise\n"
+    printf("; %zu predicted wrongly\n"
            "time of a request (processor): median %s, predicted %s; error of the mean %.1f %%, of one request %.1f %% "
            "(median)\n",
            x->differing, a, b, 100 * x->mean_error, 100 * x->median_error);

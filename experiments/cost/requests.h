@@ -11,19 +11,19 @@
 /* The command; argv holds --requests. Returns an exit status. */
 int ba_cost_requests(int argc, char **argv);
 
-/* What executing the first requests of a stream told. */
+/* Results of executing the first requests of a stream. */
 typedef struct ba_executed {
     size_t requests, passages, places;
     const char *place[BA_SIM_TIERS];                            /* [places] names: ram, then the tiers */
-    size_t hits[BA_SIM_TIERS + 1], simulated[BA_SIM_TIERS + 1]; /* [places], and what was nowhere */
-    size_t differing;                                           /* passages found in another place than simulated */
+    size_t hits[BA_SIM_TIERS + 1], simulated[BA_SIM_TIERS + 1]; /* [places], the last for passages found nowhere */
+    size_t differing;                                           /* passages found in another tier than simulated */
     double median_s, predicted_median_s;                        /* processor seconds of a request, of those predicted */
     double mean_error, median_error; /* |predicted - measured| / measured: of the mean; median over requests */
 } ba_executed;
 
-/* Runs `requests` of a stream on the real model with c->store, whose tiers must be empty, and simulates the same. The
- * time of a request is predicted from where its passages are found, with rates (per request, per passage of each place)
- * that the first third of the requests tells. 0, or an exit status with the line printed. */
+/* Runs the first `requests` of a stream on the real model with c->store, whose tiers must be empty, and simulates them
+ * too. The predicted time of a request follows from the tiers in which its passages are found, with rates (per request,
+ * per passage of each tier) fitted on the first third of the requests. 0, or an exit status with the line printed. */
 int ba_cost_execute(const ba_common *c, ba_traffic *traffic, size_t requests, size_t tokens, size_t question,
                     ba_executed *out);
 

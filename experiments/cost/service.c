@@ -20,7 +20,7 @@ static ba_plan *plan_of(const ba_service *s, const char *mode, size_t passages, 
     int rc = ids && p ? 0 : -1;
     for (size_t i = 0; i <= passages && !rc; i++) {
         for (size_t t = 0; t < longest; t++) {
-            ids[t] = (int32_t)(i * longest + t); /* no two passages are one */
+            ids[t] = (int32_t)(i * longest + t); /* makes all passages different */
         }
         rc = ba_prompt_add(p, i < passages ? BA_ROLE_PASSAGE : BA_ROLE_QUESTION, ids,
                            i < passages ? s->tokens : s->question);
@@ -44,8 +44,8 @@ static int cost_of(const ba_service *s, const char *mode, size_t passages, bool 
     return rc;
 }
 
-/* FLOPs of block attention are sums over passages, so two plans tell them for any number. A sliding window makes the
- * question's share of far passages smaller than this says. */
+/* FLOPs of block attention are sums over passages, so two plans give them for any number of passages. With a sliding
+ * window this overestimates the question's attention to distant passages. */
 int ba_service_begin(ba_service *s, const ba_shape *shape, ba_sizes sizes, const ba_hardware *hw, size_t tokens,
                      size_t question, char err[BA_ERR_LEN]) {
     ba_cost none, warm, cold;

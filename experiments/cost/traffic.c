@@ -12,7 +12,7 @@
  * monotone discrete distributions", ACM TOMACS 6(3), 1996 -----------------------------------------------------------
  */
 
-/* Integral of x^-s from 1, and its inverse; near s = 1 by what keeps its digits there. */
+/* Integral of x^-s from 1, and its inverse, in forms that keep precision near s = 1. */
 static double integral(double s, double x) {
     double log_x = log(x), t = (1 - s) * log_x;
     return fabs(t) < 1e-8 ? log_x * (1 + t / 2) : log_x * expm1(t) / t;

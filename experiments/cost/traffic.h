@@ -1,5 +1,5 @@
-/* A stream of requests: each asks for some passages of a corpus at some time. Made by a seed (passages popular by
- * Zipf's law, arrivals as a Poisson process), or read from a file. */
+/* A stream of requests: each needs some passages of a corpus at some time. Generated from a seed (popularity of passages
+ * by Zipf's law, arrivals as a Poisson process), or read from a file. */
 #ifndef BA_TRAFFIC_H
 #define BA_TRAFFIC_H
 
@@ -11,14 +11,14 @@
 enum { BA_MAX_PASSAGES = 256 };
 
 typedef struct ba_traffic {
-    size_t corpus;   /* passages there are */
+    size_t corpus;   /* passages in the corpus */
     size_t passages; /* of a request; at most BA_MAX_PASSAGES and the corpus */
-    double zipf;     /* exponent: passage k is asked for k^-zipf as often as the first */
+    double zipf;     /* exponent: passage k is requested k^-zipf times as often as the first */
     double rate;     /* requests per second */
     uint64_t rng;
     double now;
     double a, b; /* the sampler's: integrals at the ends */
-    char *text;  /* of a file, or NULL */
+    char *text;  /* requests read from a file, or NULL */
     size_t len, at, line;
 } ba_traffic;
 

@@ -1,4 +1,4 @@
-/* How much of a sequence of tokens is new against an earlier one. */
+/* How many tokens of a sequence are new, compared with an earlier one. */
 #ifndef BA_CHANGES_H
 #define BA_CHANGES_H
 

@@ -23,7 +23,7 @@ typedef struct part {
     const cJSON *item;
     char *text;    /* owned; canonical, with the member's name in front in an object */
     size_t size;   /* tokens of the text by itself, and of a comma */
-    uint64_t bits; /* halves are told apart by these, highest first */
+    uint64_t bits; /* decide the half, highest bit first */
 } part;
 
 static int fail_memory(const cutter *c) {
@@ -32,12 +32,13 @@ static int fail_memory(const cutter *c) {
 
 /* --- names ------------------------------------------------------------------------------------------------------ */
 
-/* By what an element is known: its key's text, or its index. malloc'ed; NULL and err. */
+/* The name of an element: the text of its key, or its index. malloc'ed; NULL and err. */
 static char *element_name(const cutter *c, const cJSON *element, size_t index, const char *key) {
     char *name = NULL;
     const cJSON *k = key ? cJSON_GetObjectItemCaseSensitive(element, key) : NULL;
     if (key && !cJSON_IsString(k) && !cJSON_IsRaw(k)) {
-        ba_fail(c->err, "%s: element %zu has no text or number \"%s\", by which a rule knows it", c->name, index, key);
+        ba_fail(c->err, "%s: element %zu has no text or number \"%s\", which the rule names as its key", c->name, index,
+                key);
         return NULL;
     }
     if ((k ? asprintf(&name, "%s", k->valuestring) : asprintf(&name, "%zu", index)) < 0) {
@@ -96,7 +97,7 @@ static char *block_text(const char *label, const char *value) {
     return value && asprintf(&text, "%s%s%s\n", label, *label ? ": " : "", value) >= 0 ? text : NULL;
 }
 
-/* 1: within the limit, 0: not, -1: out of memory. A token has a byte at least, so short texts need no count. */
+/* 1: within the limit, 0: not, -1: out of memory. A token has at least one byte, so short texts need no count. */
 static int fits(const cutter *c, const char *text, size_t limit) {
     size_t len = strlen(text);
     if (len <= limit) {
@@ -108,7 +109,7 @@ static int fits(const cutter *c, const char *text, size_t limit) {
 
 static int cut_value(cutter *c, const cJSON *item, const char *label, size_t limit, const char *key);
 
-/* "[a,b]" or "{"x":a,"y":b}" of some children, as a block. Parts of an array without key say which they are. */
+/* "[a,b]" or "{"x":a,"y":b}" of some children, as a block. Parts of an array without a key carry their indices. */
 static char *parts_text(const cJSON *whole, const char *label, bool all, bool indexed, const part *p, size_t n) {
     char *text = NULL;
     size_t size;
@@ -139,12 +140,12 @@ typedef struct halving {
     const cJSON *whole;
     const char *label, *key;
     size_t limit, n_all;
-    size_t frame; /* tokens of a block but for its children */
+    size_t frame; /* tokens of a block without its children */
     bool indexed;
     part *spare; /* [n_all] */
 } halving;
 
-/* Parts in the order of the state, of which all bits above `bit` are equal. */
+/* Parts in the order of the state that agree in all bits above `bit`. */
 static int halve(cutter *c, const halving *h, part *p, size_t n, int bit) {
     size_t size = h->frame;
     for (size_t i = 0; i < n; i++) {
@@ -225,7 +226,7 @@ static size_t frame_tokens(const cutter *c, const char *label, bool indexed, siz
     return tokens;
 }
 
-/* Bits that tell n indices apart. */
+/* Number of bits of n indices. */
 static int index_bits(size_t n) {
     int bits = 0;
     while (n > 1 && (n - 1) >> bits) {
@@ -296,7 +297,7 @@ static int walk_child(cutter *c, const cJSON *child, const char *label, const ch
     return rc;
 }
 
-/* The rule that names what stands at this depth; NULL: none of them does. */
+/* The rule whose path ends at this depth; NULL: none. */
 static const ba_rule *rule_at(const ba_rules *rules, uint64_t live, size_t depth) {
     for (size_t i = 0; i < rules->n; i++) {
         if (live >> i & 1 && rules->rule[i].n_part == depth) {
@@ -328,7 +329,7 @@ static int walk_children(cutter *c, const cJSON *item, const char *label, uint64
     return rc;
 }
 
-/* The first rule in the file that is alive here decides: it names this, or looks further down. */
+/* The first matching rule of the file decides: its path ends here, or continues below. */
 static int walk(cutter *c, const cJSON *item, const char *label, uint64_t live, size_t depth) {
     size_t first = 0;
     while (first < c->rules->n && !(live >> first & 1)) {

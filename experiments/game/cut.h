@@ -1,14 +1,13 @@
-/* Cuts a state into blocks by rules, so that a block stays what it is while other parts of the state change.
+/* Cuts a state into blocks by rules, so that a block stays the same while other parts of the state change.
  *
  * A block is the canonical text of one part with its JSON pointer in front: "/chips/p2: {"bet":10,"remain":990}\n".
- * What a rule names is a block; what no rule names stays together with its siblings in one block of their parent. The
- * first rule of the file that matches counts.
+ * A part that a rule names is a block; parts that no rule names share one block of their parent. The first rule of the
+ * file that matches counts.
  *
  * A block over its limit is halved, and its halves again, by what its children are: by the bits of the hash of a name
- * (or key), by the bits of an index. So where a child belongs depends on the child alone: one that changes, comes or
- * goes touches the block it is in, and no boundary behind it moves. A child that is too large by itself is cut in turn;
- * a text or number stays whole, whatever its size. A block's size is reckoned as
- * the sum of its children's, each tokenised by itself. */
+ * (or key), by the bits of an index. So the block of a child depends on the child alone: a child that changes, appears or
+ * disappears touches its own block, and no later boundary moves. A child that is too large is cut in turn; a text or
+ * number of any size stays whole. The size of a block counts as the sum of its children's, each tokenised separately. */
 #ifndef BA_CUT_H
 #define BA_CUT_H
 

@@ -34,7 +34,7 @@ static size_t line_length(const ba_frames *f) {
     return end ? (size_t)(end - f->text) - f->at : f->len - f->at;
 }
 
-/* Over empty lines, to the next frame; false: there is none. */
+/* Skips empty lines up to the next frame; false: there is none. */
 static bool find_frame(ba_frames *f) {
     while (f->at < f->len) {
         size_t n = line_length(f);

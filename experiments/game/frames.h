@@ -18,7 +18,7 @@ void ba_frames_free(ba_frames *f);
 /* The frame, valid until the next step; its length and a name for messages ("states.jsonl: line 3"). NULL: out of
  * memory. */
 const char *ba_frames_state(ba_frames *f, size_t *len, const char **name);
-/* On to the next; a world changes about so many characters. false: there is none. */
+/* Goes to the next frame; a world changes about that many characters. false: there is none. */
 bool ba_frames_step(ba_frames *f, size_t characters);
 
 #endif

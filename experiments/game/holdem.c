@@ -123,7 +123,7 @@ static void new_hand(table *t) {
     }
 }
 
-/* The next player who is still in calls, now and then raises. Whether that changes anything. */
+/* The next player in the hand calls, or sometimes raises. Returns whether the state changed. */
 static bool act(table *t) {
     while (t->folded[t->next]) {
         t->next = (t->next + 1) % PLAYERS;
@@ -139,7 +139,7 @@ static bool act(table *t) {
     return t->bet[p] != before;
 }
 
-/* Players who check leave no trace: on to the first thing that changes the state. */
+/* A check changes nothing in the state, so play on to the first action that does. */
 static void step(void *game, size_t characters) {
     (void)characters;
     table *t = game;

@@ -63,7 +63,7 @@ static int play_prefix(const turn *t, bool measured) {
     double seconds, cpu;
     int rc = plan ? flops_of(t, plan, &row->prefix_flops) : ba_fail(t->err, "out of memory");
     if (!rc && measured && row->common_prefix) {
-        /* One token behind the prefix is enough to have it encoded. */
+        /* One token after the prefix is enough to encode it. */
         warm_up = ba_prefix_plan(t->ids, row->common_prefix + 1, row->common_prefix);
         rc = warm_up ? run(t, warm_up, t->other, &seconds, &cpu, &r) : ba_fail(t->err, "out of memory");
         ba_run_free(r);
@@ -140,7 +140,7 @@ static int compare(const turn *t) {
     return 0;
 }
 
-/* Block mode and the other two in an order of chance, so that drift of the machine falls on all alike. */
+/* Block mode and the two baselines in random order, so that drift of the machine affects all alike. */
 static int play_all(const turn *t, bool measured) {
     int rc = 0;
     bool block_first = ba_random(&t->p->rng) & 1;

@@ -1,10 +1,10 @@
 /* One frame of a game, measured: in block mode with the store, against full prefill and against prefix caching.
  *
  * Block mode is timed from the state's JSON to the logits. Full prefill computes every token of the same prompt. Prefix
- * caching is what servers do that keep the KV of the previous frame (llama.cpp's slots, vLLM's automatic prefix
- * caching): the tokens that both frames begin with are taken over, everything behind them is computed. It is run as a
- * plan of two nodes, the common prefix in the store and the rest that sees it; putting the prefix there is not timed.
- * Neither of the two is charged for parsing and tokenising. */
+ * caching is the method of servers that keep the KV of the previous frame (llama.cpp's slots, vLLM's automatic prefix
+ * caching): the common prefix of both frames is reused, all following tokens are computed. It runs as a plan of two
+ * nodes, the stored prefix and the remaining tokens that see it; storing the prefix is not timed. Neither baseline is
+ * charged for parsing and tokenising. */
 #ifndef BA_PLAY_H
 #define BA_PLAY_H
 
@@ -13,13 +13,13 @@
 
 typedef struct ba_play_row {
     uint64_t frame, tokens, blocks;
-    uint64_t changed_tokens;         /* against the frame before, whatever the blocks are */
+    uint64_t changed_tokens;         /* new tokens against the previous frame, independent of blocks */
     uint64_t new_blocks, new_tokens; /* encoded in this frame */
     uint64_t common_prefix;          /* tokens */
     uint64_t new_bytes, kv_bytes;    /* KV encoded in this frame; of the whole frame */
     double cut_s, lookup_s, encode_s, prefill_s, first_s, block_s; /* block_s: all of it */
     double full_s, prefix_s;                                       /* NaN: not measured in this frame */
-    double block_cpu_s, full_cpu_s, prefix_cpu_s; /* processor time of the same: what a busy machine leaves alone */
+    double block_cpu_s, full_cpu_s, prefix_cpu_s; /* processor time of the same, which other programs hardly change */
     uint64_t block_flops, full_flops, prefix_flops;
     double kl, top1;       /* of block against full; NaN with full_s */
     double prefix_max_abs; /* max |dlogit| of prefix caching against full: rounding only */

@@ -78,7 +78,7 @@ const ba_column ba_game_summary_columns[] = {CASE(ba_game_summary),
                                              MEAN(prefix_max_abs, ""),
                                              {0}};
 
-/* The finite ones of a figure over all frames but the first; how many. */
+/* Collects the finite values of a figure over all frames but the first; returns their number. */
 static size_t gather(const ba_play_row *row, size_t n, double (*figure)(const ba_play_row *), double *out) {
     size_t used = 0;
     for (size_t i = 1; i < n; i++) {

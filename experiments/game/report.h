@@ -5,7 +5,7 @@
 #include "experiments/cli/rows.h"
 #include "play.h"
 
-/* One way to cut one world, and how it went. */
+/* One way to cut one world, and its frames. */
 typedef struct ba_game_case {
     const char *world, *mode;
     uint64_t max_tokens; /* limit of a block; UINT64_MAX: the rules' own */
@@ -18,7 +18,7 @@ typedef struct ba_game_frame {
     ba_play_row r;
 } ba_game_frame;
 
-/* All frames of a case but the first, which begins with an empty store. Times in seconds; NaN: not measured. */
+/* All frames of a case except the first, which starts with an empty store. Times in seconds; NaN: not measured. */
 typedef struct ba_game_summary {
     ba_game_case c;
     uint64_t frames, measured;                     /* measured: with full prefill and prefix caching */
@@ -39,7 +39,7 @@ extern const ba_column ba_game_frame_columns[], ba_game_summary_columns[];
 /* rows [n >= 1] of one case, the first frame first. 0, or -1: out of memory. */
 int ba_game_summarise(const ba_game_case *c, const ba_play_row *rows, size_t n, ba_game_summary *out);
 
-/* For people: what one frame was like (head: with the table's head), and the summaries. */
+/* Prints one frame (head: with the table's head), and the summaries. */
 void ba_game_print_frame(const ba_play_row *row, bool head);
 void ba_game_print_summary(const ba_game_summary *s, size_t n);
 

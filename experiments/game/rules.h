@@ -3,9 +3,8 @@
  *   {"about": "free text", "max_tokens": 256,
  *    "rules": [{"at": "/players", "max_tokens": 64}, {"at": "/log", "key": "id"}]}
  *
- * "at" is a JSON pointer (RFC 6901); a reference token that is a star stands for any one. "max_tokens" limits a block
- * (default: the file's, else none). "key" names the member by which an element of an array is known, in place of its
- * index. */
+ * "at" is a JSON pointer (RFC 6901); the reference token "*" matches any name. "max_tokens" limits a block (default: that
+ * of the file, else none). "key" names the member that identifies an element of an array instead of its index. */
 #ifndef BA_RULES_H
 #define BA_RULES_H
 
@@ -17,7 +16,7 @@
 enum { BA_MAX_RULES = 64 };
 
 typedef struct ba_rule {
-    char **part; /* [n_part] reference tokens, unescaped; NULL stands for any */
+    char **part; /* [n_part] reference tokens, unescaped; NULL matches any */
     size_t n_part;
     size_t max_tokens; /* SIZE_MAX: no limit */
     char *key;         /* NULL: the index */
@@ -26,7 +25,7 @@ typedef struct ba_rule {
 typedef struct ba_rules {
     ba_rule rule[BA_MAX_RULES];
     size_t n;
-    size_t max_tokens; /* of what no rule names; SIZE_MAX: no limit */
+    size_t max_tokens; /* of parts that no rule names; SIZE_MAX: no limit */
 } ba_rules;
 
 /* 0, or -1 and err, which begins with `name`. */

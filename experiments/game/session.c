@@ -7,7 +7,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* A text and its ids. The text itself is not kept: 128 bits tell texts apart. */
+/* Ids of a text. The text itself is not kept: a hash of 128 bits identifies it. */
 typedef struct known {
     XXH128_hash_t text;
     int32_t *ids;
@@ -44,7 +44,7 @@ static known *slot_of(known *table, size_t n, XXH128_hash_t text) {
     return &table[i];
 }
 
-/* Room for one more; a table that has grown large begins anew, since most of it is states long gone. */
+/* Makes room for one more. A large table is cleared first, since most of it belongs to past states. */
 static int make_room(ba_game_session *s) {
     if (s->n_known < s->n_table / 2) {
         return 0;

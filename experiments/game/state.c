@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Walks through valid or invalid JSON outside of its strings. */
+/* Scans valid or invalid JSON outside of its strings. */
 typedef struct scan {
     const char *text;
     size_t len, at;
 } scan;
 
-/* Behind the string that begins at s->at. */
+/* Moves past the string that begins at s->at. */
 static void skip_string(scan *s) {
     for (s->at++; s->at < s->len && s->text[s->at] != '"'; s->at++) {
         s->at += s->text[s->at] == '\\';
@@ -41,7 +41,7 @@ static size_t next_number(scan *s) {
     return 0;
 }
 
-/* What the JSON library would answer with a puzzling line, or not at all. */
+/* Refuses what the JSON library accepts silently or reports unclearly. */
 static int check_text(const char *text, size_t len, const char *name, char err[BA_ERR_LEN]) {
     size_t depth = 0;
     if (memchr(text, 0, len) || memmem(text, len, "\\u0000", 6)) {
@@ -70,7 +70,7 @@ static int check_text(const char *text, size_t len, const char *name, char err[B
     return 0;
 }
 
-/* The k-th number of the text is the k-th number of the tree. */
+/* The k-th number in the text is the k-th number in the tree. */
 static int keep_spelling(cJSON *item, scan *s) {
     for (; item; item = item->next) {
         if (cJSON_IsNumber(item)) {
@@ -111,7 +111,8 @@ static int sort_members(cJSON *object, const char *name, char err[BA_ERR_LEN]) {
     int rc = 0;
     for (size_t i = 0; i < n; i++) {
         if (i && strcmp(member[i - 1]->string, member[i]->string) == 0) {
-            rc = ba_fail(err, "%s: \"%s\" occurs twice in one object; which one counts?", name, member[i]->string);
+            rc = ba_fail(err, "%s: \"%s\" occurs twice in one object; it is unclear which one counts", name,
+                         member[i]->string);
         }
         member[i]->prev = member[i ? i - 1 : n - 1]; /* cJSON's lists: the first one points back to the last */
         member[i]->next = i + 1 < n ? member[i + 1] : NULL;

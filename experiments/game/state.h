@@ -1,6 +1,6 @@
-/* A game's state: JSON text as a tree whose printed form is canonical. Equal values give equal text whatever white
- * space and order of members the game writes them with, and a number keeps its spelling (1.50 stays 1.50, and integers
- * of any length stay exact), because the text is what a model reads and what a block is recognised by. */
+/* A game's state: JSON text as a tree whose printed form is canonical. Equal values give equal text for any white space
+ * and order of members in the input, and a number keeps its spelling (1.50 stays 1.50, integers of any length stay
+ * exact), because the model reads the text and a block is identified by it. */
 #ifndef BA_STATE_H
 #define BA_STATE_H
 

@@ -113,7 +113,7 @@ static void add_number(cJSON *o, const char *key, int value) {
     cJSON_AddNumberToObject(o, key, value);
 }
 
-/* The member of `all` that is known by a letter and a number. */
+/* The member of `all` named by a letter and a number. */
 static cJSON *add_entity(cJSON *all, char letter, int id) {
     char key[16];
     snprintf(key, sizeof key, "%c%d", letter, id);
@@ -183,7 +183,7 @@ static char *state(void *game) {
 
 /* --- a step ----------------------------------------------------------------------------------------------------- */
 
-/* Sets a number; how many characters of its text differ then. */
+/* Sets a number; returns how many characters of its text changed. */
 static size_t set(int *field, int value) {
     char old[16], new[16];
     int a = snprintf(old, sizeof old, "%d", *field), b = snprintf(new, sizeof new, "%d", value);
@@ -195,7 +195,7 @@ static size_t set(int *field, int value) {
     return n;
 }
 
-/* A few cells on, in one of two directions. */
+/* Moves a few cells in one of two directions. */
 static int moved(war *w, int at) {
     int by = 1 + below(w, 3), to = below(w, 2) ? at + by : at - by;
     return to < 0 ? by : to >= MAP ? MAP - 1 - by : to;

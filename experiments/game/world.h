@@ -1,5 +1,5 @@
-/* Worlds whose states a game is played with: one row of a table and one file each. A world makes its frames by itself,
- * one after the other, from a seed. */
+/* Worlds that generate the states of a game: one row of a table and one file each. A world makes its frames one after
+ * another from a seed. */
 #ifndef BA_WORLD_H
 #define BA_WORLD_H
 
@@ -8,11 +8,12 @@
 
 typedef struct ba_world {
     const char *name, *summary;
-    const char *system, *question;                  /* what the model is told and asked */
+    const char *system, *question;                  /* system text and question */
     size_t size;                                    /* entities to begin with; 0: this world has one size only */
     void *(*begin)(size_t entities, uint64_t seed); /* the first frame; NULL: out of memory */
     char *(*state)(void *game);                     /* the frame as JSON, malloc'ed; NULL: out of memory */
-    void (*step)(void *game, size_t characters);    /* the next frame; how much of the text changes, about */
+    void (*step)(void *game,
+                 size_t characters); /* goes to the next frame; changes about that many characters of the text */
     void (*end)(void *game);
 } ba_world;
 

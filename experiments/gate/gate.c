@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Small enough that passages of common lengths are cut and mixed in other ways than usual. */
+/* Small enough that usual passages are split and batched differently. */
 enum { OTHER_ROWS = 96 };
 
 const char *ba_identity_name(ba_identity i) {
@@ -21,7 +21,7 @@ static size_t vocab_of(const ba_engine *e) {
     return ba_engine_shape(e)->vocab;
 }
 
-/* NLL of the answer behind the run's prompt, summed; the run is rewound. */
+/* NLL of the answer after the run's prompt, summed over its tokens, nats; the run is rewound. */
 static int answer_nll(ba_run *run, const int32_t *answer, size_t n, double *nll, char err[BA_ERR_LEN]) {
     *nll = NAN;
     if (!n) {
@@ -96,7 +96,7 @@ static ba_verdict same_bits(const double *a, const double *b, size_t n) {
     return memcmp(a, b, n * sizeof *a) ? BA_BROKEN : BA_HELD;
 }
 
-/* What the plan costs with all that can be stored in the store; chosen: as in the run. */
+/* Cost of the plan with everything stored that can be; choices as in the run. */
 static int warm_cost(ba_engine *e, const ba_plan *plan, const ba_run_stats *stats, uint64_t *flops,
                      char err[BA_ERR_LEN]) {
     ba_backend *be = ba_engine_backend(e);
@@ -118,7 +118,7 @@ static int warm_cost(ba_engine *e, const ba_plan *plan, const ba_run_stats *stat
     return rc;
 }
 
-/* The warm run has just been made: everything that can be stored is. */
+/* Called right after the warm run: everything that can be stored is in the store. */
 static int check_identities(ba_engine *e, ba_store *store, const ba_plan *plan, const ba_reference *ref,
                             const ba_engine_options *opt, const double *warm, ba_gate_row *out, char err[BA_ERR_LEN]) {
     size_t n = vocab_of(e);
@@ -137,7 +137,7 @@ static int check_identities(ba_engine *e, ba_store *store, const ba_plan *plan, 
         int merged = logits_of(e, plan, &merge, other, why);
         if (merged == BA_INTERRUPTED) {
             rc = merged;
-        } else if (!merged) { /* a mode that the merging executor cannot run is not asked */
+        } else if (!merged) { /* modes that the merging executor cannot run are skipped */
             ba_logit_distance d = ba_logit_compare(warm, other, n);
             double limit = ba_merge_limit(ba_engine_backend(e)->kv_size, ba_engine_shape(e)->layers, warm, n);
             out->merge_max_abs = d.max_abs;
@@ -195,7 +195,7 @@ static ba_prompt *next_turn(const ba_reference *ref) {
     return next;
 }
 
-/* The store is warm from the first turn, in this mode. */
+/* The store is warm from the first turn, which ran in this mode. */
 static int check_switch(ba_engine *e, ba_store *store, const ba_reference *ref, const char *mode,
                         const ba_engine_options *opt, ba_gate_row *out, char err[BA_ERR_LEN]) {
     enum { THERE, IN_FULL, BACK, FRESH_FULL, FRESH, RUNS };
@@ -226,7 +226,7 @@ static int check_switch(ba_engine *e, ba_store *store, const ba_reference *ref, 
     return rc;
 }
 
-/* First greedy token at which the run leaves the reference; n_greedy if it does not. */
+/* Index of the first greedy token that differs from the reference's; n_greedy if none does. */
 static int divergence(ba_engine *e, ba_run *run, const ba_reference *ref, size_t *at, char err[BA_ERR_LEN]) {
     int rc = 0;
     for (*at = 0; !rc && *at < ref->n_greedy; (*at)++) {

@@ -1,13 +1,14 @@
 /* Does reuse equal recompute, and how far is a mode from full attention: one prompt at a time.
  *
- * Identities, which must hold:
- *   cached  a prompt answered from the store has the logits of one computed now, bit for bit
- *   batch   so has one whose blocks were encoded in passes of another size
- *   folded  block with no local block has the logits of full, bit for bit
- *   merge   keys concatenated and rotated (the paper's way) against queries rotated in place: max |dlogit| within
- * ba_merge_limit switch  the conversation's next turn, in the mode, in full and in the mode again on one store, has the
- * logits of fresh runs, bit for bit count   FLOPs counted in the kernels equal the closed form of the plan, to the last
- * unit */
+ * Identities that must hold:
+ *   cached  logits of a prompt answered from the store equal those of one computed now, bit for bit
+ *   batch   so do the logits of a prompt whose blocks were encoded in passes of another size
+ *   folded  block mode without a local block has the logits of full attention, bit for bit
+ *   merge   concatenated and rotated keys (the paper's way) against queries rotated in place: max |dlogit| within
+ *           ba_merge_limit
+ *   switch  the next turn of the conversation, run in the mode, in full and in the mode again on one store, has the logits
+ *           of fresh runs, bit for bit
+ *   count   FLOPs counted in the kernels equal the closed form of the plan exactly */
 #ifndef BA_GATE_H
 #define BA_GATE_H
 
@@ -28,7 +29,7 @@ const char *ba_identity_name(ba_identity i);
 
 typedef enum ba_verdict { BA_NOT_ASKED, BA_HELD, BA_BROKEN } ba_verdict;
 
-/* One prompt in full attention: what every mode is held against. */
+/* One prompt in full attention: the reference that every mode is compared with. */
 typedef struct ba_reference {
     const ba_prompt *prompt;
     const int32_t *answer; /* [n_answer] gold answer, or n_answer = 0 */
@@ -57,7 +58,7 @@ int ba_reference_make(ba_engine *e, const ba_prompt *prompt, const int32_t *answ
                       const ba_engine_options *opt, ba_reference *out, char err[BA_ERR_LEN]);
 void ba_reference_free(ba_reference *r);
 
-/* Measures one mode; with identities, clears the store. */
+/* Measures one mode. With identities it also clears the store. */
 int ba_gate_mode(ba_engine *e, ba_store *store, const ba_reference *ref, const char *mode, bool identities,
                  const ba_engine_options *opt, ba_gate_row *out, char err[BA_ERR_LEN]);
 

@@ -8,7 +8,7 @@
 
 typedef struct watched {
     ba_probe *in;
-    const ba_node *node; /* whose rows are watched */
+    const ba_node *node; /* node whose rows are observed */
     const ba_plan *plan;
     double *weight, *lse; /* [n_edge + 1], [n_group + 1] scratch */
 } watched;
@@ -18,7 +18,7 @@ static void see_hidden(void *arg, size_t layer, const double *hidden, size_t row
     memcpy(w->in->hidden + layer * d_model, hidden + (rows - 1) * d_model, d_model * sizeof *hidden);
 }
 
-/* Segment of the prompt that an edge shows: where its first key comes from. */
+/* Segment of the prompt that an edge shows, by the origin of its first key. */
 static size_t segment_of(const watched *w, size_t edge) {
     return edge < w->node->n_edge ? w->plan->node[w->node->edge[edge].seen].seg : w->node->seg;
 }
@@ -27,7 +27,7 @@ static int group_of(const watched *w, size_t edge) {
     return edge < w->node->n_edge ? w->node->edge[edge].group : 0;
 }
 
-/* Weight of each segment in the softmax over all, groups scaled as the node says (ba_edge.group). */
+/* Weight of each segment in the softmax over all segments, with groups scaled as in the plan (ba_edge.group). */
 static void weigh(const watched *w, const ba_attention *a, const double *lse) {
     size_t n_group = w->node->n_group;
     double total = 0, top = -INFINITY;
@@ -79,8 +79,8 @@ static void see_attention(void *arg, const ba_attention *a) {
     w->in->entropy[a->layer] = entropy;
 }
 
-/* Full attention with a node per segment (question and task together), each seeing all before it at its place: the same
- * function as one node. */
+/* Full attention with one node per segment (question and task together), each seeing everything before it at its
+ * position: the same function as one node. */
 static int plan_full(const ba_prompt *prompt, ba_plan **out, char err[BA_ERR_LEN]) {
     ba_plan *plan = *out = ba_plan_new("full");
     size_t n_node = prompt->n_seg, place = 0;

@@ -49,7 +49,7 @@ static int read_files(const ba_session *b, const char *list, size_t limit, ba_ga
     return status;
 }
 
-/* Without data: made-up words, in passages of 128 tokens. */
+/* Without data: generated words, in passages of 128 tokens. */
 static int make_prompts(const ba_session *b, size_t limit, uint64_t seed, ba_gate_prompts *out) {
     char err[BA_ERR_LEN];
     size_t n = limit ? limit : 1;

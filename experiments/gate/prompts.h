@@ -1,4 +1,4 @@
-/* What the gate asks of the modes: prompts and, where there is one, their gold answers. */
+/* The prompts that the gate runs, with their gold answers where there are any. */
 #ifndef BA_GATE_PROMPTS_H
 #define BA_GATE_PROMPTS_H
 
@@ -17,7 +17,7 @@ typedef struct ba_gate_prompts {
 } ba_gate_prompts;
 
 /* From a request, from the first `limit` items (0: all) of every data file in a list with commas, or, with neither,
- * made-up words in passages of 128 tokens. 0, or an exit status with the line already printed; free in either case. */
+ * generated words in passages of 128 tokens. 0, or an exit status after printing the line; free in either case. */
 int ba_gate_prompts_read(const ba_session *b, const char *request, const char *data, size_t limit, uint64_t seed,
                          ba_gate_prompts *out);
 void ba_gate_prompts_free(ba_gate_prompts *all);

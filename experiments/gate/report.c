@@ -78,7 +78,7 @@ static ba_gate_summary summarise(const ba_gate_row *first, size_t n, size_t step
     return s;
 }
 
-/* Holds a mode against the identities and the user's limits. NaN and Inf in logits make kl infinite. */
+/* Checks a mode against the identities and the user's limits. NaN and Inf in logits make kl infinite. */
 static bool judge(ba_gate_summary *s, const ba_gate_limits *limit) {
     const char *identity[] = {s->cached, s->batch, s->folded, s->merge, s->changed, s->count};
     bool broken = false;

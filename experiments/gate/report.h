@@ -1,11 +1,11 @@
-/* What the gate found: one summary a mode, for people and for programs. */
+/* Results of the gate: one summary per mode, as a table for people and as rows for programs. */
 #ifndef BA_GATE_REPORT_H
 #define BA_GATE_REPORT_H
 
 #include "experiments/cli/rows.h"
 #include "gate.h"
 
-/* All prompts under one mode: means unless the name says otherwise; NaN where there is nothing to say. */
+/* All prompts in one mode: means unless the name says otherwise; NaN where there is no data. */
 typedef struct ba_gate_summary {
     char mode[64];
     uint64_t n;
@@ -13,7 +13,7 @@ typedef struct ba_gate_summary {
     double merge_max_abs, max_abs_median, max_abs, kl, top1, top5, diverges;
     double nll_full, nll, nll_increase; /* per answer token */
     double flops_fraction;
-    char over[64]; /* limits that it broke */
+    char over[64]; /* user limits exceeded */
     char ok[8];
 } ba_gate_summary;
 
@@ -35,8 +35,7 @@ extern const ba_column ba_gate_summary_columns[];
 int ba_gate_results_new(ba_gate_results *r, size_t n_mode, size_t n_prompt);
 void ba_gate_results_free(ba_gate_results *r);
 
-/* Fills the summaries from what is finished, at least one prompt; true if every identity held and no limit was broken.
- */
+/* Fills the summaries from the finished prompts (at least one). true: every identity held and no limit was exceeded. */
 bool ba_gate_summarise(ba_gate_results *r, const ba_gate_limits *limits);
 
 void ba_gate_print_table(const ba_gate_results *r);

@@ -43,7 +43,7 @@ static const ba_column prompt_columns[] = {BA_COLUMN(prompt_row, prompt, BA_COLU
                                            BA_COLUMN(prompt_row, flops_full, BA_COLUMN_U64, "FLOP"),
                                            {NULL, BA_COLUMN_I64, 0, 0, NULL}};
 
-/* Inside of a mode on one prompt, layer by layer. */
+/* One layer of a mode on one prompt. */
 typedef struct layer_row {
     char mode[64];
     uint64_t prompt, layer;
@@ -55,7 +55,7 @@ static const ba_column layer_columns[] = {
     BA_COLUMN(layer_row, layer, BA_COLUMN_U64, ""),      BA_COLUMN(layer_row, departure, BA_COLUMN_F64, ""),
     BA_COLUMN(layer_row, entropy, BA_COLUMN_F64, "nat"), {NULL, BA_COLUMN_I64, 0, 0, NULL}};
 
-/* Share of attention on one segment of one prompt. */
+/* Share of attention that one segment of one prompt gets. */
 typedef struct mass_row {
     char mode[64];
     uint64_t prompt, layer, segment, tokens;
@@ -73,8 +73,8 @@ static const ba_column mass_columns[] = {BA_COLUMN(mass_row, mode, BA_COLUMN_TEX
                                          BA_COLUMN(mass_row, kept, BA_COLUMN_F64, ""),
                                          {NULL, BA_COLUMN_I64, 0, 0, NULL}};
 
-/* What a mode chose while it ran: rows that it refreshed (index: counted over the keys of all it sees), paths with
- * their scores. */
+/* What a mode chose while it ran: refreshed rows (index: over the keys of all that the node sees), and paths with their
+ * scores. */
 typedef struct choice_row {
     char mode[64];
     uint64_t prompt;
@@ -110,7 +110,7 @@ int ba_gate_trace_open(ba_gate_trace *t, const char *path, bool resume, const ba
     for (size_t i = 0; !rc && i < sizeof tables / sizeof *tables; i++) {
         rc = ba_trace_declare(t->file, tables[i].name, tables[i].columns, tables[i].size, tables[i].table, err);
     }
-    /* That it can be written is proved before hours are spent. */
+    /* Proves that the file can be written before hours are spent. */
     return rc ? rc : ba_trace_commit(t->file, err);
 }
 
@@ -153,7 +153,7 @@ int ba_gate_trace_read(ba_gate_trace *t, const ba_gate_prompts *all, ba_gate_res
         r->row[i] = row_of(&d);
     }
     if (rc) {
-        ba_fail(err, "%s: table prompts: its rows are of other prompts or modes; begin anew, without --resume",
+        ba_fail(err, "%s: table prompts: its rows are of other prompts or modes; start again without --resume",
                 ba_trace_path(t->file));
     }
     r->n_done = rc ? 0 : n / r->n_mode;

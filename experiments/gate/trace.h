@@ -1,7 +1,6 @@
-/* The gate on disk. Tables: `prompts`, one row a prompt and mode; `layers`, `mass` and `choices`, what happens inside
- * of the modes on the first prompts; `modes`, the summaries, written anew at the end. All rows of a prompt are
- * committed together, so that an interrupted gate goes on with the next prompt. Functions return what those of the
- * trace do. */
+/* The trace of the gate. Tables: `prompts`, one row per prompt and mode; `layers`, `mass` and `choices`, the inside of the
+ * modes on the first prompts; `modes`, the summaries, rewritten at the end. All rows of a prompt are committed together,
+ * so an interrupted gate continues with the next prompt. Functions return what those of the trace do. */
 #ifndef BA_GATE_TRACE_H
 #define BA_GATE_TRACE_H
 
@@ -17,7 +16,7 @@ typedef struct ba_gate_trace {
     size_t modes, prompts, layers, mass, choices; /* tables */
 } ba_gate_trace;
 
-/* Begins a trace, or goes on with one that was made by the same command on the same machine. Close in either case. */
+/* Creates a trace, or resumes one made by the same command on the same machine. Close it in either case. */
 int ba_gate_trace_open(ba_gate_trace *t, const char *path, bool resume, const ba_environment *env,
                        char err[BA_ERR_LEN]);
 void ba_gate_trace_close(ba_gate_trace *t);
@@ -25,12 +24,12 @@ void ba_gate_trace_close(ba_gate_trace *t);
 /* Rows of the prompts that an earlier session finished, and n_done. */
 int ba_gate_trace_read(ba_gate_trace *t, const ba_gate_prompts *all, ba_gate_results *r, char err[BA_ERR_LEN]);
 
-/* Appends what is finished of prompt number `at` and commits. row: [n_mode]; inside: [1 + n_mode], full attention's
- * first, or NULL. */
+/* Appends the rows of prompt number `at` and commits. row: [n_mode]; inside: [1 + n_mode], full attention first, or
+ * NULL. */
 int ba_gate_trace_add(ba_gate_trace *t, size_t at, const ba_gate_prompt *p, const ba_gate_row *row, size_t n_mode,
                       const ba_probe *inside, char err[BA_ERR_LEN]);
 
-/* Writes the summaries; complete: the trace takes the place of an older one. */
+/* Writes the summaries. complete: the finished trace replaces an older file of that name. */
 int ba_gate_trace_finish(ba_gate_trace *t, const ba_gate_results *r, bool complete, char err[BA_ERR_LEN]);
 
 #endif

@@ -6,14 +6,14 @@
 
 #include <stdio.h>
 
-/* Sizes of --dtype f64, f32, bf16; `automatic` bytes for auto. 0, or -1 and err. */
+/* Bytes per element of --dtype f64, f32 or bf16; `automatic` for auto. 0, or -1 and err. */
 int ba_sizes_of(const char *dtype, size_t automatic, ba_sizes *out, char err[BA_ERR_LEN]);
 
-/* Cost up to the first token, with nothing stored or (warm) with all stored nodes there. 0, or -1 and err. */
+/* Cost up to the first token: cold (the store is empty), or warm (every node that can be stored is). 0, or -1 and err. */
 int ba_cost_up_to_first(const ba_shape *shape, const ba_plan *plan, ba_sizes sizes, bool warm, size_t max_rows,
                         ba_cost *out, char err[BA_ERR_LEN]);
 
-/* A schedule with nothing stored, or with all stored nodes there. NULL: out of memory. */
+/* The schedule of a plan with an empty store, or (warm) with every node that can be stored. NULL: out of memory. */
 ba_schedule *ba_schedule_of(const ba_plan *plan, bool warm, size_t max_rows);
 
 /* The fields of a cost by name, in order; NULL past the last. */

@@ -50,7 +50,7 @@ ba_logit_distance ba_logit_compare(const double *a, const double *b, size_t n) {
         double log_p = a[i] - lse_a, log_q = b[i] - lse_b;
         kl += exp(log_p) * (log_p - log_q);
     }
-    out.kl = kl > 0 ? kl : 0; /* rounding may leave it a hair below */
+    out.kl = kl > 0 ? kl : 0; /* rounding can make a KL of zero slightly negative */
     size_t top_a[TOP] = {0}, top_b[TOP] = {0}, shared = 0;
     largest(a, n, top_a);
     largest(b, n, top_b);

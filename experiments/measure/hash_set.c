@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-/* The hash 0 stands for a free place, so it shares the place of another one. */
+/* 0 marks a free place, so the hash 0 is stored as another value. */
 static uint64_t held(uint64_t hash) {
     return hash ? hash : 1;
 }

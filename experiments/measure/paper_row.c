@@ -57,7 +57,7 @@ int ba_digits_of(const char *figure) {
 }
 
 unsigned ba_cut_reduction(ba_cut whole, ba_cut part) {
-    /* As whole numbers of the smaller unit; a part too small to matter is 0. */
+    /* Computed in whole numbers of the smaller unit; a part below one unit is 0. */
     int apart = whole.exponent - part.exponent;
     uint64_t w = whole.lead, p = part.lead;
     if (apart > 12) {

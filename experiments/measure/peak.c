@@ -11,19 +11,19 @@
 #endif
 
 enum {
-    CHAINS = 12, /* independent sums: latency of a multiply-add (4) times units (2), and some to spare */
+    CHAINS = 12, /* independent sums: more than the latency of a multiply-add (4) times the units (2) */
     STEPS = 8000000,
     ROUNDS = 5
 };
 static const size_t MEMORY = (size_t)256 << 20;
 
-/* For the loops that are timed: the machine is to be measured, not the checks of a sanitizer. */
+/* The timed loops carry no checks of a sanitizer: they measure the machine. */
 #define BARE __attribute__((no_sanitize("address", "undefined", "thread")))
 
 typedef struct part {
     const uint64_t *memory;
     size_t words;
-    double result; /* keeps the compiler from leaving the work out */
+    double result; /* keeps the compiler from removing the work */
     double flops;
 } part;
 
@@ -65,7 +65,7 @@ BARE __attribute__((target("avx2,fma"))) static void multiply_avx2(part *p) {
 
 #endif
 
-/* Without instructions of our choice: what the compiler makes of it. */
+/* The plain version: the compiler chooses the instructions. */
 BARE static void multiply_plain(part *p) {
     float sum[CHAINS * 4];
     for (size_t c = 0; c < CHAINS * 4; c++) {
@@ -112,7 +112,7 @@ BARE static void *read_memory(void *arg) {
     return NULL;
 }
 
-/* Seconds of the fastest of ROUNDS times all parts side by side; 0 if a thread cannot be started. */
+/* Runs all parts in parallel ROUNDS times: seconds of the fastest round, or 0 if a thread cannot be started. */
 static double fastest(void *(*work)(void *), part *p, size_t n, pthread_t *thread) {
     double best = 0;
     for (size_t round = 0; round < ROUNDS; round++) {
@@ -140,7 +140,7 @@ int ba_peak_measure(size_t threads, ba_peak *out) {
     uint64_t *memory = malloc(MEMORY);
     double multiply_s = 0, read_s = 0;
     if (p && thread && memory) {
-        memset(memory, 1, MEMORY); /* pages must exist, and not be the one zero page */
+        memset(memory, 1, MEMORY); /* writing gives every page memory of its own instead of the shared zero page */
         size_t words = MEMORY / sizeof *memory / threads;
         for (size_t i = 0; i < threads; i++) {
             p[i].memory = memory + i * words;

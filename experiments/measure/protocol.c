@@ -40,7 +40,7 @@ int ba_measure_order(const ba_measure *m, size_t *order) {
     return 0;
 }
 
-/* share: seconds to measure in one visit. */
+/* share: seconds to measure in one visit */
 static int visit(const ba_measure *m, ba_timing s, double share, double measured) {
     int status = m->prepare(m->arg, s.item);
     bool first = true, enough = false;

@@ -1,10 +1,10 @@
 /* The timing protocol, for any list of cases.
  *
  * Every case is visited `repeat` times. Visits come round by round; in a round groups of cases are visited in a random
- * order that the seed decides, so that slow drift of the machine (heat, neighbours) falls on all alike; within a group
- * the order is the caller's (a cold case prepares the warm one behind it). A visit takes samples until it has measured
- * for min_time / repeat seconds, at least one. Its first sample is a warm-up if it was shorter than that: kept, marked
- * and not counted; a case that takes longer warms itself up. */
+ * order that the seed decides, so that slow drift of the machine (heat, neighbours) affects all cases alike; within a
+ * group the order is the caller's (a cold case prepares the warm case that follows it). A visit takes samples until it has
+ * measured for min_time / repeat seconds, at least one sample. If its first sample was shorter than that, it is a warm-up:
+ * kept, marked and not counted. A case that takes longer needs no warm-up. */
 #ifndef BA_MEASURE_H
 #define BA_MEASURE_H
 
@@ -14,11 +14,11 @@
 
 /* Monotonic clock, seconds. */
 double ba_clock(void);
-/* Processor time of all threads of the program, seconds: what neighbours on a busy machine add little to. */
+/* Processor time of all threads of the program, seconds. Other programs on a busy machine change it little. */
 double ba_cpu_clock(void);
 
 typedef struct ba_timing {
-    size_t item, round, visit; /* visit: place in the order, from 0 */
+    size_t item, round, visit; /* visit: index in the order, from 0 */
     bool warmup;
     double seconds;
 } ba_timing;
@@ -27,9 +27,9 @@ typedef struct ba_measure {
     size_t repeat;   /* >= 1 */
     double min_time; /* seconds measured per case */
     uint64_t seed;
-    const size_t *group; /* [n] cases of one group stand side by side and have one number */
+    const size_t *group; /* [n] group of each case; cases of one group are adjacent */
     size_t n;            /* cases */
-    /* All return 0 to go on; anything else ends the measurement and is returned. */
+    /* Callbacks return 0 to go on; any other value ends the measurement and is returned. */
     int (*prepare)(void *arg, size_t item);                 /* not timed, before a visit */
     int (*take)(void *arg, size_t item, double *seconds);   /* one sample */
     int (*keep)(void *arg, const ba_timing *sample);        /* its record */
@@ -41,7 +41,7 @@ typedef struct ba_measure {
 int ba_measure_order(const ba_measure *m, size_t *order);
 
 /* measured: [repeat * n] seconds that each visit has measured already (a resumed trace; warm-ups not counted), or
- * NULL. Visits that have enough are left out. 0, -1: out of memory, or what a callback returned. */
+ * NULL. Visits with enough measured seconds are skipped. 0, -1: out of memory, or the value of a callback. */
 int ba_measure_run(const ba_measure *m, const double *measured);
 
 #endif

@@ -12,14 +12,14 @@ static double middle(const double *sorted, size_t n) {
     return n % 2 ? sorted[n / 2] : 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]);
 }
 
-/* Median of |x - m| of sorted x: distances grow to both sides of m, so the half nearest to m is found by merging the
- * two sides, without a second array. */
+/* Median of |x - m| of sorted x. Distances grow on both sides of m, so merging the two sides finds the half nearest to m
+ * without a second array. */
 static double middle_distance(const double *x, size_t n, double m) {
     size_t right = 0;
     while (right < n && x[right] < m) {
         right++;
     }
-    size_t left = right; /* samples below m that are not taken yet */
+    size_t left = right; /* samples below m that are not merged yet */
     double last = 0, before = 0;
     for (size_t taken = 0; taken <= n / 2; taken++) {
         before = last;
@@ -94,7 +94,8 @@ uint64_t ba_random(uint64_t *state) {
 }
 
 size_t ba_random_below(uint64_t *state, size_t n) {
-    uint64_t surplus = (UINT64_MAX % n + 1) % n; /* 2^64 mod n numbers at the top would favour the small ones */
+    uint64_t surplus = (UINT64_MAX % n + 1) %
+                       n; /* the topmost 2^64 mod n values are rejected: they would make small results more likely */
     uint64_t r;
     do {
         r = ba_random(state);

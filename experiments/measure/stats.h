@@ -10,7 +10,7 @@ typedef struct ba_stats {
     size_t n;
     double median; /* the mean of the two middle samples if n is even */
     double min;
-    double mad;        /* median of |x - median|, as it is: not scaled to a standard deviation */
+    double mad;        /* median of |x - median|, not scaled to a standard deviation */
     size_t n_outliers; /* reported, never dropped */
 } ba_stats;
 
@@ -21,15 +21,16 @@ ba_stats ba_stats_of(double *x, size_t n);
  * (nearest rank). n = 0: NaN. */
 double ba_quantile(double *x, size_t n, double q);
 
-/* How much longer a takes than b, pair by pair measured in the same round. */
+/* How much longer a takes than b, from pairs that were measured in the same round. */
 typedef struct ba_ratio {
-    size_t n;      /* pairs of two numbers; others are left out */
+    size_t n;      /* pairs in which both are numbers */
     double median; /* of a / b; NaN without a pair */
-    double lo, hi; /* 95 % of what the median comes to in pairs drawn anew (bootstrap, percentiles) */
-    bool sure;     /* enough pairs (6) for that to be an interval of 95 %; else it is about the smallest and largest */
+    double lo, hi; /* 95 % interval of the median (bootstrap over pairs, percentiles) */
+    bool
+        sure; /* at least 6 pairs, which an interval of 95 % needs; with fewer it is about the smallest and largest ratio */
 } ba_ratio;
 
-/* a, b [n]; NaN: not there. n beyond 1024 is cut. */
+/* a, b [n]; NaN: missing. At most the first 1024 pairs are used. */
 ba_ratio ba_ratio_of(const double *a, const double *b, size_t n, uint64_t seed);
 
 /* Farther from the median than 3 standard deviations as the MAD estimates them (3 x 1.4826 MAD). With fewer than five

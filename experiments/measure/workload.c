@@ -9,12 +9,12 @@
 #include <string.h>
 
 enum { MAX_WORD = 256 };
-/* Next to nothing is one token in every vocabulary: first the likeliest, then signs that rarely join each other. */
+/* Few strings are one token in every vocabulary: the likeliest come first, then characters that rarely merge. */
 static const char *const filler[] = {" a", ".", ",", ";", ":"};
 
 /* Where words come from. */
 typedef struct words {
-    const char *text, *end; /* of a file: what is left; NULL: made up */
+    const char *text, *end; /* what is left of the file; NULL: words are generated */
     uint64_t rng;
 } words;
 
@@ -24,7 +24,7 @@ typedef struct draft {
     size_t n, room;
 } draft;
 
-/* Pronounceable, so that a tokenizer cuts it much as it cuts language. */
+/* Pronounceable words, so that a tokenizer splits them much like language. */
 static size_t made_up_word(uint64_t *rng, char *out) {
     static const char consonant[] = "bcdfghklmnprstvw", vowel[] = "aeiou";
     size_t n = 0;
@@ -89,8 +89,8 @@ static size_t count(const ba_tokenizer *tok, const char *s, size_t n) {
 }
 
 /* A text of exactly `want` tokens: whole words while they fit, then fillers. Words are counted one by one, which is
- * exact for tokenizers that never join across a space; the whole is counted in the end, and the fillers make up for
- * the others. */
+ * exact for tokenizers that never merge across a space; for the others the whole text is counted at the end, and fillers
+ * make up the difference. */
 static int compose(const ba_tokenizer *tok, words *w, size_t want, char **out, char err[BA_ERR_LEN]) {
     draft d = {0};
     char room[MAX_WORD];
@@ -105,10 +105,12 @@ static int compose(const ba_tokenizer *tok, words *w, size_t want, char **out, c
         } else if (tokens <= want - have) {
             have += tokens;
             failed = append(&d, word, n);
-        } else if (have > 0 || !w->text) { /* made-up words never end: fillers make a passage too short for any */
-            *w = before;                   /* the next passage begins with this word */
+        } else if (
+            have > 0 ||
+            !w->text) {  /* generated words never end; fillers complete a passage that no further word fits into */
+            *w = before; /* the next passage begins with this word */
             break;
-        } /* else: longer than a whole passage, left out */
+        } /* a word longer than a whole passage is left out */
         before = *w;
     }
     if (!failed && n == 0 && have < want) {

@@ -24,8 +24,8 @@ static int cost_of(const ba_replay *r, const ba_plan *plan, const uint8_t *have,
     return rc;
 }
 
-/* Which stored nodes are there already; all are afterwards. A passage that the prompt has twice recurs at its second
- * place. */
+/* Marks the nodes that are stored already, then adds the others. A passage that occurs twice in the prompt counts as
+ * recurring the second time. */
 static int look_up(ba_replay *r, const ba_plan *plan, const ba_prompt *prompt, uint8_t *have, ba_replay_row *row) {
     ba_key *key = calloc(plan->n_node, sizeof *key);
     int rc = key ? 0 : -1;

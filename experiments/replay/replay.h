@@ -1,5 +1,5 @@
-/* Requests one after the other, and what a store that keeps everything saves of each: accounted for by the plan and its
- * cost, without running the model. */
+/* Replays requests in their order and accounts for what a store without eviction saves: from plans and their cost, without
+ * running the model. */
 #ifndef BA_REPLAY_H
 #define BA_REPLAY_H
 
@@ -32,8 +32,8 @@ typedef struct ba_replay {
 int ba_replay_begin(ba_replay *r, const ba_shape *shape, ba_sizes sizes, const char *mode, char err[BA_ERR_LEN]);
 void ba_replay_end(ba_replay *r);
 
-/* The next request. The caller frees *plan, the mode's; have [n_node], which the caller frees too, tells which of its
- * nodes the store had. 0, or -1 and err. */
+/* Accounts for the next request. The caller frees *plan (of the mode) and *have [n_node], which marks the nodes that the
+ * store had. 0, or -1 and err. */
 int ba_replay_next(ba_replay *r, const ba_prompt *prompt, ba_plan **plan, uint8_t **have, ba_replay_row *out,
                    char err[BA_ERR_LEN]);
 

@@ -20,8 +20,8 @@ static int time_plan(ba_engine *e, const ba_plan *plan, const ba_engine_options 
     return rc;
 }
 
-/* Puts into the store what the accounts say is there: the nodes that it had, and nothing else. Modes whose stored nodes
- * see others would need those as well, so the nodes are copied one by one only where they see nothing. */
+/* Fills the store with exactly the nodes that the accounts say it had. Nodes that see others would bring those along, so
+ * nodes are stored one by one only where they see nothing. */
 static int prepare_store(ba_engine *e, ba_store *store, const ba_plan *plan, const uint8_t *have,
                          const ba_engine_options *opt, char err[BA_ERR_LEN]) {
     ba_plan *known = ba_plan_new("store");

@@ -75,8 +75,8 @@ static void add_case(ba_ttft_state *s, size_t unit, ba_executor how, bool cold) 
     s->group[s->n_case++] = unit;
 }
 
-/* Whether a mode keeps anything at all shows at the longest length: a prompt that is all question keeps nothing in any
- * mode, and is measured all the same. */
+/* Whether a mode stores anything is decided at the longest length: a prompt that is only a question stores nothing in any
+ * mode, but is still measured. */
 int ba_ttft_make_cases(ba_ttft_state *s) {
     const ba_ttft_options *w = s->w;
     size_t most = 4 * s->n_unit;

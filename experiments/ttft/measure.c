@@ -29,7 +29,7 @@ static int run_case(ba_ttft_state *s, const ba_ttft_case *c, ba_ttft_sample *out
     return 0;
 }
 
-/* Logits of full attention for the case's prompt, if distances are wanted. */
+/* Logits of full attention for the case's prompt, if distances are requested. */
 static int know_full(ba_ttft_state *s, const ba_ttft_case *c) {
     ba_ttft_prompt *p = &s->prompt[c->unit / s->w->n_mode];
     char err[BA_ERR_LEN] = "";
@@ -37,8 +37,8 @@ static int know_full(ba_ttft_state *s, const ba_ttft_case *c) {
     return rc ? run_failed(c, rc, err) : 0;
 }
 
-/* Not timed: a warm case finds its blocks in the store, and logits of full attention and of the first executor are
- * there to compare with. */
+/* Not timed: puts the blocks of a warm case into the store, and computes the logits of full attention and of the first
+ * executor for the comparison. */
 static int prepare(void *arg, size_t item) {
     ba_ttft_state *s = arg;
     ba_ttft_case first = s->cases[item];
@@ -121,7 +121,7 @@ static void visited(void *arg, size_t visit, size_t total) {
     ba_progress_update(&s->bar, s->done / s->total);
 }
 
-/* Expected seconds, for the bar only: half of the peak rate. */
+/* Expected seconds at half of the peak rate, for the progress bar only. */
 static int expect(ba_ttft_state *s, const ba_measure *m) {
     s->weight = calloc(s->n_case, sizeof *s->weight);
     s->order = calloc(m->repeat * m->n, sizeof *s->order);

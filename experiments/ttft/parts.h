@@ -1,5 +1,5 @@
-/* Inside of a measurement of `ttft`, shared by ttft_session.c, ttft_cases.c, ttft_measure.c and ttft_trace.c. Functions
- * return an exit status, and have printed its line. */
+/* Private parts of a measurement of `ttft`, shared by session.c, cases.c, measure.c and trace.c. Functions return an exit
+ * status and have printed its line. */
 #ifndef BA_TTFT_INSIDE_H
 #define BA_TTFT_INSIDE_H
 
@@ -9,7 +9,7 @@
 
 #define BA_TTFT_SCHEMA "blockattn-ttft-2"
 
-/* All that one call of the command works with. */
+/* State of one call of the command. */
 typedef struct ba_ttft_state {
     const ba_common *common;
     const ba_ttft_options *w;
@@ -24,10 +24,10 @@ typedef struct ba_ttft_state {
     ba_ttft_case *cases; /* [n_case] */
     size_t *group;       /* [n_case] */
     size_t n_case;
-    ba_ttft_sample *sample; /* [n_sample] all that were ever taken, in order */
+    ba_ttft_sample *sample; /* [n_sample] samples of this and earlier sessions, in order */
     size_t n_sample, room;
     ba_ttft_sample last;
-    ba_ttft_account *account; /* [n_case], or NULL: not asked for */
+    ba_ttft_account *account; /* [n_case], or NULL: not requested */
     size_t held;              /* unit whose blocks are in the store; SIZE_MAX: none */
     double start;             /* clock: of the session */
     ba_trace *trace;          /* or NULL */
@@ -39,20 +39,19 @@ typedef struct ba_ttft_state {
     double done, now, total;
 } ba_ttft_state;
 
-/* ttft_cases.c: what is to be measured, in this order. text: of --data, or NULL. */
+/* cases.c: makes the list of cases in the order of measurement. text: of --data, or NULL. */
 int ba_ttft_make_prompts(ba_ttft_state *s, const char *text, size_t text_len);
 int ba_ttft_make_units(ba_ttft_state *s);
 int ba_ttft_make_cases(ba_ttft_state *s);
 
-/* ttft_measure.c: takes the samples that are not there yet. */
+/* measure.c: takes the missing samples. */
 int ba_ttft_measure(ba_ttft_state *s);
-/* Adds a sample to those that there are. */
+/* Appends a sample. */
 int ba_ttft_remember(ba_ttft_state *s, const ba_ttft_sample *sample);
 
-/* ttft_trace.c: everything that decides what the rows mean goes into the root attributes; a resumed trace must have the
- * same. */
+/* trace.c: the root attributes hold every setting that decides what the rows mean; a resumed trace must have the same. */
 int ba_ttft_describe(ba_ttft_state *s, int argc, char **argv, const char *text, size_t text_len);
-/* Opens the trace, and proves that it can be written before hours are spent. */
+/* Opens the trace and proves that it can be written before hours are spent. */
 int ba_ttft_open_trace(ba_ttft_state *s);
 int ba_ttft_write(ba_ttft_state *s, const ba_ttft_result *r, bool complete);
 

@@ -1,4 +1,4 @@
-/* Results of `ttft` for people: three tables, at most 120 columns wide, the paper's row beside ours. */
+/* Results of `ttft` for people: three tables, at most 120 columns wide, with the paper's rows beside ours. */
 #include "ttft.h"
 
 #include <math.h>
@@ -106,9 +106,9 @@ static line line_of(const ba_ttft_result *r, size_t n, const ba_ttft_result *of,
                   .timing_only = of->timing_only};
 }
 
-/* What the tables have beside their usual columns. */
+/* Optional parts of the tables. */
 typedef struct extras {
-    bool blocks;   /* passages of several sizes: each has its own tables */
+    bool blocks;   /* passages of several sizes: one set of tables for each */
     bool distance; /* from full attention */
 } extras;
 
@@ -205,7 +205,7 @@ static bool is_beside(const ba_ttft_result *a, const ba_ttft_result *b) {
     return strcmp(a->mode, b->mode) == 0 && a->block_tokens == b->block_tokens;
 }
 
-/* Is this the first row of its table (or, with length, of its line in it)? */
+/* Whether this is the first row of its table, or (with length) of its line in the table. */
 static bool is_first(const ba_ttft_result *r, size_t i, bool length) {
     for (size_t j = 0; j < i; j++) {
         if (is_beside(&r[j], &r[i]) && (!length || r[j].length == r[i].length)) {

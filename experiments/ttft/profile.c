@@ -28,7 +28,7 @@ ba_ttft_operation ba_ttft_operation_of(const ba_ttft_account *a, uint64_t item, 
     return out;
 }
 
-static const ba_op FIRST = BA_OP_NORMS; /* what is printed; those before it are small and part of the rest */
+static const ba_op FIRST = BA_OP_NORMS; /* operations printed; the smaller ones are summed up */
 
 static void print_case(const ba_ttft_result *r, const ba_ttft_account *a) {
     char name[48];

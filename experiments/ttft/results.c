@@ -47,7 +47,7 @@ static void check(const ba_ttft_case *cases, size_t item, const ba_ttft_sample *
         if (other->unit != mine->unit) {
             continue;
         }
-        if (!(s[i].max_dlogit <= r->max_dlogit)) { /* a NaN goes in, and stays */
+        if (!(s[i].max_dlogit <= r->max_dlogit)) { /* NaN is kept */
             r->max_dlogit = isnan(r->max_dlogit) ? r->max_dlogit : s[i].max_dlogit;
         }
         limit = fmin(limit, s[i].dlogit_limit);
@@ -116,7 +116,7 @@ static void fill(const ba_ttft_case *c, const ba_ttft_unit *u, const ba_ttft_sam
     r->floor_s = ba_peak_floor(peak, r->flops_exact, r->bytes_read);
 }
 
-/* The row of another case of this prompt, or NULL. mode NULL: this one's mode and executor. */
+/* The row of another case of this prompt, or NULL. mode NULL: same mode and executor. */
 static const ba_ttft_result *find(const ba_ttft_result *r, size_t n, const ba_ttft_result *like, const char *mode,
                                   bool cold) {
     for (size_t i = 0; i < n; i++) {

@@ -1,4 +1,4 @@
-/* Taking one first token. */
+/* Takes one sample of the time to first token. */
 #include "ttft.h"
 
 #include "experiments/measure/distance.h"
@@ -61,7 +61,7 @@ const ba_column ba_ttft_sample_columns[] = {
     {.name = NULL},
 };
 
-/* The first columns and their order are the command line's contract. */
+/* Other programs rely on the names and the order of the first columns. */
 const ba_column ba_ttft_result_columns[] = {
     TEXT(ba_ttft_result, mode),
     COUNT(ba_ttft_result, length),
@@ -114,8 +114,8 @@ const ba_column ba_ttft_result_columns[] = {
     {.name = NULL},
 };
 
-/* The question's last tokens are its task, for the modes that tell the two apart (superposition); all others take them
- * as one block, so that nothing changes for them. A short question is halved, a single token has no task. */
+/* The last tokens of the question are the task, for modes that treat it separately (superposition); the others take
+ * question and task as one block. A short question is halved; a single token has no task. */
 static int add_question(ba_prompt *p, const int32_t *ids, size_t n) {
     size_t task = n / 2 < TASK ? n / 2 : TASK;
     return ba_prompt_add(p, BA_ROLE_QUESTION, ids, n - task) ||
@@ -204,7 +204,7 @@ int ba_ttft_prompt_full(const ba_session *b, ba_ttft_prompt *p, const ba_engine_
     return status;
 }
 
-/* Everything that a finished run tells about itself, apart from time. */
+/* Everything that a finished run reports, except times. */
 static int inspect(const ba_session *b, ba_ttft_unit *u, const ba_ttft_case *c, const ba_plan *plan,
                    const ba_run_stats *stats, const double *logits, ba_ttft_sample *out, char err[BA_ERR_LEN]) {
     size_t vocab = ba_engine_shape(b->engine)->vocab;
@@ -237,7 +237,7 @@ static int inspect(const ba_session *b, ba_ttft_unit *u, const ba_ttft_case *c, 
     out->n_reused = stats->n_reused;
     out->kv_bytes = stats->kv_bytes;
     out->work_bytes = stats->work_bytes;
-    /* Bytes of the merging executor are what they are: the closed form knows the plan, not the executor. */
+    /* Bytes of the merging executor are not compared: the closed form describes the plan, not the executor. */
     out->counted =
         cost.flops_exact == out->flops_exact && cost.flops_dense == out->flops_dense &&
         cost.n_computed == out->n_computed && cost.n_reused == out->n_reused &&
@@ -272,7 +272,7 @@ int ba_ttft_take(const ba_session *b, ba_ttft_unit *u, const ba_ttft_case *c, co
         const ba_run_stats *stats = ba_run_get_stats(run);
         memcpy(out->stage, stats->stage, sizeof out->stage);
         out->stage[BA_STAGE_TOKENIZE] = tokenized - start;
-        out->stage[BA_STAGE_LOOKUP] += planned - tokenized; /* the plan is what is looked up */
+        out->stage[BA_STAGE_LOOKUP] += planned - tokenized; /* the look-up works on the plan */
         out->stage[BA_STAGE_FIRST] += end - computed;
         out->ttft_s = end - start;
         out->other_s = out->ttft_s;

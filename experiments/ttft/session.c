@@ -44,7 +44,8 @@ static void print_results(const ba_ttft_state *s, const ba_ttft_result *r) {
     }
 }
 
-/* What there is, also after an interruption. 0 or 1, or another exit status if it cannot be written. */
+/* Prints and writes the results so far, also after an interruption. 0 or 1, or another exit status if they cannot be
+ * written. */
 static int report(ba_ttft_state *s, bool complete) {
     ba_ttft_result *r = calloc(s->n_case, sizeof *r);
     if (!r || ba_ttft_results(s->cases, s->n_case, s->unit, s->sample, s->n_sample, &s->peak, r)) {
@@ -61,7 +62,7 @@ static int report(ba_ttft_state *s, bool complete) {
         print_results(s, r);
     }
     if (s->trace && !complete && !status) {
-        fprintf(stderr, "%s: interrupted; what is finished is kept in %s, --resume goes on\n",
+        fprintf(stderr, "%s: interrupted; finished samples are kept in %s; --resume continues\n",
                 program_invocation_short_name, ba_trace_path(s->trace));
     }
     free(r);
@@ -82,7 +83,7 @@ static int run_session(ba_ttft_state *s, int argc, char **argv) {
     } else if (!(status = ba_session_open(s->common, &s->b))) {
         status = ba_ttft_make_prompts(s, text, text_len);
     }
-    if (!status) { /* cold is cold, whatever was kept before */
+    if (!status) { /* a cold case starts with an empty store, also after earlier runs */
         ba_store_use_tiers(s->b.store, false);
     }
     if (!status && !(status = ba_ttft_make_units(s)) && !(status = ba_ttft_make_cases(s)) &&
@@ -94,7 +95,8 @@ static int run_session(ba_ttft_state *s, int argc, char **argv) {
     if (!status) {
         status = ba_ttft_measure(s);
         ba_peak after;
-        if (status == 0 && ba_peak_measure(s->common->threads, &after) == 0) { /* the machine may have been busy */
+        if (status == 0 &&
+            ba_peak_measure(s->common->threads, &after) == 0) { /* the machine may have been busy the first time */
             s->peak.flops = fmax(s->peak.flops, after.flops);
             s->peak.bytes = fmax(s->peak.bytes, after.bytes);
         }

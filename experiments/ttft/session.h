@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-/* A prompt that is asked for, in tokens. */
+/* Size of one prompt, tokens. */
 typedef struct ba_ttft_size {
     size_t length; /* of the whole prompt, not below the question's */
     size_t block;  /* of a passage */
@@ -15,7 +15,7 @@ typedef struct ba_ttft_size {
 /* What is measured: each mode on each prompt. Everything is borrowed. */
 typedef struct ba_ttft_options {
     const char *lengths, *passages, *blocks, *modes, *executors; /* as written, for the record; or NULL */
-    const ba_ttft_size *size;                                    /* [n_size] ascending, no two alike */
+    const ba_ttft_size *size;                                    /* [n_size] ascending, all different */
     size_t n_size;
     char *const *mode; /* [n_mode] */
     size_t n_mode;

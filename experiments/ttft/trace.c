@@ -1,4 +1,4 @@
-/* The tables that a measurement is recorded in. */
+/* The tables of a trace of `ttft`. */
 #include "parts.h"
 
 #include <inttypes.h>
@@ -74,7 +74,7 @@ int ba_ttft_open_trace(ba_ttft_state *s) {
     int rc = s->w->resume ? ba_trace_resume(path, BA_TTFT_SCHEMA, &s->trace, err)
                           : ba_trace_create(path, BA_TTFT_SCHEMA, &s->trace, err);
     for (size_t i = 0; i < s->env.n && !rc; i++) {
-        if (strcmp(s->env.key[i], "command") != 0) { /* may differ in what is printed: one a session */
+        if (strcmp(s->env.key[i], "command") != 0) { /* may differ between sessions: recorded for each session */
             rc = ba_trace_set(s->trace, s->env.key[i], s->env.value[i], err);
         }
     }
@@ -90,7 +90,7 @@ int ba_ttft_open_trace(ba_ttft_state *s) {
     for (size_t i = ba_trace_rows(s->trace, s->t_case); i < s->n_case && !rc; i++) {
         rc = ba_trace_append(s->trace, s->t_case, &s->cases[i], err);
     }
-    /* Of several sessions the best peak counts: a floor is what the machine can do. */
+    /* The best peak of all sessions counts, because it gives the least time on this machine. */
     const sitting now = {ba_environment_get(&s->env, "command"), (double)time(NULL), s->peak};
     for (size_t i = 0; i < ba_trace_rows(s->trace, s->t_session) && !rc; i++) {
         sitting earlier;

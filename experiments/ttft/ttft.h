@@ -1,5 +1,5 @@
-/* Time to first token over lengths, passages and modes: the records of the command `ttft`, how one is taken, and what
- * they come to. Column tables give names, types and units; traces, CSV and JSON are all written from them. */
+/* Time to first token over lengths, passages and modes: the records of the command `ttft`, how a sample is taken, and how
+ * results follow from samples. Column tables give names, types and units; traces, CSV and JSON are written from them. */
 #ifndef BA_TTFT_H
 #define BA_TTFT_H
 
@@ -18,29 +18,29 @@ typedef struct ba_ttft_case {
     uint64_t item; /* index of the case */
     char mode[64], executor[8];
     uint64_t length, question, block_tokens; /* tokens */
-    uint64_t passages;                       /* number of them; the last may be shorter */
+    uint64_t passages;                       /* number of passages; the last may be shorter */
     uint64_t cold, timing_only;              /* 0 or 1; timing_only: longer than the context the model was trained on */
-    size_t unit;                             /* index of (mode, prompt); not recorded */
+    size_t unit;                             /* index of the (mode, prompt) pair; not recorded */
     ba_executor how;                         /* not recorded */
 } ba_ttft_case;
 
-/* One first token: one row of the table `samples`. ttft_s is the wall time from text to token id; other_s is what no
- * stage covers, so that the stages and it add up. */
+/* One first token: one row of the table `samples`. ttft_s is the wall time from text to token id; other_s is the part that
+ * no stage covers, so that the stages and other_s add up to it. */
 typedef struct ba_ttft_sample {
     uint64_t item, visit, round, order, warmup; /* order: of taking; warmup: not counted */
     double start_s;                             /* since the session began */
     double ttft_s, stage[BA_STAGE_COUNT], other_s;
     uint64_t flops_exact, flops_dense, bytes_read, bytes_written;
     uint64_t n_computed, n_reused, kv_bytes, work_bytes;
-    uint64_t logits_hash; /* XXH3 of all logits behind the prompt */
+    uint64_t logits_hash; /* XXH3 of all logits after the prompt */
     double max_dlogit;    /* against the first executor's; NaN: logits are not finite */
-    double dlogit_limit;  /* what rounding allows max_dlogit to be */
+    double dlogit_limit;  /* largest max_dlogit that rounding explains */
     uint64_t counted;     /* 1: FLOPs and tokens equal the closed form of the plan */
     double kl, max_abs;   /* distance of the logits from those of full attention, where these are known; else NaN */
 } ba_ttft_sample;
 
-/* What the samples of a case come to: one row of the table `results`. Figures are NaN (blank) unless the check passed.
- * Counts are kept as double: exact below 2^53. */
+/* Result of a case over its samples: one row of the table `results`. Figures are NaN (blank) unless the check passed.
+ * Counts are doubles, which are exact below 2^53. */
 typedef struct ba_ttft_result {
     char mode[64];
     uint64_t length, question, block_tokens, cold;
@@ -51,15 +51,16 @@ typedef struct ba_ttft_result {
     char check_note[96];
     char executor[8];
     uint64_t timing_only, n_outliers;
-    double stage[BA_STAGE_COUNT], other_s; /* medians, each by itself */
+    double stage[BA_STAGE_COUNT], other_s; /* median of each stage */
     double bytes_written, work_bytes, flops_attention;
     double speedup;                                           /* full / this */
     double reduction_exact, reduction_dense, reduction_paper; /* 1 - FLOPs / FLOPs of full */
-    /* Uses from which on reuse has paid: the smallest r >= 0 with cold + r warm <= (1 + r) full, in median times. */
+    /* Number of reuses after which a cold start has paid off: the smallest r >= 0 with cold + r warm <= (1 + r) full, median
+     * times. */
     double breakeven;
     double floor_s;                   /* if FLOPs and bytes ran at the measured peaks */
     double max_dlogit;                /* between executors */
-    double paper_ttft_s, paper_flops; /* the paper's own, for its 8B model, where it has them */
+    double paper_ttft_s, paper_flops; /* figures of the paper for its 8B model, where it has this length */
     uint64_t passages;
     double kl, max_abs; /* next token: KL(full || this) in nats, max |dlogit| */
     char plan_hash[33], model_hash[33], schema[24], commit[64];
@@ -69,42 +70,42 @@ typedef struct ba_ttft_result {
 
 extern const ba_column ba_ttft_case_columns[], ba_ttft_sample_columns[], ba_ttft_result_columns[];
 
-/* One prompt, which every mode is measured on. */
+/* One prompt; every mode is measured on it. */
 typedef struct ba_ttft_prompt {
     size_t length, block; /* tokens */
     ba_workload text;
-    double *full; /* [vocab] logits of full attention behind it, or NULL: not known */
+    double *full; /* [vocab] logits of full attention after it, or NULL: not known */
 } ba_ttft_prompt;
 
 void ba_ttft_prompt_free(ba_ttft_prompt *p);
-/* Runs it in full attention, not timed, for the logits. 0; -1 and err; BA_INTERRUPTED. */
+/* Runs the prompt in full attention, untimed, for the logits. 0; -1 and err; BA_INTERRUPTED. */
 int ba_ttft_prompt_full(const ba_session *b, ba_ttft_prompt *p, const ba_engine_options *opt, char err[BA_ERR_LEN]);
 
 /* One mode on one prompt, and what its plan costs. */
 typedef struct ba_ttft_unit {
     const char *mode;             /* borrowed */
     const ba_ttft_prompt *prompt; /* borrowed */
-    bool stores;                  /* some node may live in the store */
+    bool stores;                  /* some node can be stored */
     ba_cost cold, warm;           /* closed form */
     ba_key hash;                  /* of the plan */
     double *reference;            /* [vocab] logits of the first executor, once there are any */
 } ba_ttft_unit;
 
-/* Fills all but mode and prompt, which are there already. 0, or -1 and err. */
+/* Fills everything but mode and prompt, which the caller has set. 0, or -1 and err. */
 int ba_ttft_unit_plan(const ba_session *b, ba_ttft_unit *u, char err[BA_ERR_LEN]);
 void ba_ttft_unit_free(ba_ttft_unit *u);
 
-/* Runs one prompt and fills what the run itself knows (stages, counts, comparisons); the first run sets the unit's
- * reference. 0; -1 and err; BA_INTERRUPTED. */
+/* Runs one prompt and fills stages, counts and comparisons of the sample; the first run sets the unit's reference. 0; -1
+ * and err; BA_INTERRUPTED. */
 int ba_ttft_take(const ba_session *b, ba_ttft_unit *u, const ba_ttft_case *c, const ba_engine_options *opt,
                  ba_ttft_sample *out, char err[BA_ERR_LEN]);
 
-/* Results of all cases, in their order, from all samples, in theirs. Text facts of the rows are left to the caller. 0,
- * or -1: out of memory. */
+/* Results of all cases from all samples, in the order of the cases. The caller fills the text fields. 0, or -1: out of
+ * memory. */
 int ba_ttft_results(const ba_ttft_case *cases, size_t n_case, const ba_ttft_unit *units, const ba_ttft_sample *samples,
                     size_t n_sample, const ba_peak *peak, ba_ttft_result *out);
 
-/* What the operations of all samples of a case came to in this call, warm-ups too. */
+/* Operations of all samples of a case in this call added up, warm-ups included. */
 typedef struct ba_ttft_account {
     ba_profile profile;
     uint64_t n;     /* samples */
@@ -129,7 +130,7 @@ void ba_ttft_print_profile(const ba_ttft_result *r, const ba_ttft_account *a, si
 typedef struct ba_table3 {
     size_t length;
     double full_s, block_s, full_flops, block_flops;
-    const char *reduction; /* as printed: from figures with more digits */
+    const char *reduction; /* as printed; the paper computed it from figures with more digits */
 } ba_table3;
 const ba_table3 *ba_table3_of(size_t length);
 

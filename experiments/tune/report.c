@@ -48,7 +48,7 @@ int ba_tune_report_open(ba_tune_report *r, ba_format format, const char *path, b
     return rc ? rc : last_step(r->trace, r->validation, sizeof(ba_tune_validation_row), &r->last_checked, err);
 }
 
-/* A line of JSON with what kind of row it is. */
+/* A line of JSON that names the kind of its row. */
 static void print_json(const char *kind, const ba_column *columns, const void *row) {
     printf("{\"%s\": ", kind);
     ba_rows_print(stdout, BA_ROWS_JSON, columns, row, true);

@@ -1,4 +1,4 @@
-/* What a run of tune shows and records: a row a step, a row a validation. */
+/* What `tune` prints and records: one row per step, one row per validation. */
 #ifndef BA_TUNE_REPORT_H
 #define BA_TUNE_REPORT_H
 
@@ -24,7 +24,7 @@ typedef struct ba_tune_report {
     ba_format format;
     ba_trace *trace;             /* or NULL */
     size_t steps, validation;    /* tables */
-    uint64_t last, last_checked; /* steps that the trace has already, of a run that was resumed */
+    uint64_t last, last_checked; /* steps that the resumed trace already has */
     bool begun;
 } ba_tune_report;
 

@@ -1,5 +1,7 @@
-/* Two builds at the same cases, in turns: what got slower, and how sure that is. */
-#include "bench.h"
+/* Runs two builds on the same cases in turns, and reports what got slower with which confidence. */
+#include "programs.h"
+#include "race.h"
+#include "scratch.h"
 
 #include "experiments/cli/cli.h"
 #include "experiments/measure/stats.h"
@@ -34,7 +36,7 @@ typedef struct verdict {
     char name[24], backend[16];
     uint64_t n;
     double base_s, head_s, ratio, lo, hi; /* medians; head over base */
-    uint64_t slower, faster;              /* sure of it, and by more than the threshold */
+    uint64_t slower, faster;              /* by more than the threshold, with 95 % confidence */
 } verdict;
 
 static const ba_column verdict_columns[] = {
@@ -94,7 +96,7 @@ static void print_verdict(const verdict *v, const ba_lane *base, const ba_lane *
                        : "");
 }
 
-/* Prints and records. 1 if something got slower; another exit status; 0. */
+/* Prints and records the verdicts. 1 if something got slower, 0 if not, or another exit status. */
 static int report(ba_race *race, double threshold, bool complete) {
     char err[BA_ERR_LEN];
     size_t table, slower = 0;

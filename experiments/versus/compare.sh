@@ -1,6 +1,6 @@
 #!/bin/sh
-# What `make bench-compare` does: builds the library of one or two commits by their own Makefiles, each with this tree's
-# worker, in folders of their own, and runs both in turns. Exit status 1 if something got slower.
+# Runs `make bench-compare`: builds the library of one or two commits with their own Makefiles and this tree's worker, in
+# separate folders, and measures both in turns. Exit status 1 if something got slower.
 #   compare.sh BUILD RESULTS BASE [HEAD] [-- OPTION...]     HEAD: a commit; default: the working tree
 set -eu
 build=$(realpath "$1") results=$(realpath "$2") base=$3 head=

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* backend,"kernel",six numbers. 0, or -1: it is something else, as the head is. */
+/* Reads a line: backend,"kernel",six numbers. 0, or -1 for another line, such as the head. */
 static int read_row(char *line, ba_kernel_rate *r) {
     double *const number[] = {
         &r->flops, &r->bytes, &r->flops_per_s, &r->peak_flops_per_s, &r->busy_flops_per_s, &r->busy_peak_flops_per_s};

@@ -1,7 +1,7 @@
 /* How fast the kernels of every backend are, as a fraction of what the processor can do: attention as full prefill and
  * as a question over a long cache need it, and the matrix products of the default model. Peak and kernels are measured
- * in turns, and the best of each is taken. The fraction is given by the clock, and by processor time, against which
- * other load on the machine does not count (nor does a thread of ours that sleeps). bench-kernels [--csv] [THREADS] */
+ * in turns, and the best of each is taken. The fraction is given by wall time, and by processor time, which other load on
+ * the machine does not change (nor does a sleeping thread of ours). bench-kernels [--csv] [THREADS] */
 #include "kernels/cpu/bf16/bf16.h"
 
 #include <math.h>
@@ -32,7 +32,7 @@ static span now(void) {
     return (span){seconds_of(CLOCK_MONOTONIC), seconds_of(CLOCK_PROCESS_CPUTIME_ID)};
 }
 
-/* FLOP/s by either; busy: as if all threads had been busy all the time. */
+/* FLOP/s by wall and by processor time; busy: as if all threads had worked all the time. */
 static span rate_since(span start, double flops, size_t threads) {
     span end = now();
     return (span){flops / (end.wall - start.wall), flops * (double)threads / (end.busy - start.busy)};
@@ -46,7 +46,7 @@ static span best_of(span a, span b) {
 
 typedef struct chain {
     bool bf16;
-    double flops, sum; /* sum: keeps the compiler from leaving the work out */
+    double flops, sum; /* sum: keeps the compiler from removing the work */
 } chain;
 
 #if defined(__x86_64__)
@@ -308,7 +308,7 @@ int main(int argc, char **argv) {
         const char *name = ba_backend_at(i)->name;
         ba_backend *be = NULL;
         if (!strcmp(name, "ref") || !strcmp(name, "bf16-plain")) {
-            continue; /* not made to be fast */
+            continue; /* the reference is not made to be fast */
         }
         if (ba_backend_open(name, &cfg, &be, err)) {
             fprintf(stderr, "%s: skipped: %s\n", name, err);

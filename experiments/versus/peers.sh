@@ -1,5 +1,5 @@
 #!/bin/sh
-# The others that `make bench` measures against, in a Python of their own. Says on stderr what it does.
+# Installs the peers that `make bench` measures against into a Python environment of their own. Reports on stderr.
 #   peers.sh python            prints the Python to use: $BENCH_PYTHON, else a virtual environment in the cache folder,
 #                              made if need be; nothing if there is none. What cannot be installed is left out.
 #   peers.sh convert PYTHON DIR MODEL.gguf...   the same weights in bf16, as DIR/NAME.bf16.gguf

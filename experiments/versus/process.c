@@ -13,7 +13,7 @@
 
 /* In the child: never returns. */
 static void become(char *const *argv, const char *setting, int in, int out, int errors) {
-    setpgid(0, 0); /* Ctrl-C is for the one that asks */
+    setpgid(0, 0); /* Ctrl-C goes to the parent only */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (setting) {
         putenv((char *)setting);
@@ -45,7 +45,7 @@ int ba_process_start(char *const *argv, const char *setting, const char *log, ba
         ba_process_end(out);
         return ba_fail(err, "%s: cannot be started: %s", argv[0], strerror(why));
     }
-    signal(SIGPIPE, SIG_IGN); /* one that ended is told by what it does not answer */
+    signal(SIGPIPE, SIG_IGN); /* a program that ended is noticed by its missing answer */
     return 0;
 }
 

@@ -1,5 +1,5 @@
-/* A program that runs beside this one and answers line by line; it rests (SIGSTOP) while it is not asked, so that what
- * is timed has the machine for itself. It ends with this one, whatever ends this one. */
+/* A child program that answers requests line by line. It is stopped (SIGSTOP) while it has no request, so that the timed
+ * program has the machine to itself. It ends with its parent, however the parent ends. */
 #ifndef BA_PROCESS_H
 #define BA_PROCESS_H
 
@@ -21,7 +21,7 @@ int ba_process_start(char *const *argv, const char *setting, const char *log, ba
 int ba_process_ask(ba_process *p, const char *question, char *answer, size_t size);
 void ba_process_end(ba_process *p);
 
-/* Starts, waits for its end, and takes the time; its output is thrown away. 0, or -1: it failed. */
+/* Runs a program to its end and measures the time; its output is discarded. 0, or -1: it failed. */
 int ba_process_time(char *const *argv, double *seconds);
 
 #endif

@@ -83,7 +83,7 @@ int ba_race_open(ba_race *race, const char *path, const char *schema, bool resum
     }
     size_t known = ba_trace_rows(race->trace, race->t_lane);
     if (known != 0 && known != race->n_lane) {
-        return ba_cli_fail(BA_EXIT_USAGE, "%s: has other lanes than this race; begin anew, without --resume", path);
+        return ba_cli_fail(BA_EXIT_USAGE, "%s: has other lanes than this race; start again without --resume", path);
     }
     for (size_t i = known; i < race->n_lane && !rc; i++) {
         rc = ba_trace_append(race->trace, race->t_lane, &race->lane[i], err);
@@ -113,7 +113,7 @@ void ba_race_close(ba_race *race) {
 /* What the callbacks of one ba_measure_run see. */
 typedef struct heat {
     ba_race *race;
-    size_t first; /* lane that its item 0 is */
+    size_t first; /* lane of item 0 */
     ba_race_sample last;
     double start;
     ba_progress bar;
@@ -125,14 +125,14 @@ static int prepare(void *arg, size_t item) {
     return 0;
 }
 
-/* A lane that cannot be measured takes for ever at once: it is asked only once a visit, and not kept. */
+/* A lane that cannot be measured reports infinite time, so that it is tried once per visit and not recorded. */
 static int leave_out(ba_lane *lane, const char *why, double *seconds) {
     snprintf(lane->note, sizeof lane->note, "%.*s", (int)sizeof lane->note - 1, why);
     *seconds = INFINITY;
     return 0;
 }
 
-/* "time SECONDS TOKEN". 0, or -1: it is something else. */
+/* Reads "time SECONDS TOKEN". 0, or -1 for another line. */
 static int read_time(const char *answer, double *seconds, long long *token) {
     char *end, *last;
     if (strncmp(answer, "time ", 5) != 0) {
@@ -219,12 +219,12 @@ static int start(ba_entrant *e, const char *log, bool quiet) {
     e->skipped = true;
     snprintf(e->program, sizeof e->program, "%s", why);
     if (!quiet) {
-        fprintf(stderr, "%s: skipped: %s (its own words are in %s)\n", e->name, why, log);
+        fprintf(stderr, "%s: skipped: %s (its messages are in %s)\n", e->name, why, log);
     }
     return 0;
 }
 
-/* Seconds that each visit has measured; visits beyond a lane's rounds count as done. */
+/* Seconds measured by each visit; visits beyond a lane's rounds count as done. */
 static double *measured_of(const ba_race *race, size_t first, size_t n, size_t rounds, const size_t *order) {
     double *measured = calloc(rounds * n + 1, sizeof *measured);
     for (size_t v = 0; measured && v < rounds * n; v++) {

@@ -1,8 +1,8 @@
-/* Several programs at the same work, in turns: who takes part, at what, and what was measured.
+/* Several programs on the same work in turns: entrants, cases and samples.
  *
- * An entrant is a process that answers (peers/README.md), or a command whose whole run is timed. A lane is one entrant
- * at one case. Lanes are visited by the protocol of measure.h, one at a time, in a random order in every round, while
- * all the others rest. Samples go to a trace as they are taken; a race goes on where it stopped. */
+ * An entrant is a process that answers requests (experiments/peers/README.md), or a command whose whole run is timed. A
+ * lane is one entrant on one case. The protocol of measure/protocol.h visits lanes one at a time, in a random order in
+ * every round, while all other processes are stopped. Samples go to the trace as they are taken, so a race can be resumed. */
 #ifndef BA_RACE_H
 #define BA_RACE_H
 
@@ -19,8 +19,8 @@ typedef struct ba_entrant {
     char name[32];            /* "transformers bf16" */
     char *argv[BA_MOST_ARGS]; /* ends with NULL; borrowed */
     const char *setting;      /* "NAME=VALUE" or NULL */
-    bool command;             /* no answers: its run is what is timed */
-    char program[BA_ERR_LEN]; /* what it says of itself, or why it is skipped */
+    bool command;             /* answers no requests: its whole run is timed */
+    char program[BA_ERR_LEN]; /* its own description, or why it is skipped */
     bool skipped;
     ba_process process;
 } ba_entrant;
@@ -55,18 +55,18 @@ typedef struct ba_race {
     bool quiet;
 } ba_race;
 
-/* A lane of an entrant; the race's rounds are those of the lane with most. */
+/* Adds a lane of an entrant. The race has as many rounds as the lane with the most. */
 int ba_race_add(ba_race *race, ba_entrant *entrant, const char *model, const char *name, const char *method,
                 const size_t size[3], size_t rounds);
 
 /* Opens the trace at path, resumed or new, with the race's environment and lanes. An exit status, 0 to go on. */
 int ba_race_open(ba_race *race, const char *path, const char *schema, bool resume);
 
-/* Runs the lanes [first, n_lane) of these entrants, which are started and ended. label: for the progress bar; log: for
- * what they say on standard error. An exit status, 0 to go on. */
+/* Starts the entrants, runs their lanes [first, n_lane), and ends them. label: for the progress bar; log: file for their
+ * standard error. An exit status, 0 to go on. */
 int ba_race_run(ba_race *race, size_t first, ba_entrant *entrant, size_t n_entrant, const char *label, const char *log);
 
-/* Median of every visit of a lane into out [rounds], NaN where there is none; how many there are. */
+/* Median of every visit of a lane into out [rounds], NaN where there is none; returns the number of medians. */
 size_t ba_race_visits(const ba_race *race, const ba_lane *lane, double *out);
 /* The lane of that model, case, entrant and method (NULL: any), or NULL. */
 const ba_lane *ba_race_find(const ba_race *race, const char *model, const char *name, const char *who,

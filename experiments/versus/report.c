@@ -9,7 +9,7 @@
 
 enum { MOST_ROUNDS = 1024 };
 
-/* What a lane comes to. ratio: its time over that of ours in bf16 at the same case, round by round. */
+/* Result of a lane. ratio: its time over ours in bf16 on the same case, round by round. */
 typedef struct result {
     char model[64], name[24], who[32], method[16];
     uint64_t length, question, block, n;
@@ -58,11 +58,11 @@ static const ba_column machine_columns[] = {
     {"peak_bytes_per_s", BA_COLUMN_F64, offsetof(ba_peak, bytes), sizeof(double), "B/s"},
     {.name = NULL}};
 
-/* What the project wants to see: the fastest of some others over ours, or (kernel) a fraction of the measured peak. */
+/* The project's targets: time of the fastest of some others over ours, or (kernel) a fraction of the measured peak. */
 typedef struct target {
     const char *figure, *name;
     const char *others[2], *method; /* names of entrants; method of theirs */
-    const char *ours, *kernel;      /* entrant; or NULL and a kernel, of whichever of the backends `others` is best */
+    const char *ours, *kernel;      /* entrant; or NULL and a kernel, taken from the best of the backends in `others` */
     double at_least;
 } target;
 
@@ -184,7 +184,7 @@ static goal goal_of(const ba_race *race, const ba_kernel_rates *kernels, const t
     for (size_t i = 0; !w->kernel && i < 2 && w->others[i]; i++) {
         ba_ratio r = ratio_of(race, ba_race_find(race, model, w->name, w->others[i], w->method),
                               ba_race_find(race, model, w->name, w->ours, NULL));
-        if (r.n > 0 && !(r.median >= g.measured)) { /* the faster of them; NaN so far: any */
+        if (r.n > 0 && !(r.median >= g.measured)) { /* the fastest so far */
             g.measured = r.median;
             g.lo = r.lo;
             g.hi = r.hi;

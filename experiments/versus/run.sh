@@ -1,5 +1,5 @@
 #!/bin/sh
-# What `make bench` does when everything is built: others set up, models converted, measured, rows and figures.
+# Runs after the build of `make bench`: sets up the peers, converts the models, measures, writes rows and figures.
 #   run.sh BUILD RESULTS [--quick] [--resume] [--only LIST]
 set -eu
 build=$1 results=$2

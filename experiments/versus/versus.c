@@ -1,7 +1,8 @@
 #include "versus.h"
 
-#include "bench.h"
 #include "experiments/cli/cli.h"
+#include "programs.h"
+#include "scratch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 
 enum { IDS = 33024, QUESTION = 50, BLOCK = 128, K = 1024, MOST_MODELS = 4, PATH_SIZE = 4096 };
 
-/* A case: what is asked of whom. Names of entrants, separated by commas. */
+/* A case and its entrants, whose names are separated by commas. */
 typedef struct work {
     const char *name, *method, *who;
     size_t length, rounds, quick; /* tokens; visits of each; with --quick */
@@ -33,7 +34,7 @@ static const work works[] = {
     {"start-50", "process", "ours bf16,converting bf16", QUESTION, 9, 3},
 };
 
-/* Everything that entrants of one model need, as text. */
+/* Arguments of the entrants of one model, as text. */
 typedef struct paths {
     char worker[PATH_SIZE + 32], program[PATH_SIZE + 32], ids[PATH_SIZE], request[PATH_SIZE];
     char transformers[PATH_SIZE], llamacpp[PATH_SIZE], converted[PATH_SIZE], log[PATH_SIZE];
@@ -47,7 +48,7 @@ typedef struct options {
 
 enum { N_ENTRANT = 10 };
 
-/* Who takes part: [N_ENTRANT]. Arguments that are not text are in `p`. */
+/* The entrants [N_ENTRANT]. `p` holds the arguments that are made at run time. */
 static void line_up(ba_entrant *e, const char *model, const options *w, paths *p) {
     const ba_entrant all[N_ENTRANT] = {
         {.name = BA_OURS, .argv = {p->worker, (char *)model, "bf16", p->threads, p->ids}},
@@ -190,13 +191,13 @@ static int prepare(session *s, const options *w, int argc, char **argv) {
     return status ? status : ba_race_open(&s->race, w->out, BA_VERSUS_SCHEMA, w->resume);
 }
 
-/* On a busy machine threads that spin at a barrier wait for one that has no processor: of that the others suffer more
- * than ours, by factors, and ratios say nothing. */
+/* On a busy machine threads that spin at a barrier wait for one that has no processor. The others suffer several times
+ * more from this than ours, so ratios mean nothing. */
 static void warn_if_busy(const options *w) {
     double load[1];
     if (!w->quiet && getloadavg(load, 1) == 1 && load[0] > 0.5 * (double)sysconf(_SC_NPROCESSORS_ONLN)) {
         fprintf(stderr,
-                "bench: load %.1f: other programs are at work here; figures of such a run are not to be quoted\n",
+                "bench: load %.1f: other programs are running on this machine; do not quote figures of this run\n",
                 load[0]);
     }
 }
@@ -221,7 +222,7 @@ static int measure(session *s, const options *w) {
         if (!w->quiet) {
             fprintf(stderr, "%s: starting the programs\n", label);
         }
-        s->race.n_lane = i + 1 < s->n_model ? s->first[i + 1] : n; /* lanes of the models behind are not run yet */
+        s->race.n_lane = i + 1 < s->n_model ? s->first[i + 1] : n; /* lanes of later models have not run yet */
         status = ba_race_run(&s->race, s->first[i], s->entrant[i], N_ENTRANT, label, s->path[i].log);
     }
     s->race.n_lane = n;
@@ -280,7 +281,7 @@ int ba_versus_versus(int argc, char **argv) {
             status = status ? status : reported;
         }
         if (status == BA_EXIT_INTERRUPTED) {
-            fprintf(stderr, "bench: interrupted; what is finished is kept in %s, make bench RESUME=1 goes on\n",
+            fprintf(stderr, "bench: interrupted; finished samples are kept in %s; make bench RESUME=1 continues\n",
                     ba_trace_path(s->race.trace));
         }
         remove_scratch(s);

@@ -1,4 +1,4 @@
-/* Ours against others: who takes part, at which cases, what the project wants to see, and how it came out. */
+/* The race of ours against others: cases, kernel rates, targets and the report. */
 #ifndef BA_VERSUS_H
 #define BA_VERSUS_H
 
@@ -7,7 +7,7 @@
 
 #define BA_VERSUS_SCHEMA "blockattn-bench-1"
 
-/* What all ratios are taken to. */
+/* The entrant that all ratios refer to. */
 #define BA_OURS "ours bf16"
 
 /* One kernel of one backend: a row of the table `kernels`. Rates: by the clock, and (busy) by processor time. */
@@ -27,8 +27,8 @@ typedef struct ba_kernel_rates {
 /* Runs bench-kernels (program) with that many threads. 0; -1 and err. */
 int ba_kernels_measure(const char *program, size_t threads, ba_kernel_rates *out, char err[BA_ERR_LEN]);
 
-/* Writes the tables `results`, `goals`, `kernels` and `machine` of a finished or interrupted race anew, and prints
- * them. complete: the trace is finished too. An exit status, 0 to go on. */
+/* Rewrites the tables `results`, `goals`, `kernels` and `machine` of a finished or interrupted race, and prints them.
+ * complete: also closes the trace as finished. An exit status, 0 to go on. */
 int ba_versus_report(ba_race *race, const ba_kernel_rates *kernels, const ba_peak *peak, bool complete);
 
 #endif

@@ -1,10 +1,10 @@
-/* One backend of ours as a process that is asked for times: the C side of what peers/ are in Python.
+/* One of our backends as a process that measures times on request: what experiments/peers are in Python, in C.
  *
  *   bench-worker MODEL BACKEND THREADS IDS
  *
  * BACKEND: its name, or bf16 or f32 for the first that computes in it. IDS: a file of token ids in decimal, one a
- * line. Asked, line by line on standard input, as in peers/README.md; answers on standard output. It includes as
- * little as it can, so that it also builds with the library of an older commit (compare.sh). */
+ * line. Requests come line by line on standard input, as in experiments/peers/README.md; answers go to standard output.
+ * It includes few headers, so that it also builds with the library of an older commit (compare.sh). */
 #include "kernels/backend.h"
 #include "sim/engine/engine.h"
 #include "sim/model/model.h"
@@ -22,7 +22,7 @@ typedef struct worker {
     ba_engine *engine;
     int32_t *ids; /* [n] */
     size_t n;
-    int32_t fresh; /* counts cold runs: their blocks must be new */
+    int32_t fresh; /* number of cold runs: each needs new blocks */
 } worker;
 
 typedef struct ask {
@@ -61,8 +61,8 @@ static int read_ids(const char *path, worker *w) {
     return w->n ? 0 : -1;
 }
 
-/* full: one segment. Else passages of a->block tokens, and a question. cold: the first token of each passage is one
- * that was not there before. */
+/* full: one segment. Otherwise passages of a->block tokens and a question. cold: each passage begins with a token pair
+ * that was not used before. */
 static int add_segments(worker *w, const ask *a, bool cold, ba_prompt *p) {
     if (!strcmp(a->method, "full")) {
         return ba_prompt_add(p, BA_ROLE_QUESTION, w->ids, a->length);
@@ -73,7 +73,7 @@ static int add_segments(worker *w, const ask *a, bool cold, ba_prompt *p) {
         size_t n = a->length - at < a->block ? a->length - at : a->block;
         int32_t kept = w->ids[at];
         w->ids[at] = cold ? w->ids[w->fresh % (int32_t)w->n] : kept;
-        w->ids[at + n - 1] ^= cold; /* two fresh tokens: one alone comes round again */
+        w->ids[at + n - 1] ^= cold; /* two tokens, because the values of one alone are used up too soon */
         status = ba_prompt_add(p, BA_ROLE_PASSAGE, w->ids + at, n);
         w->ids[at + n - 1] ^= cold;
         w->ids[at] = kept;
@@ -140,7 +140,7 @@ static int answer(worker *w, const char *line) {
         return say("skip", "there is no such method here");
     }
     int status = take(w, &a, cold, &t, err);
-    if (status == 0 && warm && t.reused != a.length) { /* it was not in the store: now it is */
+    if (status == 0 && warm && t.reused != a.length) { /* the first run has stored it */
         status = take(w, &a, false, &t, err);
     }
     if (status == 0 && t.reused != (warm ? a.length : 0)) {

@@ -150,18 +150,18 @@ static void test_pins(void) {
 }
 
 /* The simulation foretells where every passage of a real run is found. */
-static void test_foretold(void) {
+static void test_predicted(void) {
     program_tiny();
 #define COST(store)                                                                                                    \
     "cost", "--requests", "60", "--execute", "60", "--model", "tiny.gguf", "--corpus", "40", "--passages", "5",        \
         "--block-tokens", "32", "--quiet", "--store", store
-    EXPECT(0, "; 0 told otherwise", COST("ram:150K"));
-    EXPECT(0, "; 0 told otherwise", COST("ram:150K,lmdb:foretold-lru:400K"));
-    EXPECT(0, "; 0 told otherwise", COST("ram:150K:lfu,lmdb:foretold-lfu:400K:lfu"));
-    EXPECT(0, "; 0 told otherwise", COST("ram:40K,lmdb:foretold-tight:100K")); /* less than a request */
+    EXPECT(0, "; 0 predicted wrongly", COST("ram:150K"));
+    EXPECT(0, "; 0 predicted wrongly", COST("ram:150K,lmdb:foretold-lru:400K"));
+    EXPECT(0, "; 0 predicted wrongly", COST("ram:150K:lfu,lmdb:foretold-lfu:400K:lfu"));
+    EXPECT(0, "; 0 predicted wrongly", COST("ram:40K,lmdb:foretold-tight:100K")); /* less than a request */
     static const program_refusal rows[] = {
         {2, "an empty one is needed", {COST("ram:150K,lmdb:foretold-lru:400K")}},
-        {2, "cannot be foretold", {COST("ram:150K:cost")}},
+        {2, "neither can be predicted exactly", {COST("ram:150K:cost")}},
     };
 #undef COST
     EXPECT_REFUSALS(rows);
@@ -213,7 +213,8 @@ int ba_suite_cli_store(void) {
                    CU_add_test(s, "tiers that keep nothing change nothing", test_does_without) &&
                    CU_add_test(s, "blocks of two models are kept apart", test_models_apart) &&
                    CU_add_test(s, "pinned blocks stay", test_pins) &&
-                   CU_add_test(s, "the simulation foretells every hit", test_foretold) &&
+                   CU_add_test(s, "a simulated hit that the real store does not have (or the reverse)",
+                               test_predicted) &&
                    CU_add_test(s, "a run killed at any moment leaves a whole store", test_killed)
                ? 0
                : -1;

@@ -164,7 +164,7 @@ static void an_element_without_its_key_is_refused(void) {
     const char *text = "{\"u\":[{\"id\":1},{\"ID\":2}]}";
     CU_ASSERT_EQUAL_FATAL(ba_state_parse(text, strlen(text), "s", &state, err), 0);
     CU_ASSERT_EQUAL(ba_cut(state, &rules, bytes, NULL, "s", &out, err), -1);
-    CU_ASSERT_STRING_EQUAL(err, "s: element 1 has no text or number \"id\", by which a rule knows it");
+    CU_ASSERT_STRING_EQUAL(err, "s: element 1 has no text or number \"id\", which the rule names as its key");
     cJSON_Delete(state);
     ba_rules_free(&rules);
 }
