@@ -5,7 +5,7 @@
 #include "experiments/measure/distance.h"
 #include "experiments/measure/prefix_cache.h"
 #include "experiments/measure/protocol.h"
-#include "experiments/measure/stats.h"
+#include "sim/base/random.h"
 #include "sim/modes/modes.h"
 
 #include <math.h>
@@ -143,7 +143,7 @@ static int compare(const turn *t) {
 /* Block mode and the two baselines in random order, so that drift of the machine affects all alike. */
 static int play_all(const turn *t, bool measured) {
     int rc = 0;
-    bool block_first = ba_random(&t->p->rng) & 1;
+    bool block_first = ba_random_bits(&t->p->rng) & 1;
     for (int i = 0; i < 2 && !rc; i++) {
         if ((i == 0) == block_first) {
             rc = play_block(t);

@@ -32,7 +32,7 @@ const ba_column ba_ttft_case_columns[] = {
     TEXT(ba_ttft_case, executor),     COUNT(ba_ttft_case, length),
     COUNT(ba_ttft_case, question),    COUNT(ba_ttft_case, block_tokens),
     COUNT(ba_ttft_case, passages),    COUNT(ba_ttft_case, cold),
-    COUNT(ba_ttft_case, timing_only), {.name = NULL},
+    COUNT(ba_ttft_case, timing_only), BA_COLUMNS_END,
 };
 
 const ba_column ba_ttft_sample_columns[] = {
@@ -58,7 +58,7 @@ const ba_column ba_ttft_sample_columns[] = {
     COUNT(ba_ttft_sample, counted),
     REAL(ba_ttft_sample, kl, "nat"),
     REAL(ba_ttft_sample, max_abs, ""),
-    {.name = NULL},
+    BA_COLUMNS_END,
 };
 
 /* Other programs rely on the names and the order of the first columns. */
@@ -111,7 +111,7 @@ const ba_column ba_ttft_result_columns[] = {
     COUNT(ba_ttft_result, threads),
     COUNT(ba_ttft_result, seed),
     STRING(ba_ttft_result, command),
-    {.name = NULL},
+    BA_COLUMNS_END,
 };
 
 /* The last tokens of the question are the task, for modes that treat it separately (superposition); the others take

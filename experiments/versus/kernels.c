@@ -3,6 +3,7 @@
  * in turns, and the best of each is taken. The fraction is given by wall time, and by processor time, which other load on
  * the machine does not change (nor does a sleeping thread of ours). bench-kernels [--csv] [THREADS] */
 #include "kernels/cpu/bf16/bf16.h"
+#include "sim/base/random.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -175,10 +176,9 @@ static void *checked(void *p) {
 
 static void fill(ba_backend *be, ba_buf *buf, size_t rows, size_t cols) {
     double *x = checked(malloc(rows * cols * sizeof *x));
-    uint32_t seed = 1;
+    uint64_t seed = 1;
     for (size_t i = 0; i < rows * cols; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        x[i] = (double)(int32_t)seed * 0x1p-31;
+        x[i] = 2 * ba_random_real(&seed) - 1;
     }
     be->ops->upload(be, (ba_view){buf, 0, 0}, rows, cols, x);
     free(x);

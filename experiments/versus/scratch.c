@@ -1,7 +1,7 @@
 #include "scratch.h"
 
 #include "experiments/cli/cli.h"
-#include "experiments/measure/stats.h"
+#include "sim/base/random.h"
 #include "sim/model/model.h"
 
 #include <errno.h>
