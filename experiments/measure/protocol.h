@@ -12,8 +12,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Monotonic clock, seconds. */
-double ba_clock(void);
 /* Processor time of all threads of the program, seconds: what neighbours on a busy machine add little to. */
 double ba_cpu_clock(void);
 
