@@ -1,17 +1,12 @@
 #include "ask.h"
 
+#include "kernels/base/clock.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MAX_REQUEST = 1 << 30 };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 int ba_read_prompt(const char *request, const char *message, const ba_tokenizer *tok, size_t n_vocab, ba_prompt **out,
                    double *tokenize_s) {
@@ -26,10 +21,10 @@ int ba_read_prompt(const char *request, const char *message, const ba_tokenizer 
     if (ba_read_file(path, MAX_REQUEST, &text, &len, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    double start = now();
+    double start = ba_now();
     int rc = message ? ba_prompt_from_message(text, len, BA_MESSAGE_BLOCKS, false, tok, out, err)
                      : ba_prompt_parse(text, len, tok, n_vocab, out, err);
-    *tokenize_s = now() - start;
+    *tokenize_s = ba_now() - start;
     free(text);
     return rc ? ba_cli_fail(BA_EXIT_USAGE, "%s: %s", strcmp(path, "-") ? path : "standard input", err) : 0;
 }

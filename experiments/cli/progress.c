@@ -1,6 +1,7 @@
 /* What a person at a terminal sees and presses: the progress bar, and Ctrl-C. */
 #include "cli.h"
 #include "experiments/measure/protocol.h"
+#include "kernels/base/clock.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -25,13 +26,13 @@ bool ba_interrupted(void) {
 }
 
 void ba_progress_start(ba_progress *p, const char *label, bool quiet) {
-    double t = ba_clock();
+    double t = ba_now();
     *p = (ba_progress){.label = label, .start = t, .last = t, .on = !quiet && isatty(STDERR_FILENO)};
 }
 
 void ba_progress_update(ba_progress *p, double fraction) {
     enum { WIDTH = 30 };
-    double t = ba_clock(), passed = t - p->start;
+    double t = ba_now(), passed = t - p->start;
     if (!p->on || passed < 2 || t - p->last < 0.1) {
         return;
     }

@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include "experiments/measure/protocol.h"
+#include "kernels/base/clock.h"
 #include "sim/model/adapter.h"
 #include "store_spec.h"
 
@@ -140,14 +141,14 @@ static int open_all(const ba_common *c, ba_session *b, char err[BA_ERR_LEN]) {
 
 int ba_session_open(const ba_common *c, ba_session *b) {
     char err[BA_ERR_LEN] = "";
-    double start = ba_clock();
+    double start = ba_now();
     *b = (ba_session){0};
     int status = open_all(c, b, err);
     if (status != BA_EXIT_OK) {
         ba_session_close(b);
         return ba_cli_fail(status, "%s", err);
     }
-    b->load_s = ba_clock() - start;
+    b->load_s = ba_now() - start;
     const char *remark = ba_packed_remark(b->packed);
     if (*remark && !c->quiet) {
         fprintf(stderr, "%s: %s\n", program_invocation_short_name, remark);

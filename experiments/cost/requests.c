@@ -7,6 +7,7 @@
 #include "experiments/measure/paper_row.h"
 #include "experiments/measure/protocol.h"
 #include "experiments/measure/stats.h"
+#include "kernels/base/clock.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -164,7 +165,7 @@ static int simulate(const options *w, const ba_service *service, const char *sha
                  .ram_bytes = ram,
                  .zipf = w->traffic ? NAN : zipf,
                  .rate = w->traffic ? NAN : w->per_second};
-    double start = ba_clock(), cpu_start = ba_cpu_clock();
+    double start = ba_now(), cpu_start = ba_cpu_clock();
     stream s = {.w = w, .service = service, .ttft = malloc(w->n_requests * sizeof *s.ttft)};
     int rc = s.ttft ? ba_sim_new(tier, w->n_tier, corpus, &s.sim, err) : no_memory(err);
     if (!rc && w->traffic) {
@@ -186,7 +187,7 @@ static int simulate(const options *w, const ba_service *service, const char *sha
     out->wh_per_1000 = 1000 * out->service_mean * hw->watts / 3600;
     out->usd_per_1000 = 1000 * out->service_mean * hw->price_hour / 3600;
     out->full_usd_per_1000 = 1000 * out->full_service * hw->price_hour / 3600;
-    out->simulated_s = ba_clock() - start;
+    out->simulated_s = ba_now() - start;
     out->simulated_cpu_s = ba_cpu_clock() - cpu_start;
     return 0;
 }

@@ -5,6 +5,7 @@
 #include "experiments/measure/distance.h"
 #include "experiments/measure/prefix_cache.h"
 #include "experiments/measure/protocol.h"
+#include "kernels/base/clock.h"
 #include "sim/base/random.h"
 #include "sim/modes/modes.h"
 
@@ -31,13 +32,13 @@ void ba_player_end(ba_player *p) {
 
 /* Runs a plan up to the logits; *seconds and *cpu for all of it. The caller frees the run. */
 static int run(const turn *t, const ba_plan *plan, double *logits, double *seconds, double *cpu, ba_run **out) {
-    double start = ba_clock(), cpu_start = ba_cpu_clock();
+    double start = ba_now(), cpu_start = ba_cpu_clock();
     int rc = ba_engine_run(t->p->engine, plan, t->p->opt, 0, out, t->err);
     const double *l = rc ? NULL : ba_run_logits(*out);
     if (!rc && !l) {
         rc = BA_INTERRUPTED;
     }
-    *seconds = ba_clock() - start;
+    *seconds = ba_now() - start;
     *cpu = ba_cpu_clock() - cpu_start;
     if (!rc) {
         memcpy(logits, l, t->vocab * sizeof *l);
@@ -113,9 +114,9 @@ static void count_new(const turn *t, const ba_run_stats *s) {
 static int play_block(const turn *t) {
     ba_plan *plan = NULL;
     ba_run *r = NULL;
-    double start = ba_clock(), seconds = 0, cpu = 0;
+    double start = ba_now(), seconds = 0, cpu = 0;
     int rc = ba_mode_plan(t->p->mode, t->prompt, &plan, t->err);
-    double planned = ba_clock() - start;
+    double planned = ba_now() - start;
     rc = rc ? rc : run(t, plan, t->block, &seconds, &cpu, &r);
     if (!rc) {
         t->row->cut_s += planned;
@@ -158,7 +159,7 @@ static int play_all(const turn *t, bool measured) {
 int ba_play(ba_player *p, ba_game_session *s, const char *state, size_t len, const char *name, bool measured,
             ba_play_row *out, char err[BA_ERR_LEN]) {
     ba_prompt *prompt;
-    double start = ba_clock();
+    double start = ba_now();
     *out = (ba_play_row){.frame = p->frame,
                          .full_s = NAN,
                          .prefix_s = NAN,
@@ -170,7 +171,7 @@ int ba_play(ba_player *p, ba_game_session *s, const char *state, size_t len, con
     if (ba_game_session_frame(s, state, len, name, p->question, &prompt, err)) {
         return -1;
     }
-    out->cut_s = ba_clock() - start;
+    out->cut_s = ba_now() - start;
     turn t = {.p = p, .prompt = prompt, .vocab = ba_engine_shape(p->engine)->vocab, .row = out, .err = err};
     t.ids = ba_prompt_ids(prompt, &t.n);
     t.full = malloc(3 * t.vocab * sizeof *t.full);

@@ -1,5 +1,7 @@
 #include "peak.h"
 
+#include "kernels/base/clock.h"
+
 #include "protocol.h"
 
 #include <pthread.h>
@@ -116,7 +118,7 @@ BARE static void *read_memory(void *arg) {
 static double fastest(void *(*work)(void *), part *p, size_t n, pthread_t *thread) {
     double best = 0;
     for (size_t round = 0; round < ROUNDS; round++) {
-        double start = ba_clock();
+        double start = ba_now();
         size_t started = 1;
         while (started < n && pthread_create(&thread[started], NULL, work, &p[started]) == 0) {
             started++;
@@ -125,7 +127,7 @@ static double fastest(void *(*work)(void *), part *p, size_t n, pthread_t *threa
         for (size_t i = 1; i < started; i++) {
             pthread_join(thread[i], NULL);
         }
-        double seconds = ba_clock() - start;
+        double seconds = ba_now() - start;
         if (started < n) {
             return 0;
         }

@@ -12,8 +12,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Monotonic clock, seconds. */
-double ba_clock(void);
 /* Processor time of all threads of the program, seconds. Other programs on a busy machine change it little. */
 double ba_cpu_clock(void);
 

@@ -1,6 +1,7 @@
 #include "run.h"
 
 #include "experiments/measure/protocol.h"
+#include "kernels/base/clock.h"
 #include "sim/base/random.h"
 
 #include <stdlib.h>
@@ -9,12 +10,12 @@
 static int time_plan(ba_engine *e, const ba_plan *plan, const ba_engine_options *opt, double *seconds, double *cpu,
                      char err[BA_ERR_LEN]) {
     ba_run *run = NULL;
-    double start = ba_clock(), cpu_start = ba_cpu_clock();
+    double start = ba_now(), cpu_start = ba_cpu_clock();
     int rc = ba_engine_run(e, plan, opt, 0, &run, err);
     if (!rc && !ba_run_logits(run)) {
         rc = BA_INTERRUPTED;
     }
-    *seconds = ba_clock() - start;
+    *seconds = ba_now() - start;
     *cpu = ba_cpu_clock() - cpu_start;
     ba_run_free(run);
     return rc;

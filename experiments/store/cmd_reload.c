@@ -8,6 +8,7 @@
 #include "experiments/measure/protocol.h"
 #include "experiments/measure/stats.h"
 #include "experiments/measure/workload.h"
+#include "kernels/base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -86,13 +87,13 @@ static bool read_all(int from, void *data, size_t n) {
 static int take(const ba_session *b, const ba_plan *plan, const ba_engine_options *opt, int to) {
     char err[BA_ERR_LEN];
     ba_run *run;
-    double start = ba_clock();
+    double start = ba_now();
     int rc = ba_engine_run(b->engine, plan, opt, 0, &run, err);
     if (rc) {
         return ba_engine_exit(rc, err);
     }
     const double *logits = ba_run_logits(run);
-    sample out = {.seconds = ba_clock() - start, .vocab = ba_engine_shape(b->engine)->vocab};
+    sample out = {.seconds = ba_now() - start, .vocab = ba_engine_shape(b->engine)->vocab};
     const ba_run_stats *s = ba_run_get_stats(run);
     memcpy(out.stage, s->stage, sizeof out.stage);
     out.load_bytes = s->load_bytes;
@@ -224,12 +225,12 @@ static double disk_rate(const ba_tier_spec *t) {
     snprintf(path, sizeof path, "%s/data.mdb", t->place);
     int fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
     void *room = aligned_alloc(4096, READ_BYTES);
-    double start = ba_clock(), bytes = 0;
+    double start = ba_now(), bytes = 0;
     ssize_t n;
     while (fd >= 0 && room && bytes < MAX_READ && (n = read(fd, room, READ_BYTES)) > 0) {
         bytes += (double)n;
     }
-    double s = ba_clock() - start;
+    double s = ba_now() - start;
     free(room);
     if (fd >= 0) {
         close(fd);

@@ -2,6 +2,7 @@
 #include "parts.h"
 
 #include "experiments/measure/protocol.h"
+#include "kernels/base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +60,7 @@ static int prepare(void *arg, size_t item) {
 
 static int take(void *arg, size_t item, double *seconds) {
     ba_ttft_state *s = arg;
-    double start = ba_clock() - s->start;
+    double start = ba_now() - s->start;
     s->last = (ba_ttft_sample){.item = item, .start_s = start};
     s->now = s->weight[item];
     s->opt.profile = s->account ? &s->account[item].profile : NULL;
@@ -157,7 +158,7 @@ int ba_ttft_measure(ba_ttft_state *s) {
         }
         s->opt.progress = within_sample;
         s->opt.arg = s;
-        s->start = ba_clock();
+        s->start = ba_now();
         ba_progress_start(&s->bar, "ttft", s->common->quiet);
         status = ba_measure_run(&m, measured);
         ba_progress_end(&s->bar);

@@ -4,6 +4,7 @@
 #include "experiments/measure/distance.h"
 #include "experiments/measure/protocol.h"
 
+#include "kernels/base/clock.h"
 #include "kernels/base/compare.h"
 #include "sim/modes/modes.h"
 
@@ -254,11 +255,11 @@ int ba_ttft_take(const ba_session *b, ba_ttft_unit *u, const ba_ttft_case *c, co
     ba_run *run = NULL;
     const double *logits = NULL;
     uint64_t rng = 0;
-    double start = ba_clock();
+    double start = ba_now();
     ba_prompt *prompt = tokenize(b->tok, &u->prompt->text);
-    double tokenized = ba_clock();
+    double tokenized = ba_now();
     int status = prompt ? ba_mode_plan(u->mode, prompt, &plan, err) : ba_fail(err, "out of memory");
-    double planned = ba_clock();
+    double planned = ba_now();
     if (!status) {
         status = ba_engine_run(b->engine, plan, &options, 0, &run, err);
     }
@@ -266,9 +267,9 @@ int ba_ttft_take(const ba_session *b, ba_ttft_unit *u, const ba_ttft_case *c, co
         status = BA_INTERRUPTED;
     }
     if (!status) {
-        double computed = ba_clock();
+        double computed = ba_now();
         ba_sample(logits, ba_engine_shape(b->engine)->vocab, 0, &rng);
-        double end = ba_clock();
+        double end = ba_now();
         const ba_run_stats *stats = ba_run_get_stats(run);
         memcpy(out->stage, stats->stage, sizeof out->stage);
         out->stage[BA_STAGE_TOKENIZE] = tokenized - start;

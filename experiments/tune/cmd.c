@@ -6,6 +6,7 @@
 #include "experiments/measure/protocol.h"
 #include "report.h"
 
+#include "kernels/base/clock.h"
 #include "sim/modes/modes.h"
 #include "sim/train/save.h"
 
@@ -338,10 +339,10 @@ static int stop(void *arg) {
 static int validate(session *s, char err[BA_ERR_LEN]) {
     for (size_t m = 0; s->check.n && m < s->n_mode; m++) {
         ba_tune_validation_row row = {.step = ba_tuner_step_count(s->tuner), .samples = s->check.n};
-        double start = ba_clock();
+        double start = ba_now();
         snprintf(row.mode, sizeof row.mode, "%s", s->mode[m]);
         int rc = ba_tuner_validate(s->tuner, s->check.at, s->check.n, s->mode[m], stop, NULL, &row.nll, err);
-        row.seconds = ba_clock() - start;
+        row.seconds = ba_now() - start;
         if (rc) {
             return rc == BA_INTERRUPTED ? BA_EXIT_INTERRUPTED : BA_EXIT_MACHINE;
         }
@@ -366,12 +367,12 @@ static int snapshot(const session *s, char err[BA_ERR_LEN]) {
 
 static int step(session *s, char err[BA_ERR_LEN]) {
     ba_tune_row row;
-    double start = ba_clock();
+    double start = ba_now();
     int rc = ba_tuner_step(s->tuner, stop, NULL, &row, err);
     if (rc) {
         return rc == BA_INTERRUPTED ? BA_EXIT_INTERRUPTED : rc == BA_TUNE_DIVERGED ? BA_EXIT_USAGE : BA_EXIT_MACHINE;
     }
-    if ((rc = ba_tune_report_step(&s->report, &row, ba_clock() - start, err))) {
+    if ((rc = ba_tune_report_step(&s->report, &row, ba_now() - start, err))) {
         return trace_status(rc);
     }
     if (s->w->n_eval_every && row.step % s->w->n_eval_every == 0 && row.step < s->opt.steps &&

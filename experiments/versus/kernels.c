@@ -2,6 +2,7 @@
  * as a question over a long cache need it, and the matrix products of the default model. Peak and kernels are measured
  * in turns, and the best of each is taken. The fraction is given by wall time, and by processor time, which other load on
  * the machine does not change (nor does a sleeping thread of ours). bench-kernels [--csv] [THREADS] */
+#include "kernels/base/clock.h"
 #include "kernels/cpu/bf16/bf16.h"
 #include "sim/base/random.h"
 
@@ -18,9 +19,9 @@
 
 enum { ROUNDS = 12, HEADS = 9, KV_HEADS = 3, DIM = 64, CHAINS = 16, STEPS = 300000, MOST_THREADS = 256 };
 
-static double seconds_of(clockid_t clock) {
+static double processor_seconds(void) {
     struct timespec t;
-    clock_gettime(clock, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -30,7 +31,7 @@ typedef struct span {
 } span;
 
 static span now(void) {
-    return (span){seconds_of(CLOCK_MONOTONIC), seconds_of(CLOCK_PROCESS_CPUTIME_ID)};
+    return (span){ba_now(), processor_seconds()};
 }
 
 /* FLOP/s by wall and by processor time; busy: as if all threads had worked all the time. */

@@ -1,6 +1,7 @@
 #include "process.h"
 
 #include "experiments/measure/protocol.h"
+#include "kernels/base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -80,14 +81,14 @@ void ba_process_end(ba_process *p) {
 
 int ba_process_time(char *const *argv, double *seconds) {
     int status = -1, null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    double start = ba_clock();
+    double start = ba_now();
     pid_t pid = null >= 0 ? fork() : -1;
     if (pid == 0) {
         become(argv, NULL, null, null, null);
     }
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
-    *seconds = ba_clock() - start;
+    *seconds = ba_now() - start;
     if (null >= 0) {
         close(null);
     }

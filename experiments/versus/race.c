@@ -3,11 +3,11 @@
 #include "experiments/cli/cli.h"
 #include "experiments/measure/protocol.h"
 #include "experiments/measure/stats.h"
+#include "kernels/base/clock.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const ba_column lane_columns[] = {
     BA_COLUMN(ba_lane, item, BA_COLUMN_U64, ""),
@@ -149,7 +149,7 @@ static int take(void *arg, size_t item, double *seconds) {
     ba_entrant *e = lane->entrant;
     char question[96], answer[BA_ERR_LEN];
     long long token = -1;
-    h->last = (ba_race_sample){.item = h->first + item, .start_s = ba_clock() - h->start, .token = -1};
+    h->last = (ba_race_sample){.item = h->first + item, .start_s = ba_now() - h->start, .token = -1};
     if (e->skipped || *lane->note) {
         return leave_out(lane, e->skipped ? e->program : lane->note, seconds);
     }
@@ -244,7 +244,7 @@ static int run_lanes(ba_race *race, size_t first, const char *label) {
         group[i] = i;
         rounds = race->lane[first + i].rounds > rounds ? (size_t)race->lane[first + i].rounds : rounds;
     }
-    heat h = {.race = race, .first = first, .start = ba_clock()};
+    heat h = {.race = race, .first = first, .start = ba_now()};
     const ba_measure m = {.repeat = rounds,
                           .min_time = race->min_time * (double)rounds,
                           .seed = race->seed + first,

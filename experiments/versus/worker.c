@@ -6,6 +6,7 @@
  * line. Requests come line by line on standard input, as in experiments/peers/README.md; answers go to standard output.
  * It includes few headers, so that it also builds with the library of an older commit (compare.sh). */
 #include "kernels/backend.h"
+#include "kernels/base/clock.h"
 #include "sim/engine/engine.h"
 #include "sim/model/model.h"
 #include "sim/modes/modes.h"
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct worker {
     ba_model *model;
@@ -29,12 +29,6 @@ typedef struct ask {
     char method[16];
     size_t length, question, block; /* tokens */
 } ask;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int say(const char *kind, const char *text) {
     printf("%s %s\n", kind, text);
@@ -92,7 +86,7 @@ static int take(worker *w, const ask *a, bool cold, took *out, char err[BA_ERR_L
     const ba_engine_options opt = {.executor = BA_IN_PLACE};
     ba_plan *plan = NULL;
     ba_run *run = NULL;
-    double start = now();
+    double start = ba_now();
     ba_prompt *p = ba_prompt_new(NULL);
     int status = p && add_segments(w, a, cold, p) == 0 ? 0 : ba_fail(err, "out of memory");
     status = status ? status : ba_mode_plan(!strcmp(a->method, "full") ? "full" : "block", p, &plan, err);
@@ -101,7 +95,7 @@ static int take(worker *w, const ask *a, bool cold, took *out, char err[BA_ERR_L
         const double *logits = ba_run_logits(run);
         uint64_t unused = 0;
         out->token = logits ? ba_sample(logits, ba_engine_shape(w->engine)->vocab, 0, &unused) : -1;
-        out->seconds = now() - start;
+        out->seconds = ba_now() - start;
         out->encode = ba_run_get_stats(run)->stage[BA_STAGE_ENCODE];
         out->reused = ba_run_get_stats(run)->n_reused;
     }

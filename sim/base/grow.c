@@ -1,5 +1,7 @@
 #include "grow.h"
 
+#include "kernels/base/sizes.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,11 +11,11 @@ int ba_grow(void *array, size_t *cap, size_t need, size_t size) {
     }
     size_t room = *cap > 8 ? *cap : 8, bytes;
     while (room < need) {
-        if (__builtin_mul_overflow(room, (size_t)2, &room)) {
+        if (!ba_multiply_sizes(room, 2, &room)) {
             return -1;
         }
     }
-    if (__builtin_mul_overflow(room, size, &bytes)) {
+    if (!ba_multiply_sizes(room, size, &bytes)) {
         return -1;
     }
     void *old, *more;

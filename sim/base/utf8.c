@@ -1,5 +1,7 @@
 #include "utf8.h"
 
+#include "kernels/base/sizes.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -34,7 +36,7 @@ size_t ba_utf8_valid(const char *text, size_t n) {
 char *ba_utf8_text(const char *bytes, size_t n) {
     static const char replacement[] = "\xEF\xBF\xBD";
     size_t room;
-    char *text = __builtin_mul_overflow(n, sizeof replacement, &room) ? NULL : malloc(room + 1), *end = text;
+    char *text = ba_multiply_sizes(n, sizeof replacement, &room) ? malloc(room + 1) : NULL, *end = text;
     for (size_t i = 0; text && i < n;) {
         size_t valid = ba_utf8_valid(bytes + i, n - i);
         memcpy(end, bytes + i, valid);

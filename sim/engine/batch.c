@@ -1,5 +1,7 @@
 #include "batch.h"
 
+#include "kernels/base/sizes.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +27,7 @@ struct ba_batch_parts {
 /* Makes room for `more` behind *n elements. */
 static int grow(void *array, size_t *cap, size_t n, size_t more, size_t size) {
     size_t need, bytes;
-    if (__builtin_add_overflow(n, more, &need)) {
+    if (!ba_add_sizes(n, more, &need)) {
         return -1;
     }
     if (need <= *cap) {
@@ -33,13 +35,13 @@ static int grow(void *array, size_t *cap, size_t n, size_t more, size_t size) {
     }
     size_t to = *cap ? *cap : 16;
     while (to < need) {
-        if (__builtin_mul_overflow(to, 2, &to)) {
+        if (!ba_multiply_sizes(to, 2, &to)) {
             return -1;
         }
     }
     void *old, *grown;
     memcpy(&old, array, sizeof old);
-    if (__builtin_mul_overflow(to, size, &bytes) || !(grown = realloc(old, bytes))) {
+    if (!ba_multiply_sizes(to, size, &bytes) || !(grown = realloc(old, bytes))) {
         return -1;
     }
     memcpy(array, &grown, sizeof grown);

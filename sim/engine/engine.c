@@ -1,11 +1,12 @@
 /* Prefill: look up, encode what is missing, give the last node what it looks at. */
 #include "engine.h"
 
+#include "kernels/base/clock.h"
+
 #include "run.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 const char *ba_stage_name(ba_stage s) {
     static const char *const name[BA_STAGE_COUNT] = {
@@ -14,12 +15,6 @@ const char *ba_stage_name(ba_stage s) {
         [BA_STAGE_FIRST] = "first_token",
     };
     return (unsigned)s < BA_STAGE_COUNT ? name[s] : "?";
-}
-
-double ba_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 ba_counters ba_counters_less(ba_counters after, ba_counters before) {

@@ -1,6 +1,8 @@
 /* What a node looks at: the keys of what it sees where they lie, merged copies of them, or copies to be patched. */
 #include "run.h"
 
+#include "kernels/base/clock.h"
+
 #include <stdlib.h>
 
 size_t ba_run_refreshed(const ba_node *v, const ba_edge *e) {

@@ -1,6 +1,6 @@
 #include "profile.h"
 
-#include <time.h>
+#include "kernels/base/clock.h"
 
 const char *ba_op_name(ba_op op) {
     static const char *const name[BA_OP_COUNT] = {
@@ -12,22 +12,16 @@ const char *ba_op_name(ba_op op) {
     return (unsigned)op < BA_OP_COUNT ? name[op] : "?";
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 void ba_profile_start(ba_profile *p, const ba_backend *be) {
     if (p) {
         p->before = be->count;
-        p->since = now();
+        p->since = ba_now();
     }
 }
 
 void ba_profile_lap(ba_profile *p, const ba_backend *be, ba_op op) {
     if (p) {
-        double end = now();
+        double end = ba_now();
         p->op[op].seconds += end - p->since;
         p->op[op].flops += be->count.flops_exact - p->before.flops_exact;
         p->op[op].bytes += be->count.bytes_read - p->before.bytes_read;

@@ -1,6 +1,8 @@
 /* What follows a prefill: logits, more tokens, the end. */
 #include "run.h"
 
+#include "kernels/base/clock.h"
+
 #include <math.h>
 #include <stdlib.h>
 

@@ -95,6 +95,5 @@ int ba_run_keep_paths(ba_run *r);
 int ba_run_logprob(ba_run *r, ba_view from, size_t row0, size_t n, const int32_t *ids, double *out);
 /* after - before, field by field. */
 ba_counters ba_counters_less(ba_counters after, ba_counters before);
-double ba_now(void);
 
 #endif

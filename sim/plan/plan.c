@@ -1,6 +1,8 @@
 /* Building a plan, and whether it is well formed. */
 #include "plan.h"
 
+#include "kernels/base/sizes.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +36,7 @@ static void *grown(void *array, size_t n, size_t size) {
     if (n & (n - 1)) {
         return array;
     }
-    return __builtin_mul_overflow(room, size, &bytes) ? NULL : realloc(array, bytes);
+    return ba_multiply_sizes(room, size, &bytes) ? realloc(array, bytes) : NULL;
 }
 
 size_t ba_plan_add_node(ba_plan *plan, const int32_t *ids, size_t n, size_t seg, size_t n_seg) {
@@ -184,7 +186,7 @@ int ba_plan_check(const ba_plan *plan, char err[BA_ERR_LEN]) {
         if (check_node(plan, i, err)) {
             return -1;
         }
-        if (__builtin_add_overflow(tokens, plan->node[i].n, &tokens) || tokens > INT32_MAX) {
+        if (!ba_add_sizes(tokens, plan->node[i].n, &tokens) || tokens > INT32_MAX) {
             return ba_fail(err, "plan: more than %d tokens", INT32_MAX);
         }
     }

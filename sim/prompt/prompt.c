@@ -1,5 +1,7 @@
 #include "prompt.h"
 
+#include "kernels/base/sizes.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,12 +28,12 @@ ba_prompt *ba_prompt_new(const ba_tokenizer *tok) {
 
 int ba_prompt_add(ba_prompt *p, ba_role role, const int32_t *ids, size_t n) {
     size_t bytes;
-    if (__builtin_mul_overflow(n, sizeof *ids, &bytes)) {
+    if (!ba_multiply_sizes(n, sizeof *ids, &bytes)) {
         return -1;
     }
     if ((p->n_seg & (p->n_seg - 1)) == 0) { /* full: room is always the next power of two */
         size_t room;
-        if (__builtin_mul_overflow(p->n_seg ? 2 * p->n_seg : 1, sizeof *p->seg, &room)) {
+        if (!ba_multiply_sizes(p->n_seg ? 2 * p->n_seg : 1, sizeof *p->seg, &room)) {
             return -1;
         }
         ba_segment *more = realloc(p->seg, room);

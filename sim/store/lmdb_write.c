@@ -1,21 +1,16 @@
 /* Keeping blocks, and what users do to them. */
 #include "lmdb.h"
 
+#include "kernels/base/clock.h"
+
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
     MAX_GONE = 1 << 16, /* evicted blocks that are remembered */
     RETRY_S = 30        /* after a write that failed */
 };
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Whole pages. */
 uint64_t ba_lmdb_takes(size_t bytes) {
@@ -78,7 +73,7 @@ static int put_block(ba_lmdb_change *c, const ba_block *p) {
 void ba_lmdb_put(ba_tier *tier, const ba_block *const *block, size_t n) {
     ba_lmdb *t = (ba_lmdb *)tier;
     ba_lmdb_change c;
-    if (t->read_only || now_s() < t->quiet_until) {
+    if (t->read_only || ba_now() < t->quiet_until) {
         return;
     }
     int rc = ba_lmdb_begin(t, &c);
@@ -91,7 +86,7 @@ void ba_lmdb_put(ba_tier *tier, const ba_block *const *block, size_t n) {
     if (rc) {
         /* LMDB says EIO when a write comes out short */
         ba_lmdb_complain(t, rc == EIO ? "cannot be written (is the disk full?)" : "cannot be written", rc);
-        t->quiet_until = now_s() + RETRY_S;
+        t->quiet_until = ba_now() + RETRY_S;
     } else {
         t->said = false;
     }
@@ -108,7 +103,7 @@ static int alter(ba_lmdb_change *c, const ba_address *a,
 void ba_lmdb_touch(ba_tier *tier, const ba_address *a, size_t n) {
     ba_lmdb *t = (ba_lmdb *)tier;
     ba_lmdb_change c;
-    if (t->read_only || now_s() < t->quiet_until || ba_lmdb_begin(t, &c)) {
+    if (t->read_only || ba_now() < t->quiet_until || ba_lmdb_begin(t, &c)) {
         return; /* a use that is not counted does no harm */
     }
     int rc = 0;

@@ -7,6 +7,8 @@
  * writing have a connection each, since they are two threads. */
 #include "tiers.h"
 
+#include "kernels/base/clock.h"
+
 #include <hiredis/hiredis.h>
 #include <pthread.h>
 #include <signal.h>
@@ -45,12 +47,6 @@ typedef struct redis {
     atomic_bool said;
 } redis;
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* ---- talking --------------------------------------------------------------------------------------------------- */
 
 /* A server that hangs up must not end the program: SIGPIPE is kept off this thread while it writes. */
@@ -80,7 +76,7 @@ static void hang_up(redis *t, wire *l, const char *why) {
     l->c = NULL;
     l->wait = l->wait > 0 ? 2 * l->wait : FIRST_RETRY_S;
     l->wait = l->wait < LAST_RETRY_S ? l->wait : LAST_RETRY_S;
-    l->retry_at = now_s() + l->wait;
+    l->retry_at = ba_now() + l->wait;
     if (!atomic_exchange(&t->said, true)) {
         t->base.remark(line);
     }
@@ -106,7 +102,7 @@ static redisReply *next_reply(redis *t, wire *l) {
         } else if (reply) {
             return reply;
         } else {
-            double s = now_s() - l->start;
+            double s = ba_now() - l->start;
             size_t had = l->c->reader->len;
             if (s > PATIENCE_S && (double)l->bytes < LEAST_RATE * s) {
                 hang_up(t, l, "it is slower than encoding");
@@ -144,7 +140,7 @@ static redisReply *expect_reply(redis *t, wire *l, int type) {
 static bool dial(redis *t, wire *l) {
     const struct timeval silence = {0, (suseconds_t)(SILENCE_S * 1e6)};
     const char *password = getenv("REDISCLI_AUTH"); /* as redis-cli does */
-    l->start = now_s();
+    l->start = ba_now();
     l->bytes = 0;
     if (l->c || l->start < l->retry_at) {
         return l->c != NULL;
@@ -462,7 +458,7 @@ typedef struct walker {
 static int show_block(redis *t, void *arg, const ba_address *a, char err[BA_ERR_LEN]) {
     const walker *w = arg;
     const ba_use use = {0};
-    t->look.start = now_s();
+    t->look.start = ba_now();
     t->look.bytes = 0;
     say(&t->look, "HGET", a, NULL, 0);
     redisReply *r = expect_reply(t, &t->look, REDIS_REPLY_STRING);

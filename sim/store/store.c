@@ -1,10 +1,11 @@
 #include "store.h"
 
+#include "kernels/base/clock.h"
+
 #include "q8.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* An entry outlives its KV: what is left of an evicted one explains the next miss. */
 struct ba_entry {
@@ -43,12 +44,6 @@ struct ba_store {
     size_t n_level;
     bool levels_off;
 };
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 ba_store *ba_store_new(ba_backend *be, uint64_t budget) {
     ba_store *s = calloc(1, sizeof *s);
@@ -462,7 +457,7 @@ ba_entry *ba_store_find(ba_store *s, const ba_origin *origin, ba_key key, const 
         e = use(s, known);
         found->place = e->place;
     }
-    double start = now_s();
+    double start = ba_now();
     for (size_t i = 0; !e && i < s->n_level && !s->levels_off; i++) {
         level *l = &s->level[i];
         ba_lookup why;
@@ -473,10 +468,10 @@ ba_entry *ba_store_find(ba_store *s, const ba_origin *origin, ba_key key, const 
         if (e) {
             found->place = i + 1;
             l->stats.load_bytes += found->load_bytes;
-            l->stats.load_s += now_s() - start;
+            l->stats.load_s += ba_now() - start;
         }
     }
-    found->load_s = now_s() - start;
+    found->load_s = ba_now() - start;
     s->stats.lookups[found->why]++;
     return e;
 }

@@ -1,5 +1,7 @@
 #include "writer.h"
 
+#include "kernels/base/clock.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -35,19 +37,13 @@ struct ba_writer {
     ba_writer_stats stats;
 };
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Waits until there is something to do and it is a good time; false: the end. Locked. */
 static bool wait_for_work(ba_writer *b) {
     while (b->first || !b->stop) {
         const double at = b->not_before;
         if (!b->first || (b->hold && !b->hurry)) {
             pthread_cond_wait(&b->work, &b->lock);
-        } else if (b->hurry || at <= now_s()) {
+        } else if (b->hurry || at <= ba_now()) {
             return true;
         } else {
             const struct timespec until = {(time_t)at, (long)((at - (double)(time_t)at) * 1e9)};
@@ -124,10 +120,10 @@ static void *work(void *arg) {
         size_t n = take(b, batch);
         b->busy = true;
         pthread_mutex_unlock(&b->lock);
-        double start = now_s();
+        double start = ba_now();
         carry_out(b, batch, n);
         pthread_mutex_lock(&b->lock);
-        b->stats.seconds += now_s() - start;
+        b->stats.seconds += ba_now() - start;
         for (size_t i = 0; i < n; i++) {
             b->waiting -= batch[i]->bytes;
             b->stats.bytes += batch[i]->bytes;
@@ -255,7 +251,7 @@ void ba_writer_hold(ba_writer *b, bool on) {
     pthread_mutex_lock(&b->lock);
     b->hold = on;
     if (!on) {
-        b->not_before = now_s() + grace_s;
+        b->not_before = ba_now() + grace_s;
         pthread_cond_signal(&b->work);
     }
     pthread_mutex_unlock(&b->lock);

@@ -1,5 +1,7 @@
 #include "tokenizer.h"
 
+#include "kernels/base/sizes.h"
+
 #include "bpe.h"
 #include "special_tokens.h"
 #include "spm.h"
@@ -137,7 +139,7 @@ char *ba_detokenize(const ba_tokenizer *t, const int32_t *ids, size_t n, bool co
     size_t total = 0;
     *len = 0;
     for (size_t i = 0; i < n; i++) {
-        if (__builtin_add_overflow(total, bytes_of(t, ids[i], control).n, &total)) {
+        if (!ba_add_sizes(total, bytes_of(t, ids[i], control).n, &total)) {
             return NULL;
         }
     }

@@ -1,5 +1,6 @@
 #include "vocab_bytes.h"
 
+#include "kernels/base/sizes.h"
 #include "sim/base/utf8.h"
 #include <stdlib.h>
 #include <string.h>
@@ -126,7 +127,7 @@ int ba_vocab_bytes_init(ba_vocab_bytes *p, const ba_vocab *vocab, char err[BA_ER
     *p = (ba_vocab_bytes){.vocab = vocab};
     size_t total = 0, slots = 16;
     for (size_t i = 0; i < vocab->n; i++) {
-        if (__builtin_add_overflow(total, vocab->token[i].n, &total)) {
+        if (!ba_add_sizes(total, vocab->token[i].n, &total)) {
             return ba_fail(err, "the vocabulary is larger than memory");
         }
     }

@@ -1,6 +1,7 @@
 /* How a trace reaches its file. */
 #include "parts.h"
 
+#include "kernels/base/clock.h"
 #include "sim/base/whole_file.h"
 
 #include <errno.h>
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* A commit is due a second after the last one, or REST times as long as that took. */
@@ -84,14 +84,8 @@ static int not_written(const ba_trace *t, int why, char err[BA_ERR_LEN]) {
     return BA_TRACE_MACHINE;
 }
 
-static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 int ba_trace_commit(ba_trace *t, char err[BA_ERR_LEN]) {
-    double start = seconds();
+    double start = ba_now();
     if (taken(t)) {
         return not_written(t, EWOULDBLOCK, err);
     }
@@ -113,13 +107,13 @@ int ba_trace_commit(ba_trace *t, char err[BA_ERR_LEN]) {
         t->seen = look(t);
     }
     free(image);
-    t->committed = seconds();
+    t->committed = ba_now();
     t->took = t->committed - start;
     return status;
 }
 
 int ba_trace_commit_due(ba_trace *t, char err[BA_ERR_LEN]) {
-    return seconds() - t->committed > fmax(1, REST * t->took) ? ba_trace_commit(t, err) : 0;
+    return ba_now() - t->committed > fmax(1, REST * t->took) ? ba_trace_commit(t, err) : 0;
 }
 
 int ba_trace_finish(ba_trace *t, char err[BA_ERR_LEN]) {

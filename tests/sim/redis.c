@@ -1,4 +1,5 @@
 /* The tier on Redis: against a server made here that misbehaves in every way, and against the real one. */
+#include "kernels/base/clock.h"
 #include "tests/support/runner.h"
 #include "tests/support/shelf.h"
 
@@ -10,7 +11,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 typedef enum manner {
@@ -96,31 +96,25 @@ static int free_port(int *listener) {
     return ntohs(at.sin_port);
 }
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* What a store does whose server is no good: it says so once, and does without, quickly. */
 static void do_without(int port, ba_lookup why) {
     char tiers[64];
     snprintf(tiers, sizeof tiers, "ram:1M,redis:127.0.0.1:%d", port);
     shelf r = shelf_open("ref", tiers, "");
-    double start = now_s();
+    double start = ba_now();
     ba_finding found = shelf_look(&r, 1);
-    CU_ASSERT(now_s() - start < 2); /* given up after half a second, on a machine that may be busy */
+    CU_ASSERT(ba_now() - start < 2); /* given up after half a second, on a machine that may be busy */
     CU_ASSERT_EQUAL(found.by_place[1], why);
     shelf_add(&r, 1);
     ba_store_flush(r.store);
     found = shelf_look(&r, 1);
     CU_ASSERT(found.why == BA_HIT && found.place == 0);
     CU_ASSERT(shelf_remarks >= 1 && shelf_remarks <= 3);
-    start = now_s();
+    start = ba_now();
     for (int b = 2; b < 200; b++) {
         CU_ASSERT_EQUAL(shelf_look(&r, b).by_place[1], why);
     }
-    CU_ASSERT(now_s() - start < 2); /* left alone, or still answering */
+    CU_ASSERT(ba_now() - start < 2); /* left alone, or still answering */
     shelf_close(&r);
 }
 

@@ -1,5 +1,6 @@
 /* Traces: what goes in comes out, foreign files are left alone, and neither a kill nor a full disk costs a row. */
 #include "sim/trace/trace.h"
+#include "kernels/base/clock.h"
 #include "sim/base/whole_file.h"
 #include "tests/support/runner.h"
 
@@ -152,12 +153,6 @@ static void pause_us(long us) {
     nanosleep(&wait, NULL);
 }
 
-static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 /* At once, and then at most once a second; a commit puts another file in the old one's place. */
 static void commits_when_due(void) {
     char err[BA_ERR_LEN];
@@ -165,8 +160,8 @@ static void commits_when_due(void) {
     size_t table, commits = 0;
     ino_t last = 0;
     ba_trace *t = begin(path, &table);
-    double start = seconds(), end = start + 1.5;
-    for (int64_t i = 0; seconds() < end; i++) {
+    double start = ba_now(), end = start + 1.5;
+    for (int64_t i = 0; ba_now() < end; i++) {
         struct stat now;
         append(t, table, i, i + 1);
         CU_ASSERT_EQUAL_FATAL(ba_trace_commit_due(t, err), 0);
@@ -176,7 +171,7 @@ static void commits_when_due(void) {
         pause_us(1000);
     }
     CU_ASSERT(commits >= 2);
-    CU_ASSERT((double)commits <= 1 + (seconds() - start));
+    CU_ASSERT((double)commits <= 1 + (ba_now() - start));
     ba_trace_close(t);
 }
 

@@ -4,6 +4,7 @@
 
 #include "experiments/cli/cli.h"
 #include "experiments/measure/protocol.h"
+#include "kernels/base/clock.h"
 
 #include <CUnit/TestRun.h>
 #include <ftw.h>
@@ -48,11 +49,11 @@ const char *ba_test_model(void) {
 static void on_start(const CU_pTest test, const CU_pSuite suite) {
     (void)test, (void)suite;
     state.skipped = NULL;
-    state.started = ba_clock();
+    state.started = ba_now();
 }
 
 static void on_complete(const CU_pTest test, const CU_pSuite suite, const CU_pFailureRecord failure) {
-    double s = ba_clock() - state.started;
+    double s = ba_now() - state.started;
     const char *word = failure ? "FAILED" : state.skipped ? "skip" : "ok";
     printf("%-6s %8.3f s  %s: %s%s%s%s\n", word, s, suite->pName, test->pName, state.skipped ? " (" : "",
            state.skipped ? state.skipped : "", state.skipped ? ")" : "");
