@@ -1,5 +1,6 @@
 #include "gate.h"
 
+#include "experiments/measure/costing.h"
 #include "sim/modes/modes.h"
 #include "sim/plan/cost.h"
 
@@ -28,44 +29,56 @@ static int answer_nll(ba_run *run, const int32_t *answer, size_t n, double *nll,
         return 0;
     }
     double *logprob = malloc(n * sizeof *logprob);
-    int rc = logprob ? ba_run_extend(run, answer, n, logprob, err) : ba_fail(err, "out of memory");
-    if (!rc) {
-        *nll = 0;
-        for (size_t i = 0; i < n; i++) {
-            *nll -= logprob[i];
-        }
-        ba_run_rewind(run);
+    if (!logprob) {
+        return ba_fail(err, "out of memory");
     }
+    int rc = ba_run_extend(run, answer, n, logprob, err);
+    if (rc) {
+        goto done;
+    }
+    *nll = 0;
+    for (size_t i = 0; i < n; i++) {
+        *nll -= logprob[i];
+    }
+    ba_run_rewind(run);
+done:
     free(logprob);
+    return rc;
+}
+
+static int make_reference(ba_engine *e, const ba_plan *plan, size_t n_greedy, const ba_engine_options *opt,
+                          ba_reference *out, char err[BA_ERR_LEN]) {
+    size_t n = vocab_of(e), room = out->n_answer > n_greedy ? out->n_answer : n_greedy;
+    out->logits = malloc(n * sizeof *out->logits);
+    out->greedy = malloc((n_greedy + 1) * sizeof *out->greedy);
+    if (!out->logits || !out->greedy) {
+        return ba_fail(err, "out of memory");
+    }
+    ba_run *run = NULL;
+    int rc = ba_engine_run(e, plan, opt, room, &run, err);
+    if (rc) {
+        return rc;
+    }
+    memcpy(out->logits, ba_run_logits(run), n * sizeof *out->logits);
+    out->flops = ba_run_get_stats(run)->count.flops_exact;
+    rc = answer_nll(run, out->answer, out->n_answer, &out->nll, err);
+    while (!rc && out->n_greedy < n_greedy) {
+        int32_t id = ba_sample(ba_run_logits(run), n, 0, NULL);
+        out->greedy[out->n_greedy++] = id;
+        rc = ba_run_extend(run, &id, 1, NULL, err);
+    }
+    ba_run_free(run);
     return rc;
 }
 
 int ba_reference_make(ba_engine *e, const ba_prompt *prompt, const int32_t *answer, size_t n_answer, size_t n_greedy,
                       const ba_engine_options *opt, ba_reference *out, char err[BA_ERR_LEN]) {
-    size_t room = n_answer > n_greedy ? n_answer : n_greedy;
     ba_plan *plan = NULL;
-    ba_run *run = NULL;
     *out = (ba_reference){.prompt = prompt, .answer = answer, .n_answer = n_answer};
-    int rc = ba_mode_plan("full", prompt, &plan, err);
-    if (!rc) {
-        rc = ba_engine_run(e, plan, opt, room, &run, err);
+    if (ba_mode_plan("full", prompt, &plan, err)) {
+        return -1;
     }
-    if (!rc) {
-        out->logits = malloc(vocab_of(e) * sizeof *out->logits);
-        out->greedy = malloc((n_greedy + 1) * sizeof *out->greedy);
-        rc = out->logits && out->greedy ? 0 : ba_fail(err, "out of memory");
-    }
-    if (!rc) {
-        memcpy(out->logits, ba_run_logits(run), vocab_of(e) * sizeof *out->logits);
-        out->flops = ba_run_get_stats(run)->count.flops_exact;
-        rc = answer_nll(run, answer, n_answer, &out->nll, err);
-    }
-    while (!rc && out->n_greedy < n_greedy) {
-        int32_t id = ba_sample(ba_run_logits(run), vocab_of(e), 0, NULL);
-        out->greedy[out->n_greedy++] = id;
-        rc = ba_run_extend(run, &id, 1, NULL, err);
-    }
-    ba_run_free(run);
+    int rc = make_reference(e, plan, n_greedy, opt, out, err);
     ba_plan_free(plan);
     if (rc) {
         ba_reference_free(out);
@@ -100,21 +113,48 @@ static ba_verdict same_bits(const double *a, const double *b, size_t n) {
 static int warm_cost(ba_engine *e, const ba_plan *plan, const ba_run_stats *stats, uint64_t *flops,
                      char err[BA_ERR_LEN]) {
     ba_backend *be = ba_engine_backend(e);
-    uint8_t *have = malloc(plan->n_node);
-    for (size_t i = 0; have && i < plan->n_node; i++) {
-        have[i] = plan->node[i].stored;
+    const ba_chosen chosen = {stats->chosen_row, stats->path_kept};
+    const ba_sizes sizes = {be->real_size, be->weight_size, be->kv_size};
+    ba_cost cost = {0};
+    ba_schedule *s = ba_schedule_of(plan, true, SIZE_MAX);
+    if (!s) {
+        return ba_fail(err, "out of memory");
     }
-    ba_schedule *s = have ? ba_schedule_new(plan, have, SIZE_MAX) : NULL;
-    ba_cost cost;
-    int rc = s ? 0 : ba_fail(err, "out of memory");
-    if (!rc) {
-        ba_chosen chosen = {stats->chosen_row, stats->path_kept};
-        rc = ba_cost_run(ba_engine_shape(e), plan, s, (ba_sizes){be->real_size, be->weight_size, be->kv_size}, 1,
-                         &chosen, &cost, err);
-        *flops = cost.flops_exact;
-    }
+    int rc = ba_cost_run(ba_engine_shape(e), plan, s, sizes, 1, &chosen, &cost, err);
+    *flops = cost.flops_exact;
     ba_schedule_free(s);
-    free(have);
+    return rc;
+}
+
+/* other: scratch [vocab]. A mode that the merging executor cannot run is skipped. */
+static int check_merge(ba_engine *e, const ba_plan *plan, const ba_engine_options *opt, const double *warm,
+                       double *other, ba_gate_row *out) {
+    char why[BA_ERR_LEN];
+    ba_engine_options merge = *opt;
+    merge.executor = BA_MERGE_KEYS;
+    int rc = logits_of(e, plan, &merge, other, why);
+    if (rc) {
+        return rc == BA_INTERRUPTED ? rc : 0;
+    }
+    ba_logit_distance d = ba_logit_compare(warm, other, vocab_of(e));
+    double limit = ba_merge_limit(ba_engine_backend(e)->kv_size, ba_engine_shape(e)->layers, warm, vocab_of(e));
+    out->merge_max_abs = d.max_abs;
+    out->held[BA_ID_MERGE] = d.finite && d.max_abs <= limit ? BA_HELD : BA_BROKEN;
+    return 0;
+}
+
+/* other: scratch [vocab]. */
+static int check_folded(ba_engine *e, const ba_reference *ref, const ba_engine_options *opt, double *other,
+                        ba_gate_row *out, char err[BA_ERR_LEN]) {
+    ba_plan *folded = NULL;
+    if (ba_mode_plan("block:n=0", ref->prompt, &folded, err)) {
+        return -1;
+    }
+    int rc = logits_of(e, folded, opt, other, err);
+    ba_plan_free(folded);
+    if (!rc) {
+        out->held[BA_ID_FOLDED] = same_bits(ref->logits, other, vocab_of(e));
+    }
     return rc;
 }
 
@@ -122,71 +162,64 @@ static int warm_cost(ba_engine *e, const ba_plan *plan, const ba_run_stats *stat
 static int check_identities(ba_engine *e, ba_store *store, const ba_plan *plan, const ba_reference *ref,
                             const ba_engine_options *opt, const double *warm, ba_gate_row *out, char err[BA_ERR_LEN]) {
     size_t n = vocab_of(e);
-    double *other = malloc(n * sizeof *other);
-    ba_engine_options small = *opt, merge = *opt;
+    ba_engine_options small = *opt;
     small.max_rows = OTHER_ROWS;
-    merge.executor = BA_MERGE_KEYS;
-    char why[BA_ERR_LEN];
-    int rc = other ? 0 : ba_fail(err, "out of memory");
-    if (!rc) {
-        ba_store_clear(store);
-        rc = logits_of(e, plan, &small, other, err);
+    double *other = malloc(n * sizeof *other);
+    if (!other) {
+        return ba_fail(err, "out of memory");
     }
-    if (!rc) {
-        out->held[BA_ID_BATCH] = same_bits(warm, other, n);
-        int merged = logits_of(e, plan, &merge, other, why);
-        if (merged == BA_INTERRUPTED) {
-            rc = merged;
-        } else if (!merged) { /* modes that the merging executor cannot run are skipped */
-            ba_logit_distance d = ba_logit_compare(warm, other, n);
-            double limit = ba_merge_limit(ba_engine_backend(e)->kv_size, ba_engine_shape(e)->layers, warm, n);
-            out->merge_max_abs = d.max_abs;
-            out->held[BA_ID_MERGE] = d.finite && d.max_abs <= limit ? BA_HELD : BA_BROKEN;
-        }
+    ba_store_clear(store);
+    int rc = logits_of(e, plan, &small, other, err);
+    if (rc) {
+        goto done;
     }
+    out->held[BA_ID_BATCH] = same_bits(warm, other, n);
+    rc = check_merge(e, plan, opt, warm, other, out);
     if (!rc && !strcmp(out->mode, "block")) {
-        ba_plan *folded = NULL;
-        rc = ba_mode_plan("block:n=0", ref->prompt, &folded, err);
-        if (!rc) {
-            rc = logits_of(e, folded, opt, other, err);
-        }
-        if (!rc) {
-            out->held[BA_ID_FOLDED] = same_bits(ref->logits, other, n);
-        }
-        ba_plan_free(folded);
+        rc = check_folded(e, ref, opt, other, out, err);
     }
+done:
     free(other);
     return rc;
+}
+
+/* 0, or -1: out of memory. */
+static int add_segments(ba_prompt *to, const ba_prompt *from, size_t first, size_t end) {
+    for (size_t i = first; i < end; i++) {
+        if (ba_prompt_add(to, from->seg[i].role, from->seg[i].ids, from->seg[i].n)) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 /* The next turn of the conversation: question and full attention's answer become a passage, and the question is asked
  * again. NULL: out of memory. */
 static ba_prompt *next_turn(const ba_reference *ref) {
     const ba_prompt *p = ref->prompt;
-    ba_prompt *next = ba_prompt_new(NULL);
     size_t tail = p->n_seg - 1, n = 0;
     tail -= tail && p->seg[tail].role == BA_ROLE_TASK;
     for (size_t i = tail; i < p->n_seg; i++) {
         n += p->seg[i].n;
     }
+    ba_prompt *next = ba_prompt_new(NULL);
     int32_t *turn = malloc((n + ref->n_greedy) * sizeof *turn), *end = turn;
-    int rc = next && turn ? 0 : -1;
-    if (!rc) {
-        next->bos = p->bos;
-        next->newline = p->newline;
-        next->local_blocks = p->local_blocks;
-        for (size_t i = tail; i < p->n_seg; end += p->seg[i++].n) {
-            memcpy(end, p->seg[i].ids, p->seg[i].n * sizeof *end);
-        }
-        memcpy(end, ref->greedy, ref->n_greedy * sizeof *end);
+    int rc = -1;
+    if (!next || !turn) {
+        goto done;
     }
-    for (size_t i = 0; !rc && i < tail; i++) {
-        rc = ba_prompt_add(next, p->seg[i].role, p->seg[i].ids, p->seg[i].n);
+    next->bos = p->bos;
+    next->newline = p->newline;
+    next->local_blocks = p->local_blocks;
+    for (size_t i = tail; i < p->n_seg; end += p->seg[i++].n) {
+        memcpy(end, p->seg[i].ids, p->seg[i].n * sizeof *end);
     }
-    rc = rc || ba_prompt_add(next, BA_ROLE_PASSAGE, turn, n + ref->n_greedy);
-    for (size_t i = tail; !rc && i < p->n_seg; i++) {
-        rc = ba_prompt_add(next, p->seg[i].role, p->seg[i].ids, p->seg[i].n);
+    memcpy(end, ref->greedy, ref->n_greedy * sizeof *end);
+    if (add_segments(next, p, 0, tail) || ba_prompt_add(next, BA_ROLE_PASSAGE, turn, n + ref->n_greedy)) {
+        goto done;
     }
+    rc = add_segments(next, p, tail, p->n_seg);
+done:
     free(turn);
     if (rc) {
         ba_prompt_free(next);
@@ -203,22 +236,29 @@ static int check_switch(ba_engine *e, ba_store *store, const ba_reference *ref, 
     double *logits = malloc(RUNS * n * sizeof *logits);
     ba_prompt *next = next_turn(ref);
     ba_plan *plan = NULL, *full = NULL;
-    int rc = logits && next ? 0 : ba_fail(err, "out of memory");
-    rc = rc ? rc : ba_mode_plan(mode, next, &plan, err);
-    rc = rc ? rc : ba_mode_plan("full", next, &full, err);
-    for (size_t i = 0; !rc && i < RUNS; i++) {
+    int rc = -1;
+    if (!logits || !next) {
+        ba_fail(err, "out of memory");
+        goto done;
+    }
+    if (ba_mode_plan(mode, next, &plan, err) || ba_mode_plan("full", next, &full, err)) {
+        goto done;
+    }
+    for (size_t i = 0; i < RUNS; i++) {
         bool in_full = i == IN_FULL || i == FRESH_FULL;
         if (i >= FRESH_FULL) {
             ba_store_clear(store);
         }
         rc = logits_of(e, in_full ? full : plan, opt, logits + i * n, err);
+        if (rc) {
+            goto done;
+        }
     }
-    if (!rc) {
-        bool same = same_bits(logits + THERE * n, logits + FRESH * n, n) == BA_HELD &&
-                    same_bits(logits + BACK * n, logits + FRESH * n, n) == BA_HELD &&
-                    same_bits(logits + IN_FULL * n, logits + FRESH_FULL * n, n) == BA_HELD;
-        out->held[BA_ID_SWITCH] = same ? BA_HELD : BA_BROKEN;
-    }
+    bool same = same_bits(logits + THERE * n, logits + FRESH * n, n) == BA_HELD &&
+                same_bits(logits + BACK * n, logits + FRESH * n, n) == BA_HELD &&
+                same_bits(logits + IN_FULL * n, logits + FRESH_FULL * n, n) == BA_HELD;
+    out->held[BA_ID_SWITCH] = same ? BA_HELD : BA_BROKEN;
+done:
     ba_plan_free(plan);
     ba_plan_free(full);
     ba_prompt_free(next);
@@ -228,59 +268,81 @@ static int check_switch(ba_engine *e, ba_store *store, const ba_reference *ref, 
 
 /* Index of the first greedy token that differs from the reference's; n_greedy if none does. */
 static int divergence(ba_engine *e, ba_run *run, const ba_reference *ref, size_t *at, char err[BA_ERR_LEN]) {
-    int rc = 0;
-    for (*at = 0; !rc && *at < ref->n_greedy; (*at)++) {
+    for (*at = 0; *at < ref->n_greedy; (*at)++) {
         int32_t id = ba_sample(ba_run_logits(run), vocab_of(e), 0, NULL);
         if (id != ref->greedy[*at]) {
             break;
         }
-        rc = ba_run_extend(run, &id, 1, NULL, err);
+        int rc = ba_run_extend(run, &id, 1, NULL, err);
+        if (rc) {
+            return rc;
+        }
     }
+    return 0;
+}
+
+/* The run with the store as it is, compared with the reference. cold: [vocab] logits of a run with an empty store, or
+ * NULL; warm: [vocab], filled. */
+static int measure(ba_engine *e, const ba_plan *plan, const ba_reference *ref, const ba_engine_options *opt,
+                   const double *cold, double *warm, ba_gate_row *out, char err[BA_ERR_LEN]) {
+    size_t n = vocab_of(e), room = ref->n_answer > ref->n_greedy ? ref->n_answer : ref->n_greedy;
+    ba_run *run = NULL;
+    int rc = ba_engine_run(e, plan, opt, room, &run, err);
+    if (rc) {
+        return rc;
+    }
+    memcpy(warm, ba_run_logits(run), n * sizeof *warm);
+    rc = warm_cost(e, plan, ba_run_get_stats(run), &out->flops, err);
+    if (rc) {
+        goto done;
+    }
+    if (cold) {
+        out->held[BA_ID_CACHED] = same_bits(cold, warm, n);
+        out->held[BA_ID_COUNT] = ba_run_get_stats(run)->count.flops_exact == out->flops ? BA_HELD : BA_BROKEN;
+    }
+    out->far = ba_logit_compare(ref->logits, warm, n);
+    rc = answer_nll(run, ref->answer, ref->n_answer, &out->nll, err);
+    if (!rc) {
+        rc = divergence(e, run, ref, &out->diverges, err);
+    }
+done:
+    ba_run_free(run);
     return rc;
 }
 
 int ba_gate_mode(ba_engine *e, ba_store *store, const ba_reference *ref, const char *mode, bool identities,
                  const ba_engine_options *opt, ba_gate_row *out, char err[BA_ERR_LEN]) {
-    size_t n = vocab_of(e), room = ref->n_answer > ref->n_greedy ? ref->n_answer : ref->n_greedy;
+    size_t n = vocab_of(e);
     ba_plan *plan = NULL;
-    ba_run *run = NULL;
     double *cold = malloc(n * sizeof *cold), *warm = malloc(n * sizeof *warm);
+    int rc = -1;
     *out =
         (ba_gate_row){.merge_max_abs = NAN, .n_answer = ref->n_answer, .nll_full = ref->nll, .flops_full = ref->flops};
-    int rc = cold && warm ? ba_mode_plan(mode, ref->prompt, &plan, err) : ba_fail(err, "out of memory");
-    if (!rc) {
-        snprintf(out->mode, sizeof out->mode, "%s", plan->mode);
-        out->n_tokens = plan->n_tokens;
+    if (!cold || !warm) {
+        ba_fail(err, "out of memory");
+        goto done;
     }
-    if (!rc && identities) {
+    if (ba_mode_plan(mode, ref->prompt, &plan, err)) {
+        goto done;
+    }
+    snprintf(out->mode, sizeof out->mode, "%s", plan->mode);
+    out->n_tokens = plan->n_tokens;
+    if (identities) {
         ba_store_clear(store);
         rc = logits_of(e, plan, opt, cold, err);
+        if (rc) {
+            goto done;
+        }
     }
+    rc = measure(e, plan, ref, opt, identities ? cold : NULL, warm, out, err);
+    if (rc || !identities) {
+        goto done;
+    }
+    rc = check_switch(e, store, ref, mode, opt, out, err);
     if (!rc) {
-        rc = ba_engine_run(e, plan, opt, room, &run, err);
-    }
-    if (!rc) {
-        memcpy(warm, ba_run_logits(run), n * sizeof *warm);
-        rc = warm_cost(e, plan, ba_run_get_stats(run), &out->flops, err);
-    }
-    if (!rc && identities) {
-        out->held[BA_ID_CACHED] = same_bits(cold, warm, n);
-        out->held[BA_ID_COUNT] = ba_run_get_stats(run)->count.flops_exact == out->flops ? BA_HELD : BA_BROKEN;
-    }
-    if (!rc) {
-        out->far = ba_logit_compare(ref->logits, warm, n);
-        rc = answer_nll(run, ref->answer, ref->n_answer, &out->nll, err);
-    }
-    if (!rc) {
-        rc = divergence(e, run, ref, &out->diverges, err);
-    }
-    ba_run_free(run);
-    if (!rc && identities) {
-        rc = check_switch(e, store, ref, mode, opt, out, err);
-    }
-    if (!rc && identities) {
         rc = check_identities(e, store, plan, ref, opt, warm, out, err);
     }
+done:
     ba_plan_free(plan);
     free(cold);
     free(warm);

@@ -79,31 +79,40 @@ static void see_attention(void *arg, const ba_attention *a) {
     w->in->entropy[a->layer] = entropy;
 }
 
+/* Adds segments [first, end) of the prompt as one node that sees all nodes before it. ids: scratch for all tokens. 0, or
+ * -1: out of memory. */
+static int add_full_node(ba_plan *plan, const ba_prompt *prompt, size_t first, size_t end, int32_t *ids) {
+    size_t n = 0;
+    for (size_t k = first; k < end; n += prompt->seg[k++].n) {
+        memcpy(ids + n, prompt->seg[k].ids, prompt->seg[k].n * sizeof *ids);
+    }
+    size_t v = ba_plan_add_node(plan, ids, n, first, end - first);
+    if (v == SIZE_MAX) {
+        return -1;
+    }
+    for (size_t e = 0, at = 0; e < first; at += prompt->seg[e++].n) {
+        if (!ba_plan_add_edge(plan, v, e, (double)at)) {
+            return -1;
+        }
+    }
+    plan->node[v].pos = (double)plan->n_tokens;
+    plan->n_tokens += n;
+    return 0;
+}
+
 /* Full attention with one node per segment (question and task together), each seeing everything before it at its
- * position: the same function as one node. */
-static int plan_full(const ba_prompt *prompt, ba_plan **out, char err[BA_ERR_LEN]) {
+ * position: the same function as one node. 0, or -1: out of memory; the caller frees *out in either case. */
+static int plan_full(const ba_prompt *prompt, ba_plan **out) {
     ba_plan *plan = *out = ba_plan_new("full");
-    size_t n_node = prompt->n_seg, place = 0;
+    size_t n_node = prompt->n_seg;
     n_node -= n_node > 1 && prompt->seg[n_node - 1].role == BA_ROLE_TASK;
     int32_t *ids = malloc((ba_prompt_tokens(prompt) + 1) * sizeof *ids);
     int rc = plan && ids ? 0 : -1;
     for (size_t i = 0; !rc && i < n_node; i++) {
-        size_t n = 0, end = i + 1 < n_node ? i + 1 : prompt->n_seg;
-        for (size_t k = i; k < end; n += prompt->seg[k++].n) {
-            memcpy(ids + n, prompt->seg[k].ids, prompt->seg[k].n * sizeof *ids);
-        }
-        size_t v = ba_plan_add_node(plan, ids, n, i, end - i);
-        rc = v == SIZE_MAX ? -1 : 0;
-        for (size_t e = 0, at = 0; !rc && e < i; at += prompt->seg[e++].n) {
-            rc = ba_plan_add_edge(plan, v, e, (double)at) ? 0 : -1;
-        }
-        if (!rc) {
-            plan->node[v].pos = (double)place;
-            plan->n_tokens = place += n;
-        }
+        rc = add_full_node(plan, prompt, i, i + 1 < n_node ? i + 1 : prompt->n_seg, ids);
     }
     free(ids);
-    return rc ? ba_fail(err, "out of memory") : 0;
+    return rc;
 }
 
 static int keep_choices(ba_probe *in, const ba_run_stats *stats) {
@@ -125,36 +134,49 @@ static int keep_choices(ba_probe *in, const ba_run_stats *stats) {
     return 0;
 }
 
+/* Arrays of the probe and scratch for watching it. 0, or -1: out of memory. */
+static int make_room(watched *w, const ba_plan *plan) {
+    ba_probe *out = w->in;
+    w->plan = plan;
+    w->node = &plan->node[plan->n_node - 1];
+    w->weight = calloc(w->node->n_edge + 1, sizeof *w->weight);
+    w->lse = calloc(w->node->n_group + 1, sizeof *w->lse);
+    out->hidden = calloc(out->layers * out->d_model, sizeof *out->hidden);
+    out->entropy = calloc(out->layers, sizeof *out->entropy);
+    out->mass = calloc(out->layers * out->n_seg, sizeof *out->mass);
+    out->kept = calloc(out->layers * out->n_seg, sizeof *out->kept);
+    return w->weight && w->lse && out->hidden && out->entropy && out->mass && out->kept ? 0 : -1;
+}
+
 int ba_probe_make(ba_engine *e, const ba_prompt *prompt, const char *mode, const ba_engine_options *opt, ba_probe *out,
                   char err[BA_ERR_LEN]) {
     const ba_shape *s = ba_engine_shape(e);
     ba_plan *plan = NULL;
     ba_run *run = NULL;
     watched w = {.in = out};
+    ba_engine_options watching = opt ? *opt : (ba_engine_options){0};
+    int rc = -1;
     *out = (ba_probe){.layers = s->layers, .d_model = s->d_model, .n_seg = prompt->n_seg};
-    int rc = strcmp(mode, "full") ? ba_mode_plan(mode, prompt, &plan, err) : plan_full(prompt, &plan, err);
-    if (!rc) {
-        w.plan = plan;
-        w.node = &plan->node[plan->n_node - 1];
-        out->hidden = calloc(s->layers * s->d_model, sizeof *out->hidden);
-        out->entropy = calloc(s->layers, sizeof *out->entropy);
-        out->mass = calloc(s->layers * prompt->n_seg, sizeof *out->mass);
-        w.weight = calloc(w.node->n_edge + 1, sizeof *w.weight);
-        w.lse = calloc(w.node->n_group + 1, sizeof *w.lse);
-        out->kept = calloc(s->layers * prompt->n_seg, sizeof *out->kept);
-        rc = out->hidden && out->entropy && out->mass && out->kept && w.weight && w.lse ? 0
-                                                                                        : ba_fail(err, "out of memory");
+    if (strcmp(mode, "full")) {
+        if (ba_mode_plan(mode, prompt, &plan, err)) {
+            goto done;
+        }
+    } else if (plan_full(prompt, &plan)) {
+        ba_fail(err, "out of memory");
+        goto done;
     }
-    if (!rc) {
-        ba_engine_options watching = opt ? *opt : (ba_engine_options){0};
-        watching.layer = see_hidden;
-        watching.attention = see_attention;
-        watching.arg = &w;
-        rc = ba_engine_run(e, plan, &watching, 0, &run, err);
+    if (make_room(&w, plan)) {
+        ba_fail(err, "out of memory");
+        goto done;
     }
-    if (!rc) {
-        rc = keep_choices(out, ba_run_get_stats(run)) ? ba_fail(err, "out of memory") : 0;
+    watching.layer = see_hidden;
+    watching.attention = see_attention;
+    watching.arg = &w;
+    rc = ba_engine_run(e, plan, &watching, 0, &run, err);
+    if (!rc && keep_choices(out, ba_run_get_stats(run))) {
+        rc = ba_fail(err, "out of memory");
     }
+done:
     ba_run_free(run);
     ba_plan_free(plan);
     free(w.weight);
