@@ -185,20 +185,21 @@ static int add_prompt(ba_gate_trace *t, size_t at, const ba_gate_prompt *p, cons
 
 static int add_layers(ba_gate_trace *t, size_t at, const char mode[64], const ba_probe *full, const ba_probe *in,
                       char err[BA_ERR_LEN]) {
-    int rc = 0;
-    for (size_t l = 0; !rc && l < in->layers; l++) {
+    for (size_t l = 0; l < in->layers; l++) {
         layer_row row = {
             .prompt = at, .layer = l, .departure = ba_probe_departure(full, in, l), .entropy = in->entropy[l]};
         memcpy(row.mode, mode, sizeof row.mode);
-        rc = ba_trace_append(t->file, t->layers, &row, err);
+        int rc = ba_trace_append(t->file, t->layers, &row, err);
+        if (rc) {
+            return rc;
+        }
     }
-    return rc;
+    return 0;
 }
 
 static int add_mass(ba_gate_trace *t, size_t at, const char mode[64], const ba_prompt *prompt, const ba_probe *in,
                     char err[BA_ERR_LEN]) {
-    int rc = 0;
-    for (size_t k = 0; !rc && k < in->layers * in->n_seg; k++) {
+    for (size_t k = 0; k < in->layers * in->n_seg; k++) {
         const ba_segment *seg = &prompt->seg[k % in->n_seg];
         mass_row row = {.prompt = at,
                         .layer = k / in->n_seg,
@@ -208,9 +209,12 @@ static int add_mass(ba_gate_trace *t, size_t at, const char mode[64], const ba_p
                         .kept = in->kept[k]};
         memcpy(row.mode, mode, sizeof row.mode);
         snprintf(row.role, sizeof row.role, "%s", ba_role_name(seg->role));
-        rc = ba_trace_append(t->file, t->mass, &row, err);
+        int rc = ba_trace_append(t->file, t->mass, &row, err);
+        if (rc) {
+            return rc;
+        }
     }
-    return rc;
+    return 0;
 }
 
 static int add_choices(ba_gate_trace *t, size_t at, const char mode[64], const ba_probe *in, char err[BA_ERR_LEN]) {
