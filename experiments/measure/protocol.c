@@ -37,18 +37,21 @@ int ba_measure_order(const ba_measure *m, size_t *order) {
 /* share: seconds to measure in one visit */
 static int visit(const ba_measure *m, ba_timing s, double share, double measured) {
     int status = m->prepare(m->arg, s.item);
-    bool first = true, enough = false;
-    while (!status && !enough) {
+    if (status) {
+        return status;
+    }
+    for (bool first = true;; first = false) {
         status = m->take(m->arg, s.item, &s.seconds);
-        if (!status) {
-            s.warmup = first && s.seconds < share;
-            measured += s.warmup ? 0 : s.seconds;
-            enough = !s.warmup && measured >= share;
-            first = false;
-            status = m->keep(m->arg, &s);
+        if (status) {
+            return status;
+        }
+        s.warmup = first && s.seconds < share;
+        measured += s.warmup ? 0 : s.seconds;
+        status = m->keep(m->arg, &s);
+        if (status || (!s.warmup && measured >= share)) {
+            return status;
         }
     }
-    return status;
 }
 
 int ba_measure_run(const ba_measure *m, const double *measured) {
@@ -56,16 +59,21 @@ int ba_measure_run(const ba_measure *m, const double *measured) {
     size_t *order = malloc((total + 1) * sizeof *order);
     double share = m->min_time / (double)m->repeat;
     int status = order ? ba_measure_order(m, order) : -1;
-    for (size_t v = 0; v < total && !status; v++) {
+    if (status) {
+        goto done;
+    }
+    for (size_t v = 0; v < total; v++) {
         double before = measured ? measured[v] : 0;
         if (before == 0 || before < share) {
             ba_timing s = {.item = order[v], .round = v / m->n, .visit = v};
             status = visit(m, s, share, before);
         }
-        if (!status) {
-            m->visited(m->arg, v, total);
+        if (status) {
+            goto done;
         }
+        m->visited(m->arg, v, total);
     }
+done:
     free(order);
     return status;
 }

@@ -27,25 +27,33 @@ static int cost_of(const ba_replay *r, const ba_plan *plan, const uint8_t *have,
 /* Marks the nodes that are stored already, then adds the others. A passage that occurs twice in the prompt counts as
  * recurring the second time. */
 static int look_up(ba_replay *r, const ba_plan *plan, const ba_prompt *prompt, uint8_t *have, ba_replay_row *row) {
-    ba_key *key = calloc(plan->n_node, sizeof *key);
-    int rc = key ? 0 : -1;
-    if (key) {
-        ba_plan_keys(plan, key);
-    }
     ba_hash_set twice = {0};
-    for (size_t i = 0; i < plan->n_node && !rc; i++) {
+    int rc = -1;
+    ba_key *key = calloc(plan->n_node, sizeof *key);
+    if (!key) {
+        return -1;
+    }
+    ba_plan_keys(plan, key);
+    for (size_t i = 0; i < plan->n_node; i++) {
         const ba_node *v = &plan->node[i];
-        if (v->stored) {
-            bool passage = prompt->seg[v->seg].role == BA_ROLE_PASSAGE;
-            have[i] = ba_hash_set_has(&r->nodes, key[i].lo);
-            row->passages += passage;
-            row->recurring += passage && (have[i] || ba_hash_set_has(&twice, key[i].lo));
-            rc = ba_hash_set_add(&twice, key[i].lo);
+        if (!v->stored) {
+            continue;
+        }
+        bool passage = prompt->seg[v->seg].role == BA_ROLE_PASSAGE;
+        have[i] = ba_hash_set_has(&r->nodes, key[i].lo);
+        row->passages += passage;
+        row->recurring += passage && (have[i] || ba_hash_set_has(&twice, key[i].lo));
+        if (ba_hash_set_add(&twice, key[i].lo)) {
+            goto done;
         }
     }
-    for (size_t i = 0; i < plan->n_node && !rc; i++) {
-        rc = plan->node[i].stored ? ba_hash_set_add(&r->nodes, key[i].lo) : 0;
+    for (size_t i = 0; i < plan->n_node; i++) {
+        if (plan->node[i].stored && ba_hash_set_add(&r->nodes, key[i].lo)) {
+            goto done;
+        }
     }
+    rc = 0;
+done:
     ba_hash_set_free(&twice);
     free(key);
     return rc;
@@ -71,14 +79,23 @@ static int account_prefix(ba_replay *r, const ba_prompt *prompt, ba_replay_row *
     ba_plan *full = common != SIZE_MAX ? ba_prefix_plan(ids, n, 0) : NULL;
     ba_plan *prefix = full ? ba_prefix_plan(ids, n, common) : NULL;
     ba_cost cost = {0};
-    int rc = prefix ? cost_of(r, full, NULL, &cost, err) : ba_fail(err, "out of memory");
+    int rc = -1;
+    if (!prefix) {
+        ba_fail(err, "out of memory");
+        goto done;
+    }
+    rc = cost_of(r, full, NULL, &cost, err);
+    if (rc) {
+        goto done;
+    }
     row->tokens = n;
     row->full_computed = cost.n_computed;
     row->full_flops = cost.flops_exact;
-    rc = rc ? rc : cost_of(r, prefix, common ? first_there : NULL, &cost, err);
+    rc = cost_of(r, prefix, common ? first_there : NULL, &cost, err);
     row->common_prefix = common;
     row->prefix_computed = cost.n_computed;
     row->prefix_flops = cost.flops_exact;
+done:
     ba_plan_free(full);
     ba_plan_free(prefix);
     free(ids);
@@ -102,13 +119,18 @@ int ba_replay_next(ba_replay *r, const ba_prompt *prompt, ba_plan **plan, uint8_
         return -1;
     }
     *have = calloc((*plan)->n_node, 1);
-    int rc = *have ? account_block(r, prompt, *plan, *have, out, err) : ba_fail(err, "out of memory");
-    rc = rc ? rc : account_prefix(r, prompt, out, err);
-    if (rc) {
-        ba_plan_free(*plan);
-        free(*have);
-        *plan = NULL;
-        *have = NULL;
+    if (!*have) {
+        ba_fail(err, "out of memory");
+        goto failed;
     }
-    return rc;
+    if (account_block(r, prompt, *plan, *have, out, err) || account_prefix(r, prompt, out, err)) {
+        goto failed;
+    }
+    return 0;
+failed:
+    ba_plan_free(*plan);
+    free(*have);
+    *plan = NULL;
+    *have = NULL;
+    return -1;
 }

@@ -34,7 +34,10 @@ static int run_case(ba_ttft_state *s, const ba_ttft_case *c, ba_ttft_sample *out
 static int know_full(ba_ttft_state *s, const ba_ttft_case *c) {
     ba_ttft_prompt *p = &s->prompt[c->unit / s->w->n_mode];
     char err[BA_ERR_LEN] = "";
-    int rc = s->w->distance && !p->full ? ba_ttft_prompt_full(&s->b, p, &s->opt, err) : 0;
+    if (!s->w->distance || p->full) {
+        return 0;
+    }
+    int rc = ba_ttft_prompt_full(&s->b, p, &s->opt, err);
     return rc ? run_failed(c, rc, err) : 0;
 }
 
@@ -100,7 +103,10 @@ static int keep(void *arg, const ba_timing *t) {
         return rc;
     }
     rc = ba_trace_append(s->trace, s->t_sample, &s->last, err);
-    if (rc || (rc = ba_trace_commit_due(s->trace, err))) {
+    if (!rc) {
+        rc = ba_trace_commit_due(s->trace, err);
+    }
+    if (rc) {
         return ba_tracing_exit(rc, err);
     }
     return ba_interrupted() ? BA_EXIT_INTERRUPTED : 0;
@@ -150,19 +156,25 @@ int ba_ttft_measure(ba_ttft_state *s) {
                     .keep = keep,
                     .visited = visited,
                     .arg = s};
+    int status = expect(s, &m);
+    if (status) {
+        return status;
+    }
     double *measured = calloc(m.repeat * m.n, sizeof *measured);
-    int status = measured ? expect(s, &m) : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
-    if (!status) {
-        for (size_t i = 0; i < s->n_sample; i++) {
-            measured[s->sample[i].visit] += s->sample[i].warmup ? 0 : s->sample[i].ttft_s;
-        }
-        s->opt.progress = within_sample;
-        s->opt.arg = s;
-        s->start = ba_now();
-        ba_progress_start(&s->bar, "ttft", s->common->quiet);
-        status = ba_measure_run(&m, measured);
-        ba_progress_end(&s->bar);
-        status = status < 0 ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory") : status;
+    if (!measured) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    for (size_t i = 0; i < s->n_sample; i++) {
+        measured[s->sample[i].visit] += s->sample[i].warmup ? 0 : s->sample[i].ttft_s;
+    }
+    s->opt.progress = within_sample;
+    s->opt.arg = s;
+    s->start = ba_now();
+    ba_progress_start(&s->bar, "ttft", s->common->quiet);
+    status = ba_measure_run(&m, measured);
+    ba_progress_end(&s->bar);
+    if (status < 0) {
+        status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
     free(measured);
     return status;

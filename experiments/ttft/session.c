@@ -71,41 +71,62 @@ static int report(ba_ttft_state *s, bool complete) {
 
 /* ---- all together ---- */
 
-static int run_session(ba_ttft_state *s, int argc, char **argv) {
+/* Opens the model, makes prompts and cases from the text of --data (or NULL), and describes the run. */
+static int make_cases(ba_ttft_state *s, const char *text, size_t text_len, int argc, char **argv) {
+    int status = ba_session_open(s->common, &s->b);
+    if (status) {
+        return status;
+    }
+    status = ba_ttft_make_prompts(s, text, text_len);
+    if (status) {
+        return status;
+    }
+    ba_store_use_tiers(s->b.store, false); /* a cold case starts with an empty store, also after earlier runs */
+    status = ba_ttft_make_units(s);
+    if (status) {
+        return status;
+    }
+    status = ba_ttft_make_cases(s);
+    return status ? status : ba_ttft_describe(s, argc, argv, text, text_len);
+}
+
+/* The text of --data decides prompts; it is not needed afterwards. */
+static int prepare_session(ba_ttft_state *s, int argc, char **argv) {
     char err[BA_ERR_LEN], *text = NULL;
     size_t text_len = 0;
-    int status;
-    if (s->w->data && (ba_read_file(s->w->data, MAX_DATA, &text, &text_len, err))) {
+    if (s->w->data && ba_read_file(s->w->data, MAX_DATA, &text, &text_len, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    if (text && memchr(text, 0, text_len)) {
-        status = ba_cli_fail(BA_EXIT_USAGE, "%s: holds a NUL byte: --data needs a text", s->w->data);
-    } else if (!(status = ba_session_open(s->common, &s->b))) {
-        status = ba_ttft_make_prompts(s, text, text_len);
-    }
-    if (!status) { /* a cold case starts with an empty store, also after earlier runs */
-        ba_store_use_tiers(s->b.store, false);
-    }
-    if (!status && !(status = ba_ttft_make_units(s)) && !(status = ba_ttft_make_cases(s)) &&
-        !(status = ba_ttft_describe(s, argc, argv, text, text_len))) {
-        status = ba_peak_measure(s->common->threads, &s->peak) ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory")
-                                                               : ba_ttft_open_trace(s);
-    }
+    bool binary = text && memchr(text, 0, text_len);
+    int status = binary ? ba_cli_fail(BA_EXIT_USAGE, "%s: holds a NUL byte: --data needs a text", s->w->data)
+                        : make_cases(s, text, text_len, argc, argv);
     free(text);
-    if (!status) {
-        status = ba_ttft_measure(s);
-        ba_peak after;
-        if (status == 0 &&
-            ba_peak_measure(s->common->threads, &after) == 0) { /* the machine may have been busy the first time */
-            s->peak.flops = fmax(s->peak.flops, after.flops);
-            s->peak.bytes = fmax(s->peak.bytes, after.bytes);
-        }
-        if (status == 0 || status == BA_EXIT_INTERRUPTED) {
-            int reported = report(s, status == 0);
-            status = status ? status : reported;
-        }
-    }
     return status;
+}
+
+static int run_session(ba_ttft_state *s, int argc, char **argv) {
+    int status = prepare_session(s, argc, argv);
+    if (status) {
+        return status;
+    }
+    if (ba_peak_measure(s->common->threads, &s->peak)) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    status = ba_ttft_open_trace(s);
+    if (status) {
+        return status;
+    }
+    status = ba_ttft_measure(s);
+    if (status && status != BA_EXIT_INTERRUPTED) {
+        return status;
+    }
+    ba_peak after;
+    if (!status && !ba_peak_measure(s->common->threads, &after)) { /* the machine may have been busy the first time */
+        s->peak.flops = fmax(s->peak.flops, after.flops);
+        s->peak.bytes = fmax(s->peak.bytes, after.bytes);
+    }
+    int reported = report(s, status == 0);
+    return status ? status : reported;
 }
 
 static void close_session(ba_ttft_state *s) {
@@ -131,10 +152,11 @@ static void close_session(ba_ttft_state *s) {
 int ba_ttft_session(const ba_ttft_options *options, const ba_common *common, int argc, char **argv) {
     ba_ttft_state s = {.common = common, .w = options, .held = SIZE_MAX};
     int status = ba_run_options(NULL, options->memory, &s.opt);
-    if (!status) {
-        ba_catch_interrupt();
-        status = run_session(&s, argc, argv);
-        close_session(&s);
+    if (status) {
+        return status;
     }
+    ba_catch_interrupt();
+    status = run_session(&s, argc, argv);
+    close_session(&s);
     return status;
 }

@@ -8,17 +8,17 @@
 #include <xxhash.h>
 
 /* One call of the program: one row of the table `sessions`. */
-typedef struct sitting {
+typedef struct session_row {
     const char *command;
     double unix_time_s;
     ba_peak peak;
-} sitting;
+} session_row;
 
-static const ba_column sitting_columns[] = {
-    BA_COLUMN(sitting, command, BA_COLUMN_STRING, ""),
-    BA_COLUMN(sitting, unix_time_s, BA_COLUMN_F64, "s"),
-    {"peak_flops_per_s", BA_COLUMN_F64, offsetof(sitting, peak.flops), sizeof(double), "FLOP/s"},
-    {"peak_bytes_per_s", BA_COLUMN_F64, offsetof(sitting, peak.bytes), sizeof(double), "B/s"},
+static const ba_column session_columns[] = {
+    BA_COLUMN(session_row, command, BA_COLUMN_STRING, ""),
+    BA_COLUMN(session_row, unix_time_s, BA_COLUMN_F64, "s"),
+    {"peak_flops_per_s", BA_COLUMN_F64, offsetof(session_row, peak.flops), sizeof(double), "FLOP/s"},
+    {"peak_bytes_per_s", BA_COLUMN_F64, offsetof(session_row, peak.bytes), sizeof(double), "B/s"},
     BA_COLUMNS_END};
 
 int ba_ttft_describe(ba_ttft_state *s, int argc, char **argv, const char *text, size_t text_len) {
@@ -65,6 +65,56 @@ static int read_samples(ba_ttft_state *s) {
     return 0;
 }
 
+/* Root attributes and tables, with the rows of the cases. */
+static int describe_trace(ba_ttft_state *s, char err[BA_ERR_LEN]) {
+    const struct {
+        const char *name;
+        const ba_column *columns;
+        size_t size, *table;
+    } tables[] = {{"results", ba_ttft_result_columns, sizeof(ba_ttft_result), &s->t_result},
+                  {"samples", ba_ttft_sample_columns, sizeof(ba_ttft_sample), &s->t_sample},
+                  {"cases", ba_ttft_case_columns, sizeof(ba_ttft_case), &s->t_case},
+                  {"sessions", session_columns, sizeof(session_row), &s->t_session}};
+    for (size_t i = 0; i < s->env.n; i++) {
+        if (!strcmp(s->env.key[i], "command")) { /* may differ between sessions: recorded for each session */
+            continue;
+        }
+        int rc = ba_trace_set(s->trace, s->env.key[i], s->env.value[i], err);
+        if (rc) {
+            return rc;
+        }
+    }
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        int rc = ba_trace_declare(s->trace, tables[i].name, tables[i].columns, tables[i].size, tables[i].table, err);
+        if (rc) {
+            return rc;
+        }
+    }
+    for (size_t i = ba_trace_rows(s->trace, s->t_case); i < s->n_case; i++) {
+        int rc = ba_trace_append(s->trace, s->t_case, &s->cases[i], err);
+        if (rc) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+/* Adds this session. The best peak of all sessions counts, because it gives the least time on this machine. */
+static int add_session(ba_ttft_state *s, char err[BA_ERR_LEN]) {
+    const session_row now = {ba_environment_get(&s->env, "command"), (double)time(NULL), s->peak};
+    for (size_t i = 0; i < ba_trace_rows(s->trace, s->t_session); i++) {
+        session_row earlier;
+        int rc = ba_trace_read(s->trace, s->t_session, i, 1, &earlier, err);
+        if (rc) {
+            return rc;
+        }
+        s->peak.flops = fmax(s->peak.flops, earlier.peak.flops);
+        s->peak.bytes = fmax(s->peak.bytes, earlier.peak.bytes);
+        ba_trace_release(s->trace, s->t_session, &earlier, 1);
+    }
+    return ba_trace_append(s->trace, s->t_session, &now, err);
+}
+
 int ba_ttft_open_trace(ba_ttft_state *s) {
     if (!s->common->out) {
         return 0;
@@ -73,45 +123,27 @@ int ba_ttft_open_trace(ba_ttft_state *s) {
     const char *path = s->common->out;
     int rc = s->w->resume ? ba_trace_resume(path, BA_TTFT_SCHEMA, &s->trace, err)
                           : ba_trace_create(path, BA_TTFT_SCHEMA, &s->trace, err);
-    for (size_t i = 0; i < s->env.n && !rc; i++) {
-        if (strcmp(s->env.key[i], "command") != 0) { /* may differ between sessions: recorded for each session */
-            rc = ba_trace_set(s->trace, s->env.key[i], s->env.value[i], err);
-        }
+    if (!rc) {
+        rc = describe_trace(s, err);
     }
-    if (rc ||
-        (rc = ba_trace_declare(s->trace, "results", ba_ttft_result_columns, sizeof(ba_ttft_result), &s->t_result,
-                               err)) ||
-        (rc = ba_trace_declare(s->trace, "samples", ba_ttft_sample_columns, sizeof(ba_ttft_sample), &s->t_sample,
-                               err)) ||
-        (rc = ba_trace_declare(s->trace, "cases", ba_ttft_case_columns, sizeof(ba_ttft_case), &s->t_case, err)) ||
-        (rc = ba_trace_declare(s->trace, "sessions", sitting_columns, sizeof(sitting), &s->t_session, err))) {
-        return ba_tracing_exit(rc, err);
+    if (!rc) {
+        rc = add_session(s, err);
     }
-    for (size_t i = ba_trace_rows(s->trace, s->t_case); i < s->n_case && !rc; i++) {
-        rc = ba_trace_append(s->trace, s->t_case, &s->cases[i], err);
+    if (!rc) {
+        rc = ba_trace_commit(s->trace, err);
     }
-    /* The best peak of all sessions counts, because it gives the least time on this machine. */
-    const sitting now = {ba_environment_get(&s->env, "command"), (double)time(NULL), s->peak};
-    for (size_t i = 0; i < ba_trace_rows(s->trace, s->t_session) && !rc; i++) {
-        sitting earlier;
-        if (!(rc = ba_trace_read(s->trace, s->t_session, i, 1, &earlier, err))) {
-            s->peak.flops = fmax(s->peak.flops, earlier.peak.flops);
-            s->peak.bytes = fmax(s->peak.bytes, earlier.peak.bytes);
-            ba_trace_release(s->trace, s->t_session, &earlier, 1);
-        }
-    }
-    if (rc || (rc = ba_trace_append(s->trace, s->t_session, &now, err)) || (rc = ba_trace_commit(s->trace, err))) {
-        return ba_tracing_exit(rc, err);
-    }
-    return read_samples(s);
+    return rc ? ba_tracing_exit(rc, err) : read_samples(s);
 }
 
 static int write_operations(ba_ttft_state *s, char err[BA_ERR_LEN]) {
     size_t table;
     int rc =
         ba_trace_declare(s->trace, "operations", ba_ttft_operation_columns, sizeof(ba_ttft_operation), &table, err);
-    rc = rc ? rc : ba_trace_clear(s->trace, table, err);
-    for (size_t i = 0; i < s->n_case * BA_OP_COUNT && !rc; i++) {
+    if (rc) {
+        return rc;
+    }
+    rc = ba_trace_clear(s->trace, table, err);
+    for (size_t i = 0; !rc && i < s->n_case * BA_OP_COUNT; i++) {
         const ba_ttft_account *a = &s->account[i / BA_OP_COUNT];
         if (a->n > 0) {
             ba_ttft_operation o = ba_ttft_operation_of(a, i / BA_OP_COUNT, (ba_op)(i % BA_OP_COUNT));
@@ -121,16 +153,24 @@ static int write_operations(ba_ttft_state *s, char err[BA_ERR_LEN]) {
     return rc;
 }
 
-int ba_ttft_write(ba_ttft_state *s, const ba_ttft_result *r, bool complete) {
-    char err[BA_ERR_LEN];
-    int rc = s->trace ? ba_trace_clear(s->trace, s->t_result, err) : 0;
-    for (size_t i = 0; s->trace && i < s->n_case && !rc; i++) {
+static int write_results(ba_ttft_state *s, const ba_ttft_result *r, char err[BA_ERR_LEN]) {
+    int rc = ba_trace_clear(s->trace, s->t_result, err);
+    for (size_t i = 0; !rc && i < s->n_case; i++) {
         rc = ba_trace_append(s->trace, s->t_result, &r[i], err);
     }
-    if (s->trace && s->account && !rc) {
+    return rc;
+}
+
+int ba_ttft_write(ba_ttft_state *s, const ba_ttft_result *r, bool complete) {
+    char err[BA_ERR_LEN];
+    if (!s->trace) {
+        return 0;
+    }
+    int rc = write_results(s, r, err);
+    if (!rc && s->account) {
         rc = write_operations(s, err);
     }
-    if (s->trace && !rc) {
+    if (!rc) {
         rc = complete ? ba_trace_finish(s->trace, err) : ba_trace_commit(s->trace, err);
     }
     return ba_tracing_exit(rc, err);

@@ -39,13 +39,21 @@ int ba_tune_report_open(ba_tune_report *r, ba_format format, const char *path, b
     if (!path) {
         return 0;
     }
+    const struct {
+        const char *name;
+        const ba_column *columns;
+        size_t size, *table;
+        uint64_t *last;
+    } tables[] = {{"steps", step_columns, sizeof(ba_tune_step_row), &r->steps, &r->last},
+                  {"validation", validation_columns, sizeof(ba_tune_validation_row), &r->validation, &r->last_checked}};
     int rc = (resume ? ba_trace_resume : ba_trace_create)(path, "blockattn/tune/1", &r->trace, err);
-    rc = rc ? rc : ba_trace_declare(r->trace, "steps", step_columns, sizeof(ba_tune_step_row), &r->steps, err);
-    rc = rc ? rc
-            : ba_trace_declare(r->trace, "validation", validation_columns, sizeof(ba_tune_validation_row),
-                               &r->validation, err);
-    rc = rc ? rc : last_step(r->trace, r->steps, sizeof(ba_tune_step_row), &r->last, err);
-    return rc ? rc : last_step(r->trace, r->validation, sizeof(ba_tune_validation_row), &r->last_checked, err);
+    for (size_t i = 0; !rc && i < sizeof tables / sizeof *tables; i++) {
+        rc = ba_trace_declare(r->trace, tables[i].name, tables[i].columns, tables[i].size, tables[i].table, err);
+        if (!rc) {
+            rc = last_step(r->trace, *tables[i].table, tables[i].size, tables[i].last, err);
+        }
+    }
+    return rc;
 }
 
 /* A line of JSON that names the kind of its row. */
