@@ -38,18 +38,20 @@ static ba_plan *plan_of(const execution *x, const ba_arrival *a, char err[BA_ERR
     ba_prompt *p = ba_prompt_new(NULL);
     ba_plan *plan = NULL;
     int rc = ids && p ? 0 : -1;
-    for (size_t i = 0; i < a->n && !rc; i++) {
-        fill(ids, x->tokens, a->passage[i], x->vocab);
-        rc = ba_prompt_add(p, BA_ROLE_PASSAGE, ids, x->tokens);
+    for (size_t i = 0; !rc && i <= a->n; i++) {
+        bool passage = i < a->n;
+        size_t n = passage ? x->tokens : x->question;
+        fill(ids, n, passage ? a->passage[i] : UINT64_C(1) << 40, x->vocab);
+        rc = ba_prompt_add(p, passage ? BA_ROLE_PASSAGE : BA_ROLE_QUESTION, ids, n);
     }
-    if (!rc) {
-        fill(ids, x->question, UINT64_C(1) << 40, x->vocab);
-        rc = ba_prompt_add(p, BA_ROLE_QUESTION, ids, x->question);
+    if (rc) {
+        ba_fail(err, "out of memory");
+    } else if (ba_mode_plan("block", p, &plan, err)) {
+        plan = NULL;
     }
-    rc = rc ? ba_fail(err, "out of memory") : ba_mode_plan("block", p, &plan, err);
     ba_prompt_free(p);
     free(ids);
-    return rc ? NULL : plan;
+    return plan;
 }
 
 static int run_one(execution *x, const ba_arrival *a, size_t i, ba_executed *out, char err[BA_ERR_LEN]) {
@@ -207,10 +209,12 @@ static int check_empty(const ba_store_spec *spec) {
         }
         int rc = s->ops->stats(tier, &stats, err);
         s->ops->close(tier);
-        if (rc || stats.entries || stats.gone) {
-            return rc ? ba_cli_fail(BA_EXIT_MACHINE, "%s", err)
-                      : ba_cli_fail(BA_EXIT_USAGE, "--store %s:%s: has blocks; an empty one is needed", s->ops->name,
-                                    s->place);
+        if (rc) {
+            return ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
+        }
+        if (stats.entries || stats.gone) {
+            return ba_cli_fail(BA_EXIT_USAGE, "--store %s:%s: has blocks; an empty one is needed", s->ops->name,
+                               s->place);
         }
     }
     return 0;
@@ -228,11 +232,14 @@ static int execute(execution *x, const ba_store_spec *spec, const ba_common *c, 
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
     int status = simulate_store(x, spec, traffic->corpus, out);
-    status = status ? status : run_all(x, traffic, requests, out, c->quiet);
-    if (!status && compare(x, out->requests, out)) {
-        status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    if (status) {
+        return status;
     }
-    return status;
+    status = run_all(x, traffic, requests, out, c->quiet);
+    if (status) {
+        return status;
+    }
+    return compare(x, out->requests, out) ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory") : 0;
 }
 
 int ba_cost_execute(const ba_common *c, ba_traffic *traffic, size_t requests, size_t tokens, size_t question,
@@ -242,18 +249,27 @@ int ba_cost_execute(const ba_common *c, ba_traffic *traffic, size_t requests, si
     ba_store_spec spec;
     *out = (ba_executed){0};
     int status = ba_run_options(NULL, NULL, &x.opt);
-    if (!status && ba_store_spec_parse(c->store, &spec, err)) {
-        status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
-    }
-    if (status || (status = check_empty(&spec)) || (status = ba_session_open(c, &x.b))) {
-        ba_store_spec_free(&spec);
+    if (status) {
         return status;
+    }
+    if (ba_store_spec_parse(c->store, &spec, err)) {
+        status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+        goto done;
+    }
+    status = check_empty(&spec);
+    if (status) {
+        goto done;
+    }
+    status = ba_session_open(c, &x.b);
+    if (status) {
+        goto done;
     }
     status = execute(&x, &spec, c, traffic, requests, out);
     ba_sim_free(x.sim);
     free(x.seconds);
     free(x.count);
     ba_session_close(&x.b);
+done:
     ba_store_spec_free(&spec);
     return status;
 }

@@ -34,16 +34,17 @@ void ba_player_end(ba_player *p) {
 static int run(const turn *t, const ba_plan *plan, double *logits, double *seconds, double *cpu, ba_run **out) {
     double start = ba_now(), cpu_start = ba_cpu_clock();
     int rc = ba_engine_run(t->p->engine, plan, t->p->opt, 0, out, t->err);
-    const double *l = rc ? NULL : ba_run_logits(*out);
-    if (!rc && !l) {
-        rc = BA_INTERRUPTED;
+    if (rc) {
+        return rc;
     }
+    const double *l = ba_run_logits(*out);
     *seconds = ba_now() - start;
     *cpu = ba_cpu_clock() - cpu_start;
-    if (!rc) {
-        memcpy(logits, l, t->vocab * sizeof *l);
+    if (!l) {
+        return BA_INTERRUPTED;
     }
-    return rc;
+    memcpy(logits, l, t->vocab * sizeof *l);
+    return 0;
 }
 
 static int flops_of(const turn *t, const ba_plan *plan, uint64_t *flops) {
@@ -56,25 +57,41 @@ static int flops_of(const turn *t, const ba_plan *plan, uint64_t *flops) {
     return rc;
 }
 
+/* Puts the common prefix into the store: one token after it is enough to encode it. */
+static int store_prefix(const turn *t, size_t n) {
+    double seconds, cpu;
+    ba_run *r = NULL;
+    ba_plan *plan = ba_prefix_plan(t->ids, n + 1, n);
+    if (!plan) {
+        return ba_fail(t->err, "out of memory");
+    }
+    int rc = run(t, plan, t->other, &seconds, &cpu, &r);
+    ba_run_free(r);
+    ba_plan_free(plan);
+    return rc;
+}
+
 /* Prefix caching; if measured, the prefix is put into the store first. */
 static int play_prefix(const turn *t, bool measured) {
     ba_play_row *row = t->row;
-    ba_plan *plan = ba_prefix_plan(t->ids, t->n, row->common_prefix), *warm_up = NULL;
     ba_run *r = NULL;
-    double seconds, cpu;
-    int rc = plan ? flops_of(t, plan, &row->prefix_flops) : ba_fail(t->err, "out of memory");
-    if (!rc && measured && row->common_prefix) {
-        /* One token after the prefix is enough to encode it. */
-        warm_up = ba_prefix_plan(t->ids, row->common_prefix + 1, row->common_prefix);
-        rc = warm_up ? run(t, warm_up, t->other, &seconds, &cpu, &r) : ba_fail(t->err, "out of memory");
-        ba_run_free(r);
-        r = NULL;
+    ba_plan *plan = ba_prefix_plan(t->ids, t->n, row->common_prefix);
+    if (!plan) {
+        return ba_fail(t->err, "out of memory");
     }
-    if (!rc && measured) {
-        rc = run(t, plan, t->other, &row->prefix_s, &row->prefix_cpu_s, &r);
+    int rc = flops_of(t, plan, &row->prefix_flops);
+    if (rc || !measured) {
+        goto done;
     }
+    if (row->common_prefix) {
+        rc = store_prefix(t, row->common_prefix);
+        if (rc) {
+            goto done;
+        }
+    }
+    rc = run(t, plan, t->other, &row->prefix_s, &row->prefix_cpu_s, &r);
+done:
     ba_run_free(r);
-    ba_plan_free(warm_up);
     ba_plan_free(plan);
     return rc;
 }
@@ -82,8 +99,10 @@ static int play_prefix(const turn *t, bool measured) {
 static int play_full(const turn *t, bool measured) {
     ba_plan *plan = NULL;
     ba_run *r = NULL;
-    int rc = ba_mode_plan("full", t->prompt, &plan, t->err);
-    rc = rc ? rc : flops_of(t, plan, &t->row->full_flops);
+    if (ba_mode_plan("full", t->prompt, &plan, t->err)) {
+        return -1;
+    }
+    int rc = flops_of(t, plan, &t->row->full_flops);
     if (!rc && measured) {
         rc = run(t, plan, t->full, &t->row->full_s, &t->row->full_cpu_s, &r);
     }
@@ -115,9 +134,11 @@ static int play_block(const turn *t) {
     ba_plan *plan = NULL;
     ba_run *r = NULL;
     double start = ba_now(), seconds = 0, cpu = 0;
-    int rc = ba_mode_plan(t->p->mode, t->prompt, &plan, t->err);
+    if (ba_mode_plan(t->p->mode, t->prompt, &plan, t->err)) {
+        return -1;
+    }
     double planned = ba_now() - start;
-    rc = rc ? rc : run(t, plan, t->block, &seconds, &cpu, &r);
+    int rc = run(t, plan, t->block, &seconds, &cpu, &r);
     if (!rc) {
         t->row->cut_s += planned;
         t->row->block_s = t->row->cut_s + seconds;
@@ -141,19 +162,21 @@ static int compare(const turn *t) {
     return 0;
 }
 
+static int play_baselines(const turn *t, bool measured) {
+    int rc = play_full(t, measured);
+    return rc ? rc : play_prefix(t, measured);
+}
+
 /* Block mode and the two baselines in random order, so that drift of the machine affects all alike. */
 static int play_all(const turn *t, bool measured) {
-    int rc = 0;
     bool block_first = ba_random_bits(&t->p->rng) & 1;
-    for (int i = 0; i < 2 && !rc; i++) {
-        if ((i == 0) == block_first) {
-            rc = play_block(t);
-        } else {
-            rc = play_full(t, measured);
-            rc = rc ? rc : play_prefix(t, measured);
+    for (int i = 0; i < 2; i++) {
+        int rc = (i == 0) == block_first ? play_block(t) : play_baselines(t, measured);
+        if (rc) {
+            return rc;
         }
     }
-    return rc || !measured ? rc : compare(t);
+    return measured ? compare(t) : 0;
 }
 
 int ba_play(ba_player *p, ba_game_session *s, const char *state, size_t len, const char *name, bool measured,

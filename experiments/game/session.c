@@ -136,12 +136,18 @@ static int add_joined(ba_game_session *s, ba_prompt *p, ba_role role, const char
 
 static int fill(ba_game_session *s, const char *question, ba_prompt *p) {
     const ba_chat *chat = s->chat;
-    int rc = add_joined(s, p, BA_ROLE_SYSTEM, chat ? chat->user_open : "", s->system);
-    for (size_t i = 0; i < s->blocks.n && !rc; i++) {
-        rc = add(s, p, BA_ROLE_PASSAGE, s->blocks.block[i].text, s->blocks.block[i].len, false);
+    if (add_joined(s, p, BA_ROLE_SYSTEM, chat ? chat->user_open : "", s->system)) {
+        return -1;
     }
-    rc = rc ? rc : add_joined(s, p, BA_ROLE_QUESTION, "\n", question);
-    return rc ? rc : add_joined(s, p, BA_ROLE_TASK, chat ? chat->user_close : "", chat ? chat->answer_open : "\n");
+    for (size_t i = 0; i < s->blocks.n; i++) {
+        if (add(s, p, BA_ROLE_PASSAGE, s->blocks.block[i].text, s->blocks.block[i].len, false)) {
+            return -1;
+        }
+    }
+    if (add_joined(s, p, BA_ROLE_QUESTION, "\n", question)) {
+        return -1;
+    }
+    return add_joined(s, p, BA_ROLE_TASK, chat ? chat->user_close : "", chat ? chat->answer_open : "\n");
 }
 
 int ba_game_session_frame(ba_game_session *s, const char *state, size_t len, const char *name, const char *question,

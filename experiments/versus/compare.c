@@ -101,16 +101,20 @@ static int report(ba_race *race, double threshold, bool complete) {
     char err[BA_ERR_LEN];
     size_t table, slower = 0;
     int rc = ba_trace_declare(race->trace, "verdicts", verdict_columns, sizeof(verdict), &table, err);
-    rc = rc ? rc : ba_trace_clear(race->trace, table, err);
+    if (!rc) {
+        rc = ba_trace_clear(race->trace, table, err);
+    }
     printf("case         backend      base ms     head ms     n    ratio  95 %%\n");
-    for (size_t i = 0; i < race->n_lane && !rc; i += 2) {
+    for (size_t i = 0; !rc && i < race->n_lane; i += 2) {
         const ba_lane *base = &race->lane[i], *head = &race->lane[i + 1];
         verdict v = judge(race, base, head, strchr(base->who, ' ') + 1, threshold);
         print_verdict(&v, base, head);
         slower += v.slower;
         rc = ba_trace_append(race->trace, table, &v, err);
     }
-    rc = rc ? rc : complete ? ba_trace_finish(race->trace, err) : ba_trace_commit(race->trace, err);
+    if (!rc) {
+        rc = complete ? ba_trace_finish(race->trace, err) : ba_trace_commit(race->trace, err);
+    }
     if (rc) {
         return ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
     }
@@ -125,6 +129,25 @@ typedef struct session {
     char scratch[PATH_SIZE / 2], ids[PATH_SIZE], log[PATH_SIZE];
 } session;
 
+/* Both builds with one backend, as lanes next to each other. */
+static int add_backend(session *s, const options *w, size_t b, size_t rounds) {
+    for (size_t side = 0; side < 2; side++) {
+        ba_entrant *e = &s->entrant[2 * b + side];
+        *e = (ba_entrant){.argv = {(char *)(side ? w->head : w->base), (char *)w->model, (char *)backends[b],
+                                   (char *)w->threads, s->ids}};
+        snprintf(e->name, sizeof e->name, "%s %s", side ? "head" : "base", backends[b]);
+    }
+    for (size_t i = 0; i < 2 * N_CASE; i++) {
+        const size_t c = i / 2, size[3] = {cases[c].length, QUESTION, BLOCK};
+        int status =
+            ba_race_add(&s->race, &s->entrant[2 * b + i % 2], w->model, cases[c].name, cases[c].method, size, rounds);
+        if (status) {
+            return status;
+        }
+    }
+    return 0;
+}
+
 static int prepare(session *s, const options *w, size_t rounds, int argc, char **argv) {
     int status = ba_versus_scratch(s->scratch, sizeof s->scratch);
     if (status) {
@@ -133,25 +156,16 @@ static int prepare(session *s, const options *w, size_t rounds, int argc, char *
     snprintf(s->ids, sizeof s->ids, "%s/ids", s->scratch);
     snprintf(s->log, sizeof s->log, "%s.log", w->out);
     status = ba_versus_ids(w->model, IDS, s->race.seed, s->ids);
-    for (size_t b = 0; b < N_BACKEND; b++) {
-        for (size_t side = 0; side < 2; side++) {
-            ba_entrant *e = &s->entrant[2 * b + side];
-            *e = (ba_entrant){.argv = {(char *)(side ? w->head : w->base), (char *)w->model, (char *)backends[b],
-                                       (char *)w->threads, s->ids}};
-            snprintf(e->name, sizeof e->name, "%s %s", side ? "head" : "base", backends[b]);
-        }
-        for (size_t c = 0; c < N_CASE && !status; c++) {
-            const size_t size[3] = {cases[c].length, QUESTION, BLOCK};
-            for (size_t side = 0; side < 2 && !status; side++) {
-                status = ba_race_add(&s->race, &s->entrant[2 * b + side], w->model, cases[c].name, cases[c].method,
-                                     size, rounds);
-            }
-        }
+    for (size_t b = 0; !status && b < N_BACKEND; b++) {
+        status = add_backend(s, w, b, rounds);
     }
-    if (!status && ba_environment_capture(&s->race.env, argc, argv, NULL, strtoul(w->threads, NULL, 10))) {
-        status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    if (status) {
+        return status;
     }
-    return status ? status : ba_race_open(&s->race, w->out, SCHEMA, false);
+    if (ba_environment_capture(&s->race.env, argc, argv, NULL, strtoul(w->threads, NULL, 10))) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    return ba_race_open(&s->race, w->out, SCHEMA, false);
 }
 
 int ba_versus_compare(int argc, char **argv) {
@@ -190,13 +204,15 @@ int ba_versus_compare(int argc, char **argv) {
     s->race.quiet = w.quiet;
     s->race.min_time = 0.2;
     status = prepare(s, &w, rounds, argc, argv);
-    if (!status) {
-        status = ba_race_run(&s->race, 0, s->entrant, 2 * N_BACKEND, "compare", s->log);
-        if (status == 0 || status == BA_EXIT_INTERRUPTED) {
-            int reported = report(&s->race, threshold, status == 0);
-            status = status ? status : reported;
-        }
+    if (status) {
+        goto done;
     }
+    status = ba_race_run(&s->race, 0, s->entrant, 2 * N_BACKEND, "compare", s->log);
+    if (status == 0 || status == BA_EXIT_INTERRUPTED) {
+        int reported = report(&s->race, threshold, status == 0);
+        status = status ? status : reported;
+    }
+done:
     unlink(s->ids);
     rmdir(s->scratch);
     ba_race_close(&s->race);

@@ -70,35 +70,63 @@ static int remember(ba_race *race, const ba_race_sample *s) {
     return 0;
 }
 
+/* Root attributes and tables. */
+static int describe(ba_race *race, char err[BA_ERR_LEN]) {
+    for (size_t i = 0; i < race->env.n; i++) {
+        int rc = ba_trace_set(race->trace, race->env.key[i], race->env.value[i], err);
+        if (rc) {
+            return rc;
+        }
+    }
+    int rc = ba_trace_declare(race->trace, "lanes", lane_columns, sizeof(ba_lane), &race->t_lane, err);
+    return rc ? rc
+              : ba_trace_declare(race->trace, "samples", sample_columns, sizeof(ba_race_sample), &race->t_sample, err);
+}
+
+/* Samples of earlier calls. An exit status. */
+static int read_samples(ba_race *race, const char *path) {
+    char err[BA_ERR_LEN];
+    for (size_t i = 0; i < ba_trace_rows(race->trace, race->t_sample); i++) {
+        ba_race_sample s = {0};
+        int rc = ba_trace_read(race->trace, race->t_sample, i, 1, &s, err);
+        if (rc) {
+            return trace_failed(rc, err);
+        }
+        if (s.item >= race->n_lane || s.round >= race->lane[s.item].rounds) {
+            return ba_cli_fail(BA_EXIT_USAGE, "%s: table samples: row %zu names no lane of this race", path, i);
+        }
+        if (remember(race, &s)) {
+            return BA_EXIT_MACHINE;
+        }
+    }
+    return 0;
+}
+
 int ba_race_open(ba_race *race, const char *path, const char *schema, bool resume) {
     char err[BA_ERR_LEN];
     int rc =
         resume ? ba_trace_resume(path, schema, &race->trace, err) : ba_trace_create(path, schema, &race->trace, err);
-    for (size_t i = 0; i < race->env.n && !rc; i++) {
-        rc = ba_trace_set(race->trace, race->env.key[i], race->env.value[i], err);
+    if (!rc) {
+        rc = describe(race, err);
     }
-    if (rc || (rc = ba_trace_declare(race->trace, "lanes", lane_columns, sizeof(ba_lane), &race->t_lane, err)) ||
-        (rc = ba_trace_declare(race->trace, "samples", sample_columns, sizeof(ba_race_sample), &race->t_sample, err))) {
+    if (rc) {
         return trace_failed(rc, err);
     }
     size_t known = ba_trace_rows(race->trace, race->t_lane);
     if (known != 0 && known != race->n_lane) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s: has other lanes than this race; start again without --resume", path);
     }
-    for (size_t i = known; i < race->n_lane && !rc; i++) {
+    for (size_t i = known; i < race->n_lane; i++) {
         rc = ba_trace_append(race->trace, race->t_lane, &race->lane[i], err);
-    }
-    for (size_t i = 0; i < ba_trace_rows(race->trace, race->t_sample) && !rc; i++) {
-        ba_race_sample s = {0};
-        rc = ba_trace_read(race->trace, race->t_sample, i, 1, &s, err);
-        if (!rc && (s.item >= race->n_lane || s.round >= race->lane[s.item].rounds)) {
-            return ba_cli_fail(BA_EXIT_USAGE, "%s: table samples: row %zu names no lane of this race", path, i);
-        }
-        if (!rc && remember(race, &s)) {
-            return BA_EXIT_MACHINE;
+        if (rc) {
+            return trace_failed(rc, err);
         }
     }
-    rc = rc ? rc : ba_trace_commit(race->trace, err);
+    int status = read_samples(race, path);
+    if (status) {
+        return status;
+    }
+    rc = ba_trace_commit(race->trace, err);
     return rc ? trace_failed(rc, err) : 0;
 }
 
@@ -186,12 +214,18 @@ static int keep(void *arg, const ba_timing *t) {
     h->last.round = t->round;
     h->last.warmup = t->warmup;
     h->last.order = race->n_sample;
-    int rc = remember(race, &h->last);
-    if (!rc && ((rc = ba_trace_append(race->trace, race->t_sample, &h->last, err)) ||
-                (rc = ba_trace_commit(race->trace, err)))) {
+    int status = remember(race, &h->last);
+    if (status) {
+        return status;
+    }
+    int rc = ba_trace_append(race->trace, race->t_sample, &h->last, err);
+    if (!rc) {
+        rc = ba_trace_commit(race->trace, err);
+    }
+    if (rc) {
         return trace_failed(rc, err);
     }
-    return rc ? rc : ba_interrupted() ? BA_EXIT_INTERRUPTED : 0;
+    return ba_interrupted() ? BA_EXIT_INTERRUPTED : 0;
 }
 
 static void visited(void *arg, size_t visit, size_t total) {
@@ -273,10 +307,14 @@ static int run_lanes(ba_race *race, size_t first, const char *label) {
 int ba_race_run(ba_race *race, size_t first, ba_entrant *entrant, size_t n_entrant, const char *label,
                 const char *log) {
     int status = 0;
-    for (size_t i = 0; i < n_entrant && !status; i++) {
+    for (size_t i = 0; i < n_entrant; i++) {
         status = start(&entrant[i], log, race->quiet);
+        if (status) {
+            goto done;
+        }
     }
-    status = status ? status : run_lanes(race, first, label);
+    status = run_lanes(race, first, label);
+done:
     for (size_t i = 0; i < n_entrant; i++) {
         ba_process_end(&entrant[i].process);
     }

@@ -274,8 +274,10 @@ static int write_table(ba_trace *t, const char *name, const ba_column *columns, 
                        char err[BA_ERR_LEN]) {
     size_t table;
     int rc = ba_trace_declare(t, name, columns, size, &table, err);
-    rc = rc ? rc : ba_trace_clear(t, table, err);
-    for (size_t i = 0; i < n && !rc; i++) {
+    if (!rc) {
+        rc = ba_trace_clear(t, table, err);
+    }
+    for (size_t i = 0; !rc && i < n; i++) {
         rc = ba_trace_append(t, table, (const char *)rows + i * size, err);
     }
     return rc;

@@ -175,20 +175,25 @@ typedef struct session {
 } session;
 
 static int prepare(session *s, const options *w, int argc, char **argv) {
-    int status = 0;
-    for (size_t i = 0; i < s->n_model && !status; i++) {
-        status = find_paths(w, s->model[i], s->scratch, i, s->race.seed, &s->path[i]);
+    for (size_t i = 0; i < s->n_model; i++) {
+        int status = find_paths(w, s->model[i], s->scratch, i, s->race.seed, &s->path[i]);
+        if (status) {
+            return status;
+        }
         line_up(s->entrant[i], s->model[i], w, &s->path[i]);
         s->first[i] = s->race.n_lane;
-        status = status ? status : add_lanes(&s->race, s->entrant[i], s->model[i], w);
+        status = add_lanes(&s->race, s->entrant[i], s->model[i], w);
+        if (status) {
+            return status;
+        }
     }
-    if (!status && s->race.n_lane == 0) {
-        status = ba_cli_fail(BA_EXIT_USAGE, "--only %s: names no case", w->only);
+    if (s->race.n_lane == 0) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--only %s: names no case", w->only);
     }
-    if (!status && ba_environment_capture(&s->race.env, argc, argv, NULL, strtoul(w->threads, NULL, 10))) {
-        status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    if (ba_environment_capture(&s->race.env, argc, argv, NULL, strtoul(w->threads, NULL, 10))) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
-    return status ? status : ba_race_open(&s->race, w->out, BA_VERSUS_SCHEMA, w->resume);
+    return ba_race_open(&s->race, w->out, BA_VERSUS_SCHEMA, w->resume);
 }
 
 /* On a busy machine threads that spin at a barrier wait for one that has no processor. The others suffer several times
@@ -206,18 +211,21 @@ static int measure(session *s, const options *w) {
     char program[PATH_SIZE + 32], folder[PATH_SIZE], err[BA_ERR_LEN];
     size_t threads = strtoul(w->threads, NULL, 10), n = s->race.n_lane;
     int status = ba_versus_folder(folder, sizeof folder);
+    if (status) {
+        return status;
+    }
     snprintf(program, sizeof program, "%s/bench-kernels", folder);
     warn_if_busy(w);
     if (!w->quiet) {
         fputs("peaks and kernels\n", stderr);
     }
-    if (!status && ba_peak_measure(threads, &s->peak)) {
-        status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    if (ba_peak_measure(threads, &s->peak)) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
-    if (!status && !w->only && ba_kernels_measure(program, threads, &s->kernels, err) && !ba_interrupted()) {
-        status = ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
+    if (!w->only && ba_kernels_measure(program, threads, &s->kernels, err) && !ba_interrupted()) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
     }
-    for (size_t i = 0; i < s->n_model && !status; i++) {
+    for (size_t i = 0; !status && i < s->n_model; i++) {
         const char *slash = strrchr(s->model[i], '/'), *label = slash ? slash + 1 : s->model[i];
         if (!w->quiet) {
             fprintf(stderr, "%s: starting the programs\n", label);
@@ -272,20 +280,27 @@ int ba_versus_versus(int argc, char **argv) {
     s->race.min_time = 0.3;
     s->race.quiet = w.quiet;
     status = split(list, s->model, &s->n_model);
-    status = status ? status : ba_versus_scratch(s->scratch, sizeof s->scratch);
-    if (!status) {
-        status = prepare(s, &w, argc, argv);
-        status = status ? status : measure(s, &w);
-        if (status == 0 || status == BA_EXIT_INTERRUPTED) {
-            int reported = ba_versus_report(&s->race, &s->kernels, &s->peak, status == 0);
-            status = status ? status : reported;
-        }
-        if (status == BA_EXIT_INTERRUPTED) {
-            fprintf(stderr, "bench: interrupted; finished samples are kept in %s; make bench RESUME=1 continues\n",
-                    ba_trace_path(s->race.trace));
-        }
-        remove_scratch(s);
+    if (status) {
+        goto done;
     }
+    status = ba_versus_scratch(s->scratch, sizeof s->scratch);
+    if (status) {
+        goto done;
+    }
+    status = prepare(s, &w, argc, argv);
+    if (!status) {
+        status = measure(s, &w);
+    }
+    if (status == 0 || status == BA_EXIT_INTERRUPTED) {
+        int reported = ba_versus_report(&s->race, &s->kernels, &s->peak, status == 0);
+        status = status ? status : reported;
+    }
+    if (status == BA_EXIT_INTERRUPTED) {
+        fprintf(stderr, "bench: interrupted; finished samples are kept in %s; make bench RESUME=1 continues\n",
+                ba_trace_path(s->race.trace));
+    }
+    remove_scratch(s);
+done:
     ba_race_close(&s->race);
     free(list);
     free(s);

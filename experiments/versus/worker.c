@@ -88,21 +88,27 @@ static int take(worker *w, const ask *a, bool cold, took *out, char err[BA_ERR_L
     ba_run *run = NULL;
     double start = ba_now();
     ba_prompt *p = ba_prompt_new(NULL);
-    int status = p && add_segments(w, a, cold, p) == 0 ? 0 : ba_fail(err, "out of memory");
-    status = status ? status : ba_mode_plan(!strcmp(a->method, "full") ? "full" : "block", p, &plan, err);
-    status = status ? status : ba_engine_run(w->engine, plan, &opt, 0, &run, err);
-    if (status == 0) {
-        const double *logits = ba_run_logits(run);
-        uint64_t unused = 0;
-        out->token = logits ? ba_sample(logits, ba_engine_shape(w->engine)->vocab, 0, &unused) : -1;
-        out->seconds = ba_now() - start;
-        out->encode = ba_run_get_stats(run)->stage[BA_STAGE_ENCODE];
-        out->reused = ba_run_get_stats(run)->n_reused;
+    int rc = -1;
+    if (!p || add_segments(w, a, cold, p)) {
+        ba_fail(err, "out of memory");
+        goto done;
     }
+    if (ba_mode_plan(!strcmp(a->method, "full") ? "full" : "block", p, &plan, err) ||
+        ba_engine_run(w->engine, plan, &opt, 0, &run, err)) {
+        goto done;
+    }
+    const double *logits = ba_run_logits(run);
+    uint64_t unused = 0;
+    out->token = logits ? ba_sample(logits, ba_engine_shape(w->engine)->vocab, 0, &unused) : -1;
+    out->seconds = ba_now() - start;
+    out->encode = ba_run_get_stats(run)->stage[BA_STAGE_ENCODE];
+    out->reused = ba_run_get_stats(run)->n_reused;
+    rc = 0;
+done:
     ba_run_free(run);
     ba_plan_free(plan);
     ba_prompt_free(p);
-    return status ? -1 : 0;
+    return rc;
 }
 
 /* "METHOD LENGTH QUESTION BLOCK". 0, or -1. */
