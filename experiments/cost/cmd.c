@@ -67,7 +67,7 @@ static const ba_column columns[] = {TEXT(shape),
                                     F64(full_floor_s, "s"),
                                     F64(warm_floor_s, "s"),
                                     F64(cold_floor_s, "s"),
-                                    {0}};
+                                    BA_COLUMNS_END};
 
 /* --- one length ------------------------------------------------------------------------------------------------- */
 

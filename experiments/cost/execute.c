@@ -4,6 +4,7 @@
 #include "experiments/measure/protocol.h"
 #include "experiments/measure/stats.h"
 #include "requests.h"
+#include "sim/base/random.h"
 
 #include <math.h>
 #include <stdlib.h>

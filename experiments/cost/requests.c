@@ -78,7 +78,7 @@ static const ba_column columns[] = {TEXT(shape),
                                     F64(full_usd_per_1000, ""),
                                     F64(simulated_s, "s"),
                                     F64(simulated_cpu_s, "s"),
-                                    {0}};
+                                    BA_COLUMNS_END};
 
 static int no_memory(char err[BA_ERR_LEN]) {
     return ba_fail(err, "out of memory");

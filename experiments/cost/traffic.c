@@ -1,8 +1,8 @@
 #include "traffic.h"
 
 #include "experiments/cli/cli.h"
-#include "experiments/measure/stats.h"
 #include "sim/base/json_read.h"
+#include "sim/base/random.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ static double inverse(double s, double y) {
 }
 
 static double uniform(uint64_t *rng) {
-    return ((double)(ba_random(rng) >> 11) + 0.5) * 0x1p-53;
+    return ((double)(ba_random_bits(rng) >> 11) + 0.5) * 0x1p-53;
 }
 
 static uint32_t popular(ba_traffic *t) {

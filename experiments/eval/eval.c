@@ -29,7 +29,7 @@ const ba_column ba_eval_columns[] = {BA_COLUMN(ba_eval_row, label, BA_COLUMN_TEX
                                      BA_COLUMN(ba_eval_row, ttft_s, BA_COLUMN_F64, "s"),
                                      BA_COLUMN(ba_eval_row, ttft_cold_s, BA_COLUMN_F64, "s"),
                                      BA_COLUMN(ba_eval_row, flops, BA_COLUMN_F64, "FLOP"),
-                                     {NULL, BA_COLUMN_I64, 0, 0, NULL}};
+                                     BA_COLUMNS_END};
 
 /* Ids of a text that continues the prompt. */
 typedef struct continuation {

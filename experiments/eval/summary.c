@@ -38,7 +38,7 @@ const ba_column ba_eval_summary_columns[] = {SUMMARY(label, BA_COLUMN_TEXT, ""),
                                              SUMMARY(ttft_cold_s, BA_COLUMN_F64, "s"),
                                              SUMMARY(flops, BA_COLUMN_F64, "FLOP"),
                                              SUMMARY(flops_fraction, BA_COLUMN_F64, ""),
-                                             {NULL, BA_COLUMN_I64, 0, 0, NULL}};
+                                             BA_COLUMNS_END};
 
 static bool is_done(const ba_eval_row *r) {
     return r->state && strcmp(r->state, "done") == 0;

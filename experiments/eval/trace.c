@@ -20,7 +20,7 @@ static const ba_column sitting_columns[] = {
     BA_COLUMN(sitting, date, BA_COLUMN_STRING, ""),      BA_COLUMN(sitting, commit, BA_COLUMN_STRING, ""),
     BA_COLUMN(sitting, command, BA_COLUMN_STRING, ""),   BA_COLUMN(sitting, cpu, BA_COLUMN_STRING, ""),
     BA_COLUMN(sitting, backend, BA_COLUMN_STRING, ""),   BA_COLUMN(sitting, threads, BA_COLUMN_STRING, ""),
-    BA_COLUMN(sitting, libraries, BA_COLUMN_STRING, ""), {NULL, BA_COLUMN_I64, 0, 0, NULL}};
+    BA_COLUMN(sitting, libraries, BA_COLUMN_STRING, ""), BA_COLUMNS_END};
 
 /* The word itself, as a constant; NULL if it is none of them. */
 static const char *word_of(const char *text) {

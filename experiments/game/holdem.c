@@ -1,7 +1,7 @@
 /* Texas Hold'em as in the paper's appendix A: the second frame differs from the first in chips.p2 only, which goes from
  * {bet: 10, remain: 990} to {bet: 50, remain: 950}. After that the hand is played on: a frame changes the chips of one
  * player, or deals a card to the board, or begins a new hand. */
-#include "experiments/measure/stats.h"
+#include "sim/base/random.h"
 #include "world.h"
 
 #include <cjson/cJSON.h>
@@ -23,7 +23,7 @@ static void shuffle(table *t) {
     for (size_t i = 0; i < DECK; i++) {
         t->deck[i] = i;
     }
-    ba_shuffle(&t->rng, t->deck, DECK);
+    ba_random_shuffle(&t->rng, t->deck, DECK);
 }
 
 static void *begin(size_t entities, uint64_t seed) {

@@ -5,8 +5,8 @@
 #include "experiments/measure/distance.h"
 #include "experiments/measure/prefix_cache.h"
 #include "experiments/measure/protocol.h"
-#include "experiments/measure/stats.h"
 #include "kernels/base/clock.h"
+#include "sim/base/random.h"
 #include "sim/modes/modes.h"
 
 #include <math.h>
@@ -144,7 +144,7 @@ static int compare(const turn *t) {
 /* Block mode and the other two in an order of chance, so that drift of the machine falls on all alike. */
 static int play_all(const turn *t, bool measured) {
     int rc = 0;
-    bool block_first = ba_random(&t->p->rng) & 1;
+    bool block_first = ba_random_bits(&t->p->rng) & 1;
     for (int i = 0; i < 2 && !rc; i++) {
         if ((i == 0) == block_first) {
             rc = play_block(t);

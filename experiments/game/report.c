@@ -45,7 +45,7 @@ const ba_column ba_game_frame_columns[] = {CASE(ba_game_frame),
                                            FRAME(kl, BA_COLUMN_F64, ""),
                                            FRAME(top1, BA_COLUMN_F64, ""),
                                            FRAME(prefix_max_abs, BA_COLUMN_F64, ""),
-                                           {0}};
+                                           BA_COLUMNS_END};
 
 const ba_column ba_game_summary_columns[] = {CASE(ba_game_summary),
                                              BA_COLUMN(ba_game_summary, frames, BA_COLUMN_U64, ""),
@@ -76,7 +76,7 @@ const ba_column ba_game_summary_columns[] = {CASE(ba_game_summary),
                                              MEAN(kl, ""),
                                              MEAN(agreement, ""),
                                              MEAN(prefix_max_abs, ""),
-                                             {0}};
+                                             BA_COLUMNS_END};
 
 /* The finite ones of a figure over all frames but the first; how many. */
 static size_t gather(const ba_play_row *row, size_t n, double (*figure)(const ba_play_row *), double *out) {

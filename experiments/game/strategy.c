@@ -1,7 +1,7 @@
 /* A real-time strategy game: units, buildings, resources and players on a map. From frame to frame a few entities act:
  * a unit moves, fights and gets orders, a mine runs low, a player's stores grow; now and then a unit falls and another
  * one is trained in its place. Everything else stays. */
-#include "experiments/measure/stats.h"
+#include "sim/base/random.h"
 #include "world.h"
 
 #include <cjson/cJSON.h>

@@ -28,7 +28,7 @@ const ba_column ba_gate_summary_columns[] = {BA_COLUMN(ba_gate_summary, mode, BA
                                              BA_COLUMN(ba_gate_summary, flops_fraction, BA_COLUMN_F64, ""),
                                              BA_COLUMN(ba_gate_summary, over, BA_COLUMN_TEXT, ""),
                                              BA_COLUMN(ba_gate_summary, ok, BA_COLUMN_TEXT, ""),
-                                             {NULL, BA_COLUMN_I64, 0, 0, NULL}};
+                                             BA_COLUMNS_END};
 
 /* Verdict on an identity over n prompts; rows of one mode are `step` apart. */
 static void verdict(char out[8], const ba_gate_row *row, size_t n, size_t step, ba_identity k) {

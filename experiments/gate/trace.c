@@ -41,7 +41,7 @@ static const ba_column prompt_columns[] = {BA_COLUMN(prompt_row, prompt, BA_COLU
                                            BA_COLUMN(prompt_row, nll, BA_COLUMN_F64, "nat"),
                                            BA_COLUMN(prompt_row, flops, BA_COLUMN_U64, "FLOP"),
                                            BA_COLUMN(prompt_row, flops_full, BA_COLUMN_U64, "FLOP"),
-                                           {NULL, BA_COLUMN_I64, 0, 0, NULL}};
+                                           BA_COLUMNS_END};
 
 /* Inside of a mode on one prompt, layer by layer. */
 typedef struct layer_row {
@@ -53,7 +53,7 @@ typedef struct layer_row {
 static const ba_column layer_columns[] = {
     BA_COLUMN(layer_row, mode, BA_COLUMN_TEXT, ""),      BA_COLUMN(layer_row, prompt, BA_COLUMN_U64, ""),
     BA_COLUMN(layer_row, layer, BA_COLUMN_U64, ""),      BA_COLUMN(layer_row, departure, BA_COLUMN_F64, ""),
-    BA_COLUMN(layer_row, entropy, BA_COLUMN_F64, "nat"), {NULL, BA_COLUMN_I64, 0, 0, NULL}};
+    BA_COLUMN(layer_row, entropy, BA_COLUMN_F64, "nat"), BA_COLUMNS_END};
 
 /* Share of attention on one segment of one prompt. */
 typedef struct mass_row {
@@ -71,7 +71,7 @@ static const ba_column mass_columns[] = {BA_COLUMN(mass_row, mode, BA_COLUMN_TEX
                                          BA_COLUMN(mass_row, role, BA_COLUMN_TEXT, ""),
                                          BA_COLUMN(mass_row, mass, BA_COLUMN_F64, ""),
                                          BA_COLUMN(mass_row, kept, BA_COLUMN_F64, ""),
-                                         {NULL, BA_COLUMN_I64, 0, 0, NULL}};
+                                         BA_COLUMNS_END};
 
 /* What a mode chose while it ran: rows that it refreshed (index: counted over the keys of all it sees), paths with
  * their scores. */
@@ -89,7 +89,7 @@ static const ba_column choice_columns[] = {BA_COLUMN(choice_row, mode, BA_COLUMN
                                            BA_COLUMN(choice_row, index, BA_COLUMN_U64, ""),
                                            BA_COLUMN(choice_row, kept, BA_COLUMN_U64, ""),
                                            BA_COLUMN(choice_row, score, BA_COLUMN_F64, "nat"),
-                                           {NULL, BA_COLUMN_I64, 0, 0, NULL}};
+                                           BA_COLUMNS_END};
 
 int ba_gate_trace_open(ba_gate_trace *t, const char *path, bool resume, const ba_environment *env,
                        char err[BA_ERR_LEN]) {

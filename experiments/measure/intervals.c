@@ -1,6 +1,6 @@
 #include "intervals.h"
 
-#include "stats.h"
+#include "sim/base/random.h"
 
 #include <math.h>
 #include <stdlib.h>

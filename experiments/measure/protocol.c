@@ -1,6 +1,6 @@
 #include "protocol.h"
 
-#include "stats.h"
+#include "sim/base/random.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -23,7 +23,7 @@ int ba_measure_order(const ba_measure *m, size_t *order) {
     }
     uint64_t rng = m->seed;
     for (size_t round = 0; round < m->repeat; round++) {
-        ba_shuffle(&rng, first, n_group);
+        ba_random_shuffle(&rng, first, n_group);
         for (size_t g = 0; g < n_group; g++) {
             for (size_t i = first[g]; i < m->n && m->group[i] == m->group[first[g]]; i++) {
                 *order++ = i;

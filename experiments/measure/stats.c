@@ -1,5 +1,7 @@
 #include "stats.h"
 
+#include "sim/base/random.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -84,28 +86,4 @@ ba_ratio ba_ratio_of(const double *a, const double *b, size_t n, uint64_t seed) 
     out.lo = median[TAIL - 1];
     out.hi = median[DRAWS - TAIL];
     return out;
-}
-
-uint64_t ba_random(uint64_t *state) {
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-size_t ba_random_below(uint64_t *state, size_t n) {
-    uint64_t surplus = (UINT64_MAX % n + 1) % n; /* 2^64 mod n numbers at the top would favour the small ones */
-    uint64_t r;
-    do {
-        r = ba_random(state);
-    } while (r > UINT64_MAX - surplus);
-    return (size_t)(r % n);
-}
-
-void ba_shuffle(uint64_t *state, size_t *order, size_t n) {
-    for (size_t i = n; i > 1; i--) {
-        size_t j = ba_random_below(state, i), kept = order[i - 1];
-        order[i - 1] = order[j];
-        order[j] = kept;
-    }
 }

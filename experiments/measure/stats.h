@@ -36,13 +36,4 @@ ba_ratio ba_ratio_of(const double *a, const double *b, size_t n, uint64_t seed);
  * samples nothing is an outlier. */
 bool ba_is_outlier(const ba_stats *s, double x);
 
-/* SplitMix64 (Steele, Lea, Flood 2014): next number of a sequence that the seed decides. */
-uint64_t ba_random(uint64_t *state);
-
-/* A number below n, every one equally likely. n >= 1. */
-size_t ba_random_below(uint64_t *state, size_t n);
-
-/* Puts order[n] into random order (Fisher-Yates). */
-void ba_shuffle(uint64_t *state, size_t *order, size_t n);
-
 #endif

@@ -1,6 +1,6 @@
 #include "workload.h"
 
-#include "stats.h"
+#include "sim/base/random.h"
 
 #include <ctype.h>
 #include <stdbool.h>

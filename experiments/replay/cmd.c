@@ -63,7 +63,7 @@ static const ba_column row_columns[] = {BA_COLUMN(record, set, BA_COLUMN_STRING,
                                         ROW(block_estimate_s, BA_COLUMN_F64, "s"),
                                         ROW(prefix_estimate_s, BA_COLUMN_F64, "s"),
                                         ROW(full_estimate_s, BA_COLUMN_F64, "s"),
-                                        {0}};
+                                        BA_COLUMNS_END};
 static const ba_column summary_columns[] = {SUM(set, BA_COLUMN_STRING, ""),
                                             SUM(items, BA_COLUMN_U64, ""),
                                             SUM(passages, BA_COLUMN_U64, ""),
@@ -82,7 +82,7 @@ static const ba_column summary_columns[] = {SUM(set, BA_COLUMN_STRING, ""),
                                             SUM(block_estimate_s, BA_COLUMN_F64, "s"),
                                             SUM(prefix_estimate_s, BA_COLUMN_F64, "s"),
                                             SUM(full_estimate_s, BA_COLUMN_F64, "s"),
-                                            {0}};
+                                            BA_COLUMNS_END};
 
 static int no_memory(void) {
     return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");

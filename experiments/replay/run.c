@@ -1,8 +1,8 @@
 #include "run.h"
 
 #include "experiments/measure/protocol.h"
-#include "experiments/measure/stats.h"
 #include "kernels/base/clock.h"
+#include "sim/base/random.h"
 
 #include <stdlib.h>
 
@@ -63,7 +63,7 @@ int ba_replay_run(ba_engine *e, ba_store *store, const ba_prompt *prompt, const 
     ba_plan *prefix = ids ? ba_prefix_plan(ids, n, row->common_prefix) : NULL;
     ba_plan *head = ids && row->common_prefix ? ba_prefix_plan(ids, row->common_prefix + 1, row->common_prefix) : NULL;
     int rc = full && prefix && (head || !row->common_prefix) ? 0 : ba_fail(err, "out of memory");
-    ba_shuffle(rng, order, 3);
+    ba_random_shuffle(rng, order, 3);
     for (size_t i = 0; i < 3 && !rc; i++) {
         if (order[i] == 0) {
             rc = prepare_store(e, store, plan, have, opt, err);

@@ -7,7 +7,7 @@
  *   hops      a value is handed on from variable to variable, each in a passage of its own: blocks that see only
  *             themselves leave the whole chain to the question
  *   compare   two passages hold a number each; which town has the larger one (by likelihood of the two names) */
-#include "experiments/measure/stats.h"
+#include "sim/base/random.h"
 #include "tasks.h"
 
 #include <stdio.h>
@@ -47,7 +47,7 @@ static int maker_open(maker *m, const ba_task_source *from, size_t number, const
     for (size_t i = 0; i < TOWNS; i++) {
         m->order[i] = i;
     }
-    ba_shuffle(&m->rng, m->order, TOWNS);
+    ba_random_shuffle(&m->rng, m->order, TOWNS);
     return m->fact ? 0 : ba_fail(err, "out of memory");
 }
 
@@ -193,7 +193,7 @@ int ba_hops_make(const ba_task_source *from, size_t number, ba_task_item *out, c
     for (size_t i = 0; i < m.n; i++) {
         order[i] = i;
     }
-    ba_shuffle(&m.rng, order, m.n);
+    ba_random_shuffle(&m.rng, order, m.n);
     for (size_t i = 0; i < 2 * links; i++) {
         place[n_place++] = order[i];
     }

@@ -12,7 +12,7 @@ const ba_column ba_ttft_operation_columns[] = {
     BA_COLUMN(ba_ttft_operation, share, BA_COLUMN_F64, ""),
     BA_COLUMN(ba_ttft_operation, flops, BA_COLUMN_F64, "FLOP"),
     BA_COLUMN(ba_ttft_operation, bytes, BA_COLUMN_F64, "B"),
-    {.name = NULL},
+    BA_COLUMNS_END,
 };
 
 ba_ttft_operation ba_ttft_operation_of(const ba_ttft_account *a, uint64_t item, ba_op op) {

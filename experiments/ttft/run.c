@@ -33,7 +33,7 @@ const ba_column ba_ttft_case_columns[] = {
     TEXT(ba_ttft_case, executor),     COUNT(ba_ttft_case, length),
     COUNT(ba_ttft_case, question),    COUNT(ba_ttft_case, block_tokens),
     COUNT(ba_ttft_case, passages),    COUNT(ba_ttft_case, cold),
-    COUNT(ba_ttft_case, timing_only), {.name = NULL},
+    COUNT(ba_ttft_case, timing_only), BA_COLUMNS_END,
 };
 
 const ba_column ba_ttft_sample_columns[] = {
@@ -59,7 +59,7 @@ const ba_column ba_ttft_sample_columns[] = {
     COUNT(ba_ttft_sample, counted),
     REAL(ba_ttft_sample, kl, "nat"),
     REAL(ba_ttft_sample, max_abs, ""),
-    {.name = NULL},
+    BA_COLUMNS_END,
 };
 
 /* The first columns and their order are the command line's contract. */
@@ -112,7 +112,7 @@ const ba_column ba_ttft_result_columns[] = {
     COUNT(ba_ttft_result, threads),
     COUNT(ba_ttft_result, seed),
     STRING(ba_ttft_result, command),
-    {.name = NULL},
+    BA_COLUMNS_END,
 };
 
 /* The question's last tokens are its task, for the modes that tell the two apart (superposition); all others take them

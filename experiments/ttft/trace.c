@@ -19,7 +19,7 @@ static const ba_column sitting_columns[] = {
     BA_COLUMN(sitting, unix_time_s, BA_COLUMN_F64, "s"),
     {"peak_flops_per_s", BA_COLUMN_F64, offsetof(sitting, peak.flops), sizeof(double), "FLOP/s"},
     {"peak_bytes_per_s", BA_COLUMN_F64, offsetof(sitting, peak.bytes), sizeof(double), "B/s"},
-    {.name = NULL}};
+    BA_COLUMNS_END};
 
 int ba_ttft_describe(ba_ttft_state *s, int argc, char **argv, const char *text, size_t text_len) {
     const ba_ttft_options *w = s->w;

@@ -14,13 +14,13 @@ static const ba_column step_columns[] = {BA_COLUMN(ba_tune_step_row, step, BA_CO
                                          BA_COLUMN(ba_tune_step_row, tokens_per_s, BA_COLUMN_F64, "1/s"),
                                          BA_COLUMN(ba_tune_step_row, tokens, BA_COLUMN_U64, ""),
                                          BA_COLUMN(ba_tune_step_row, answer_tokens, BA_COLUMN_U64, ""),
-                                         {NULL, BA_COLUMN_I64, 0, 0, NULL}};
+                                         BA_COLUMNS_END};
 static const ba_column validation_columns[] = {BA_COLUMN(ba_tune_validation_row, step, BA_COLUMN_U64, ""),
                                                BA_COLUMN(ba_tune_validation_row, mode, BA_COLUMN_TEXT, ""),
                                                BA_COLUMN(ba_tune_validation_row, nll, BA_COLUMN_F64, ""),
                                                BA_COLUMN(ba_tune_validation_row, samples, BA_COLUMN_U64, ""),
                                                BA_COLUMN(ba_tune_validation_row, seconds, BA_COLUMN_F64, "s"),
-                                               {NULL, BA_COLUMN_I64, 0, 0, NULL}};
+                                               BA_COLUMNS_END};
 
 /* The step of a table's last row; 0: it has none. */
 static int last_step(const ba_trace *t, size_t table, size_t row_size, uint64_t *step, char err[BA_ERR_LEN]) {

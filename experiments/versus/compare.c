@@ -48,7 +48,7 @@ static const ba_column verdict_columns[] = {
     BA_COLUMN(verdict, hi, BA_COLUMN_F64, ""),
     BA_COLUMN(verdict, slower, BA_COLUMN_U64, ""),
     BA_COLUMN(verdict, faster, BA_COLUMN_U64, ""),
-    {.name = NULL}};
+    BA_COLUMNS_END};
 
 static double median_of(const double *x, size_t n) {
     double there[MOST_ROUNDS];

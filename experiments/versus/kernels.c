@@ -4,6 +4,7 @@
  * other load on the machine does not count (nor does a thread of ours that sleeps). bench-kernels [--csv] [THREADS] */
 #include "kernels/base/clock.h"
 #include "kernels/cpu/bf16/bf16.h"
+#include "sim/base/random.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -176,10 +177,9 @@ static void *checked(void *p) {
 
 static void fill(ba_backend *be, ba_buf *buf, size_t rows, size_t cols) {
     double *x = checked(malloc(rows * cols * sizeof *x));
-    uint32_t seed = 1;
+    uint64_t seed = 1;
     for (size_t i = 0; i < rows * cols; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        x[i] = (double)(int32_t)seed * 0x1p-31;
+        x[i] = 2 * ba_random_real(&seed) - 1;
     }
     be->ops->upload(be, (ba_view){buf, 0, 0}, rows, cols, x);
     free(x);

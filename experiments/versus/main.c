@@ -1,7 +1,7 @@
 #include "bench.h"
 
 #include "experiments/cli/cli.h"
-#include "experiments/measure/stats.h"
+#include "sim/base/random.h"
 #include "sim/model/model.h"
 
 #include <errno.h>

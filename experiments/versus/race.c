@@ -19,7 +19,7 @@ static const ba_column lane_columns[] = {
     BA_COLUMN(ba_lane, question, BA_COLUMN_U64, ""),
     BA_COLUMN(ba_lane, block, BA_COLUMN_U64, ""),
     BA_COLUMN(ba_lane, rounds, BA_COLUMN_U64, ""),
-    {.name = NULL}};
+    BA_COLUMNS_END};
 
 static const ba_column sample_columns[] = {BA_COLUMN(ba_race_sample, item, BA_COLUMN_U64, ""),
                                            BA_COLUMN(ba_race_sample, visit, BA_COLUMN_U64, ""),
@@ -29,7 +29,7 @@ static const ba_column sample_columns[] = {BA_COLUMN(ba_race_sample, item, BA_CO
                                            BA_COLUMN(ba_race_sample, start_s, BA_COLUMN_F64, "s"),
                                            BA_COLUMN(ba_race_sample, seconds, BA_COLUMN_F64, "s"),
                                            BA_COLUMN(ba_race_sample, token, BA_COLUMN_I64, ""),
-                                           {.name = NULL}};
+                                           BA_COLUMNS_END};
 
 int ba_race_add(ba_race *race, ba_entrant *entrant, const char *model, const char *name, const char *method,
                 const size_t size[3], size_t rounds) {

@@ -41,7 +41,7 @@ static const ba_column result_columns[] = {
     BA_COLUMN(result, threads, BA_COLUMN_U64, ""),
     BA_COLUMN(result, libraries, BA_COLUMN_STRING, ""),
     BA_COLUMN(result, commit, BA_COLUMN_STRING, ""),
-    {.name = NULL}};
+    BA_COLUMNS_END};
 
 static const ba_column kernel_columns[] = {BA_COLUMN(ba_kernel_rate, backend, BA_COLUMN_TEXT, ""),
                                            BA_COLUMN(ba_kernel_rate, kernel, BA_COLUMN_TEXT, ""),
@@ -51,12 +51,12 @@ static const ba_column kernel_columns[] = {BA_COLUMN(ba_kernel_rate, backend, BA
                                            BA_COLUMN(ba_kernel_rate, peak_flops_per_s, BA_COLUMN_F64, "FLOP/s"),
                                            BA_COLUMN(ba_kernel_rate, busy_flops_per_s, BA_COLUMN_F64, "FLOP/s"),
                                            BA_COLUMN(ba_kernel_rate, busy_peak_flops_per_s, BA_COLUMN_F64, "FLOP/s"),
-                                           {.name = NULL}};
+                                           BA_COLUMNS_END};
 
 static const ba_column machine_columns[] = {
     {"peak_flops_per_s", BA_COLUMN_F64, offsetof(ba_peak, flops), sizeof(double), "FLOP/s"},
     {"peak_bytes_per_s", BA_COLUMN_F64, offsetof(ba_peak, bytes), sizeof(double), "B/s"},
-    {.name = NULL}};
+    BA_COLUMNS_END};
 
 /* What the project wants to see: the fastest of some others over ours, or (kernel) a fraction of the measured peak. */
 typedef struct target {
@@ -121,7 +121,7 @@ static const ba_column goal_columns[] = {
     BA_COLUMN(goal, against, BA_COLUMN_TEXT, ""), BA_COLUMN(goal, at_least, BA_COLUMN_F64, ""),
     BA_COLUMN(goal, measured, BA_COLUMN_F64, ""), BA_COLUMN(goal, lo, BA_COLUMN_F64, ""),
     BA_COLUMN(goal, hi, BA_COLUMN_F64, ""),       BA_COLUMN(goal, n, BA_COLUMN_U64, ""),
-    BA_COLUMN(goal, met, BA_COLUMN_U64, ""),      {.name = NULL}};
+    BA_COLUMN(goal, met, BA_COLUMN_U64, ""),      BA_COLUMNS_END};
 
 /* Time of a over time of b, round by round. */
 static ba_ratio ratio_of(const ba_race *race, const ba_lane *a, const ba_lane *b) {

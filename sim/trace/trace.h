@@ -41,9 +41,11 @@ typedef struct ba_column {
     const char *unit;    /* base units: "s", "B", "FLOP", "1/s"; "" for counts and names */
 } ba_column;
 
-/* Column of a row struct; a table of columns ends with name NULL. */
+/* Column of a row struct. A list of columns ends with BA_COLUMNS_END, whose name is NULL. */
 #define BA_COLUMN(row, member, type, unit)                                                                             \
     { #member, type, offsetof(row, member), sizeof(((row *)0)->member), unit }
+#define BA_COLUMNS_END                                                                                                 \
+    { NULL, BA_COLUMN_I64, 0, 0, NULL }
 
 /* Begins a trace. If path exists it must be a trace with this schema (anything else is refused and left alone). */
 int ba_trace_create(const char *path, const char *schema, ba_trace **out, char err[BA_ERR_LEN]);
@@ -87,7 +89,7 @@ const char *ba_trace_path(const ba_trace *t);
 /* Reading. Tables are in the order of their making. */
 size_t ba_trace_tables(const ba_trace *t);
 const char *ba_trace_table_name(const ba_trace *t, size_t table);
-/* Columns, ending with name NULL, and the size of a row: the layout that ba_trace_read uses. */
+/* Columns, ending with BA_COLUMNS_END, and the size of a row: the layout that ba_trace_read uses. */
 const ba_column *ba_trace_columns(const ba_trace *t, size_t table, size_t *row_size);
 size_t ba_trace_rows(const ba_trace *t, size_t table);
 /* Rows [first, first + n) into rows [n * row_size bytes]. STRING members are then owned by the rows: release them. */

@@ -2,8 +2,8 @@
  */
 #include "experiments/cli/cli.h"
 #include "experiments/measure/protocol.h"
-#include "experiments/measure/stats.h"
 #include "kernels/base/clock.h"
+#include "sim/base/random.h"
 #include "tests/support/program.h"
 #include "tests/support/runner.h"
 #include "tests/support/tiny.h"

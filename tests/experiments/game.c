@@ -5,7 +5,7 @@
 #include "experiments/game/play.h"
 #include "experiments/game/state.h"
 #include "experiments/measure/prefix_cache.h"
-#include "experiments/measure/stats.h"
+#include "sim/base/random.h"
 #include "sim/modes/modes.h"
 #include "tests/support/runner.h"
 #include "tests/support/tiny.h"

@@ -3,6 +3,7 @@
 #include "experiments/gate/probe.h"
 #include "experiments/gate/trace.h"
 #include "experiments/measure/distance.h"
+#include "sim/base/random.h"
 #include "sim/modes/modes.h"
 #include "tests/support/runner.h"
 #include "tests/support/tiny.h"
@@ -58,11 +59,10 @@ static fixture open_all(void) {
     f.prompt->bos = 1;
     f.prompt->newline = 2;
     int32_t ids[64];
-    uint32_t state = 99;
+    uint64_t state = 99;
     for (size_t s = 0; s < 6; s++) {
         for (size_t i = 0; i < length[s]; i++) {
-            state = state * 1664525u + 1013904223u;
-            ids[i] = (int32_t)((state >> 8) % ba_model_shape(f.model)->vocab);
+            ids[i] = (int32_t)ba_random_below(&state, ba_model_shape(f.model)->vocab);
         }
         CU_ASSERT_EQUAL_FATAL(ba_prompt_add(f.prompt, role[s], ids, length[s]), 0);
     }

@@ -246,11 +246,9 @@ typedef struct row {
 } row;
 
 static char *print(ba_rows_format format, const row *r) {
-    static const ba_column columns[] = {BA_COLUMN(row, text, BA_COLUMN_TEXT, ""),
-                                        BA_COLUMN(row, x, BA_COLUMN_F64, "s"),
+    static const ba_column columns[] = {BA_COLUMN(row, text, BA_COLUMN_TEXT, ""), BA_COLUMN(row, x, BA_COLUMN_F64, "s"),
                                         BA_COLUMN(row, u, BA_COLUMN_U64, ""),
-                                        BA_COLUMN(row, note, BA_COLUMN_STRING, ""),
-                                        {.name = NULL}};
+                                        BA_COLUMN(row, note, BA_COLUMN_STRING, ""), BA_COLUMNS_END};
     char *text = calloc(1, 1000);
     FILE *f = fmemopen(text, 1000, "w");
     CU_ASSERT_PTR_NOT_NULL_FATAL(f);

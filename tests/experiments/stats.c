@@ -1,5 +1,6 @@
 /* Statistics against values worked out by hand; shuffles against their promises. */
 #include "experiments/measure/stats.h"
+#include "sim/base/random.h"
 #include "tests/support/runner.h"
 
 #include <math.h>
@@ -70,10 +71,10 @@ static void shuffles(void) {
         a[i] = b[i] = i;
     }
     uint64_t one = 1, again = 1, other = 2;
-    ba_shuffle(&one, a, N);
-    ba_shuffle(&again, b, N);
+    ba_random_shuffle(&one, a, N);
+    ba_random_shuffle(&again, b, N);
     CU_ASSERT_EQUAL(memcmp(a, b, sizeof a), 0);
-    ba_shuffle(&other, b, N);
+    ba_random_shuffle(&other, b, N);
     CU_ASSERT_NOT_EQUAL(memcmp(a, b, sizeof a), 0);
     for (size_t i = 0; i < N; i++) {
         seen[a[i]]++;

@@ -3,7 +3,7 @@
 #include "tests/support/runner.h"
 
 #include "experiments/cli/cli.h"
-#include "experiments/measure/stats.h"
+#include "sim/base/random.h"
 
 #include <glob.h>
 #include <stdlib.h>
@@ -37,7 +37,7 @@ static void take_damaged(bench *b, const char *what, char *bytes, size_t n) {
     for (int i = 0; i < DAMAGED; i++) {
         size_t at = ba_random_below(&random, n);
         char was = bytes[at];
-        bytes[at] = (char)(ba_random(&random) >> 8);
+        bytes[at] = (char)(ba_random_bits(&random) >> 8);
         take(b, what, bytes, n);
         bytes[at] = was;
         take(b, what, bytes, at);

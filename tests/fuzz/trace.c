@@ -77,7 +77,7 @@ static int seed(const ba_fuzz *self, const char *folder) {
     static const ba_column columns[] = {
         BA_COLUMN(row, i, BA_COLUMN_I64, ""),        BA_COLUMN(row, u, BA_COLUMN_U64, "B"),
         BA_COLUMN(row, seconds, BA_COLUMN_F64, "s"), BA_COLUMN(row, name, BA_COLUMN_TEXT, ""),
-        BA_COLUMN(row, note, BA_COLUMN_STRING, ""),  {.name = NULL},
+        BA_COLUMN(row, note, BA_COLUMN_STRING, ""),  BA_COLUMNS_END,
     };
     static const row rows[] = {{-1, 1, 0.5, "one", "note"}, {-2, 2, 1e-9, "two", NULL}};
     char path[BA_FUZZ_PATH], err[BA_ERR_LEN];

@@ -4,6 +4,7 @@
 
 #include "kernels/base/compare.h"
 #include "kernels/cpu/bf16/bf16.h"
+#include "sim/base/random.h"
 #include "tests/support/runner.h"
 
 #include <math.h>
@@ -146,8 +147,8 @@ static void test_every_group(void) {
  */
 static void random_range(uint64_t *seed, size_t rows, size_t n, int32_t *lo, int32_t *hi) {
     for (size_t r = 0; r < rows; r++) {
-        lo[r] = rig_below(seed, 3) ? 0 : (int32_t)rig_below(seed, n + 1);
-        hi[r] = rig_below(seed, 3) ? (int32_t)rig_below(seed, n + 1) : (int32_t)n;
+        lo[r] = ba_random_below(seed, 3) ? 0 : (int32_t)ba_random_below(seed, n + 1);
+        hi[r] = ba_random_below(seed, 3) ? (int32_t)ba_random_below(seed, n + 1) : (int32_t)n;
     }
 }
 
@@ -158,26 +159,26 @@ typedef struct masks {
 } masks;
 
 static void random_job(uint64_t *seed, const scene *s, size_t row0, size_t rows, masks *m, rig_job *j) {
-    *j = (rig_job){.job = {.row0 = row0, .rows = rows, .n_seg = 1 + rig_below(seed, RIG_SEGS)}};
-    if (rig_below(seed, 2)) {
+    *j = (rig_job){.job = {.row0 = row0, .rows = rows, .n_seg = 1 + ba_random_below(seed, RIG_SEGS)}};
+    if (ba_random_below(seed, 2)) {
         j->job.n_groups = 2;
         j->job.group_lse_scale = m->lse_scale;
         m->lse_scale[0] = 0.9;
         m->lse_scale[1] = 1.1;
     }
     for (size_t i = 0; i < j->job.n_seg; i++) {
-        size_t kv = j->kv[i] = rig_below(seed, s->n_kv), first = rig_below(seed, s->tokens[kv]);
+        size_t kv = j->kv[i] = ba_random_below(seed, s->n_kv), first = ba_random_below(seed, s->tokens[kv]);
         ba_kv_segment *seg = &j->seg[i];
         *seg = (ba_kv_segment){.first = first,
-                               .n = rig_below(seed, s->tokens[kv] - first + 1),
-                               .rot_row = rig_below(seed, s->n_rot - rows),
-                               .score_scale = rig_below(seed, 2) ? 1 : 1 / 0.9,
-                               .score_bias = rig_below(seed, 2) ? 0 : rig_normal(seed),
-                               .group = (int)rig_below(seed, j->job.n_groups + 1),
-                               .selectable = rig_below(seed, 2)};
-        if (rig_below(seed, 2)) {
+                               .n = ba_random_below(seed, s->tokens[kv] - first + 1),
+                               .rot_row = ba_random_below(seed, s->n_rot - rows),
+                               .score_scale = ba_random_below(seed, 2) ? 1 : 1 / 0.9,
+                               .score_bias = ba_random_below(seed, 2) ? 0 : rig_normal(seed),
+                               .group = (int)ba_random_below(seed, j->job.n_groups + 1),
+                               .selectable = ba_random_below(seed, 2)};
+        if (ba_random_below(seed, 2)) {
             random_range(seed, rows, seg->n, m->lo[i], m->hi[i]);
-            seg->lo = rig_below(seed, 2) ? m->lo[i] : NULL;
+            seg->lo = ba_random_below(seed, 2) ? m->lo[i] : NULL;
             seg->hi = m->hi[i];
         }
     }
@@ -185,11 +186,11 @@ static void random_job(uint64_t *seed, const scene *s, size_t row0, size_t rows,
 
 static void random_scene(uint64_t *seed, scene *s) {
     static const size_t dims[] = {64, 80, 96, 128}, groups[] = {1, 3, 4, 8};
-    *s = (scene){.kv_heads = 1 + rig_below(seed, 3), .dim = dims[rig_below(seed, 4)], .n_kv = RIG_KV};
-    s->heads = s->kv_heads * groups[rig_below(seed, 4)];
-    s->rows = 1 + rig_below(seed, 40);
+    *s = (scene){.kv_heads = 1 + ba_random_below(seed, 3), .dim = dims[ba_random_below(seed, 4)], .n_kv = RIG_KV};
+    s->heads = s->kv_heads * groups[ba_random_below(seed, 4)];
+    s->rows = 1 + ba_random_below(seed, 40);
     for (size_t i = 0; i < RIG_KV; i++) {
-        s->tokens[i] = 1 + rig_below(seed, i == 3 ? 900 : 150);
+        s->tokens[i] = 1 + ba_random_below(seed, i == 3 ? 900 : 150);
     }
     scene_make(s, seed);
 }
@@ -201,7 +202,7 @@ static void test_random_jobs(void) {
         random_scene(&seed, &s);
         masks m[2];
         rig_job j[2];
-        size_t cut = rig_below(&seed, s.rows);
+        size_t cut = ba_random_below(&seed, s.rows);
         random_job(&seed, &s, 0, cut, &m[0], &j[0]);
         random_job(&seed, &s, cut, s.rows - cut, &m[1], &j[1]);
         check_jobs(&s, j, 2);

@@ -5,6 +5,7 @@
 
 #include "experiments/cli/cli.h"
 #include "experiments/measure/distance.h"
+#include "sim/base/random.h"
 #include "sim/modes/modes.h"
 #include "tests/support/runner.h"
 
@@ -200,7 +201,7 @@ static ba_prompt *tiny_prompt(ba_model *model, bool task) {
     int32_t text[TOKENS];
     uint64_t seed = 5;
     for (size_t i = 0; i < TOKENS; i++) {
-        text[i] = (int32_t)rig_below(&seed, ba_model_shape(model)->vocab);
+        text[i] = (int32_t)ba_random_below(&seed, ba_model_shape(model)->vocab);
     }
     for (size_t i = 0, at = 0; i < N; at += length[i++]) {
         ba_role role = i == 0 ? BA_ROLE_SYSTEM : BA_ROLE_PASSAGE;

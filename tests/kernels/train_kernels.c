@@ -4,6 +4,7 @@
 
 #include "kernels/base/compare.h"
 #include "kernels/train.h"
+#include "sim/base/random.h"
 #include "tests/support/runner.h"
 
 #include <math.h>
@@ -329,7 +330,7 @@ static void test_finite_differences(void) {
         uint64_t seed = 5;
         op->run(be, n.in, n.c, n.out, n.grad);
         for (size_t probe = 0; probe < 40; probe++) {
-            size_t i = rig_below(&seed, op->n_in);
+            size_t i = ba_random_below(&seed, op->n_in);
             double at = n.in[i], value[2];
             for (int side = 0; side < 2; side++) {
                 n.in[i] = at + (side ? step : -step);

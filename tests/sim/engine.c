@@ -2,6 +2,7 @@
  * are promised. */
 #include "sim/engine/engine.h"
 #include "kernels/base/compare.h"
+#include "sim/base/random.h"
 #include "sim/modes/modes.h"
 #include "sim/plan/cost.h"
 #include "tests/support/plans.h"
@@ -38,10 +39,9 @@ static fixture open_engine(const char *backend, size_t threads) {
     CU_ASSERT_PTR_NOT_NULL_FATAL(f.store);
     CU_ASSERT_EQUAL_FATAL(ba_engine_new(f.model, f.be, f.store, NULL, &f.engine, err), 0);
     f.vocab = ba_model_shape(f.model)->vocab;
-    uint32_t state = 12345;
+    uint64_t state = 12345;
     for (size_t i = 0; i < TEXT; i++) {
-        state = state * 1664525u + 1013904223u;
-        text[i] = (int32_t)((state >> 8) % f.vocab);
+        text[i] = (int32_t)ba_random_below(&state, f.vocab);
     }
     return f;
 }

@@ -367,10 +367,8 @@ typedef struct row {
     const char *note;
 } row;
 
-static const ba_column columns[] = {BA_COLUMN(row, i, BA_COLUMN_I64, ""),
-                                    BA_COLUMN(row, seconds, BA_COLUMN_F64, "s"),
-                                    BA_COLUMN(row, note, BA_COLUMN_STRING, ""),
-                                    {.name = NULL}};
+static const ba_column columns[] = {BA_COLUMN(row, i, BA_COLUMN_I64, ""), BA_COLUMN(row, seconds, BA_COLUMN_F64, "s"),
+                                    BA_COLUMN(row, note, BA_COLUMN_STRING, ""), BA_COLUMNS_END};
 
 enum { ROWS = 5 };
 

@@ -1,5 +1,6 @@
 /* Models that are not fine: one clear line that names file and field, whatever is wrong; never a crash, never a leak.
  */
+#include "sim/base/random.h"
 #include "tests/support/runner.h"
 #include "tests/support/tiny.h"
 
@@ -364,13 +365,6 @@ static void test_bad_safetensors(void) {
 
 /* ---- damage anywhere -------------------------------------------------------------------------------------------- */
 
-static uint64_t next_random(uint64_t *state) {
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-
 /* Reads all that an engine and a tokenizer would. */
 static void use_everything(ba_model *m) {
     ba_tensor_view v;
@@ -412,13 +406,13 @@ static size_t damage(const char *model, const char *file, size_t head, size_t co
     CU_ASSERT_EQUAL_FATAL(fread(good, 1, size, f), size);
     head = head < size - 8 ? head : size - 8;
     for (size_t i = 0; i < count; i++) {
-        size_t at = next_random(&seed) % head, n = 1, kind = next_random(&seed) % 8;
+        size_t at = ba_random_bits(&seed) % head, n = 1, kind = ba_random_bits(&seed) % 8;
         memcpy(word, good + at, sizeof word);
         if (kind < 4) {
-            word[0] ^= (unsigned char)(1u << next_random(&seed) % 8);
+            word[0] ^= (unsigned char)(1u << ba_random_bits(&seed) % 8);
         } else if (kind < 7) {
             n = kind == 4 ? 4 : 8;
-            memcpy(word, &words[next_random(&seed) % (sizeof words / sizeof *words)], n);
+            memcpy(word, &words[ba_random_bits(&seed) % (sizeof words / sizeof *words)], n);
         }
         bool cut = kind == 7;
         CU_ASSERT_EQUAL_FATAL(

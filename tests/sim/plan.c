@@ -2,7 +2,7 @@
 #include "tests/support/plans.h"
 #include "tests/support/runner.h"
 
-#include "experiments/measure/stats.h"
+#include "sim/base/random.h"
 #include "sim/plan/schedule.h"
 #include "sim/plan/visible.h"
 

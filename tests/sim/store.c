@@ -1,5 +1,6 @@
 /* The store: what it keeps, what it gives up, and why it missed. */
 #include "sim/store/store.h"
+#include "sim/base/random.h"
 #include "tests/support/runner.h"
 
 #include <string.h>
@@ -203,19 +204,19 @@ static void the_heap_keeps_its_order(void) {
     ba_use use[N] = {{0}};
     bool in[N] = {false};
     ba_victims v = {0};
-    uint32_t state = 5;
+    uint64_t state = 5;
     CU_ASSERT_EQUAL_FATAL(ba_victims_reserve(&v, N), 0);
     for (int step = 0; step < 5000; step++) {
-        state = state * 1664525u + 1013904223u;
-        size_t i = (state >> 8) % N;
-        if (!in[i] || state & 1) { /* a use, of what is in the heap or comes into it */
-            use[i].worth += (double)(state >> 24 & 15);
+        uint64_t bits = ba_random_bits(&state);
+        size_t i = (bits >> 8) % N;
+        if (!in[i] || bits & 1) { /* a use, of what is in the heap or comes into it */
+            use[i].worth += (double)(bits >> 24 & 15);
             use[i].last = (uint64_t)step;
         }
         if (!in[i]) {
             ba_victims_add(&v, &use[i]);
             in[i] = true;
-        } else if (state & 2) {
+        } else if (bits & 2) {
             ba_victims_remove(&use[i]);
             in[i] = false;
         }

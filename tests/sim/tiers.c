@@ -1,4 +1,5 @@
 /* Tiers: what one process kept, another finds, bit for bit; what is damaged or foreign is never served; and why not. */
+#include "sim/base/random.h"
 #include "tests/support/runner.h"
 #include "tests/support/shelf.h"
 
@@ -170,11 +171,6 @@ static void pinned_blocks_stay(void) {
 
 /* ---- faults ---------------------------------------------------------------------------------------------------- */
 
-static uint32_t next(uint32_t *state) {
-    *state = *state * 1664525u + 1013904223u;
-    return *state >> 8;
-}
-
 static int count_damaged(void *arg, const ba_address *address, const void *bytes, size_t n, const ba_use *use) {
     size_t *count = arg;
     ba_block_view v;
@@ -215,14 +211,14 @@ static void write_for_ever(void) {
         shelf_ready();
     }
     shelf f = shelf_open("ref", small_disk, "killed");
-    uint32_t state = (uint32_t)getpid() * 2654435761u;
+    uint64_t state = (uint64_t)getpid();
     if (!from_the_start) {
         shelf_add(&f, BLOCKS - 1);
         ba_store_flush(f.store);
         shelf_ready();
     }
     for (;;) {
-        int b = (int)(next(&state) % BLOCKS);
+        int b = (int)(ba_random_below(&state, BLOCKS));
         if (shelf_look(&f, b).why != BA_HIT) {
             shelf_add(&f, b);
         }
@@ -243,11 +239,11 @@ static size_t find_all(const char *tiers, const char *folder, size_t reasons[BA_
 static void killed_at_any_moment(void) {
     const char *options = getenv("BLOCKATTN_KILLS");
     size_t kills = options ? strtoul(options, NULL, 10) : 10, found = 0, killed = 0;
-    uint32_t state = 1;
+    uint64_t state = 1;
     for (size_t i = 0; i < kills; i++) {
         size_t damaged, reasons[BA_LOOKUP_COUNT] = {0};
         from_the_start = i % 4 == 0;
-        killed += shelf_in_child(write_for_ever, 200 + next(&state) % 40000) == -1;
+        killed += shelf_in_child(write_for_ever, 200 + ba_random_below(&state, 40000)) == -1;
         char path[4096];
         snprintf(path, sizeof path, "%s/killed/data.mdb", ba_test_dir());
         if (access(path, F_OK) != 0) { /* before it had begun */
@@ -294,10 +290,10 @@ static void flipped_bits_are_found(void) {
     }
     size_t size = shelf_bytes(&f);
     shelf_close(&f);
-    uint32_t state = 7;
+    uint64_t state = 7;
     for (size_t i = 0; i < 20; i++) { /* the first ones in the header, which is smaller than the rest */
-        size_t offset = i < 8 ? next(&state) % BA_BLOCK_HEAD : next(&state) % size;
-        CU_ASSERT_TRUE_FATAL(flip("flipped", i, offset < 8 ? 8 : offset, next(&state) % 8));
+        size_t offset = i < 8 ? ba_random_below(&state, BA_BLOCK_HEAD) : ba_random_below(&state, size);
+        CU_ASSERT_TRUE_FATAL(flip("flipped", i, offset < 8 ? 8 : offset, ba_random_below(&state, 8)));
     }
     size_t damaged;
     CU_ASSERT_EQUAL(verify(tiers, "flipped", &damaged), 20);

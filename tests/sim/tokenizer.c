@@ -4,18 +4,11 @@
 #include "tests/support/runner.h"
 
 #include "experiments/cli/cli.h"
+#include "sim/base/random.h"
 #include "sim/base/utf8.h"
 #include "sim/text/pretokenize.h"
 #include <stdlib.h>
 #include <string.h>
-
-/* SplitMix64 */
-static uint64_t random_next(uint64_t *state) {
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
 
 static void print_ids(const char *what, const int32_t *ids, size_t n) {
     printf("         %s", what);
@@ -117,12 +110,12 @@ static size_t random_text(uint64_t *seed, char *out, size_t size) {
         "7",    "٣",    "'s",   "'LL",       "<|im_end|>", "<tool",    "\xf0\x9f\x98\x80",
         "\xff", "\xe2", "\x80", "\xc2\xa0",  "\t",         "</td>",    "<0x41>",
         "½",    "!",    "--",   "e\xcc\x81", "\xed\xa0",   "<|im_sta", "Ġ"};
-    size_t n = 0, want = random_next(seed) % (size - 16);
+    size_t n = 0, want = ba_random_bits(seed) % (size - 16);
     while (n < want) {
-        if (random_next(seed) % 8 == 0) {
-            out[n++] = (char)random_next(seed);
+        if (ba_random_bits(seed) % 8 == 0) {
+            out[n++] = (char)ba_random_bits(seed);
         } else {
-            const char *bit = bits[random_next(seed) % (sizeof bits / sizeof *bits)];
+            const char *bit = bits[ba_random_bits(seed) % (sizeof bits / sizeof *bits)];
             n = (size_t)(stpcpy(out + n, bit) - out);
         }
     }

@@ -28,7 +28,7 @@ typedef struct row {
 static const ba_column columns[] = {
     BA_COLUMN(row, i, BA_COLUMN_I64, ""),        BA_COLUMN(row, u, BA_COLUMN_U64, "B"),
     BA_COLUMN(row, seconds, BA_COLUMN_F64, "s"), BA_COLUMN(row, name, BA_COLUMN_TEXT, ""),
-    BA_COLUMN(row, note, BA_COLUMN_STRING, ""),  {.name = NULL},
+    BA_COLUMN(row, note, BA_COLUMN_STRING, ""),  BA_COLUMNS_END,
 };
 
 static char *path_of(const char *name) {
@@ -264,7 +264,7 @@ static void foreign_files_are_left_alone(void) {
     CU_ASSERT_EQUAL(ba_trace_resume(path, "test/2", &t, err), BA_TRACE_REFUSED);
     CU_ASSERT_EQUAL(rows_in(path), 2);
 
-    static const ba_column other[] = {BA_COLUMN(row, u, BA_COLUMN_U64, ""), {.name = NULL}};
+    static const ba_column other[] = {BA_COLUMN(row, u, BA_COLUMN_U64, ""), BA_COLUMNS_END};
     CU_ASSERT_EQUAL_FATAL(ba_trace_resume(path, "test/1", &t, err), 0);
     CU_ASSERT_EQUAL(ba_trace_declare(t, "rows", other, sizeof(row), &table, err), BA_TRACE_REFUSED);
     ba_trace_close(t);

@@ -1,5 +1,6 @@
 /* Training as a whole: that it learns, goes on from a checkpoint to the same weights, stops before it diverges; what it
  * saves, read again; adapters; what it refuses. On tiny models. */
+#include "sim/base/random.h"
 #include "tests/support/runner.h"
 
 #include "experiments/data/tune_data.h"
@@ -39,7 +40,7 @@ static ba_example make_sample(uint64_t *seed) {
     for (size_t i = 0; i < 4; i++) {
         int32_t ids[16];
         for (size_t k = 0; k < length[i]; k++) {
-            ids[k] = 3 + (int32_t)rig_below(seed, 200);
+            ids[k] = 3 + (int32_t)ba_random_below(seed, 200);
         }
         CU_ASSERT_EQUAL_FATAL(ba_prompt_add(e.prompt, role[i], ids, length[i]), 0);
     }

@@ -1,6 +1,6 @@
 #include "plans.h"
 
-#include "experiments/measure/stats.h"
+#include "sim/base/random.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,26 +2,16 @@
 
 #include "amx_twin.h"
 #include "runner.h"
+#include "sim/base/random.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-uint64_t rig_random(uint64_t *seed) {
-    uint64_t z = (*seed += 0x9e3779b97f4a7c15u);
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-size_t rig_below(uint64_t *seed, size_t n) {
-    return (size_t)(rig_random(seed) % n);
-}
-
 double rig_normal(uint64_t *seed) {
     double sum = -6;
     for (int i = 0; i < 12; i++) {
-        sum += (double)(rig_random(seed) >> 11) * 0x1p-53;
+        sum += ba_random_real(seed);
     }
     return sum;
 }

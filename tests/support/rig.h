@@ -41,8 +41,6 @@ typedef struct rig_job {
 /* Runs the jobs; out [rows, heads * dim] of the whole scene (rows that no job has stay NaN). */
 void rig_attend(rig *r, rig_job *job, size_t n_jobs, double *out);
 
-uint64_t rig_random(uint64_t *seed);           /* 64 bits (SplitMix64) */
-size_t rig_below(uint64_t *seed, size_t n);    /* [0, n) */
 double rig_normal(uint64_t *seed);             /* about normal, |x| < 6 */
 double *rig_normals(uint64_t *seed, size_t n); /* freed with free; values are exact in fp32 */
 

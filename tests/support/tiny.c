@@ -1,4 +1,5 @@
 /* What a tiny model is made of: sizes, tensors, values, vocabulary. */
+#include "sim/base/random.h"
 #include "tiny_parts.h"
 
 #include <math.h>
@@ -158,16 +159,10 @@ ba_tiny_part *ba_tiny_list(const ba_tiny_spec *s, size_t *n) {
 
 /* ---- values ----------------------------------------------------------------------------------------------------- */
 
-static uint64_t split_mix(uint64_t state) {
-    uint64_t z = state + UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-
 double ba_tiny_element(const ba_tiny_spec *s, const ba_tiny_part *p, size_t row, size_t col) {
-    uint64_t stream = split_mix(s->o.seed * 1000003 + p->layer * 64 + (uint64_t)p->tensor * 2 + p->bias);
-    uint64_t bits = split_mix(stream + (row * p->cols + col) * UINT64_C(0x9e3779b97f4a7c15));
+    uint64_t seed = s->o.seed * 1000003 + p->layer * 64 + (uint64_t)p->tensor * 2 + p->bias;
+    uint64_t element = ba_random_bits(&seed) + (row * p->cols + col) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t bits = ba_random_bits(&element);
     double unit = ldexp((double)(bits >> 11), -52) - 1; /* [-1, 1) */
     if (p->bias) {
         return 0.1 * unit;
