@@ -99,13 +99,14 @@ done:
 
 /* --- all passes ------------------------------------------------------------------------------------------------- */
 
-/* Nodes with one key are computed once, by the first of them; the others take what it has. */
+/* Nodes with one key are computed once, by the first of them. The others take what it has before every pass, since a
+ * long node is complete, and its score with it, only after several. */
 static int share_twins(ba_run *r, const ba_schedule *s) {
     size_t n = r->e->net.shape->d_model + 1;
     for (size_t i = 0; i < r->plan->n_node; i++) {
         const ba_held *first = &r->held[s->same[i]];
         ba_held *h = &r->held[i];
-        if (h == first || h->kv) {
+        if (h == first) {
             continue;
         }
         h->kv = first->kv;
