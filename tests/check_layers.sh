@@ -2,7 +2,7 @@
 # The layers of the program, checked by its include lines:
 #   - every folder with sources has a rule in the table below, and every rule has a folder;
 #   - a file includes only what the rule of its folder allows, and no path climbs with "..";
-#   - no two folders and no two headers include each other in a circle;
+#   - no two folders and no two headers include each other in a circle, and the floors of sim/ include downwards only;
 #   - libraries that one folder wraps are included nowhere else, and kernels name no attention mode;
 #   - every test suite and every command is listed where it is looked for.
 # Calls between files, which include lines do not show, are checked by check_calls.sh.
@@ -44,7 +44,7 @@ sim/plan: sim/base/ sim/model/shape.h kernels/base/
 sim/modes: sim/plan/ sim/prompt/ kernels/base/
 sim/store: sim/base/ sim/plan/ kernels/backend.h kernels/base/
 sim/engine: sim/base/ sim/model/ sim/plan/ sim/store/ kernels/backend.h kernels/base/
-sim/train: sim/base/ sim/engine/ sim/files/ sim/model/ sim/modes/ sim/plan/ sim/prompt/ kernels/backend.h kernels/train.h kernels/base/
+sim/train: sim/base/ sim/files/ sim/model/ sim/modes/ sim/plan/ sim/prompt/ kernels/backend.h kernels/train.h kernels/base/
 experiments: experiments/cli/
 experiments/measure: sim/ kernels/backend.h kernels/base/
 experiments/data: sim/ experiments/cli/ kernels/base/
@@ -67,6 +67,18 @@ tests/sim: tests/support/ experiments/ sim/ kernels/
 tests/experiments: tests/support/ experiments/ sim/ kernels/
 tests/fuzz: tests/support/ experiments/ sim/ kernels/
 RULES
+}
+
+# The floors of sim/, top down. A rule may name folders of lower floors only, so no line added above can turn an arrow.
+floors() {
+    cat <<'FLOORS'
+sim/engine sim/train
+sim/store sim/modes
+sim/plan
+sim/model sim/prompt
+sim/text sim/files sim/trace
+sim/base
+FLOORS
 }
 
 # One line an include: FILE HEADER, both from the top of the tree; "./" marks a path that climbs, as nothing allows it.
@@ -102,6 +114,18 @@ done >>"$wrong"
 rules | while IFS=: read -r folder _; do
     echo "$sources" | grep -q "^$folder/[^/]*$" || echo "the rule of $folder matches no file"
 done >>"$wrong"
+
+{ floors; echo; rules; } | awk '
+    !past && /^$/ { past = 1; next }
+    !past { for (i = 1; i <= NF; i++) floor[$i] = NR; next }
+    /^sim\// {
+        from = $1; sub(":", "", from)
+        if (!(from in floor)) { print from " has no floor"; next }
+        for (i = 2; i <= NF; i++) {
+            to = $i; sub("/[^/]*$", "", to)
+            if (to ~ /^sim/ && floor[to] <= floor[from]) print "the rule of " from " runs up to " to
+        }
+    }' >>"$wrong"
 
 # tsort names the members of each circle.
 includes | awk '{ sub("/[^/]*$", "", $1); sub("/[^/]*$", "", $2); if ($1 != $2) print }' | grep -v '^tests' | sort -u |

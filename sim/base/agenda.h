@@ -1,4 +1,4 @@
-/* What to merge next: a priority queue, least order first, then the leftmost. */
+/* A priority queue of token pairs to merge: least order first, ties to the leftmost. */
 #ifndef BA_AGENDA_H
 #define BA_AGENDA_H
 
@@ -8,9 +8,9 @@
 
 typedef struct ba_candidate {
     double order;
-    size_t at;  /* index of the left neighbour */
-    size_t n;   /* length of both together, which tells whether the entry is still true when it comes up */
-    int32_t id; /* what they become */
+    size_t at;  /* index of the left token */
+    size_t n;   /* length of both; if it has changed when the entry is popped, the entry is out of date */
+    int32_t id; /* the token that they become */
 } ba_candidate;
 
 typedef struct ba_agenda {
@@ -20,6 +20,7 @@ typedef struct ba_agenda {
 
 /* 0, or -1: out of memory. */
 int ba_agenda_push(ba_agenda *a, ba_candidate c);
+/* false: empty. */
 bool ba_agenda_pop(ba_agenda *a, ba_candidate *out);
 
 #endif

@@ -19,7 +19,7 @@ int ba_grow(void *array, size_t *cap, size_t need, size_t size) {
         return -1;
     }
     void *old, *more;
-    memcpy(&old, array, sizeof old); /* the pointer's own type is the caller's business */
+    memcpy(&old, array, sizeof old); /* a pointer to any type */
     more = realloc(old, bytes);
     if (!more) {
         return -1;

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 typedef struct ba_ids {
-    int32_t *id; /* [n], the holder's: free() */
+    int32_t *id; /* [n], owned by the holder: free() */
     size_t n, cap;
 } ba_ids;
 

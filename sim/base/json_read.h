@@ -1,5 +1,5 @@
-/* Members of JSON objects out of untrusted files, read with a type in mind. A member that is absent or null leaves *out
- * as it is; one of another type is an error that names file and member. */
+/* Typed reading of members of JSON objects from untrusted files. A member that is absent or null leaves *out unchanged;
+ * a member of another type is an error that names file and member. */
 #ifndef BA_JSON_READ_H
 #define BA_JSON_READ_H
 

@@ -1,5 +1,5 @@
-/* A whole file in memory, read-only, through mmap. The size is that at opening: a file that another program shortens
- * while it is mapped ends this one with SIGBUS, as with any mapping. */
+/* A whole file in memory, read-only, through mmap. The size is that at opening: if another program shortens the file
+ * while it is mapped, this one ends with SIGBUS, as with any mapping. */
 #ifndef BA_MAPPING_H
 #define BA_MAPPING_H
 
@@ -12,9 +12,9 @@ typedef struct ba_mapping {
     size_t size;               /* bytes, >= 1 */
 } ba_mapping;
 
-/* A regular file that is not empty. 0, or -1 and err with the path. */
+/* The file must be regular and not empty. 0, or -1 and err with the path. */
 int ba_mapping_open(const char *path, ba_mapping *out, char err[BA_ERR_LEN]);
-/* Also fine on a zeroed mapping. */
+/* A zeroed mapping is allowed. */
 void ba_mapping_close(ba_mapping *m);
 
 #endif

@@ -1,4 +1,4 @@
-/* A run of bytes that somebody else owns: a token's text in a model file, a tensor's name in its table. */
+/* Borrowed bytes: a token's text in a model file, a tensor's name in its table. */
 #ifndef BA_SPAN_H
 #define BA_SPAN_H
 

@@ -15,8 +15,8 @@ int ba_open_alone(const char *temporary) {
     if (fd < 0) {
         return -1;
     }
-    /* Where nothing can be locked (some network file systems), nothing is. What was locked may have been renamed by
-     * another program just before: then it is whole, and not to be touched. */
+    /* Some network file systems have no locks: then nothing is locked. Another program may have renamed the file just
+     * before it was locked here: then it is complete, and must not be changed. */
     bool ours = !(flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) && !fstat(fd, &opened) &&
                 !stat(temporary, &named) && opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
     if (!ours) {

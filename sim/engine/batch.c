@@ -1,11 +1,12 @@
 #include "batch.h"
 
 #include "kernels/base/sizes.h"
+#include "sim/base/grow.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Arrays grow while a batch is built, so what will be pointers are offsets until ba_batch_finish. */
+/* Arrays move as they grow, so pointers into them are kept as offsets until ba_batch_finish. */
 typedef struct segment_part {
     ba_kv_segment seg;
     size_t hi, lo; /* offsets into bound; hi NONE: every key */
@@ -24,29 +25,10 @@ struct ba_batch_parts {
     bool local;
 };
 
-/* Makes room for `more` behind *n elements. */
+/* Room for `more` elements after the first n. */
 static int grow(void *array, size_t *cap, size_t n, size_t more, size_t size) {
-    size_t need, bytes;
-    if (!ba_add_sizes(n, more, &need)) {
-        return -1;
-    }
-    if (need <= *cap) {
-        return 0;
-    }
-    size_t to = *cap ? *cap : 16;
-    while (to < need) {
-        if (!ba_multiply_sizes(to, 2, &to)) {
-            return -1;
-        }
-    }
-    void *old, *grown;
-    memcpy(&old, array, sizeof old);
-    if (!ba_multiply_sizes(to, size, &bytes) || !(grown = realloc(old, bytes))) {
-        return -1;
-    }
-    memcpy(array, &grown, sizeof grown);
-    *cap = to;
-    return 0;
+    size_t need;
+    return ba_add_sizes(n, more, &need) ? ba_grow(array, cap, need, size) : -1;
 }
 
 ba_batch *ba_batch_new(void) {
@@ -91,13 +73,13 @@ static bool is_own(const ba_look *look, const ba_run_of_rows *run) {
     return run->seg == look->plan->node[look->node].n_edge;
 }
 
-/* Where key 0 behind segment s stands in the viewer's frame. */
+/* The place of key 0 of segment s in the viewer's frame. */
 static double origin_of(const ba_look *look, size_t s) {
     const ba_node *v = &look->plan->node[look->node];
     return s < v->n_edge ? v->edge[s].at : v->pos;
 }
 
-/* Rotations of a run's rows by their places less `origin`; *row0 is where they begin. */
+/* Rotations of a run's rows by their places minus `origin`; *row0 is the first of them. */
 static int add_places(ba_batch *b, const ba_look *look, const ba_run_of_rows *run, double origin, size_t *row0) {
     const ba_node *v = &look->plan->node[look->node];
     double at = origin_of(look, run->seg) - origin;
@@ -141,7 +123,7 @@ static int add_write(ba_batch *b, ba_kv *kv, const ba_run_of_rows *run, size_t o
     return 0;
 }
 
-/* Room for one more segment and for lo and hi of n rows. */
+/* Appends a segment, with room for lo and hi of n rows. NULL: out of memory. */
 static segment_part *new_segment(ba_batch *b, size_t n) {
     struct ba_batch_parts *p = b->parts;
     if (grow(&p->seg, &p->cap_seg, p->n_seg, 1, sizeof *p->seg) ||
@@ -178,8 +160,8 @@ static int add_segment(ba_batch *b, const ba_look *look, const ba_run_of_rows *r
     return 0;
 }
 
-/* The segments of one run, in order. Equal neighbouring origins share their rotations, and so do a run's rows and keys.
- */
+/* The segments of one run, in order. Neighbours with one origin share their rotations. own_rot: those by which the
+ * run's own keys are rotated, which serve the segment that these rows belong to as well. */
 static int add_segments(ba_batch *b, const ba_look *look, const ba_run_of_rows *run, const ba_sight *sight,
                         size_t own_rot) {
     const ba_node *v = &look->plan->node[look->node];
@@ -202,7 +184,7 @@ static int add_segments(ba_batch *b, const ba_look *look, const ba_run_of_rows *
     return 0;
 }
 
-/* One segment of keys at absolute places, the node's own behind them. */
+/* One segment: merged keys at absolute places, then the node's own. */
 static int add_merged(ba_batch *b, const ba_look *look, const ba_run_of_rows *run, size_t rot_row) {
     struct ba_batch_parts *p = b->parts;
     segment_part *part = new_segment(b, run->n);

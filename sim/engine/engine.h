@@ -1,8 +1,8 @@
-/* Executes plans on a model with a backend, and knows no mode.
+/* Executes plans on a model with a backend; knows no attention mode.
  *
- * An engine owns the weights in the backend's form and its work space. A run is a prompt after prefill: it holds the KV
- * that the answer looks at and can be continued, token by token or many at once. Several runs may be alive; one call at
- * a time. */
+ * An engine owns the weights, in the backend's form, and its work space. A run is a prompt after prefill: it holds the
+ * KV that the answer attends to, and can be continued by one token or many at once. Several runs may exist at a time;
+ * an engine and its runs take one call at a time. */
 #ifndef BA_ENGINE_H
 #define BA_ENGINE_H
 
@@ -16,11 +16,11 @@
 typedef struct ba_engine ba_engine;
 typedef struct ba_run ba_run;
 
-/* Stages of a first token, in order. Each is timed by itself; a stage that does not occur has 0. */
+/* Stages of TTFT, in order. Each is timed separately; a stage that does not occur has 0. */
 typedef enum ba_stage {
     BA_STAGE_TOKENIZE, /* the caller's */
     BA_STAGE_LOOKUP,   /* keys and store look-ups */
-    BA_STAGE_LOAD,     /* finding entries in the store's tiers and bringing them to where kernels use them */
+    BA_STAGE_LOAD,     /* finding blocks in the store's tiers, and loading them */
     BA_STAGE_ENCODE,   /* missing blocks */
     BA_STAGE_MERGE,    /* concatenating and rotating keys (BA_MERGE_KEYS), copies for refreshed rows */
     BA_STAGE_PREFILL,  /* the question */
@@ -30,22 +30,22 @@ typedef enum ba_stage {
 const char *ba_stage_name(ba_stage s);
 
 typedef enum ba_executor {
-    BA_IN_PLACE,   /* query-side rotation, keys where they lie */
+    BA_IN_PLACE,   /* queries are rotated for each segment; keys are neither moved nor rotated again */
     BA_MERGE_KEYS, /* the paper's way, for the last node: concatenate caches, rotate keys, one segment */
 } ba_executor;
 
-/* What the rows of the output node attend to in one layer, segment by segment: what its edges show (those that were not
- * removed), in order, and then itself. */
+/* What the rows of the output node attend to in one layer, segment by segment: its edges that were not removed, in
+ * order, and then the node itself. */
 typedef struct ba_attention {
     size_t layer, rows, heads, n_seg;
-    const size_t *edge;       /* [n_seg] index of the edge; the node's n_edge stands for its own keys */
+    const size_t *edge;       /* [n_seg] index of the edge; n_edge: the node's own keys */
     const double *lse;        /* [rows, heads, n_seg] log-sum-exp of scores; -INFINITY: nothing is seen */
-    const double *mean_score; /* [rows, heads, n_seg] mean of the scores under their own softmax */
+    const double *mean_score; /* [rows, heads, n_seg] mean of the scores, weighted by their own softmax */
 } ba_attention;
 
 typedef struct ba_engine_options {
     ba_executor executor;
-    size_t max_rows; /* rows of a pass; 0 = default */
+    size_t max_rows; /* rows of a pass; 0 = BA_PASS_ROWS */
     uint64_t memory; /* bytes that one run may take for KV and work space; 0 = no limit */
     /* Called between layers; non-zero stops the run with BA_INTERRUPTED. May be NULL. done / total in row-layers. */
     int (*progress)(void *arg, ba_stage stage, uint64_t done, uint64_t total);
@@ -55,10 +55,8 @@ typedef struct ba_engine_options {
     /* Probe of its attention (slow). May be NULL. */
     void (*attention)(void *arg, const ba_attention *a);
     void *arg;
-    ba_profile *profile; /* account that the run's operations are added to, or NULL; must outlive the run */
+    ba_profile *profile; /* the run's operations are added to it; must outlive the run; or NULL */
 } ba_engine_options;
-
-enum { BA_INTERRUPTED = -2 };
 
 typedef struct ba_lookup_record {
     size_t node, tokens;
@@ -70,22 +68,24 @@ typedef struct ba_run_stats {
     ba_counters count;            /* of this run so far */
     size_t n_prompt, n_computed, n_reused;
     uint64_t kv_bytes, work_bytes;
-    uint64_t load_bytes;            /* from the store's tiers */
+    uint64_t load_bytes;            /* read from the store's tiers */
     const ba_lookup_record *lookup; /* [n_lookup], owned by the run */
     size_t n_lookup;
-    /* Dynamic choices, owned by the run. */
-    const size_t *chosen_row; /* [n_chosen_row] rows (counted over all seen nodes in order) refreshed by choice */
+    /* What was chosen during the run; owned by it. */
+    const size_t *chosen_row; /* [n_chosen_row] refreshed rows, counted over the keys of all edges; see ba_choice */
     size_t n_chosen_row;
     const double *path_score; /* [n_path] */
     const uint8_t *path_kept; /* [n_path] */
     size_t n_path;
 } ba_run_stats;
 
-/* Loads the weights. The model must outlive the engine; the store may be NULL (nothing is kept). */
+/* Loads the weights. Model, backend and store must outlive the engine. store NULL: no KV outlives its run. adapter:
+ * name of the adapter that the model was merged with, part of the address of stored blocks; or NULL. 0, or -1 and err.
+ */
 int ba_engine_new(ba_model *model, ba_backend *be, ba_store *store, const char *adapter, ba_engine **out,
                   char err[BA_ERR_LEN]);
-/* As ba_engine_new, with weights from a file of packed ones, or kept there for the next start. packed: NULL, or opened
- * for this model (without adapter) and backend; must outlive the engine. */
+/* The same with a file of packed weights, which the weights come from, or are written to for the next start. packed:
+ * opened for this backend and this model without adapter, must outlive the engine; or NULL. */
 int ba_engine_new_packed(ba_model *model, ba_backend *be, ba_store *store, const char *adapter, ba_packed *packed,
                          ba_engine **out, char err[BA_ERR_LEN]);
 void ba_engine_free(ba_engine *e);
@@ -93,26 +93,28 @@ const ba_shape *ba_engine_shape(const ba_engine *e);
 ba_backend *ba_engine_backend(const ba_engine *e);
 uint64_t ba_engine_weight_bytes(const ba_engine *e);
 
-/* Prefill. `room`: tokens that may follow. 0; -1 and err; BA_INTERRUPTED (finished blocks stay in the store). */
+/* Prefill. The plan must outlive the run. room: tokens that may be appended. 0; -1 and err; BA_INTERRUPTED and err
+ * (finished blocks stay in the store). */
 int ba_engine_run(ba_engine *e, const ba_plan *plan, const ba_engine_options *opt, size_t room, ba_run **out,
                   char err[BA_ERR_LEN]);
 void ba_run_free(ba_run *r);
 const ba_run_stats *ba_run_get_stats(const ba_run *r);
 
-/* Logits behind the last token, [vocab], valid until the next call on the run. Computed at the first call after a
- * change. NULL: interrupted. */
+/* Logits after the last token, [vocab], valid until the next call on the run. Computed at the first call after a
+ * change. */
 const double *ba_run_logits(ba_run *r);
 
-/* Appends tokens behind the last node (they see what it sees). If logprob is not NULL, logprob[i] = log P(ids[i] | all
- * before). 0, -1 (no room) or BA_INTERRUPTED. */
+/* Appends n tokens to the last node; they see what it sees. logprob[i] = log P(ids[i] | all tokens before it), unless
+ * it is NULL. 0; -1 and err (no room, no memory); BA_INTERRUPTED and err. */
 int ba_run_extend(ba_run *r, const int32_t *ids, size_t n, double *logprob, char err[BA_ERR_LEN]);
 
-/* Forgets what was appended: the run is as it was behind its prompt. */
+/* Forgets what was appended: the run is again as after prefill. */
 void ba_run_rewind(ba_run *r);
 
-/* Next token from logits: temperature 0 = argmax (ties to the lower id); else sampled, with *rng advanced (SplitMix64).
- */
+/* Next token from logits [n]: temperature 0: argmax, ties to the lower id; else sampled, which advances *rng
+ * (random.h). / */
 int32_t ba_sample(const double *logits, size_t n, double temperature, uint64_t *rng);
+/* log(sum exp x[i]). */
 double ba_logsumexp(const double *x, size_t n);
 
 #endif

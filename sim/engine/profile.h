@@ -1,5 +1,5 @@
-/* Where the time of rows on their way through the network goes, by operation. Kept only if the caller of a run gives an
- * account to keep it in (ba_engine_options); costs two readings of the clock an operation then, and nothing else. */
+/* Time, FLOPs and bytes of a run by operation. Costs two readings of the clock for each operation, and only where the
+ * caller gives a profile in ba_engine_options. */
 #ifndef BA_PROFILE_H
 #define BA_PROFILE_H
 
@@ -8,13 +8,13 @@
 typedef enum ba_op {
     BA_OP_EMBED,
     BA_OP_ROTATIONS, /* tables of cos and sin */
-    BA_OP_NORMS,     /* all of them, and the sums with a residual that are operations of their own */
+    BA_OP_NORMS,     /* all norms, and sums with a residual where they are operations of their own */
     BA_OP_QKV,
-    BA_OP_KV_WRITE, /* keys rotated, keys and values stored */
+    BA_OP_KV_WRITE, /* keys are rotated, keys and values written */
     BA_OP_ATTENTION,
     BA_OP_OUT,
     BA_OP_GATE_UP,
-    BA_OP_ACTIVATION, /* nothing where the backend has a gated product: then it is a part of that */
+    BA_OP_ACTIVATION, /* 0 where the backend has a gated product, of which it is then a part */
     BA_OP_DOWN,
     BA_OP_HEAD,
     BA_OP_COUNT
@@ -27,13 +27,11 @@ typedef struct ba_profile {
         double seconds;
         uint64_t flops, bytes; /* exact FLOPs; bytes read and written, as the kernels count them */
     } op[BA_OP_COUNT];
-    double since; /* of the lap that runs, and the counters at its begin */
+    double since; /* when the current lap began, and the counters then */
     ba_counters before;
 } ba_profile;
 
-/* p may be NULL in both. start: what was before belongs to no operation. lap: what was since the last call belongs to
- * op.
- */
+/* start: begins a lap. lap: adds the time since the last call of either to op. p may be NULL. */
 void ba_profile_start(ba_profile *p, const ba_backend *be);
 void ba_profile_lap(ba_profile *p, const ba_backend *be, ba_op op);
 

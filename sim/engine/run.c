@@ -1,10 +1,70 @@
-/* What follows a prefill: logits, more tokens, the end. */
+/* The memory of a run, and small questions about its plan. */
 #include "run.h"
 
-#include "kernels/base/clock.h"
-
-#include <math.h>
 #include <stdlib.h>
+
+/* Places of every node's edges in the arrays over all edges; returns how many edges there are. */
+static size_t number_edges(ba_run *r) {
+    size_t edges = 0;
+    for (size_t i = 0; i < r->plan->n_node; i++) {
+        r->held[i].edge0 = edges;
+        edges += r->plan->node[i].n_edge;
+    }
+    return edges;
+}
+
+static int allocate(ba_run *r) {
+    const ba_plan *plan = r->plan;
+    const ba_shape *s = r->e->net.shape;
+    ba_backend *be = r->e->net.be;
+    if (!(r->held = calloc(plan->n_node, sizeof *r->held))) {
+        return -1;
+    }
+    size_t edges = number_edges(r);
+    r->shown = calloc(edges + 1, sizeof *r->shown);
+    r->patch = calloc(edges + 1, sizeof *r->patch);
+    r->lookup = calloc(plan->n_node, sizeof *r->lookup);
+    r->path_score = calloc(plan->n_path + 1, sizeof *r->path_score);
+    r->path_kept = calloc(plan->n_path + 1, sizeof *r->path_kept);
+    r->logits = malloc(s->vocab * sizeof *r->logits);
+    r->last = be->ops->buf_new(be, 1, s->d_model);
+    r->end = be->ops->buf_new(be, 1, s->d_model);
+    bool ok = r->shown && r->patch && r->lookup && r->path_score && r->path_kept && r->logits && r->last && r->end;
+    return ok ? 0 : -1;
+}
+
+ba_run *ba_run_new(ba_engine *e, const ba_plan *plan, const ba_engine_options *opt, size_t room) {
+    ba_run *r = calloc(1, sizeof *r);
+    if (!r) {
+        return NULL;
+    }
+    *r = (ba_run){.e = e, .plan = plan, .opt = opt ? *opt : (ba_engine_options){0}, .room = room};
+    if (allocate(r)) {
+        ba_run_free(r);
+        return NULL;
+    }
+    r->stats.lookup = r->lookup;
+    r->stats.path_score = r->path_score;
+    r->stats.path_kept = r->path_kept;
+    r->stats.n_path = plan->keep_paths ? plan->n_path : 0;
+    r->stats.n_prompt = plan->n_tokens;
+    return r;
+}
+
+static void free_held(ba_run *r, size_t node) {
+    ba_backend *be = r->e->net.be;
+    ba_held *h = &r->held[node];
+    ba_store_release(r->e->store, h->entry);
+    if (h->own) {
+        be->ops->kv_free(be, h->own);
+    }
+    for (size_t e = 0; r->patch && e < r->plan->node[node].n_edge; e++) {
+        if (r->patch[h->edge0 + e]) {
+            be->ops->kv_free(be, r->patch[h->edge0 + e]);
+        }
+    }
+    free(h->aux);
+}
 
 void ba_run_free(ba_run *r) {
     if (!r) {
@@ -12,17 +72,7 @@ void ba_run_free(ba_run *r) {
     }
     ba_backend *be = r->e->net.be;
     for (size_t i = 0; r->held && i < r->plan->n_node; i++) {
-        ba_held *h = &r->held[i];
-        ba_store_release(r->e->store, h->entry);
-        if (h->own) {
-            be->ops->kv_free(be, h->own);
-        }
-        for (size_t e = 0; r->patch && e < r->plan->node[i].n_edge; e++) {
-            if (r->patch[h->edge0 + e]) {
-                be->ops->kv_free(be, r->patch[h->edge0 + e]);
-            }
-        }
-        free(h->aux);
+        free_held(r, i);
     }
     if (r->last) {
         be->ops->buf_free(be, r->last);
@@ -46,111 +96,40 @@ const ba_run_stats *ba_run_get_stats(const ba_run *r) {
     return &r->stats;
 }
 
-static void count(ba_run *r, ba_counters before) {
-    ba_counters d = ba_counters_less(r->e->net.be->count, before);
-    r->stats.count.flops_exact += d.flops_exact;
-    r->stats.count.flops_dense += d.flops_dense;
-    r->stats.count.bytes_read += d.bytes_read;
-    r->stats.count.bytes_written += d.bytes_written;
+void ba_run_count(ba_run *r, ba_counters before) {
+    const ba_counters *now = &r->e->net.be->count;
+    r->stats.count.flops_exact += now->flops_exact - before.flops_exact;
+    r->stats.count.flops_dense += now->flops_dense - before.flops_dense;
+    r->stats.count.bytes_read += now->bytes_read - before.bytes_read;
+    r->stats.count.bytes_written += now->bytes_written - before.bytes_written;
 }
 
-/* Computes r->logits if they are not; not counted here. */
-static void make_logits(ba_run *r) {
-    if (!r->logits_ready) {
-        ba_network_head(&r->e->net, (ba_view){r->last, 0, 0}, &(size_t){0}, 1, false, r->logits);
-        r->logits_ready = true;
-    }
+bool ba_run_is_last(const ba_run *r, size_t node) {
+    return node + 1 == r->plan->n_node;
 }
 
-const double *ba_run_logits(ba_run *r) {
-    double start = ba_now();
-    ba_counters before = r->e->net.be->count;
-    r->e->net.profile = r->opt.profile;
-    make_logits(r);
-    count(r, before);
-    if (!r->extra) {
-        r->stats.stage[BA_STAGE_FIRST] += ba_now() - start;
-    }
-    return r->logits;
+size_t ba_run_refreshed(const ba_node *v, const ba_edge *e) {
+    return v->choice.on ? e->n : e->refresh;
 }
 
-int ba_run_logprob(ba_run *r, ba_view from, size_t row0, size_t n, const int32_t *ids, double *out) {
-    size_t vocab = r->e->net.shape->vocab, row[BA_SCORE_ROWS];
-    if (!r->rows && !(r->rows = malloc(BA_SCORE_ROWS * vocab * sizeof *r->rows))) {
-        return -1;
-    }
-    for (size_t i = 0; i < n; i += BA_SCORE_ROWS) {
-        size_t m = n - i < BA_SCORE_ROWS ? n - i : BA_SCORE_ROWS;
-        for (size_t j = 0; j < m; j++) {
-            row[j] = row0 + i + j;
-        }
-        ba_network_head(&r->e->net, from, row, m, true, r->rows);
-        for (size_t j = 0; j < m; j++) {
-            const double *logits = r->rows + j * vocab;
-            out[i + j] = logits[ids[i + j]] - ba_logsumexp(logits, vocab);
-        }
-    }
-    return 0;
+bool ba_run_scored(const ba_plan *plan, size_t node) {
+    return plan->keep_paths && plan->node[node].path;
 }
 
-/* The next n rows of the last node, behind its prompt, through all layers. Where the rows of a prompt choose together,
- * each row of an answer chooses for itself, however many are computed at once. */
-static int walk_more(ba_run *r, const int32_t *ids, size_t n, ba_batch *b) {
-    size_t node = r->plan->n_node - 1;
-    const ba_node *v = &r->plan->node[node];
-    ba_look look = ba_run_look(r, node);
-    size_t rows = v->select_shared ? 1 : n;
-    for (size_t i = 0; i < n; i += rows) {
-        ba_rows own = {{v->n_edge, v->n + r->extra + i, rows, NULL}, ids + i};
-        if (ba_batch_add(b, &look, &own, 1, false)) {
-            return -1;
-        }
-    }
-    if (ba_run_finish(r, b) || ba_network_reserve(&r->e->net, n, false)) {
-        return -1;
-    }
-    r->total = r->done + (uint64_t)n * r->e->net.shape->layers;
-    ba_network_embed(&r->e->net, b);
-    return ba_run_walk(r, b, 0, false, BA_STAGE_PREFILL, n > 1);
+ba_look ba_run_look(ba_run *r, size_t node) {
+    ba_held *h = &r->held[node];
+    const ba_shape *s = r->e->net.shape;
+    return (ba_look){r->plan, node, r->shown + h->edge0, r->patch + h->edge0, h->own, h->merged, s->window};
 }
 
-int ba_run_extend(ba_run *r, const int32_t *ids, size_t n, double *logprob, char err[BA_ERR_LEN]) {
-    ba_network *net = &r->e->net;
-    if (n > r->room - r->extra) {
-        return ba_fail(err, "%zu more tokens do not fit: room was made for %zu", n, r->room);
-    }
-    ba_counters before = net->be->count;
-    net->profile = r->opt.profile;
-    int rc = 0;
-    for (size_t i = 0, step; !rc && i < n; i += step) {
-        step = r->opt.max_rows && r->opt.max_rows < n - i ? r->opt.max_rows : n - i;
-        if (logprob) {
-            make_logits(r);
-            logprob[i] = r->logits[ids[i]] - ba_logsumexp(r->logits, net->shape->vocab);
-        }
-        ba_batch *b = ba_batch_new();
-        rc = b ? walk_more(r, ids + i, step, b) : -1;
-        ba_batch_free(b);
-        if (!rc && logprob) {
-            rc = ba_run_logprob(r, (ba_view){net->x, 0, 0}, 0, step - 1, ids + i + 1, logprob + i + 1);
-        }
-        if (!rc) {
-            net->be->ops->gather(net->be, (ba_view){net->x, 0, 0}, &(size_t){step - 1}, 1, net->shape->d_model,
-                                 (ba_view){r->last, 0, 0});
-            r->extra += step;
-            r->logits_ready = false;
-        }
-    }
-    count(r, before);
-    if (rc) {
-        ba_fail(err, rc == BA_INTERRUPTED ? "interrupted" : "out of memory");
-    }
-    return rc;
-}
-
-void ba_run_rewind(ba_run *r) {
+ba_kv *ba_run_new_kv(ba_run *r, size_t tokens) {
+    const ba_shape *s = r->e->net.shape;
     ba_backend *be = r->e->net.be;
-    be->ops->gather(be, (ba_view){r->end, 0, 0}, &(size_t){0}, 1, r->e->net.shape->d_model, (ba_view){r->last, 0, 0});
-    r->extra = 0;
-    r->logits_ready = false;
+    return be->ops->kv_new(be, s->layers, s->kv_heads, s->head_dim, tokens);
+}
+
+uint64_t ba_run_kv_bytes(const ba_run *r, size_t tokens) {
+    const ba_shape *s = r->e->net.shape;
+    ba_backend *be = r->e->net.be;
+    return be->ops->kv_bytes(be, s->layers, s->kv_heads, s->head_dim, tokens);
 }

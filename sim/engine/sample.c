@@ -1,4 +1,6 @@
+/* Choosing the next token from logits. */
 #include "engine.h"
+
 #include "sim/base/random.h"
 
 #include <math.h>
@@ -40,5 +42,5 @@ int32_t ba_sample(const double *logits, size_t n, double temperature, uint64_t *
             return (int32_t)i;
         }
     }
-    return argmax(logits, n); /* rounding used up the last of the sum */
+    return argmax(logits, n); /* rounding left nothing of the sum */
 }

@@ -1,7 +1,16 @@
-/* Rows through the layers, watched if the caller wants to see them. */
+/* Rows through the layers, shown to the caller's probes if there are any. */
 #include "run.h"
 
 #include <stdlib.h>
+
+int ba_run_finish(ba_run *r, ba_batch *b) {
+    return ba_batch_finish(b) || ba_network_rotate(&r->e->net, b->place, b->n_place) ? -1 : 0;
+}
+
+void ba_run_take_row(ba_run *r, size_t row, ba_buf *to) {
+    ba_network *net = &r->e->net;
+    net->be->ops->gather(net->be, (ba_view){net->x, 0, 0}, &row, 1, net->shape->d_model, (ba_view){to, 0, 0});
+}
 
 int ba_run_step(ba_run *r, ba_stage stage, size_t rows) {
     r->done += rows;
@@ -18,7 +27,7 @@ static void show_hidden(ba_run *r, const ba_batch *b, size_t layer, size_t rows)
     }
 }
 
-/* Watches the attention of the batch's last job, the output node's own rows, for the caller. */
+/* The attention of the batch's last job, whose rows are the output node's own, recorded for the caller. */
 typedef struct watch {
     ba_attn_probe probe;
     size_t *edge;
@@ -78,11 +87,14 @@ int ba_run_layer(ba_run *r, const ba_batch *b, size_t layer, bool last, bool sta
 
 int ba_run_walk(ba_run *r, const ba_batch *b, size_t first, bool last, ba_stage stage, bool stable) {
     ba_network *net = &r->e->net;
-    int rc = 0;
-    for (size_t l = first; !rc && l < net->shape->layers; l++) {
+    for (size_t l = first; l < net->shape->layers; l++) {
         ba_network_keys(net, b, l, stable);
-        rc = ba_run_layer(r, b, l, last, stable);
-        rc = rc ? rc : ba_run_step(r, stage, b->rows);
+        if (ba_run_layer(r, b, l, last, stable)) {
+            return -1;
+        }
+        if (ba_run_step(r, stage, b->rows)) {
+            return BA_INTERRUPTED;
+        }
     }
-    return !rc && ba_network_starved(net) ? -1 : rc;
+    return ba_network_starved(net) ? -1 : 0;
 }

@@ -1,7 +1,7 @@
-/* Block-Attention (Ma, Wang, Tian, arXiv 2409.15355, section 2) and what it is compared with. */
+/* Block-Attention (Ma, Wang, Tian, arXiv 2409.15355, section 2) and the modes it is compared with there. */
 #include "draft.h"
 
-/* n: what the mode's spelling says, else what the request says, else all. */
+/* Local blocks: n of the mode's spelling, else those of the request, else all. */
 static size_t local_blocks(const ba_draft *d, const ba_mode_args *args) {
     size_t last = ba_draft_last_block(d);
     size_t n = args->given[0] ? (size_t)args->number[0] : d->prompt->local_blocks;
@@ -11,7 +11,7 @@ static size_t local_blocks(const ba_draft *d, const ba_mode_args *args) {
 #define LOCAL_BLOCKS                                                                                                   \
     {                                                                                                                  \
         "n", "all", NULL, 0, 1 << 30, true,                                                                            \
-            "local blocks; what follows is folded into the last one; all: as the request says"                         \
+            "local blocks; all later ones become one with the last; all: as the request says"                          \
     }
 
 /* Ordinary causal attention over the concatenation of all segments. */
@@ -24,9 +24,9 @@ static int build_full(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN
 
 const ba_mode ba_mode_full = {"full", "causal attention over everything", "Vaswani et al. 2017", {{0}}, build_full};
 
-/* Every block but the last is encoded alone, at positions 0.. of its own; the last one sees all blocks at their places
- * in the prompt, and itself. The system text is a block like any other. The first n blocks are local, the others are
- * folded into the last: n = 0 is full attention, one node over the same tokens. */
+/* Every block except the last is encoded alone, at positions from 0; the last one sees all blocks at their positions in
+ * the prompt, and itself. The system text is a block like any other. Only the first n blocks are local; all later ones
+ * are joined with the last: n = 0 is full attention, one node over the same tokens. */
 static int build_block(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
     (void)err;
     ba_draft_blocks(d, local_blocks(d, args), false);
@@ -34,13 +34,13 @@ static int build_block(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LE
 }
 
 const ba_mode ba_mode_block = {"block",
-                               "blocks alone, the last one sees all at their places",
+                               "each block alone; the last one sees all at their positions",
                                "Ma et al., arXiv 2409.15355, section 2",
                                {LOCAL_BLOCKS},
                                build_block};
 
-/* Without position re-encoding (table 1, "w/o-pos"): every block, the system text too, stays at 0..; the last block
- * stands at its true place. */
+/* Without position re-encoding (Table 1, "w/o-pos"): every block, also the system text, keeps its positions from 0 when
+ * the last block sees it; the last block has its true position. */
 static int build_block_nopos(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
     (void)err;
     ba_draft_blocks(d, local_blocks(d, args), true);
@@ -48,13 +48,13 @@ static int build_block_nopos(ba_draft *d, const ba_mode_args *args, char err[BA_
 }
 
 const ba_mode ba_mode_block_nopos = {"block-nopos",
-                                     "block, but every block stays at positions 0..",
+                                     "block, but all blocks keep positions from 0",
                                      "Ma et al., arXiv 2409.15355, table 1 (w/o-pos)",
                                      {LOCAL_BLOCKS},
                                      build_block_nopos};
 
-/* TurboRAG: composite positions leave every chunk at 0.., reordered positions put them at their places. Its way of
- * cutting documents (512 tokens, overlap of 10) belongs to the data, not to the plan. */
+/* TurboRAG: composite positions keep every chunk at positions from 0, reordered positions give it those of the prompt.
+ * How documents are cut (512 tokens, overlap of 10) belongs to the data, not to the plan. */
 static int build_turborag(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
     (void)err;
     ba_draft_blocks(d, local_blocks(d, args), args->choice[1] == 0);

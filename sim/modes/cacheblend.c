@@ -1,15 +1,15 @@
-/* CacheBlend (Yao et al., arXiv 2405.16444, section 4): blocks from the cache, of which the tokens whose KV deviates
- * most are computed again. */
+/* CacheBlend (Yao et al., arXiv 2405.16444, section 4): cached blocks, of which the tokens whose KV deviates most are
+ * computed again. */
 #include "draft.h"
 
 enum { R, SCORE, MASK, N, BRLAYER };
 
-/* The cached rows are Block-Attention's: each segment alone. Layer 0 is computed afresh for all rows; at layer 1 K and
- * V of all rows are fresh, and the count = int(n r) rows of the context with the largest squared change of V (score=k:
- * of K) are chosen before its attention; only these and the question go on, and from layer 2 their fresh K and V
- * replace the cached ones. n counts all tokens of the prompt (n=context: without the question, as released).
- * mask=bottomright is that of released versions, which hand the short list of rows to a kernel that aligns a causal
- * mask at the bottom right: row i of m sees keys 0 .. i + n - m, from layer 1 (brlayer=2: from layer 2) on. */
+/* The cached rows are those of Block-Attention: each segment alone. Layer 0 is computed again for all rows. At layer 1
+ * K and V of all rows are fresh, and before its attention the count = int(n r) rows of the context with the largest
+ * squared change of V (score=k: of K) are chosen; only these and the question continue, and from layer 2 on their fresh
+ * K and V replace the cached ones. n counts all tokens of the prompt (n=context: without the question, as released).
+ * mask=bottomright is the mask of released versions, which pass the chosen rows to a kernel that aligns a causal mask
+ * at the bottom right: row i of m sees keys 0 .. i + n - m, from layer 1 (brlayer=2: from layer 2) on. */
 static int build(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
     (void)err;
     size_t last = ba_draft_last_block(d), context = ba_draft_place(d, last), all = ba_draft_place(d, d->prompt->n_seg);
@@ -32,11 +32,11 @@ static int build(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
 
 const ba_mode ba_mode_cacheblend = {
     "cacheblend",
-    "block, with the rows that deviate most recomputed",
+    "block; the rows whose KV deviates most are recomputed",
     "Yao et al., arXiv 2405.16444, section 4",
-    {{"r", "0.16", NULL, 0, 1, false, "share of the tokens that is recomputed"},
-     {"score", "v", "v|k", 0, 0, false, "deviation of V or of K decides"},
-     {"mask", "exact", "exact|bottomright", 0, 0, false, "causal by place, or as released versions have it"},
-     {"n", "all", "all|context", 0, 0, false, "tokens that r is a share of"},
+    {{"r", "0.16", NULL, 0, 1, false, "share of the tokens that are recomputed"},
+     {"score", "v", "v|k", 0, 0, false, "which deviation counts, of V or of K"},
+     {"mask", "exact", "exact|bottomright", 0, 0, false, "causal by position, or as in released versions"},
+     {"n", "all", "all|context", 0, 0, false, "which tokens r is a share of"},
      {"brlayer", "1", NULL, 1, 2, true, "first layer with the bottom-right mask"}},
     build};

@@ -1,7 +1,8 @@
-/* What the files of modes write plans with: the parts of a prompt in the words of the papers, and the few moves that
- * plans are made of. A mode's file defines its row, `const ba_mode ba_mode_NAME`; the table in modes.c lists it.
+/* Helpers with which modes write plans: the parts of a prompt in the terms of the papers, and the few steps that plans
+ * are built from. A mode's file defines its row, `const ba_mode ba_mode_NAME`; the table in modes.c lists it.
  *
- * Running out of memory is remembered in the draft, and all later moves do nothing, so a mode reads like its method. */
+ * Out of memory is noted in the draft and all later steps do nothing, so that a mode's function can be read like the
+ * method in the paper. */
 #ifndef BA_MODE_DRAFT_H
 #define BA_MODE_DRAFT_H
 
@@ -14,11 +15,11 @@ typedef struct ba_draft {
     const char *mode;
     size_t inserted; /* tokens of the result that the request does not have: BOS kept, sinks */
     bool no_memory;
-    ba_node spare_node; /* what is handed out then */
+    ba_node spare_node; /* returned when out of memory, so that callers may write to it */
     ba_edge spare_edge;
 } ba_draft;
 
-/* A prompt as prefix (system text), contexts (passages, demonstrations, links) and question. A task behind the question
+/* A prompt as prefix (system text), contexts (passages, demonstrations, links) and question. A task after the question
  * belongs to it. */
 typedef struct ba_parts {
     bool has_prefix;       /* then it is segment 0 */
@@ -32,35 +33,37 @@ typedef struct ba_parts {
 /* 0, or -1 and err if the segments are not [system] passages.. question [task]. */
 int ba_draft_parts(const ba_draft *d, ba_parts *parts, char err[BA_ERR_LEN]);
 
-/* First segment of the last block, for modes that ask for no order: the last segment, with the question before it if it
- * is a task. */
+/* First segment of the last block, for modes that allow any order of segments: the last segment; if that is a task, the
+ * question before it. */
 size_t ba_draft_last_block(const ba_draft *d);
 
-/* Tokens of segment i; tokens before it. */
+/* Tokens of a segment; tokens before it. */
 size_t ba_draft_len(const ba_draft *d, size_t seg);
 size_t ba_draft_place(const ba_draft *d, size_t seg);
 
 #define BA_NO_NODE SIZE_MAX
 
-/* Node over segments [seg, seg + n_seg) behind n_head tokens `head` of the mode's own, at pos. */
+/* Appends a node at pos: n_head times the token `head`, inserted by the mode, then segments [seg, seg + n_seg). Returns
+ * its index. */
 size_t ba_draft_node(ba_draft *d, size_t seg, size_t n_seg, int32_t head, size_t n_head, double pos);
-/* Segment seg as it stands, for the store, at pos. */
+/* Appends a stored node of segment seg alone, at pos. */
 size_t ba_draft_stored(ba_draft *d, size_t seg, double pos);
-/* The prefix, for the store, at 0; BA_NO_NODE if there is none. */
+/* Appends a stored node of the prefix, at 0; BA_NO_NODE if there is no prefix. */
 size_t ba_draft_prefix(ba_draft *d, const ba_parts *parts);
-/* viewer sees all of `seen`, whose key 0 stands at `at`. Nothing happens if seen is BA_NO_NODE. The edge is valid until
- * the viewer gets the next one. */
+/* viewer sees all of `seen`, whose key 0 has position `at`. Does nothing if seen is BA_NO_NODE. The edge is valid until
+ * the viewer gets its next one. */
 ba_edge *ba_draft_see(ba_draft *d, size_t viewer, size_t seen, double at);
 ba_node *ba_draft_at(ba_draft *d, size_t node);
-/* n log-sum-exp groups for a node: the scales, to be filled in; NULL when out of memory. */
+/* n log-sum-exp groups for a node: the scales [n], to be filled in; NULL: out of memory. */
 double *ba_draft_groups(ba_draft *d, size_t node, size_t n);
 
-/* Block-Attention's plan: the first `local` segments encoded alone, each at its place, the others as one last node that
- * sees them there (no_places: at 0). Returns the last node. */
+/* Block-Attention's plan: the first `local` segments encoded alone, the others as one last node that sees them at their
+ * positions in the prompt (no_places: at 0). Returns the last node. */
 size_t ba_draft_blocks(ba_draft *d, size_t local, bool no_places);
 
-/* Parallel contexts: all begin behind the prefix and, if they may, see it; the question begins behind the longest and
- * sees the prefix, then the contexts in order. Returns the question's node; its last n_ctx edges are the contexts'. */
+/* Parallel contexts: all begin right after the prefix and, if see_prefix, see it; the question begins after the longest
+ * and sees the prefix, then the contexts in order. Returns the question's node; its last n_ctx edges are the contexts'.
+ */
 size_t ba_draft_parallel(ba_draft *d, const ba_parts *parts, bool see_prefix);
 
 #endif

@@ -1,10 +1,10 @@
-/* KVLink (Yang et al., arXiv 2502.16002, section 3): documents encoded alone, and trained link tokens behind each that
- * tie them together. */
+/* KVLink (Yang et al., arXiv 2502.16002, section 3): documents encoded alone, each followed by trained link tokens that
+ * connect it to all before. */
 #include "draft.h"
 
 enum { K };
 
-/* A node of the model's first k link tokens, at `place`. */
+/* Appends a node of the model's first k link tokens, at `place`. */
 static size_t add_links(ba_draft *d, size_t k, size_t seg, size_t place) {
     size_t node = ba_draft_node(d, seg, 0, d->prompt->first_link, k, (double)place);
     for (size_t i = 0; !d->no_memory && i < k; i++) {
@@ -13,7 +13,7 @@ static size_t add_links(ba_draft *d, size_t k, size_t seg, size_t place) {
     return node;
 }
 
-/* Shows a node all before it, each behind the other. */
+/* Shows a node all nodes before it, one after the other. */
 static void see_all(ba_draft *d, size_t node) {
     size_t place = 0;
     for (size_t j = 0; !d->no_memory && j < node; j++) {
@@ -22,10 +22,10 @@ static void see_all(ba_draft *d, size_t node) {
     }
 }
 
-/* [system][doc 1 links][doc 2 links]..[question]: a document sees itself only; links and question see everything before
- * them; positions are the places in the prompt. k links with trained embeddings go behind each document: k = 0, without
- * any, is Block-Attention on every model. Segments of role "link" in the request (tokens of a vocabulary that has such
- * ones) are links in this sense. */
+/* [system][doc 1 links][doc 2 links]..[question]: a document sees only itself; links and question see everything before
+ * them; positions are those in the prompt, links included. Each document is followed by k links with trained
+ * embeddings; k = 0 is Block-Attention and works on every model. Segments of role "link" in the request (where the
+ * vocabulary itself has such tokens) are treated as links too. */
 static int build(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
     size_t k = (size_t)args->number[K], last = ba_draft_last_block(d), place = 0;
     if (k > d->prompt->n_links) {
@@ -53,7 +53,7 @@ static int build(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
 }
 
 const ba_mode ba_mode_kvlink = {"kvlink",
-                                "block, with links between documents that see everything",
+                                "block, with link tokens that see everything before them",
                                 "Yang et al., arXiv 2502.16002, section 3",
-                                {{"k", "0", NULL, 0, 64, true, "trained link tokens behind each document"}},
+                                {{"k", "0", NULL, 0, 64, true, "trained link tokens after each document"}},
                                 build};

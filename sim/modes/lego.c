@@ -1,5 +1,5 @@
 /* EPIC (Hu et al., arXiv 2410.15332): position-independent caching, made accurate by recomputing the first tokens of
- * each chunk, where attention sinks sit. */
+ * each chunk, which are attention sinks. */
 #include "draft.h"
 
 static int need_bos(const ba_draft *d, char err[BA_ERR_LEN]) {
@@ -9,10 +9,10 @@ static int need_bos(const ba_draft *d, char err[BA_ERR_LEN]) {
                          d->mode);
 }
 
-/* LegoLink-k: every chunk (prefix, passages, question) begins with a BOS, which counts as its first token and keeps its
- * place. Chunks are encoded alone; when the question comes, the first k tokens of every chunk but the first are
- * computed again together with it, in all layers and under the exact causal mask over the whole sequence. qbos=no
- * leaves the question's BOS out. Full attention, to which it tends, is that over the sequence with the same BOS. */
+/* LegoLink-k: every chunk (prefix, passages, question) begins with a BOS, which counts as its first token and has a
+ * position. Chunks are encoded alone; with the question, the first k tokens of every chunk except the first are
+ * computed again, in all layers and under the exact causal mask over the whole sequence. qbos=no leaves out the
+ * question's BOS. Its limit for large k is full attention over the sequence with the same BOS. */
 enum { K, QBOS };
 
 static int build_lego(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
@@ -25,8 +25,8 @@ static int build_lego(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN
         size_t chunk = ba_draft_node(d, i, 1, d->prompt->bos, 1, 0);
         ba_draft_at(d, chunk)->stored = true;
     }
-    double behind = (double)(ba_draft_place(d, chunks) + chunks);
-    size_t question = ba_draft_node(d, chunks, d->prompt->n_seg - chunks, d->prompt->bos, qbos, behind);
+    double after = (double)(ba_draft_place(d, chunks) + chunks);
+    size_t question = ba_draft_node(d, chunks, d->prompt->n_seg - chunks, d->prompt->bos, qbos, after);
     for (size_t i = 0; i < chunks; i++) {
         size_t len = ba_draft_len(d, i) + 1;
         ba_edge *e = ba_draft_see(d, question, i, (double)place);
@@ -43,15 +43,15 @@ static int build_lego(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN
 }
 
 const ba_mode ba_mode_lego = {"lego",
-                              "blocks with BOS, the first k tokens of each recomputed",
+                              "blocks with BOS; the first k tokens of each are recomputed",
                               "EPIC, Hu et al., arXiv 2410.15332 (LegoLink)",
-                              {{"k", "16", NULL, 1, 1 << 30, true, "tokens of each later chunk that are recomputed"},
+                              {{"k", "16", NULL, 1, 1 << 30, true, "tokens recomputed in each chunk after the first"},
                                {"qbos", "yes", "yes|no", 0, 0, false, "whether the question begins with a BOS too"}},
                               build_lego};
 
-/* LegoLink-0: nothing is recomputed. Each later passage is encoded behind four BOS, which draw the sink upon themselves
- * and are dropped: its first own token stands at its place in the prompt. The first chunk keeps its one BOS, and the
- * question has none, as released. A prompt of a question alone is that question. */
+/* LegoLink-0: nothing is recomputed. Each chunk after the first is encoded after four BOS, which become the attention
+ * sink and are dropped; its own first token has its position in the prompt. The first chunk keeps its one BOS, and the
+ * question has none, as released. A prompt that is only a question stays as it is. */
 enum { DUMMIES = 4 };
 
 static int build_lego_0(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
@@ -66,8 +66,8 @@ static int build_lego_0(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_L
         chunk->skip = i == 0 ? 0 : DUMMIES;
     }
     d->inserted = chunks > 0;
-    double behind = (double)(ba_draft_place(d, chunks) + d->inserted);
-    size_t question = ba_draft_node(d, chunks, d->prompt->n_seg - chunks, 0, 0, behind);
+    double after = (double)(ba_draft_place(d, chunks) + d->inserted);
+    size_t question = ba_draft_node(d, chunks, d->prompt->n_seg - chunks, 0, 0, after);
     for (size_t i = 0; i < chunks; i++) {
         size_t dropped = i == 0 ? 0 : DUMMIES, shown = ba_draft_len(d, i) + (i == 0);
         ba_edge *e = ba_draft_see(d, question, i, (double)place - (double)dropped);
@@ -79,7 +79,7 @@ static int build_lego_0(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_L
 }
 
 const ba_mode ba_mode_lego_0 = {"lego-0",
-                                "blocks encoded behind dummy BOS that are dropped",
+                                "blocks encoded after dummy BOS tokens that are dropped",
                                 "EPIC, Hu et al., arXiv 2410.15332 (LegoLink-0)",
                                 {{0}},
                                 build_lego_0};

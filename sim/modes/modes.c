@@ -1,4 +1,4 @@
-/* The table of modes, and how their names are spelled. */
+/* The table of modes, how they are spelled, and building a plan. */
 #include "modes.h"
 
 #include "draft.h"
@@ -39,7 +39,7 @@ const ba_mode *ba_mode_at(size_t i) {
 
 /* --- spelling --------------------------------------------------------------------------------------------------- */
 
-/* Text that grows behind what is there and is cut at the end of its room. */
+/* Text to which more is appended, cut at the end of its buffer. */
 typedef struct text {
     char *s;
     size_t size, n;
@@ -270,8 +270,11 @@ static int build(const ba_mode *m, const ba_mode_args *args, ba_draft *d, char e
     if (d->no_memory) {
         return ba_fail(err, "out of memory");
     }
+    if (rc) {
+        return rc;
+    }
     d->plan->n_tokens = d->place[d->prompt->n_seg] + d->inserted;
-    return rc ? rc : ba_plan_check(d->plan, err);
+    return ba_plan_check(d->plan, err);
 }
 
 int ba_mode_plan(const char *spelling, const ba_prompt *prompt, ba_plan **out, char err[BA_ERR_LEN]) {

@@ -1,5 +1,5 @@
-/* Attention modes: each a pure function from a prompt to a plan, and one table row. What each one is, precisely, stands
- * above its function in a file mode_*.c.
+/* Attention modes: each is a pure function from a prompt to a plan, and one table row. The comment above the function
+ * says exactly what the mode does: one file per paper.
  *
  * Spelling: name[:key=value,...], e.g. "block", "block:n=4", "lego:k=16". */
 #ifndef BA_MODES_H
@@ -12,20 +12,20 @@
 
 typedef struct ba_mode_param {
     const char *key;
-    const char *standard; /* default as text; of a number also a word ("all"), which then is a value like the numbers */
+    const char *standard; /* default as text; for a number it may be a word ("all"), which is then a valid value too */
     const char *choices;  /* "a|b" for words, NULL for a number */
-    double min, max;      /* of a number; integers only if `integer` */
-    bool integer;
+    double min, max;      /* of a number */
+    bool integer;         /* only whole numbers */
     const char *help;
 } ba_mode_param;
 
 typedef struct ba_mode_args {
-    double number[BA_MODE_MAX_PARAMS]; /* in the order of the row's params; 0 if the default is a word */
-    size_t choice[BA_MODE_MAX_PARAMS]; /* index of the word chosen */
+    double number[BA_MODE_MAX_PARAMS]; /* in the order of the row's parameters; 0 if the default is a word */
+    size_t choice[BA_MODE_MAX_PARAMS]; /* index of the chosen word */
     bool given[BA_MODE_MAX_PARAMS];    /* differs from the default */
 } ba_mode_args;
 
-struct ba_draft; /* a plan being written: mode_draft.h */
+struct ba_draft; /* a plan that is being written: draft.h */
 
 typedef struct ba_mode {
     const char *name, *summary, *source;         /* source: paper, section */
@@ -33,13 +33,13 @@ typedef struct ba_mode {
     int (*build)(struct ba_draft *draft, const ba_mode_args *args, char err[BA_ERR_LEN]);
 } ba_mode;
 
-/* Table; NULL past the last. */
+/* Row i of the table; NULL after the last. */
 const ba_mode *ba_mode_at(size_t i);
 
-/* Parses the spelling and builds the plan, checked. 0, or -1 and err (unknown names list what there is). */
+/* Parses the spelling and builds the plan, which is checked. 0, or -1 and err (for an unknown name: the known ones). */
 int ba_mode_plan(const char *spelling, const ba_prompt *prompt, ba_plan **out, char err[BA_ERR_LEN]);
 
-/* Checks a spelling without a prompt, and writes its canonical form (defaults left out). */
+/* Checks a spelling without a prompt, and writes its canonical form, without defaults. 0, or -1 and err. */
 int ba_mode_check(const char *spelling, char *canonical, size_t size, char err[BA_ERR_LEN]);
 
 #endif

@@ -1,8 +1,8 @@
-/* Contexts side by side at the same positions: Parallel Context Windows, and what was built on it. */
+/* Contexts side by side at the same positions: Parallel Context Windows, and methods built on it. */
 #include "draft.h"
 
 /* Parallel Context Windows (Ratner et al., arXiv 2212.10947, section 2): every context sees the prefix and itself and
- * begins right behind the prefix; the question begins behind the longest context and sees all of them. */
+ * begins right after the prefix; the question begins after the longest context and sees all of them. */
 static int build_pcw(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
     (void)args;
     ba_parts p;
@@ -14,14 +14,14 @@ static int build_pcw(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]
 }
 
 const ba_mode ba_mode_pcw = {"pcw",
-                             "contexts side by side behind the prefix, which they see",
+                             "contexts side by side after the prefix, which they see",
                              "Ratner et al., arXiv 2212.10947, section 2",
                              {{0}},
                              build_pcw};
 
-/* APE (Yang et al., arXiv 2502.05431, section 4): as PCW; for every row of question and answer the keys of all contexts
- * together form one group, whose scores are divided by the temperature T, and whose log-sum-exp is scaled before it is
- * weighed against the prefix, question and answer:
+/* APE (Yang et al., arXiv 2502.05431, section 4): like PCW, but for every row of question and answer the keys of all
+ * contexts form one group. Its scores are divided by the temperature T, and its log-sum-exp lse_c is scaled before the
+ * softmax with lse_o, that of prefix, question and answer:
  *   code   softmax([S T lse_c, lse_o])    as released
  *   paper  softmax([S lse_c, lse_o])      as printed */
 enum { APE_T, APE_S, APE_FORM };
@@ -46,17 +46,17 @@ static int build_ape(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]
 }
 
 const ba_mode ba_mode_ape = {"ape",
-                             "pcw, with temperature and scale on what the contexts get",
+                             "pcw, with a temperature and a scale for the contexts",
                              "Yang et al., arXiv 2502.05431, section 4",
                              {{"t", "0.9", NULL, 0.01, 100, false, "temperature of context scores"},
                               {"s", "0.9", NULL, 0.01, 100, false, "scale of their log-sum-exp"},
                               {"form", "code", "code|paper", 0, 0, false, "scale S T as released, or S as printed"}},
                              build_ape};
 
-/* Selective attention (Zhang et al., arXiv 2412.16545): as PCW; in every layer, for every query head and row of
- * question and answer, a context scores the sum of its five largest probabilities in the ordinary softmax over
- * everything visible; the k best stay, the others' probabilities become 0 and all is renormalised. agg=ht sums the
- * scores over heads and rows first, and makes one choice a layer. */
+/* Selective attention (Zhang et al., arXiv 2412.16545): like PCW, but in every layer, for every query head and row of
+ * question and answer, only the k best contexts are attended to. The score of a context is the sum of its five largest
+ * probabilities in the ordinary softmax over everything visible; the probabilities of the others become 0, and all are
+ * renormalised. agg=ht sums the scores over heads and rows first, and makes one choice per layer. */
 enum { SELECTIVE_K, SELECTIVE_AGG };
 enum { SELECTIVE_TOP = 5 };
 
@@ -80,8 +80,8 @@ static int build_selective(ba_draft *d, const ba_mode_args *args, char err[BA_ER
 
 const ba_mode ba_mode_selective = {
     "selective",
-    "pcw, of which each head and row keeps the best k contexts",
+    "pcw; each head and row attends to its best k contexts",
     "Zhang et al., arXiv 2412.16545 (selective attention)",
-    {{"k", "2", NULL, 1, 1 << 30, true, "contexts that stay"},
-     {"agg", "row", "row|ht", 0, 0, false, "row: a choice for each head and row; ht: one a layer"}},
+    {{"k", "2", NULL, 1, 1 << 30, true, "contexts that are attended to"},
+     {"agg", "row", "row|ht", 0, 0, false, "row: one choice per head and row; ht: one per layer"}},
     build_selective};

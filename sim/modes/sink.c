@@ -1,8 +1,9 @@
-/* Blocks that share a sink: all of them see one prefix, and nothing of each other. */
+/* Blocks that share an attention sink: all of them see one prefix, and nothing of each other. */
 #include "draft.h"
 
-/* prefix at 0; each context, behind n_head tokens `head` of the mode's own, is encoded right behind the prefix (global:
- * at its place), seeing it; the question sees all at their places. Without a prefix this is Block-Attention. */
+/* The prefix is at 0. Each context, after n_head inserted tokens `head`, is encoded right after the prefix (global: at
+ * its position in the prompt) and sees it; the question sees all contexts at their positions in the prompt. Without a
+ * prefix this is Block-Attention. */
 static void build_sink(ba_draft *d, const ba_parts *p, int32_t head, size_t n_head, bool global) {
     size_t prefix = ba_draft_prefix(d, p), first = d->plan->n_node, place = p->prefix_len;
     for (size_t i = 0; i < p->n_ctx; i++) {
@@ -21,8 +22,8 @@ static void build_sink(ba_draft *d, const ba_parts *p, int32_t head, size_t n_he
     }
 }
 
-/* Shared attention sink (Zhang et al., arXiv 2412.16545). encode=global encodes each
- * context at its place, at its distance from the prefix: then its KV depends on the place, and is shared less. */
+/* Shared attention sink (Zhang et al., arXiv 2412.16545). encode=global encodes each context at its distance from the
+ * prefix in the prompt: then its KV depends on that distance, and is reused less often. */
 static int build_plain(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
     ba_parts p;
     if (ba_draft_parts(d, &p, err)) {
@@ -36,11 +37,11 @@ const ba_mode ba_mode_sink = {
     "sink",
     "blocks that all see the prefix",
     "Zhang et al., arXiv 2412.16545 (shared sinks)",
-    {{"encode", "local", "local|global", 0, 0, false, "right behind the prefix, or at its place"}},
+    {{"encode", "local", "local|global", 0, 0, false, "right after the prefix, or at its position in the prompt"}},
     build_plain};
 
-/* Block distillation (Li et al., arXiv 2605.15913): as sink, with four newline tokens at the head of every passage,
- * which stay and count. Four tokens, never merged into one. */
+/* Block distillation (Li et al., arXiv 2605.15913): like sink, with four newline tokens at the head of every passage,
+ * which stay visible and have positions. They are four tokens, never merged into one. */
 enum { NEWLINES = 4 };
 
 static int build_blockdist(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {

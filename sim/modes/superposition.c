@@ -1,13 +1,13 @@
-/* Superposition prompting (Merth et al., arXiv 2404.06910, section 3): the prompt as a graph of parallel paths, each
- * the prefix, one context and its own copy of the question, which meet again in the task. */
+/* Superposition prompting (Merth et al., arXiv 2404.06910, section 3): the prompt as a graph of parallel paths. Each
+ * path is the prefix, one context and its own copy of the question; all paths meet in the task. */
 #include "draft.h"
 
 enum { TOPK, POSITIONS, QFIRST };
 enum { EQUILIBRIUM, MAX };
 
-/* Path equilibrium (section 3.2): every path gets the same room S, the harmonic mean of the context lengths, so that
- * the question copies of all paths stand at the same places: S = m / sum(1 / l_i). With positions=max the contexts keep
- * whole steps and all questions begin behind the longest. */
+/* Path equilibrium (section 3.2): every path gets the same room S, the harmonic mean of the m context lengths l_i, so
+ * that the question copies of all paths have the same positions: S = m / sum(1 / l_i). With positions=max the contexts
+ * keep steps of 1, and all question copies begin after the longest. */
 static double room_of(const ba_draft *d, const ba_parts *p, bool equilibrium) {
     double sum = 0;
     for (size_t i = 0; i < p->n_ctx; i++) {
@@ -16,17 +16,17 @@ static double room_of(const ba_draft *d, const ba_parts *p, bool equilibrium) {
     return equilibrium ? (double)p->n_ctx / sum : (double)p->longest;
 }
 
-/* Context i of length l sits at Lp + j S / l and sees the prefix; copy i of the question stands at Lp + S, step 1, and
- * sees prefix and context i; the task stands behind the question and sees the prefix and all paths. With topk, only
- * the paths whose score is best stay visible to the task (section 3.3; ba_plan.keep_paths says what the score is).
- * qfirst=no leaves the question's first token out of it, as released. */
+/* Lp: tokens of the prefix. Token j of context i, of length l, has position Lp + j S / l and sees the prefix; copy i of
+ * the question begins at Lp + S, with step 1, and sees prefix and context i; the task follows the question and sees the
+ * prefix and all paths. With topk, only the paths with the best scores stay visible to the task (section 3.3; the score
+ * is defined at keep_paths in plan.h). qfirst=no leaves the question's first token out of the score, as released. */
 static int build(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
     ba_parts p;
     if (ba_draft_parts(d, &p, err)) {
         return -1;
     }
     if (p.n_q < 2) {
-        return ba_fail(err, "mode superposition needs a task segment behind the question: the last role is 'task'");
+        return ba_fail(err, "mode superposition needs a task segment after the question: the last role is 'task'");
     }
     if (!p.n_ctx) {
         return ba_fail(err, "mode superposition needs at least one passage: each makes a path");
@@ -46,8 +46,8 @@ static int build(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
         ba_draft_see(d, q, prefix, 0);
         ba_draft_see(d, q, context + i, start);
     }
-    double behind = start + room + (double)ba_draft_len(d, p.question);
-    size_t task = ba_draft_node(d, p.question + 1, 1, 0, 0, behind);
+    double after = start + room + (double)ba_draft_len(d, p.question);
+    size_t task = ba_draft_node(d, p.question + 1, 1, 0, 0, after);
     ba_draft_see(d, task, prefix, 0);
     for (size_t i = 0; i < p.n_ctx; i++) {
         ba_draft_see(d, task, context + i, start);
@@ -65,6 +65,7 @@ const ba_mode ba_mode_superposition = {
     "a question copy per passage, on parallel paths that meet in the task",
     "Merth et al., arXiv 2404.06910, section 3",
     {{"topk", "all", NULL, 1, 1 << 30, true, "paths that the task sees, by score"},
-     {"positions", "equilibrium", "equilibrium|max", 0, 0, false, "room of a path: harmonic mean, or the longest"},
+     {"positions", "equilibrium", "equilibrium|max", 0, 0, false,
+      "room of a path: harmonic mean of the contexts, or the longest"},
      {"qfirst", "yes", "yes|no", 0, 0, false, "whether the question's first token counts in the score"}},
     build};

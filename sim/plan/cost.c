@@ -1,5 +1,5 @@
-/* The closed form of what the kernels count. It follows the schedule pass by pass and layer by layer, and knows for
- * each operation how many products it is and how many bytes it has to move. */
+/* The closed form of what the kernels count: follows the schedule pass by pass and layer by layer, and adds up products
+ * and bytes of each operation. */
 #include "cost.h"
 
 #include "visible.h"
@@ -14,7 +14,7 @@ typedef struct tally {
     uint8_t *path;    /* [n_path] paths kept, or NULL if all are */
     int32_t *lo, *hi; /* scratch, [rows of the largest pass] */
     ba_cost *cost;
-    bool overflow;
+    bool overflow; /* some sum or product did not fit into 64 bits */
 } tally;
 
 static uint64_t times(tally *t, uint64_t a, uint64_t b) {
@@ -108,8 +108,8 @@ static void add_run(tally *t, const ba_node *viewer, const ba_run_of_rows *run, 
     p->rows += run->n;
 }
 
-/* Kept rows of an edge, as indices into the seen node; *next walks along the list of all kept rows, `begin` is where
- * the edge's keys begin in that count. Returns how many. */
+/* Kept rows of an edge, as indices into the seen node; returns how many. *next walks along the list of all kept rows;
+ * `begin`: keys of the edges before this one. */
 static size_t kept_of(const tally *t, const ba_edge *e, size_t begin, size_t count, size_t *next, size_t *token) {
     size_t n = 0;
     for (; *next < count && t->row[*next] < begin + e->n; ++*next) {
@@ -157,7 +157,7 @@ static void attention(tally *t, const pairs *p) {
 
 /* --- passes ----------------------------------------------------------------------------------------------------- */
 
-/* All that tells the attention of two layers of one pass apart. */
+/* Layers of one pass that agree in these have the same attention. */
 typedef struct layer_kind {
     bool local, kept, bottom_right;
 } layer_kind;
@@ -169,7 +169,7 @@ static int add_layers(tally *t, const ba_work *work, const ba_pass *pass) {
     uint64_t width = (uint64_t)s->heads * s->head_dim;
     pairs memo[2][2][2];
     bool known[2][2][2] = {0};
-    size_t in = pass->rows, out = in; /* rows at the beginning of a layer, and behind a choice made in it */
+    size_t in = pass->rows, out = in; /* rows at the beginning of a layer, and after a choice made in it */
     for (size_t l = 0; l < s->layers; l++, in = out) {
         layer_kind k = {.local = s->window && s->local[l], .kept = choice && l >= choice->layer};
         k.bottom_right = k.kept && choice->bottom_right && l >= choice->bottom_right_from;
@@ -198,7 +198,7 @@ static int add_layers(tally *t, const ba_work *work, const ba_pass *pass) {
     return 0;
 }
 
-/* Copies that the viewer makes of what it will overwrite in part. */
+/* Copies of the seen nodes whose keys will be overwritten in part. */
 static void add_copies(tally *t, const ba_node *v) {
     for (size_t e = 0; e < v->n_edge; e++) {
         if (v->choice.on ? v->edge[e].n : v->edge[e].refresh) {
@@ -246,7 +246,7 @@ static int add_pass(tally *t, const ba_schedule *schedule, const ba_pass *pass) 
 
 /* --- the whole -------------------------------------------------------------------------------------------------- */
 
-/* What was chosen, or the estimate of it. */
+/* What was chosen, or an estimate: evenly spread rows, the first paths. */
 static int set_chosen(tally *t, const ba_chosen *chosen) {
     const ba_plan *plan = t->plan;
     const ba_node *last = &plan->node[plan->n_node - 1];
@@ -284,9 +284,15 @@ int ba_cost_run(const ba_shape *shape, const ba_plan *plan, const ba_schedule *s
                 size_t head_rows, const ba_chosen *chosen, ba_cost *out, char err[BA_ERR_LEN]) {
     *out = (ba_cost){.n_computed = schedule->n_computed, .n_reused = schedule->n_reused};
     tally t = {.shape = shape, .plan = plan, .size = sizes, .cost = out};
-    int rc = set_chosen(&t, chosen) || new_scratch(&t, schedule) ? -1 : 0;
-    for (size_t p = 0; !rc && p < schedule->n_pass; p++) {
-        rc = add_pass(&t, schedule, &schedule->pass[p]);
+    int rc = set_chosen(&t, chosen) || new_scratch(&t, schedule) ? ba_fail(err, "out of memory") : 0;
+    if (rc) {
+        goto done;
+    }
+    for (size_t p = 0; p < schedule->n_pass; p++) {
+        if (add_pass(&t, schedule, &schedule->pass[p])) {
+            rc = ba_fail(err, "out of memory");
+            goto done;
+        }
     }
     for (size_t p = 0; plan->keep_paths && p < plan->n_path; p++) {
         head(&t, 1);
@@ -299,14 +305,15 @@ int ba_cost_run(const ba_shape *shape, const ba_plan *plan, const ba_schedule *s
             add(&t, &out->kv_bytes, times3(&t, times(&t, plan->node[i].n, shape->layers), kv_width(shape), sizes.kv));
         }
     }
+    if (t.overflow) {
+        rc = ba_fail(err, "the cost of %zu tokens does not fit in 64 bits", plan->n_tokens);
+    }
+done:
     free(t.row);
     free(t.path);
     free(t.lo);
     free(t.hi);
-    if (rc) {
-        return ba_fail(err, "out of memory");
-    }
-    return t.overflow ? ba_fail(err, "the cost of %zu tokens does not fit in 64 bits", plan->n_tokens) : 0;
+    return rc;
 }
 
 int ba_cost_plan(const ba_shape *shape, const ba_plan *plan, const ba_schedule *schedule, ba_sizes sizes,

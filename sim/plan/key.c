@@ -1,7 +1,7 @@
-/* Content addresses: what a node's KV depends on, and what a plan's result depends on.
+/* Content addresses: hashes of all that a node's KV depends on, and of all that a plan's result depends on.
  *
- * Fields are hashed one by one as fixed-width little numbers, never as structs, whose padding is not defined. A count
- * stands before every list, so that two different plans cannot spell the same bytes. */
+ * Fields are hashed one by one as numbers of fixed width, never as structs, whose padding is undefined. Every list is
+ * preceded by its length, so that two different plans never hash the same bytes. */
 #include "plan.h"
 
 #define XXH_STATIC_LINKING_ONLY /* the state's size, to have it on the stack */
@@ -14,7 +14,7 @@ static void add_u64(XXH3_state_t *h, uint64_t x) {
 
 static void add_f64(XXH3_state_t *h, double x) {
     uint64_t bits;
-    x += 0.0; /* -0 and 0 are one place */
+    x += 0.0; /* -0 and 0 are the same position */
     memcpy(&bits, &x, sizeof bits);
     add_u64(h, bits);
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Who computes a row last: the viewer, and which of its segments the row belongs to. */
+/* The node that computes a row last, and the segment of it that the row belongs to. */
 typedef struct author {
     size_t viewer, seg;
 } author;
@@ -26,7 +26,7 @@ static author author_of(const ba_plan *plan, size_t node, size_t row) {
     return (author){node, plan->node[node].n_edge};
 }
 
-/* Flags of one row; column[i] is where node i's first shown key stands. */
+/* Flags of one row; column[i] is the column of node i's first key. */
 static void fill_row(const ba_plan *plan, const size_t *column, author who, size_t row, uint8_t *flags) {
     const ba_node *viewer = &plan->node[who.viewer];
     ba_run_of_rows one = {.seg = who.seg, .first = row, .n = 1};

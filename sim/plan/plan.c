@@ -30,7 +30,7 @@ void ba_plan_free(ba_plan *plan) {
     free(plan);
 }
 
-/* Room for one element more behind n: the array doubles whenever n is a power of two, so it needs no capacity field. */
+/* Room for one more element after n: the array doubles whenever n is a power of two, so it needs no capacity field. */
 static void *grown(void *array, size_t n, size_t size) {
     size_t room = n ? 2 * n : 1, bytes;
     if (n & (n - 1)) {
@@ -151,7 +151,7 @@ static int check_node(const ba_plan *plan, size_t i, char err[BA_ERR_LEN]) {
     return v->choice.on ? check_choice(plan, i, err) : 0;
 }
 
-/* Every path is a stored context and, behind it, a question copy that is not the last node. */
+/* Every path is a stored context, followed by a question copy that is not the last node. */
 static int check_paths(const ba_plan *plan, char err[BA_ERR_LEN]) {
     if (plan->keep_paths > plan->n_path) {
         return ba_fail(err, "plan: %zu paths to keep of %zu", plan->keep_paths, plan->n_path);
@@ -160,19 +160,23 @@ static int check_paths(const ba_plan *plan, char err[BA_ERR_LEN]) {
     if (!seen) {
         return ba_fail(err, "out of memory");
     }
-    int rc = 0;
-    for (size_t i = 0; !rc && i < plan->n_node; i++) {
+    int rc = -1;
+    for (size_t i = 0; i < plan->n_node; i++) {
         const ba_node *v = &plan->node[i];
         if (v->path && (seen[v->path] > 1 || v->stored != !seen[v->path] || i + 1 == plan->n_node)) {
-            rc = ba_fail(err, "plan: node %zu: path %zu is not a stored context and a question copy", i, v->path);
+            ba_fail(err, "plan: node %zu: path %zu is not a stored context and a question copy", i, v->path);
+            goto done;
         }
         seen[v->path] += v->path > 0;
     }
-    for (size_t p = 1; !rc && p <= plan->n_path; p++) {
+    for (size_t p = 1; p <= plan->n_path; p++) {
         if (seen[p] != 2) {
-            rc = ba_fail(err, "plan: path %zu is not a stored context and a question copy", p);
+            ba_fail(err, "plan: path %zu is not a stored context and a question copy", p);
+            goto done;
         }
     }
+    rc = 0;
+done:
     free(seen);
     return rc;
 }

@@ -25,18 +25,20 @@ static int find_twins(const ba_plan *plan, size_t *same) {
     ba_key *key = calloc(n, sizeof *key);
     keyed *list = calloc(n, sizeof *list);
     int rc = key && list ? 0 : -1;
-    if (!rc) {
-        ba_plan_keys(plan, key);
-        for (size_t i = 0; i < n; i++) {
-            list[i] = (keyed){key[i], i};
-        }
-        qsort(list, n, sizeof *list, by_key);
-        for (size_t i = 0; i < n; i++) {
-            bool twin = i && list[i].key.hi == list[i - 1].key.hi && list[i].key.lo == list[i - 1].key.lo;
-            same[list[i].node] = twin ? same[list[i - 1].node] : list[i].node;
-        }
-        same[n - 1] = n - 1;
+    if (rc) {
+        goto done;
     }
+    ba_plan_keys(plan, key);
+    for (size_t i = 0; i < n; i++) {
+        list[i] = (keyed){key[i], i};
+    }
+    qsort(list, n, sizeof *list, by_key);
+    for (size_t i = 0; i < n; i++) {
+        bool twin = i && list[i].key.hi == list[i - 1].key.hi && list[i].key.lo == list[i - 1].key.lo;
+        same[list[i].node] = twin ? same[list[i - 1].node] : list[i].node;
+    }
+    same[n - 1] = n - 1;
+done:
     free(key);
     free(list);
     return rc;
@@ -44,8 +46,8 @@ static int find_twins(const ba_plan *plan, size_t *same) {
 
 enum { NEEDED = 1, COMPUTED = 2 };
 
-/* What has to be computed, walking back from the last node. Paths whose scores are asked for are needed whatever the
- * edges say. */
+/* What has to be computed, from the last node back to the first. Paths that are scored are needed even if no edge shows
+ * them. */
 static void find_needs(const ba_plan *plan, const uint8_t *have, const size_t *same, uint8_t *state) {
     for (size_t i = plan->n_node; i-- > 0;) {
         const ba_node *v = &plan->node[i];
@@ -67,7 +69,7 @@ static void find_needs(const ba_plan *plan, const uint8_t *have, const size_t *s
     }
 }
 
-/* Longest chain of computed nodes below each computed one. */
+/* Length of the longest chain of computed nodes that each computed node sees. */
 static void find_depths(const ba_plan *plan, const size_t *same, const uint8_t *state, size_t *depth) {
     for (size_t i = 0; i < plan->n_node; i++) {
         const ba_node *v = &plan->node[i];
@@ -97,7 +99,7 @@ static int by_turn(const void *a, const void *b) {
     return x->node < y->node ? -1 : x->node > y->node;
 }
 
-/* Appends work, to a new pass if asked. */
+/* Appends a work item, to the current pass or a new one. */
 static int add_work(ba_schedule *s, size_t *room, ba_work w, bool new_pass, bool online) {
     if (s->n_work == *room) {
         size_t more = *room ? 2 * *room : 16;
@@ -144,29 +146,34 @@ static int fill_passes(const ba_plan *plan, const turn *order, size_t n, size_t 
     return 0;
 }
 
+/* Computed nodes in the order of their passes; returns how many. Counts what is reused. */
+static size_t order_nodes(const ba_plan *plan, const uint8_t *state, const size_t *depth, turn *order, size_t *reused) {
+    size_t n = 0;
+    for (size_t i = 0; i < plan->n_node; i++) {
+        if (state[i] & COMPUTED) {
+            order[n++] = (turn){depth[i], i, !plan->node[i].stored};
+        } else if (state[i] & NEEDED) {
+            *reused += plan->node[i].n;
+        }
+    }
+    qsort(order, n, sizeof *order, by_turn);
+    return n;
+}
+
 ba_schedule *ba_schedule_new(const ba_plan *plan, const uint8_t *have, size_t max_rows) {
-    size_t n = plan->n_node, n_turn = 0;
+    size_t n = plan->n_node;
     ba_schedule *s = calloc(1, sizeof *s);
     uint8_t *state = calloc(n, 1);
     size_t *depth = calloc(n, sizeof *depth);
     turn *order = calloc(n, sizeof *order);
-    int rc = s && state && depth && order && (s->same = calloc(n, sizeof *s->same)) ? 0 : -1;
-    if (!rc) {
-        rc = find_twins(plan, s->same);
+    int rc = -1;
+    if (!s || !state || !depth || !order || !(s->same = calloc(n, sizeof *s->same)) || find_twins(plan, s->same)) {
+        goto done;
     }
-    if (!rc) {
-        find_needs(plan, have, s->same, state);
-        find_depths(plan, s->same, state, depth);
-        for (size_t i = 0; i < n; i++) {
-            if (state[i] & COMPUTED) {
-                order[n_turn++] = (turn){depth[i], i, !plan->node[i].stored};
-            } else if (state[i] & NEEDED) {
-                s->n_reused += plan->node[i].n;
-            }
-        }
-        qsort(order, n_turn, sizeof *order, by_turn);
-        rc = fill_passes(plan, order, n_turn, max_rows, s);
-    }
+    find_needs(plan, have, s->same, state);
+    find_depths(plan, s->same, state, depth);
+    rc = fill_passes(plan, order, order_nodes(plan, state, depth, order, &s->n_reused), max_rows, s);
+done:
     free(state);
     free(depth);
     free(order);

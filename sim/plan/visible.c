@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 typedef struct segment {
-    double at, step; /* place of key 0 of its node, distance of keys */
+    double at, step; /* position of key 0 of its node, distance between keys */
     size_t first;
 } segment;
 
@@ -35,7 +35,7 @@ bool ba_visible_fully(const ba_run_of_rows *rows, const ba_sight *sight, size_t 
     return s != rows->seg && !sight->window && !sight->bottom_right;
 }
 
-/* The bottom-right mask as one number: row i sees keys [0, i + end) of segment s. */
+/* The bottom-right mask as one number: row i of the run sees keys [0, i + result) of segment s. */
 static ptrdiff_t bottom_right_end(const ba_node *viewer, const ba_sight *sight, size_t s) {
     size_t keys = viewer->n, before = 0;
     for (size_t e = 0; e < viewer->n_edge; e++) {
@@ -45,7 +45,7 @@ static ptrdiff_t bottom_right_end(const ba_node *viewer, const ba_sight *sight, 
     return (ptrdiff_t)(sight->before + keys - sight->rows + 1) - (ptrdiff_t)before;
 }
 
-/* First of n keys less than `window` behind a place. */
+/* The first of n keys whose distance before `place` is less than `window`. */
 static size_t window_begin(segment seg, size_t n, double place, size_t window) {
     double j = floor((place - (double)window - seg.at) / seg.step) + 1 - (double)seg.first;
     return j <= 0 ? 0 : j >= (double)n ? n : (size_t)j;

@@ -1,4 +1,4 @@
-/* A tuner's state in a file: values and moments of what is trained, and the number of steps. */
+/* A tuner's state in a file: value and moments of every trained parameter, and the number of steps. */
 #include "parts.h"
 #include "sim/files/safetensors.h"
 #include "sim/files/safetensors_write.h"
@@ -39,18 +39,21 @@ int ba_tuner_save(const ba_tuner *t, const char *folder, const char *name, char 
     size_t n = t->net->n_trained * PARTS;
     ba_tensor_out *out = calloc(n, sizeof *out);
     char(*names)[NAME] = calloc(n, sizeof *names), path[4096], step[32];
-    int rc = out && names ? 0 : ba_fail(err, "out of memory");
-    for (size_t i = 0; !rc && i < n; i++) {
+    const char *const note[] = {"step", step, "name", name};
+    int rc = -1;
+    if (!out || !names) {
+        ba_fail(err, "out of memory");
+        goto done;
+    }
+    for (size_t i = 0; i < n; i++) {
         const ba_trained *p = &t->net->trained[i / PARTS];
         name_of(p, i % PARTS, names[i]);
         out[i] = (ba_tensor_out){names[i], BA_F32, p->rows, p->cols, false};
     }
-    if (!rc) {
-        snprintf(path, sizeof path, "%s/" FILE_NAME, folder);
-        snprintf(step, sizeof step, "%llu", (unsigned long long)t->step);
-        const char *const note[] = {"step", step, "name", name};
-        rc = ba_safetensors_write(path, out, n, note, 4, read_part, (void *)t, err);
-    }
+    snprintf(path, sizeof path, "%s/" FILE_NAME, folder);
+    snprintf(step, sizeof step, "%llu", (unsigned long long)t->step);
+    rc = ba_safetensors_write(path, out, n, note, 4, read_part, (void *)t, err);
+done:
     free(out);
     free(names);
     return rc;
@@ -67,19 +70,18 @@ static int load_part(ba_tuner *t, const ba_safetensors *file, size_t i, const ch
         return ba_fail(err, "%s/" FILE_NAME ": tensor '%s' is missing or of another size; begin anew in another folder",
                        folder, name);
     }
-    float *values = malloc(n * sizeof *values);
     double *wide = malloc(n * sizeof *wide);
-    if (values && wide) {
-        memcpy(values, s->data, n * sizeof *values);
-        for (size_t k = 0; k < n; k++) {
-            wide[k] = values[k];
-        }
-        t->net->ops->param_write(t->net->be, p->p, parts[i % PARTS].part, wide);
+    if (!wide) {
+        return ba_fail(err, "out of memory");
     }
-    int rc = values && wide ? 0 : ba_fail(err, "out of memory");
-    free(values);
+    for (size_t k = 0; k < n; k++) {
+        float value;
+        memcpy(&value, (const char *)s->data + k * sizeof value, sizeof value); /* at any alignment */
+        wide[k] = value;
+    }
+    t->net->ops->param_write(t->net->be, p->p, parts[i % PARTS].part, wide);
     free(wide);
-    return rc;
+    return 0;
 }
 
 int ba_tuner_load(ba_tuner *t, const char *folder, const char *name, char err[BA_ERR_LEN]) {
@@ -95,17 +97,20 @@ int ba_tuner_load(ba_tuner *t, const char *folder, const char *name, char err[BA
         return -1;
     }
     const char *step = ba_safetensors_note(file, "step"), *whose = ba_safetensors_note(file, "name");
-    int rc = 0;
+    int rc = -1;
     if (!step || !whose || strcmp(whose, name) != 0) {
-        rc = ba_fail(
-            err, "%s: is of another model, other data or other options; repeat those, or choose another folder", path);
+        ba_fail(err, "%s: is of another model, other data or other options; repeat those, or choose another folder",
+                path);
+        goto done;
     }
-    for (size_t i = 0; !rc && i < t->net->n_trained * PARTS; i++) {
-        rc = load_part(t, file, i, folder, err);
+    for (size_t i = 0; i < t->net->n_trained * PARTS; i++) {
+        if (load_part(t, file, i, folder, err)) {
+            goto done;
+        }
     }
-    if (!rc) {
-        t->step = strtoull(step, NULL, 10);
-    }
+    t->step = strtoull(step, NULL, 10);
+    rc = 0;
+done:
     ba_safetensors_close(file);
     return rc;
 }

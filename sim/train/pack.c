@@ -1,20 +1,21 @@
 #include "pack.h"
 
+#include "kernels/base/sizes.h"
 #include "sim/base/grow.h"
 #include "sim/plan/visible.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Arrays grow while a pack is built, so pointers are offsets into `bound` until a mask is made; offset 0: none. */
+/* Arrays move as they grow, so pointers are kept as offsets into `bound` until a mask is made; offset 0: none. */
 typedef struct part {
-    ba_train_segment seg; /* rot_row of an edge: counted behind the rotations of the keys */
+    ba_train_segment seg; /* rot_row of an edge: counted from the first rotation after those of the keys */
     bool edge;
     size_t lo, hi, lo_local, hi_local;
 } part;
 
 struct ba_pack_parts {
-    ba_train_job *job; /* seg unused: segments follow each other */
+    ba_train_job *job; /* seg unused: the segments of job i + 1 follow those of job i */
     part *seg;
     int32_t *bound;
     size_t n_job, n_seg, n_bound;
@@ -73,7 +74,7 @@ int ba_pack_check(const ba_plan *plan, char err[BA_ERR_LEN]) {
     return 0;
 }
 
-/* Rotations of a node's rows, the first at `at`; *row0: where they begin. */
+/* Rotations of a node's n rows, the first by `at` positions; *row0: the first rotation. */
 static int add_places(ba_pack *pack, double at, double step, size_t n, size_t *row0) {
     if (ba_grow(&pack->place, &pack->parts->cap_place, pack->n_place + n, sizeof *pack->place)) {
         return -1;
@@ -96,7 +97,7 @@ static int add_bound(ba_pack *pack, const int32_t *from, size_t n, size_t *offse
     return 0;
 }
 
-/* Limits of what the viewer's rows see of segment s; lo and hi: [2, rows] of scratch. */
+/* Limits of what the viewer's rows see of segment s; lo and hi: [rows] scratch. */
 static int add_limits(ba_pack *pack, const ba_plan *plan, const ba_node *viewer, size_t s, size_t window, part *to,
                       int32_t *lo, int32_t *hi) {
     const ba_run_of_rows rows = {viewer->n_edge, 0, viewer->n, NULL};
@@ -104,17 +105,19 @@ static int add_limits(ba_pack *pack, const ba_plan *plan, const ba_node *viewer,
         ba_sight sight;
         size_t *lo, *hi;
     } kind[] = {{{0}, &to->lo, &to->hi}, {{.window = window}, &to->lo_local, &to->hi_local}};
-    int rc = 0;
-    for (size_t i = 0; !rc && i < (window ? 2 : 1); i++) {
-        if (!ba_visible_fully(&rows, &kind[i].sight, s)) {
-            ba_visible(plan, viewer, &rows, &kind[i].sight, s, lo, hi);
-            rc = add_bound(pack, lo, viewer->n, kind[i].lo) || add_bound(pack, hi, viewer->n, kind[i].hi) ? -1 : 0;
+    for (size_t i = 0; i < (window ? 2 : 1); i++) {
+        if (ba_visible_fully(&rows, &kind[i].sight, s)) {
+            continue;
+        }
+        ba_visible(plan, viewer, &rows, &kind[i].sight, s, lo, hi);
+        if (add_bound(pack, lo, viewer->n, kind[i].lo) || add_bound(pack, hi, viewer->n, kind[i].hi)) {
+            return -1;
         }
     }
-    return rc;
+    return 0;
 }
 
-/* The rotations for a place that an earlier edge of the viewer has too; SIZE_MAX: there is none. */
+/* The rotations of an earlier edge of the viewer at the same place; SIZE_MAX: there is none. */
 static size_t known_rotation(const ba_node *viewer, size_t e, const part *seg) {
     for (size_t i = 0; i < e; i++) {
         if (viewer->edge[i].at == viewer->edge[e].at) {
@@ -124,7 +127,7 @@ static size_t known_rotation(const ba_node *viewer, size_t e, const part *seg) {
     return SIZE_MAX;
 }
 
-/* What one node's rows see. node_row: first row of every node in the pack. */
+/* What one node's rows see. node_row: first row of every node in the pack; scratch [2, rows]. */
 static int add_job(ba_pack *pack, const ba_plan *plan, const ba_node *viewer, const size_t *node_row, size_t row0,
                    size_t window, int32_t *scratch) {
     struct ba_pack_parts *p = pack->parts;
@@ -154,7 +157,7 @@ static int add_job(ba_pack *pack, const ba_plan *plan, const ba_node *viewer, co
     return 0;
 }
 
-/* Rows of a node: its tokens, or the answer that continues it behind `before` tokens. */
+/* Rows of a node: its tokens, or those of the answer that follow its `before` tokens. */
 static int add_rows(ba_pack *pack, const int32_t *ids, size_t n, size_t before, double step) {
     if (ba_grow(&pack->ids, &pack->parts->cap_ids, pack->rows + n, sizeof *pack->ids) ||
         ba_grow(&pack->key_place, &pack->parts->cap_key_place, pack->rows + n, sizeof *pack->key_place)) {
@@ -179,33 +182,61 @@ static int add_targets(ba_pack *pack, size_t row0, const int32_t *answer, size_t
     return 0;
 }
 
-int ba_pack_add(ba_pack *pack, const ba_plan *plan, const int32_t *answer, size_t n, size_t window, size_t teacher) {
-    struct ba_pack_parts *p = pack->parts;
-    size_t last = plan->n_node - 1, row0 = pack->rows, longest = 0;
-    size_t *node_row = calloc(plan->n_node, sizeof *node_row);
-    int rc = node_row && !ba_grow(&pack->item, &p->cap_item, pack->n_item + 1, sizeof *pack->item) ? 0 : -1;
-    for (size_t i = 0; !rc && i <= last; i++) {
+/* Rows of a node, with those of the answer if it is the last: all but the answer's last token, which predicts nothing.
+ */
+static size_t node_rows(const ba_plan *plan, size_t node, size_t answer) {
+    return plan->node[node].n + (node + 1 == plan->n_node ? answer - 1 : 0);
+}
+
+/* Rows of all nodes; node_row[i]: where those of node i begin. */
+static int add_nodes(ba_pack *pack, const ba_plan *plan, const int32_t *answer, size_t n, size_t *node_row) {
+    for (size_t i = 0; i < plan->n_node; i++) {
         const ba_node *v = &plan->node[i];
-        size_t rows = v->n + (i == last ? n - 1 : 0); /* the answer's last token predicts nothing */
-        longest = rows > longest ? rows : longest;
+        size_t more = node_rows(plan, i, n) - v->n;
         node_row[i] = pack->rows;
-        rc = add_rows(pack, v->ids, v->n, 0, v->step) || add_rows(pack, answer, rows - v->n, v->n, v->step) ? -1 : 0;
+        if (add_rows(pack, v->ids, v->n, 0, v->step) || add_rows(pack, answer, more, v->n, v->step)) {
+            return -1;
+        }
     }
-    int32_t *scratch = rc ? NULL : malloc(2 * longest * sizeof *scratch);
-    rc = scratch ? 0 : -1;
-    for (size_t i = 0; !rc && i <= last; i++) {
+    return 0;
+}
+
+/* What the rows of all nodes see. */
+static int add_jobs(ba_pack *pack, const ba_plan *plan, size_t answer, size_t window, const size_t *node_row) {
+    size_t longest = 0;
+    for (size_t i = 0; i < plan->n_node; i++) {
+        longest = ba_max_size(longest, node_rows(plan, i, answer));
+    }
+    int32_t *scratch = malloc(2 * longest * sizeof *scratch);
+    int rc = scratch ? 0 : -1;
+    if (rc) {
+        goto done;
+    }
+    for (size_t i = 0; i < plan->n_node; i++) {
         ba_node v = plan->node[i];
-        v.n += i == last ? n - 1 : 0;
+        v.n = node_rows(plan, i, answer);
         rc = add_job(pack, plan, &v, node_row, node_row[i], window, scratch);
+        if (rc) {
+            goto done;
+        }
     }
-    if (!rc) {
-        rc = add_targets(pack, pack->rows - n, answer, n);
-    }
-    if (!rc) {
-        pack->item[pack->n_item++] = (ba_pack_item){
-            .row0 = row0, .rows = pack->rows - row0, .target0 = pack->n_target - n, .n = n, .teacher = teacher};
-    }
+done:
     free(scratch);
+    return rc;
+}
+
+int ba_pack_add(ba_pack *pack, const ba_plan *plan, const int32_t *answer, size_t n, size_t window, size_t teacher) {
+    size_t row0 = pack->rows, *node_row = calloc(plan->n_node, sizeof *node_row);
+    int rc = -1;
+    if (!node_row || ba_grow(&pack->item, &pack->parts->cap_item, pack->n_item + 1, sizeof *pack->item) ||
+        add_nodes(pack, plan, answer, n, node_row) || add_jobs(pack, plan, n, window, node_row) ||
+        add_targets(pack, pack->rows - n, answer, n)) {
+        goto done;
+    }
+    pack->item[pack->n_item++] = (ba_pack_item){
+        .row0 = row0, .rows = pack->rows - row0, .target0 = pack->n_target - n, .n = n, .teacher = teacher};
+    rc = 0;
+done:
     free(node_row);
     return rc;
 }
@@ -215,21 +246,23 @@ ba_train_mask *ba_pack_mask(const ba_pack *pack, const ba_train_net *net, bool l
     ba_train_segment *seg = malloc((p->n_seg + 1) * sizeof *seg);
     ba_train_job *job = malloc((p->n_job + 1) * sizeof *job);
     ba_train_mask *mask = NULL;
-    for (size_t s = 0; seg && job && s < p->n_seg; s++) {
+    if (!seg || !job) {
+        goto done;
+    }
+    for (size_t s = 0; s < p->n_seg; s++) {
         size_t lo = local ? p->seg[s].lo_local : p->seg[s].lo, hi = local ? p->seg[s].hi_local : p->seg[s].hi;
         seg[s] = p->seg[s].seg;
         seg[s].rot_row += p->seg[s].edge ? pack->rows : 0;
         seg[s].lo = lo ? p->bound + lo : NULL;
         seg[s].hi = hi ? p->bound + hi : NULL;
     }
-    for (size_t j = 0, s = 0; seg && job && j < p->n_job; j++) {
+    for (size_t j = 0, s = 0; j < p->n_job; j++) {
         job[j] = p->job[j];
         job[j].seg = seg + s;
         s += job[j].n_seg;
     }
-    if (seg && job) {
-        mask = net->ops->mask_new(net->be, job, p->n_job, pack->rows, pack->rows + pack->n_place);
-    }
+    mask = net->ops->mask_new(net->be, job, p->n_job, pack->rows, pack->rows + pack->n_place);
+done:
     free(seg);
     free(job);
     return mask;

@@ -28,7 +28,7 @@ static int note_trained(ba_train_net *net, ba_param *p, size_t rows, size_t cols
     return 0;
 }
 
-/* NULL and err. A trained one is noted under its name. */
+/* NULL and err: failed. A trained parameter is noted under its name. */
 static ba_param *make(ba_train_net *net, const ba_weight_src *src, bool trained, const char *name,
                       char err[BA_ERR_LEN]) {
     ba_param *p = net->ops->param_new(net->be, src, trained, err);
@@ -69,15 +69,14 @@ static int make_bias(ba_train_net *net, ba_tensor t, size_t layer, ba_param **ou
         return 0;
     }
     float *bias = malloc(v.rows * sizeof *bias);
-    for (size_t i = 0; bias && i < v.rows; i++) {
+    if (!bias) {
+        return ba_fail(err, "out of memory");
+    }
+    for (size_t i = 0; i < v.rows; i++) {
         bias[i] = v.bias[v.row_order ? v.row_order[i] : i];
     }
     ba_tensor_name(net->shape, t, layer, "bias", name, sizeof name);
-    *out =
-        bias ? make(net, &(ba_weight_src){BA_F32, 1, v.rows, bias, NULL, NULL}, net->opt.rank == 0, name, err) : NULL;
-    if (!bias) {
-        ba_fail(err, "out of memory");
-    }
+    *out = make(net, &(ba_weight_src){BA_F32, 1, v.rows, bias, NULL, NULL}, net->opt.rank == 0, name, err);
     free(bias);
     return *out ? 0 : -1;
 }
@@ -141,14 +140,17 @@ static int make_layer(ba_train_net *net, size_t l, char err[BA_ERR_LEN]) {
                 {BA_T_K_NORM, &y->k_norm},
                 {BA_T_POST_ATTN_NORM, &y->post_attn_norm},
                 {BA_T_POST_FFN_NORM, &y->post_ffn_norm}};
-    int rc = 0;
-    for (size_t i = 0; !rc && i < sizeof linear / sizeof *linear; i++) {
-        rc = make_projection(net, linear[i].t, l, linear[i].p, err);
+    for (size_t i = 0; i < sizeof linear / sizeof *linear; i++) {
+        if (make_projection(net, linear[i].t, l, linear[i].p, err)) {
+            return -1;
+        }
     }
-    for (size_t i = 0; !rc && i < sizeof gain / sizeof *gain; i++) {
-        rc = make_gain(net, gain[i].t, l, gain[i].p, err);
+    for (size_t i = 0; i < sizeof gain / sizeof *gain; i++) {
+        if (make_gain(net, gain[i].t, l, gain[i].p, err)) {
+            return -1;
+        }
     }
-    return rc;
+    return 0;
 }
 
 static ba_freqs *make_freqs(const ba_train_net *net, const ba_rope *rope) {
@@ -157,7 +159,7 @@ static ba_freqs *make_freqs(const ba_train_net *net, const ba_rope *rope) {
     return net->be->ops->freqs_new(net->be, freq, net->shape->head_dim / 2, magnitude);
 }
 
-/* A link begins near the other embeddings: with their spread, which an untrained one would not have. */
+/* Link embeddings begin with a spread like that of a model's other embeddings. */
 static int make_links(ba_train_net *net, char err[BA_ERR_LEN]) {
     uint64_t seed = net->opt.seed ^ 0x6c696e6b;
     size_t d = net->shape->d_model;
@@ -168,30 +170,38 @@ static int make_links(ba_train_net *net, char err[BA_ERR_LEN]) {
     return net->links ? 0 : -1;
 }
 
+/* All of it, in the order in which trained parameters are listed. */
+static int make_all(ba_train_net *net, char err[BA_ERR_LEN]) {
+    const ba_shape *s = net->shape;
+    net->layer = calloc(s->layers, sizeof *net->layer);
+    net->freqs = make_freqs(net, &s->rope);
+    net->freqs_local = s->window ? make_freqs(net, &s->rope_local) : NULL;
+    if (!net->layer || !net->freqs || (s->window && !net->freqs_local)) {
+        return ba_fail(err, "out of memory");
+    }
+    net->embed = make_tensor(net, BA_T_EMBED, 0, err);
+    net->head = !net->embed || s->tied ? net->embed : make_tensor(net, BA_T_HEAD, 0, err);
+    if (!net->head || make_gain(net, BA_T_FINAL_NORM, 0, &net->final_norm, err)) {
+        return -1;
+    }
+    for (size_t l = 0; l < s->layers; l++) {
+        if (make_layer(net, l, err)) {
+            return -1;
+        }
+    }
+    return make_links(net, err);
+}
+
 int ba_train_net_open(ba_train_net *net, ba_model *model, ba_backend *be, const ba_train_options *opt,
                       char err[BA_ERR_LEN]) {
     const ba_shape *s = ba_model_shape(model);
     *net = (ba_train_net){.model = model, .shape = s, .be = be, .ops = be->ops->train, .opt = *opt};
-    if (s->head_dim > 1024) {
-        return ba_fail(err, "%s: head dimension %zu; at most 1024 is supported", ba_model_path(model), s->head_dim);
+    if (s->head_dim > BA_MOST_DIM) {
+        return ba_fail(err, "%s: head dimension %zu; at most %d is supported", ba_model_path(model), s->head_dim,
+                       BA_MOST_DIM);
     }
     net->lora_scale = opt->rank ? opt->alpha / (double)opt->rank : 0;
-    net->layer = calloc(s->layers, sizeof *net->layer);
-    net->freqs = make_freqs(net, &s->rope);
-    net->freqs_local = s->window ? make_freqs(net, &s->rope_local) : NULL;
-    int rc = 0;
-    if (!net->layer || !net->freqs || (s->window && !net->freqs_local)) {
-        rc = ba_fail(err, "out of memory");
-    }
-    if (!rc) {
-        net->embed = make_tensor(net, BA_T_EMBED, 0, err);
-        net->head = !net->embed || s->tied ? net->embed : make_tensor(net, BA_T_HEAD, 0, err);
-        rc = net->head ? make_gain(net, BA_T_FINAL_NORM, 0, &net->final_norm, err) : -1;
-    }
-    for (size_t l = 0; !rc && l < s->layers; l++) {
-        rc = make_layer(net, l, err);
-    }
-    if (rc || make_links(net, err)) {
+    if (make_all(net, err)) {
         ba_train_net_close(net);
         return -1;
     }

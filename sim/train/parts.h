@@ -1,4 +1,4 @@
-/* Inside of a tuner, shared by tune.c and tune_checkpoint.c. */
+/* Inside of a tuner, shared by tune.c and checkpoint.c. */
 #ifndef BA_TUNE_INSIDE_H
 #define BA_TUNE_INSIDE_H
 

@@ -23,17 +23,19 @@ static int make_folder(const char *folder, char err[BA_ERR_LEN]) {
     return ba_fail(err, "%s: no folder can be made there: %s", folder, strerror(errno));
 }
 
-/* json is consumed. */
+/* Frees json. */
 static int write_json(const char *folder, const char *name, cJSON *json, char err[BA_ERR_LEN]) {
     char path[PATH_SIZE], *text = json ? cJSON_Print(json) : NULL;
     ba_whole_file file = {0};
     cJSON_Delete(json);
     snprintf(path, sizeof path, "%s/%s", folder, name);
     int rc = text ? ba_whole_file_open(path, &file, err) : ba_fail(err, "%s: out of memory", path);
-    if (!rc) {
-        fprintf(file.f, "%s\n", text);
-        rc = ba_whole_file_finish(&file, err);
+    if (rc) {
+        goto done;
     }
+    fprintf(file.f, "%s\n", text);
+    rc = ba_whole_file_finish(&file, err);
+done:
     ba_whole_file_close(&file);
     free(text);
     return rc;
@@ -90,8 +92,7 @@ static int write_tensors(const ba_train_net *net, const char *folder, const char
     return rc;
 }
 
-/* Embeddings of link tokens, the last of the trained parameters, in a file of their own: no other program knows them.
- */
+/* Embeddings of link tokens, the last of the trained parameters, in a separate file: no other program reads them. */
 static int write_links(const ba_train_net *net, const char *folder, char err[BA_ERR_LEN]) {
     return net->links ? write_tensors(net, folder, BA_LINKS_FILE, net->n_trained - 1, net->n_trained, err) : 0;
 }
@@ -132,12 +133,14 @@ static int copy_file(const char *from_folder, const char *folder, const char *na
         return 0; /* not every folder has every file */
     }
     int rc = ba_whole_file_open(to, &file, err);
-    for (size_t n; !rc && (n = fread(buffer, 1, sizeof buffer, in));) {
+    if (rc) {
+        goto done;
+    }
+    for (size_t n; (n = fread(buffer, 1, sizeof buffer, in));) {
         fwrite(buffer, 1, n, file.f);
     }
-    if (!rc) {
-        rc = ferror(in) ? ba_fail(err, "%s: cannot be read to the end", path) : ba_whole_file_finish(&file, err);
-    }
+    rc = ferror(in) ? ba_fail(err, "%s: cannot be read to the end", path) : ba_whole_file_finish(&file, err);
+done:
     ba_whole_file_close(&file);
     fclose(in);
     return rc;
@@ -152,11 +155,12 @@ static int write_tokenizer(const ba_model *m, const char *folder, char err[BA_ER
                    ? -1
                    : 0;
     }
-    int rc = 0;
-    for (size_t i = 0; !rc && i < sizeof names / sizeof *names; i++) {
-        rc = copy_file(m->path, folder, names[i], err);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (copy_file(m->path, folder, names[i], err)) {
+            return -1;
+        }
     }
-    return rc;
+    return 0;
 }
 
 int ba_model_save(const ba_train_net *net, const char *folder, char err[BA_ERR_LEN]) {

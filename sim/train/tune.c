@@ -2,7 +2,6 @@
 
 #include "parts.h"
 #include "sim/base/random.h"
-#include "sim/engine/engine.h"
 #include "sim/modes/modes.h"
 
 #include <math.h>
@@ -17,26 +16,32 @@ void ba_example_free(ba_example *sample) {
 
 /* ---- plans ---- */
 
-/* The prompt as a mode is trained on it: with the marker, unless it is full attention. NULL: out of memory. */
+/* Appends a segment with n_head tokens before it. 0, or -1: out of memory. */
+static int add_segment(ba_prompt *p, const ba_segment *s, const int32_t *head, size_t n_head) {
+    int32_t *ids = malloc((n_head + s->n) * sizeof *ids);
+    if (!ids) {
+        return -1;
+    }
+    for (size_t i = 0; i < n_head + s->n; i++) {
+        ids[i] = i < n_head ? head[i] : s->ids[i - n_head];
+    }
+    int rc = ba_prompt_add(p, s->role, ids, n_head + s->n);
+    free(ids);
+    return rc;
+}
+
+/* The prompt as a mode is trained on it: with the marker, except in full attention. NULL: out of memory. */
 static ba_prompt *marked(const ba_prompt *from, const ba_tune_options *opt, const char *mode) {
     ba_prompt *p = ba_prompt_new(NULL);
-    bool mark = opt->n_marker && strcmp(mode, "full") != 0;
-    int rc = p ? 0 : -1;
-    for (size_t i = 0; !rc && i < from->n_seg; i++) {
-        const ba_segment *s = &from->seg[i];
-        size_t head = mark && i == 0 ? opt->n_marker : 0;
-        int32_t *ids = malloc((head + s->n) * sizeof *ids);
-        if (ids) {
-            for (size_t j = 0; j < head + s->n; j++) {
-                ids[j] = j < head ? opt->marker[j] : s->ids[j - head];
-            }
-        }
-        rc = ids ? ba_prompt_add(p, s->role, ids, head + s->n) : -1;
-        free(ids);
-    }
-    if (rc) {
-        ba_prompt_free(p);
+    size_t n_marker = strcmp(mode, "full") != 0 ? opt->n_marker : 0;
+    if (!p) {
         return NULL;
+    }
+    for (size_t i = 0; i < from->n_seg; i++) {
+        if (add_segment(p, &from->seg[i], opt->marker, i == 0 ? n_marker : 0)) {
+            ba_prompt_free(p);
+            return NULL;
+        }
     }
     p->local_blocks = from->local_blocks;
     p->bos = from->bos;
@@ -51,12 +56,15 @@ static int plan_of(const ba_tune_options *opt, const ba_example *s, const char *
     ba_prompt *p = marked(s->prompt, opt, mode);
     int rc = p ? ba_mode_plan(mode, p, out, err) : ba_fail(err, "out of memory");
     ba_prompt_free(p);
-    if (!rc && ba_pack_check(*out, err)) {
+    if (rc) {
+        return rc;
+    }
+    if (ba_pack_check(*out, err)) {
         ba_plan_free(*out);
         *out = NULL;
-        rc = -1;
+        return -1;
     }
-    return rc;
+    return 0;
 }
 
 /* ---- making a tuner ---- */
@@ -115,7 +123,7 @@ uint64_t ba_tuner_step_count(const ba_tuner *t) {
     return t->step;
 }
 
-/* Sample number i of the run: every epoch has an order of its own. */
+/* Sample i of the run: every epoch shuffles anew. */
 static const ba_example *sample_at(ba_tuner *t, uint64_t i) {
     uint64_t epoch = i / t->n;
     if (epoch != t->epoch) {
@@ -149,20 +157,26 @@ typedef struct pass {
     totals sum;
 } pass;
 
+static void add_totals(totals *sum, const ba_pack *pack) {
+    for (size_t i = 0; i < pack->n_item; i++) {
+        const ba_pack_item *item = &pack->item[i];
+        sum->nll += item->nll;
+        sum->kl += item->kl;
+        sum->answers += item->n;
+        sum->taught += item->teacher == BA_NO_TEACHER ? 0 : item->n;
+    }
+    sum->tokens += pack->rows;
+}
+
 /* Walks what has been gathered. */
 static int flush(pass *p, char err[BA_ERR_LEN]) {
     if (!p->pack) {
         return 0;
     }
     int rc = ba_train_walk_run(p->t->walk, p->pack, p->back, p->t->opt.kl_weight, p->stop, p->arg, err);
-    for (size_t i = 0; !rc && i < p->pack->n_item; i++) {
-        const ba_pack_item *item = &p->pack->item[i];
-        p->sum.nll += item->nll;
-        p->sum.kl += item->kl;
-        p->sum.answers += item->n;
-        p->sum.taught += item->teacher == BA_NO_TEACHER ? 0 : item->n;
+    if (rc == 0) {
+        add_totals(&p->sum, p->pack);
     }
-    p->sum.tokens += p->pack->rows;
     ba_pack_free(p->pack);
     p->pack = NULL;
     return rc;
@@ -176,27 +190,54 @@ static size_t plan_rows(const ba_plan *plan) {
     return rows;
 }
 
-/* A sample in some modes; they stay in one pack. */
+/* Makes room for `rows` more: walks what there is if they do not fit beside it. */
+static int make_room(pass *p, size_t rows, char err[BA_ERR_LEN]) {
+    if (p->pack && p->pack->rows + rows > p->t->opt.rows) {
+        int rc = flush(p, err);
+        if (rc) {
+            return rc;
+        }
+    }
+    if (!p->pack && !(p->pack = ba_pack_new())) {
+        return ba_fail(err, "out of memory");
+    }
+    return 0;
+}
+
+/* Plans of a sample into the pack; the first one teaches the others if there is a KL term. */
+static int add_plans(pass *p, const ba_example *s, ba_plan *const *plan, size_t n, char err[BA_ERR_LEN]) {
+    size_t first = p->pack->n_item, window = p->t->net->shape->window;
+    for (size_t m = 0; m < n; m++) {
+        size_t teacher = p->back && m && p->t->opt.kl_weight > 0 ? first : BA_NO_TEACHER;
+        if (ba_pack_add(p->pack, plan[m], s->answer, s->n, window, teacher)) {
+            return ba_fail(err, "out of memory");
+        }
+    }
+    return 0;
+}
+
+/* A sample in n modes, which stay in one pack. */
 static int add(pass *p, const ba_example *s, const char *const *mode, size_t n, char err[BA_ERR_LEN]) {
     ba_plan **plan = calloc(n, sizeof(ba_plan *));
-    size_t rows = 0, window = p->t->net->shape->window;
-    int rc = plan ? 0 : ba_fail(err, "out of memory");
-    for (size_t m = 0; !rc && m < n; m++) {
+    size_t rows = 0;
+    int rc;
+    if (!plan) {
+        return ba_fail(err, "out of memory");
+    }
+    for (size_t m = 0; m < n; m++) {
         rc = plan_of(&p->t->opt, s, mode[m], &plan[m], err);
-        rows += rc ? 0 : plan_rows(plan[m]) + s->n - 1;
+        if (rc) {
+            goto done;
+        }
+        rows += plan_rows(plan[m]) + s->n - 1;
     }
-    if (!rc && p->pack && p->pack->rows + rows > p->t->opt.rows) {
-        rc = flush(p, err);
+    rc = make_room(p, rows, err);
+    if (rc) {
+        goto done;
     }
-    if (!rc && !p->pack && !(p->pack = ba_pack_new())) {
-        rc = ba_fail(err, "out of memory");
-    }
-    size_t first = rc ? 0 : p->pack->n_item;
-    for (size_t m = 0; !rc && m < n; m++) {
-        size_t teacher = p->back && m && p->t->opt.kl_weight > 0 ? first : BA_NO_TEACHER;
-        rc = ba_pack_add(p->pack, plan[m], s->answer, s->n, window, teacher) ? ba_fail(err, "out of memory") : 0;
-    }
-    for (size_t m = 0; plan && m < n; m++) {
+    rc = add_plans(p, s, plan, n, err);
+done:
+    for (size_t m = 0; m < n; m++) {
         ba_plan_free(plan[m]);
     }
     free(plan);
@@ -207,10 +248,14 @@ int ba_tuner_validate(ba_tuner *t, const ba_example *sample, size_t n, const cha
                       void *arg, double *nll, char err[BA_ERR_LEN]) {
     pass p = {.t = t, .stop = stop, .arg = arg};
     int rc = 0;
-    for (size_t i = 0; !rc && i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         rc = add(&p, &sample[i], &mode, 1, err);
+        if (rc) {
+            goto done;
+        }
     }
-    rc = rc ? rc : flush(&p, err);
+    rc = flush(&p, err);
+done:
     ba_pack_free(p.pack);
     *nll = p.sum.answers ? p.sum.nll / (double)p.sum.answers : NAN;
     return rc;
@@ -226,15 +271,17 @@ static double rate_of(const ba_tune_options *o, uint64_t step) {
 static int gather(ba_tuner *t, pass *p, char err[BA_ERR_LEN]) {
     const ba_tune_options *o = &t->opt;
     size_t ways = o->alternate ? 1 : o->n_mode, samples = o->batch / ways;
-    int rc = 0;
-    for (size_t i = 0; !rc && i < samples; i++) {
+    for (size_t i = 0; i < samples; i++) {
         uint64_t number = t->step * samples + i;
-        rc = add(p, sample_at(t, number), o->mode + (o->alternate ? number % o->n_mode : 0), ways, err);
+        int rc = add(p, sample_at(t, number), o->mode + (o->alternate ? number % o->n_mode : 0), ways, err);
+        if (rc) {
+            return rc;
+        }
     }
-    return rc ? rc : flush(p, err);
+    return flush(p, err);
 }
 
-/* Worse than guessing by far: three times what equal probabilities would give. */
+/* Three times the loss of equal probabilities is far worse than guessing. */
 static bool diverged(const ba_tuner *t, const ba_tune_row *row) {
     return !isfinite(row->grad_norm) || !isfinite(row->loss) || row->loss > 3 * log((double)t->net->shape->vocab);
 }

@@ -1,6 +1,6 @@
-/* Block fine-tuning (paper, section 2): steps of AdamW over samples that are each trained in several modes, the loss
- * summed over response tokens only and divided by their number in the step. Everything follows from the options, the
- * samples and the number of the step, so a run that goes on from a checkpoint ends in the same weights. */
+/* Block fine-tuning (Ma et al., arXiv 2409.15355, section 2): steps of AdamW over samples that are each trained in
+ * several modes. The loss is the mean over the response tokens of the step. All random choices follow from the options
+ * and the number of the step, so a run resumed from a checkpoint ends in the same weights. */
 #ifndef BA_TUNE_H
 #define BA_TUNE_H
 
@@ -9,7 +9,7 @@
 
 typedef struct ba_example {
     ba_prompt *prompt;
-    int32_t *answer; /* [n] with the token that ends it */
+    int32_t *answer; /* [n] ends with the token that ends a generation */
     size_t n;
 } ba_example;
 void ba_example_free(ba_example *sample);
@@ -17,48 +17,48 @@ void ba_example_free(ba_example *sample);
 typedef struct ba_tune_options {
     const char *const *mode; /* [n_mode] spellings */
     size_t n_mode;
-    bool alternate;   /* a sample is trained in one of the modes, in turn; else in each of them */
-    double kl_weight; /* of KL(mode 0 || other mode) on the answer's tokens; 0 = none */
-    int32_t *marker;  /* [n_marker] put before the first segment in all modes but full; or NULL */
+    bool alternate;   /* a sample is trained in one of the modes, in turn; else in all of them */
+    double kl_weight; /* weight of KL(mode 0 || other mode) on the answer's tokens; 0 = none */
+    int32_t *marker;  /* [n_marker] tokens put before the first segment in all modes except full; or NULL */
     size_t n_marker;
     size_t steps, batch; /* samples x modes of a step */
-    size_t warmup;       /* steps in which the rate rises to lr; then it falls linearly, to 0 behind the last step */
+    size_t warmup;       /* steps in which the rate rises to lr; then it falls linearly, to 0 after the last step */
     double lr, clip;     /* clip: largest norm of the gradient of the mean loss; 0 = none */
     double beta1, beta2, eps, weight_decay;
-    size_t rows;           /* tokens that go through the layers together, if a sample is not longer by itself */
-    uint64_t seed, memory; /* memory: as in train_walk.h */
+    size_t rows;           /* tokens that go through the layers together; a longer sample goes alone */
+    uint64_t seed, memory; /* memory: as in walk.h */
 } ba_tune_options;
 
-/* What a step came to. */
+/* The record of a step. */
 typedef struct ba_tune_row {
     uint64_t step;                  /* from 1 */
-    double lr, loss, kl, grad_norm; /* nats a response token; norm before clipping */
+    double lr, loss, kl, grad_norm; /* loss and kl in nats per response token; norm before clipping */
     uint64_t tokens, answer_tokens;
 } ba_tune_row;
 
 typedef struct ba_tuner ba_tuner;
 
-/* Borrows net, options and samples. 0, or -1 and err: options that do not fit each other, a mode that cannot be trained
- * (all plans of the first sample are tried). */
+/* Borrows net, the arrays of the options, and the samples. 0, or -1 and err: options that contradict each other, or a
+ * mode that cannot be trained (tried on the first sample). */
 int ba_tuner_new(ba_train_net *net, const ba_tune_options *opt, const ba_example *sample, size_t n, ba_tuner **out,
                  char err[BA_ERR_LEN]);
 void ba_tuner_free(ba_tuner *t);
 
-/* Steps done. */
+/* Steps done so far. */
 uint64_t ba_tuner_step_count(const ba_tuner *t);
 
 enum { BA_TUNE_DIVERGED = -3 };
 
-/* One step. stop: called between layers, non-zero gives it up with BA_INTERRUPTED, and nothing has changed; may be
- * NULL. 0; -1 and err; BA_TUNE_DIVERGED and err: loss or gradient is no usable number, and nothing has changed. */
+/* One step. stop: called between layers, may be NULL; non-zero ends the step with BA_INTERRUPTED. 0; -1 and err;
+ * BA_TUNE_DIVERGED and err: loss or gradient is not a usable number. Weights change only if the result is 0. */
 int ba_tuner_step(ba_tuner *t, int (*stop)(void *arg), void *arg, ba_tune_row *row, char err[BA_ERR_LEN]);
 
-/* Mean -log P of the answers' tokens of samples in a mode, nats. As ba_tuner_step. */
+/* Mean NLL of the answers' tokens of samples in a mode, in nats. stop and result as in ba_tuner_step. */
 int ba_tuner_validate(ba_tuner *t, const ba_example *sample, size_t n, const char *mode, int (*stop)(void *arg),
                       void *arg, double *nll, char err[BA_ERR_LEN]);
 
-/* Weights, moments and the number of steps in FOLDER/checkpoint.safetensors. name: of model, data and options; a
- * checkpoint of another name is refused. Loading where there is none: 0, and nothing changes. */
+/* Weights, moments and the number of steps in FOLDER/checkpoint.safetensors. name: identifies model, data and options;
+ * a checkpoint with another name is refused. Loading where there is no checkpoint returns 0 and changes nothing. */
 int ba_tuner_save(const ba_tuner *t, const char *folder, const char *name, char err[BA_ERR_LEN]);
 int ba_tuner_load(ba_tuner *t, const char *folder, const char *name, char err[BA_ERR_LEN]);
 

@@ -349,6 +349,41 @@ static void repeated_passage_is_encoded_once(void) {
     close_engine(&f);
 }
 
+/* Two paths over one passage have one score, also where a pass ends inside of it: the second takes the score of the first
+ * when that is complete, not before. */
+static void repeated_path_has_one_score(void) {
+    static const size_t rows[] = {0, 17, 31};
+    static const size_t begin[] = {0, 50, 0, 140}, length[] = {40, 70, 40, 9};
+    fixture f = open_engine("ref", 1);
+    ba_prompt *p = ba_prompt_new(NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+    for (size_t i = 0; i < 4; i++) {
+        ba_role role = i == 3 ? BA_ROLE_QUESTION : BA_ROLE_PASSAGE;
+        CU_ASSERT_EQUAL_FATAL(ba_prompt_add(p, role, text + begin[i], length[i]), 0);
+    }
+    CU_ASSERT_EQUAL_FATAL(ba_prompt_add(p, BA_ROLE_TASK, text + 200, 5), 0);
+    ba_plan *plan = NULL;
+    char err[BA_ERR_LEN];
+    CU_ASSERT_EQUAL_FATAL(ba_mode_plan("superposition:topk=1", p, &plan, err), 0);
+    double score[3] = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ba_engine_options opt = {.max_rows = rows[i]};
+        ba_run *run = NULL;
+        ba_store_clear(f.store);
+        CU_ASSERT_EQUAL_FATAL(ba_engine_run(f.engine, plan, &opt, 0, &run, err), 0);
+        const double *now = ba_run_get_stats(run)->path_score;
+        CU_ASSERT_EQUAL(now[0], now[2]);
+        if (i == 0) {
+            memcpy(score, now, sizeof score);
+        }
+        CU_ASSERT_EQUAL(memcmp(now, score, sizeof score), 0);
+        ba_run_free(run);
+    }
+    ba_plan_free(plan);
+    ba_prompt_free(p);
+    close_engine(&f);
+}
+
 static void backends_agree(void) {
     for (size_t m = 0; m < MODES; m++) {
         ba_plan *plan = plan_of(modes[m], five);
@@ -583,6 +618,7 @@ int ba_suite_engine(void) {
         {"the order of what a node sees does not matter", order_of_what_is_seen_does_not_matter},
         {"rotating queries in place equals merging rotated keys", rotating_keys_or_queries_is_the_same},
         {"a repeated passage is encoded once", repeated_passage_is_encoded_once},
+        {"two paths over one passage have one score, whatever the size of a pass", repeated_path_has_one_score},
         {"every backend agrees with the oracle in double", backends_agree},
         {"appended tokens equal a longer prompt", more_tokens_equal_a_longer_prompt},
         {"a prompt over the memory limit is refused", over_the_memory_limit_is_refused},
