@@ -2,6 +2,7 @@
 #include "convert.h"
 #include "experiments/cli/commands.h"
 #include "lines.h"
+#include "sim/base/json_read.h"
 #include "sim/base/whole_file.h"
 
 #include <stdlib.h>
@@ -43,11 +44,11 @@ static int take(job *j, const cJSON *record, const char *kind, size_t number, co
 }
 
 /* A file that is one JSON list. */
-static int convert_list(job *j, const char *text, char err[BA_ERR_LEN]) {
-    cJSON *root = cJSON_Parse(text), *record;
-    if (!cJSON_IsArray(root)) {
-        cJSON_Delete(root);
-        return ba_fail(err, "%s: begins like a JSON list but is none; download it again", j->path);
+static int convert_list(job *j, const char *text, size_t len, char err[BA_ERR_LEN]) {
+    char why[BA_ERR_LEN];
+    cJSON *root, *record;
+    if (ba_json_parse(text, len, &root, why) != 0) {
+        return ba_fail(err, "%s: begins like a JSON list but is none: %s", j->path, why);
     }
     int rc = 0;
     size_t number = 0;
@@ -97,7 +98,7 @@ static int convert(job *j, char err[BA_ERR_LEN]) {
         size_t len;
         rc = ba_read_file(j->path, SIZE_MAX, &text, &len, err);
         if (!rc) {
-            rc = convert_list(j, text, err);
+            rc = convert_list(j, text, len, err);
             free(text);
         }
     } else {

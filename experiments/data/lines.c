@@ -1,5 +1,7 @@
 #include "lines.h"
 
+#include "sim/base/json_read.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -8,15 +10,15 @@
 
 struct ba_lines {
     gzFile file;
-    char *path, *line;
-    size_t cap, number;
+    char *path, *data; /* data[begin..end): read, not yet given */
+    size_t cap, begin, end, number;
 };
 
 enum { FIRST_CAP = 1 << 16, MAX_LINE = 1 << 28 };
 
 int ba_lines_open(const char *path, ba_lines **out, char err[BA_ERR_LEN]) {
     ba_lines *l = calloc(1, sizeof *l);
-    if (!l || !(l->path = strdup(path)) || !(l->line = malloc(l->cap = FIRST_CAP))) {
+    if (!l || !(l->path = strdup(path)) || !(l->data = malloc(l->cap = FIRST_CAP))) {
         ba_lines_close(l);
         return ba_fail(err, "out of memory");
     }
@@ -34,7 +36,7 @@ void ba_lines_close(ba_lines *l) {
         if (l->file) {
             gzclose(l->file);
         }
-        free(l->line);
+        free(l->data);
         free(l->path);
         free(l);
     }
@@ -44,42 +46,81 @@ size_t ba_lines_number(const ba_lines *l) {
     return l->number;
 }
 
-/* Fills l->line without its end. 1, 0 at the end of the file, or -1: damaged, too long or out of memory. */
-static int read_line(ba_lines *l) {
-    size_t len = 0;
-    while (gzgets(l->file, l->line + len, (int)(l->cap - len))) {
-        len += strlen(l->line + len);
-        if (len && l->line[len - 1] == '\n') {
-            l->line[len - 1] = 0;
+/* Reads more after data[end), moving or enlarging what is held. 1, 0 at the end of the file, or -1. */
+static int read_more(ba_lines *l) {
+    if (l->begin) {
+        memmove(l->data, l->data + l->begin, l->end - l->begin);
+        l->end -= l->begin;
+        l->begin = 0;
+    }
+    if (l->end == l->cap) {
+        char *longer = l->cap < MAX_LINE ? realloc(l->data, l->cap * 2) : NULL;
+        if (!longer) {
+            return -1;
+        }
+        l->data = longer;
+        l->cap *= 2;
+    }
+    int got = gzread(l->file, l->data + l->end, (unsigned)(l->cap - l->end)), code = Z_OK;
+    if (got > 0) {
+        l->end += (size_t)got;
+        return 1;
+    }
+    gzerror(l->file, &code);
+    return got < 0 || (code != Z_OK && code != Z_STREAM_END) ? -1 : 0;
+}
+
+/* The next line without its end, valid until the next call. 1, 0 at the end of the file, or -1. A NUL is a byte of the
+ * line like any other: it neither ends the line nor joins it to the next one. */
+static int read_line(ba_lines *l, const char **line, size_t *n) {
+    for (size_t seen = 0;;) {
+        char *end = memchr(l->data + l->begin + seen, '\n', l->end - l->begin - seen);
+        *line = l->data + l->begin;
+        if (end) {
+            *n = (size_t)(end - *line);
+            l->begin += *n + 1;
             return 1;
         }
-        if (len + 1 >= l->cap) {
-            char *longer = l->cap < MAX_LINE ? realloc(l->line, l->cap * 2) : NULL;
-            if (!longer) {
-                return -1;
-            }
-            l->line = longer;
-            l->cap *= 2;
+        seen = l->end - l->begin;
+        int got = read_more(l);
+        if (got < 0) {
+            return -1;
+        }
+        if (got == 0) {
+            *line = l->data + l->begin;
+            *n = seen;
+            l->begin = l->end;
+            return seen > 0;
         }
     }
-    int code;
-    gzerror(l->file, &code);
-    return code != Z_OK && code != Z_STREAM_END ? -1 : len > 0;
+}
+
+static bool is_blank(const char *line, size_t n) {
+    while (n && (line[n - 1] == ' ' || line[n - 1] == '\t' || line[n - 1] == '\r')) {
+        n--;
+    }
+    return n == 0;
 }
 
 int ba_lines_next(ba_lines *l, cJSON **object, char err[BA_ERR_LEN]) {
+    const char *line;
+    size_t n = 0;
     int got;
     do {
         l->number++;
-        got = read_line(l);
-    } while (got > 0 && !l->line[strspn(l->line, " \t\r")]);
+        got = read_line(l, &line, &n);
+    } while (got > 0 && is_blank(line, n));
     if (got < 0) {
         return ba_fail(err, "%s: cannot be read to the end (damaged, or a line of more than 256 MB)", l->path);
     }
-    if (!got) {
+    if (got == 0) {
         return 0;
     }
-    *object = cJSON_Parse(l->line);
+    char why[BA_ERR_LEN];
+    if (ba_json_parse(line, n, object, why) != 0) {
+        ba_fail(err, "not a JSON object: %s", why);
+        return BA_LINE_BAD;
+    }
     if (!cJSON_IsObject(*object)) {
         cJSON_Delete(*object);
         *object = NULL;

@@ -1,4 +1,5 @@
-/* JSON Lines, plain or gzipped, one object at a time, with the numbers of the lines. Blank lines are passed over. */
+/* JSON Lines, plain or gzipped, one object at a time, with the numbers of the lines. Blank lines are passed over; every
+ * other line is either an object or reported as bad, so that no line disappears. A line has at most 256 MB. */
 #ifndef BA_LINES_H
 #define BA_LINES_H
 
@@ -14,7 +15,7 @@ int ba_lines_open(const char *path, ba_lines **out, char err[BA_ERR_LEN]);
 void ba_lines_close(ba_lines *l);
 
 /* 1: *object is the next line's, the caller's to delete; 0: there are no more; BA_LINE_BAD and err: this line holds no
- * JSON object, the next one may; -1 and err naming the file: it cannot be read on. */
+ * valid JSON object, and reading goes on with the next one; -1 and err naming the file: reading cannot go on. */
 enum { BA_LINE_BAD = 2 };
 int ba_lines_next(ba_lines *l, cJSON **object, char err[BA_ERR_LEN]);
 

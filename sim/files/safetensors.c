@@ -223,6 +223,13 @@ static int open_folder(ba_safetensors *all, const char *folder, const char *inde
                    ? ba_tensor_table_sort(all->tensor, all->n_tensors, folder, err)
                    : -1;
     }
+    char *single = join(folder, "model.safetensors");
+    bool both = single && access(single, F_OK) == 0;
+    free(single);
+    if (both) {
+        return ba_fail(err, "%s: model.safetensors and an index of shards are both there; move one of them away",
+                       folder);
+    }
     cJSON *index;
     if (ba_json_read(index_path, &index, err) != 0) {
         return -1;

@@ -1,7 +1,8 @@
 /* LoRA adapters as PEFT writes them: a folder with adapter_config.json and adapter_model.safetensors. An adapter is
  * merged into the weights when the model is opened, W + (alpha / r) B A in fp32, so that every backend and every mode
- * runs it without knowing; the merged model has a hash of its own. Beside them may lie embeddings of link tokens
- * (KVLink), in link_embeddings.safetensors. */
+ * runs it without knowing; the merged model has a hash of its own. What PEFT 0.21 would compute is computed, or the
+ * adapter is refused (adapter_fields.c). The folder may also hold embeddings of link tokens (KVLink), in
+ * link_embeddings.safetensors. */
 #ifndef BA_ADAPTER_H
 #define BA_ADAPTER_H
 

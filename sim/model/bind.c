@@ -307,6 +307,22 @@ static void list_types(ba_model *m) {
     }
 }
 
+/* A folder may call its head tied and store one: transformers 5 then uses what is stored, if it differs. */
+static void settle_head(ba_model *m) {
+    char name[128];
+    if (m->gguf || !m->shape.tied) {
+        return;
+    }
+    stored_name(m, BA_T_EMBED, 0, "weight", name, sizeof name);
+    const ba_file_tensor *embed = ba_tensor_table_find(m->stored, m->n_stored, name);
+    stored_name(m, BA_T_HEAD, 0, "weight", name, sizeof name);
+    const ba_file_tensor *head = ba_tensor_table_find(m->stored, m->n_stored, name);
+    if (embed && head) {
+        m->shape.tied = head->type == embed->type && head->bytes == embed->bytes &&
+                        memcmp(head->data, embed->data, head->bytes) == 0;
+    }
+}
+
 int ba_model_bind(ba_model *m, char err[BA_ERR_LEN]) {
     char name[128];
     m->slot = calloc(ba_slots(m), sizeof *m->slot);
@@ -314,8 +330,11 @@ int ba_model_bind(ba_model *m, char err[BA_ERR_LEN]) {
     if (!m->slot || !m->used) {
         return ba_fail(err, "%s: out of memory", m->path);
     }
-    stored_name(m, BA_T_Q, 0, "bias", name, sizeof name);
-    m->shape.qkv_bias = m->arch->qkv_bias || ba_tensor_table_find(m->stored, m->n_stored, name);
+    if (m->gguf) {
+        stored_name(m, BA_T_Q, 0, "bias", name, sizeof name);
+        m->shape.qkv_bias = m->arch->qkv_bias || ba_tensor_table_find(m->stored, m->n_stored, name);
+    }
+    settle_head(m);
     if (set_orders(m, err) != 0 || set_freq_factors(m, err) != 0) {
         return -1;
     }

@@ -5,13 +5,20 @@
 
 /* ---- config.json ---- */
 
-static const char *class_of(const char *arch) {
+/* A llama with a window is a mistral to transformers: its llama has none. */
+static const char *model_type_of(const ba_model *m) {
+    bool mistral = m->shape.window && strcmp(m->arch->name, "llama") == 0;
+    return mistral ? "mistral" : m->arch->model_type[0];
+}
+
+static const char *class_of(const char *model_type) {
     static const char *const classes[][2] = {{"llama", "LlamaForCausalLM"},
+                                             {"mistral", "MistralForCausalLM"},
                                              {"qwen2", "Qwen2ForCausalLM"},
                                              {"qwen3", "Qwen3ForCausalLM"},
-                                             {"gemma3", "Gemma3ForCausalLM"}};
+                                             {"gemma3_text", "Gemma3ForCausalLM"}};
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
-        if (!strcmp(arch, classes[i][0])) {
+        if (!strcmp(model_type, classes[i][0])) {
             return classes[i][1];
         }
     }
@@ -36,8 +43,8 @@ static void add_token(cJSON *c, const char *name, int32_t id) {
 static cJSON *config_of(const ba_model *m) {
     const ba_shape *s = &m->shape;
     cJSON *c = cJSON_CreateObject(), *classes = cJSON_AddArrayToObject(c, "architectures");
-    cJSON_AddItemToArray(classes, cJSON_CreateString(class_of(s->arch)));
-    cJSON_AddStringToObject(c, "model_type", m->arch->model_type[0]);
+    cJSON_AddItemToArray(classes, cJSON_CreateString(class_of(model_type_of(m))));
+    cJSON_AddStringToObject(c, "model_type", model_type_of(m));
     const struct {
         const char *name;
         double value;

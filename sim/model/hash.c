@@ -8,7 +8,11 @@
 static void hash_rope(XXH3_state_t *state, const ba_rope *r, size_t head_dim) {
     const double numbers[] = {r->theta,        (double)r->scaling, r->factor,    r->low_freq, r->high_freq,
                               r->original_ctx, r->beta_fast,       r->beta_slow, r->magnitude};
+    const char exact[] = "exact ramp"; /* only where it is set, so that other hashes stay what they were */
     XXH3_128bits_update(state, numbers, sizeof numbers);
+    if (r->exact_ramp) {
+        XXH3_128bits_update(state, exact, sizeof exact);
+    }
     if (r->freq_factors) {
         XXH3_128bits_update(state, r->freq_factors, head_dim / 2 * sizeof *r->freq_factors);
     }

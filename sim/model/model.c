@@ -1,5 +1,6 @@
 #include "model.h"
 
+#include "config_fields.h"
 #include "parts.h"
 #include "shape_read.h"
 #include "sim/base/json_read.h"
@@ -17,7 +18,7 @@ static const ba_arch archs[] = {
     {.name = "qwen2", .model_type = {"qwen2"}, .qkv_bias = true, .theta = 1e4},
     {.name = "qwen3", .model_type = {"qwen3"}, .qk_norm = true, .theta = 1e4},
     {.name = "gemma3",
-     .model_type = {"gemma3_text", "gemma3"},
+     .model_type = {"gemma3_text"},
      .qk_norm = true,
      .post_norms = true,
      .gain_plus_one = true,
@@ -108,12 +109,31 @@ static int open_gguf(ba_model *m, char err[BA_ERR_LEN]) {
     return m->name ? 0 : ba_fail(err, "%s: out of memory", m->path);
 }
 
-/* The object that describes the text model, and how its tensors' names begin. */
-static const cJSON *text_config(const ba_model *m) {
-    const cJSON *text = ba_json_get(m->config, "text_config");
-    return cJSON_IsObject(text) ? text : m->config;
+/* The object that describes the text model. In a model of text and images it is a part of the file, and *tied says
+ * what the part around it decides; else *tied is left alone. */
+static int find_text_config(const ba_model *m, const char *path, const cJSON **text, const cJSON **tied,
+                            char err[BA_ERR_LEN]) {
+    const char *type = "";
+    ba_wrapper_fields f = {0};
+    *text = m->config;
+    if (ba_json_string(m->config, "model_type", &type, path, err) != 0) {
+        return -1;
+    }
+    if (strcmp(type, "gemma3") != 0) {
+        return 0;
+    }
+    if (ba_fields_read(ba_wrapper_rows, type, m->config, path, &f, err) != 0) {
+        return -1;
+    }
+    if (!ba_is_set(f.text_config)) {
+        return ba_fail(err, "%s: 'text_config' is missing, where 'model_type' is gemma3", path);
+    }
+    *text = f.text_config;
+    *tied = f.tied;
+    return 0;
 }
 
+/* How names of the text model's tensors begin. */
 static const char *name_prefix(const ba_model *m) {
     static const char *const prefixes[] = {"", "language_model.", "model.language_"};
     char name[96];
@@ -134,8 +154,11 @@ static int open_folder(ba_model *m, char err[BA_ERR_LEN]) {
     if (ba_json_read(path, &m->config, err) != 0) {
         return -1;
     }
-    const cJSON *config = text_config(m);
-    const char *type = "";
+    const cJSON *config, *tied = NULL;
+    if (find_text_config(m, path, &config, &tied, err) != 0) {
+        return -1;
+    }
+    const char *type = config == m->config ? "" : "gemma3_text";
     if (ba_json_string(config, "model_type", &type, path, err) != 0) {
         return -1;
     }
@@ -147,9 +170,11 @@ static int open_folder(ba_model *m, char err[BA_ERR_LEN]) {
     if (!m->name) {
         return ba_fail(err, "%s: out of memory", m->path);
     }
-    if (ba_shape_from_config(config, path, m->arch, &m->shape, err) != 0 || ba_shape_check(&m->shape, path, err) != 0) {
+    if (ba_shape_from_config(config, path, m->arch, type, &m->shape, err) != 0 ||
+        ba_shape_check(&m->shape, path, err) != 0) {
         return -1;
     }
+    m->shape.tied = config == m->config ? m->shape.tied : ba_bool_or(tied, true);
     m->shape.embed_scale = m->arch->embed_scaled ? sqrt((double)m->shape.d_model) : 1;
     return ba_vocab_from_folder(m->path, config, m->shape.vocab, &m->vocab, &m->vocab_source, err);
 }

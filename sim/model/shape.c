@@ -26,8 +26,9 @@ static double yarn_pair(const ba_rope *r, size_t head_dim, double turns) {
 
 /* Share of the stretched frequency in pair i: 0 for fast pairs, 1 for slow ones, a ramp between. */
 static double yarn_ramp(const ba_rope *r, size_t head_dim, size_t i) {
-    double low = fmax(floor(yarn_pair(r, head_dim, r->beta_fast)), 0);
-    double high = fmin(ceil(yarn_pair(r, head_dim, r->beta_slow)), (double)head_dim - 1);
+    double from = yarn_pair(r, head_dim, r->beta_fast), to = yarn_pair(r, head_dim, r->beta_slow);
+    double low = fmax(r->exact_ramp ? from : floor(from), 0);
+    double high = fmin(r->exact_ramp ? to : ceil(to), (double)head_dim - 1);
     double width = high == low ? 0.001 : high - low;
     return fmin(fmax(((double)i - low) / width, 0), 1);
 }

@@ -18,6 +18,7 @@ typedef struct ba_rope {
     double factor, low_freq, high_freq;     /* llama3: low_freq_factor, high_freq_factor */
     double original_ctx;                    /* llama3, yarn */
     double beta_fast, beta_slow, magnitude; /* yarn; magnitude 1 = none */
+    bool exact_ramp;                        /* yarn: bounds of the ramp are not made whole ("truncate": false) */
     const float *freq_factors; /* [head_dim / 2] divisors of the frequencies, or NULL; borrowed from the model */
 } ba_rope;
 

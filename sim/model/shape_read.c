@@ -42,6 +42,7 @@ static int set_yarn(ba_rope *r, const ba_rope_words *w, size_t ctx, const char *
     r->beta_slow = w->beta_slow;
     r->original_ctx = original;
     r->magnitude = w->attention_factor;
+    r->exact_ramp = w->exact_ramp;
     return 0;
 }
 

@@ -9,8 +9,10 @@
 
 /* Fill everything but the names of arch and what follows from tensors (vocab, tied, qkv_bias of GGUF, freq_factors). */
 int ba_shape_from_gguf(const ba_gguf *g, const ba_arch *arch, ba_shape *s, char err[BA_ERR_LEN]);
-/* config: the object that describes the text model. path: of config.json, for messages. */
-int ba_shape_from_config(const cJSON *config, const char *path, const ba_arch *arch, ba_shape *s, char err[BA_ERR_LEN]);
+/* config: the object that describes the text model. path: of config.json, for messages. model_type: as config.json
+ * spells it ("mistral" is of the architecture llama). qkv_bias and tied are what the file says, before its tensors. */
+int ba_shape_from_config(const cJSON *config, const char *path, const ba_arch *arch, const char *model_type,
+                         ba_shape *s, char err[BA_ERR_LEN]);
 
 /* A rope scaling in the words of Hugging Face ("default", "linear", "llama3", "yarn"); numbers that are absent are 0.
  */
@@ -18,6 +20,7 @@ typedef struct ba_rope_words {
     const char *type;
     double factor, low_freq, high_freq, original_ctx;
     double beta_fast, beta_slow, attention_factor;
+    bool exact_ramp;
 } ba_rope_words;
 
 /* Sets all of `rope` but theta. ctx: the model's, where original_ctx is not given. 0, or -1 and err: a scaling whose

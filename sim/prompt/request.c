@@ -1,6 +1,8 @@
 /* Request JSON to a prompt: nothing in it is trusted, and every error names the field. */
 #include "prompt.h"
 
+#include "sim/base/json_read.h"
+
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,48 +39,16 @@ static const char *role_name(size_t i) {
     return ba_role_name((ba_role)i);
 }
 
-/* cJSON ends a string at a NUL without a word; here it is an error. */
-static int check_nul(const char *json, size_t len, char err[BA_ERR_LEN]) {
-    bool in_string = false;
-    for (size_t i = 0; i < len; i++) {
-        if (json[i] == '\0') {
-            return ba_fail(err, "request: byte %zu is NUL, which JSON text cannot hold", i);
-        }
-        if (in_string && json[i] == '\\') {
-            if (len - i >= 6 && memcmp(json + i, "\\u0000", 6) == 0) {
-                return ba_fail(err, "request: byte %zu: \\u0000 is not supported in text; take it out, or give \"ids\"",
-                               i);
-            }
-            i++;
-        } else if (json[i] == '"') {
-            in_string = !in_string;
-        }
-    }
-    return 0;
-}
-
 /* The whole text as one JSON value, or NULL and err. */
 static cJSON *parse(const char *json, size_t len, char err[BA_ERR_LEN]) {
+    char why[BA_ERR_LEN];
+    cJSON *root;
     if (len > MAX_REQUEST) {
         ba_fail(err, "request: %zu bytes; at most %d are read", len, MAX_REQUEST);
         return NULL;
     }
-    if (check_nul(json, len, err)) {
-        return NULL;
-    }
-    const char *end = json;
-    cJSON *root = cJSON_ParseWithLengthOpts(json, len, &end, false);
-    size_t at = (size_t)(end - json);
-    if (!root) {
-        ba_fail(err, "request: malformed JSON at byte %zu of %zu (or nested too deeply)", at, len);
-        return NULL;
-    }
-    while (at < len && strchr(" \t\r\n", json[at])) { /* no NUL here: checked above */
-        at++;
-    }
-    if (at < len) {
-        ba_fail(err, "request: byte %zu: something follows the end of the JSON object", at);
-        cJSON_Delete(root);
+    if (ba_json_parse(json, len, &root, why) != 0) {
+        ba_fail(err, "request: %s", why);
         return NULL;
     }
     return root;

@@ -116,27 +116,40 @@ static void test_config_variants(void) {
         size_t window;
         ba_rope_scaling scaling;
         bool local0, local1;
+        const char *arch;
     } rows[] = {
-        {"{\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}}", 2, 1e4, 1, 0, BA_ROPE_LINEAR, 0, 0},
-        {"{\"rope_scaling\":{\"rope_type\":\"default\"},\"rope_theta\":5e5}", 0, 5e5, 1, 0, BA_ROPE_NONE, 0, 0},
+        {"{\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}}", 2, 1e4, 1, 0, BA_ROPE_LINEAR, 0, 0, NULL},
+        {"{\"rope_scaling\":{\"rope_type\":\"default\"},\"rope_theta\":5e5}", 0, 5e5, 1, 0, BA_ROPE_NONE, 0, 0, NULL},
         {"{\"rope_theta\":null,\"rope_parameters\":{\"rope_type\":\"llama3\",\"rope_theta\":3e4,\"factor\":8,"
          "\"low_freq_factor\":1,\"high_freq_factor\":4,\"original_max_position_embeddings\":64}}",
-         8, 3e4, 1, 0, BA_ROPE_LLAMA3, 0, 0},
+         8, 3e4, 1, 0, BA_ROPE_LLAMA3, 0, 0, NULL},
         {"{\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":512}}", 4, 1e4,
-         1.138629436111989, 0, BA_ROPE_YARN, 0, 0},
+         1.138629436111989, 0, BA_ROPE_YARN, 0, 0, NULL},
         {"{\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,\"attention_factor\":1.5}}", 4, 1e4, 1.5, 0, BA_ROPE_YARN,
-         0, 0},
-        {"{\"model_type\":\"mistral\",\"sliding_window\":24}", 0, 1e4, 1, 24, BA_ROPE_NONE, 1, 1},
-        {"{\"model_type\":\"mistral\",\"sliding_window\":null}", 0, 1e4, 1, 0, BA_ROPE_NONE, 0, 0},
+         0, 0, NULL},
+        {"{\"model_type\":\"mistral\",\"sliding_window\":24}", 0, 1e4, 1, 24, BA_ROPE_NONE, 1, 1, NULL},
+        {"{\"model_type\":\"mistral\",\"sliding_window\":null}", 0, 1e4, 1, 0, BA_ROPE_NONE, 0, 0, NULL},
         {"{\"sliding_window\":24,\"use_sliding_window\":false,\"max_window_layers\":1}", 0, 1e4, 1, 0, BA_ROPE_NONE, 0,
-         0},
+         0, "qwen3"},
         {"{\"sliding_window\":24,\"use_sliding_window\":true,\"max_window_layers\":1}", 0, 1e4, 1, 24, BA_ROPE_NONE, 0,
-         1},
-        {"{\"sliding_window\":24,\"layer_types\":[\"sliding_attention\",\"full_attention\"]}", 0, 1e4, 1, 24,
-         BA_ROPE_NONE, 1, 0},
+         1, "qwen2"},
+        {"{\"sliding_window\":24,\"use_sliding_window\":true,\"layer_types\":[\"sliding_attention\","
+         "\"full_attention\"]}",
+         0, 1e4, 1, 24, BA_ROPE_NONE, 1, 0, "qwen3"},
+        /* not switched on, or not read by the family at all */
+        {"{\"sliding_window\":24}", 0, 1e4, 1, 0, BA_ROPE_NONE, 0, 0, "qwen2"},
+        {"{\"sliding_window\":24,\"use_sliding_window\":true}", 0, 1e4, 1, 0, BA_ROPE_NONE, 0, 0, "qwen3"},
+        {"{\"sliding_window\":24,\"use_sliding_window\":true,\"max_window_layers\":0}", 0, 1e4, 1, 0, BA_ROPE_NONE, 0,
+         0, NULL},
+        {"{\"sliding_window\":24,\"layer_types\":[\"sliding_attention\",\"full_attention\"]}", 0, 1e4, 1, 0,
+         BA_ROPE_NONE, 0, 0, NULL},
+        /* rope_scaling wins over rope_parameters, and does not take its base */
+        {"{\"rope_scaling\":{\"type\":\"linear\",\"factor\":2},\"rope_parameters\":{\"rope_type\":\"linear\","
+         "\"factor\":4,\"rope_theta\":5e5}}",
+         2, 1e4, 1, 0, BA_ROPE_LINEAR, 0, 0, NULL},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        ba_model *m = open_tiny("variant", &(ba_tiny_options){.config = rows[i].config}, true);
+        ba_model *m = open_tiny("variant", &(ba_tiny_options){.config = rows[i].config, .arch = rows[i].arch}, true);
         const ba_shape *s = ba_model_shape(m);
         CU_ASSERT_EQUAL(s->rope.scaling, rows[i].scaling);
         CU_ASSERT_EQUAL(s->rope.factor, rows[i].factor);

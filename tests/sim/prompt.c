@@ -91,10 +91,10 @@ static void test_values(void) {
     ba_prompt_free(p);
 }
 
-/* Each block is tokenised by itself; text that is no UTF-8 is text, too. */
+/* Each block is tokenised by itself; text that cJSON would cut without an error is refused. */
 static void test_text(void) {
-    ba_prompt *p = accept("{\"blocks\": [\"caf\\u00e9 \xff\", \"\\ud83d\\ude00 it's\"]}");
-    const char *want[] = {"café \xff", "\xf0\x9f\x98\x80 it's"};
+    ba_prompt *p = accept("{\"blocks\": [\"caf\\u00e9 \", \"\\ud83d\\ude00 it's\"]}");
+    const char *want[] = {"café ", "\xf0\x9f\x98\x80 it's"};
     for (size_t i = 0; i < 2; i++) {
         int32_t *ids;
         size_t n, len;
@@ -106,6 +106,12 @@ static void test_text(void) {
         free(ids);
     }
     ba_prompt_free(p);
+    refuse("{\"blocks\": [\"caf\xff\"]}", "byte 16 is not UTF-8");
+    refuse("{\"blocks\": [\"a\\uZZZZb\"]}", "byte 14: \\u needs four hexadecimal digits");
+    refuse("{\"blocks\": [\"a\\u00\"]}", "byte 14: \\u needs four");
+    refuse("{\"blocks\": [\"a\\x\"]}", "byte 14: invalid escape");
+    refuse("{\"blocks\": [\"a\nb\"]}", "byte 14: a control character");
+    refuse("{\"blocks\": [\"\\udc00\\ud800\"]}", "half of a surrogate pair");
 }
 
 static bool has_control(const ba_segment *s) {
@@ -140,7 +146,7 @@ static void test_malformed(void) {
     refuse("", "malformed JSON at byte 0");
     refuse("{\"blocks\": [\"a\", ]}", "malformed JSON at byte 17 of 19");
     refuse("{\"blocks\": [\"a\"]", "malformed JSON at byte 1");
-    refuse("{\"blocks\": [\"\\ud800\"]}", "malformed JSON");
+    refuse("{\"blocks\": [\"\\ud800\"]}", "half of a surrogate pair");
     refuse("{\"blocks\": [\"a\"]} x", "byte 18: something follows");
     refuse("{\"blocks\": [\"a\\u0000b\"]}", "byte 14: \\u0000 is not supported");
     refuse_bytes("{\"blocks\": [\"a\0b\"]}", 19, "byte 14 is NUL");

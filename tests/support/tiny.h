@@ -50,7 +50,7 @@ typedef struct ba_tiny_options {
     void (*edit)(void *arg, ba_tiny_entry *entry);
     void *arg;
     size_t shards;      /* of a folder: 0 or 1 = one file */
-    const char *config; /* of a folder: JSON object whose members replace those of config.json; null removes one */
+    const char *config; /* of a folder: JSON object whose members replace those of config.json */
 } ba_tiny_options;
 
 /* Both: opt may be NULL; 0, or -1 if the file cannot be written. The folder must exist. */

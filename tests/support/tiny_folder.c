@@ -24,11 +24,7 @@ static void change_members(cJSON *config, const char *changes) {
     while (all && all->child) {
         cJSON *member = cJSON_DetachItemViaPointer(all, all->child);
         cJSON_DeleteItemFromObjectCaseSensitive(config, member->string);
-        if (cJSON_IsNull(member)) {
-            cJSON_Delete(member);
-        } else {
-            cJSON_AddItemToObject(config, member->string, member);
-        }
+        cJSON_AddItemToObject(config, member->string, member);
     }
     cJSON_Delete(all);
 }
@@ -48,6 +44,9 @@ static int write_config(const char *folder, const ba_tiny_spec *s) {
     cJSON_AddNumberToObject(c, "rope_theta", s->gemma ? 1e6 : 1e4);
     cJSON_AddBoolToObject(c, "tie_word_embeddings", !s->o.untied);
     cJSON_AddStringToObject(c, "hidden_act", s->gemma ? "gelu_pytorch_tanh" : "silu");
+    if (s->bias && strcmp(s->o.arch, "qwen2") != 0) { /* qwen2 always has them */
+        cJSON_AddTrueToObject(c, "attention_bias");
+    }
     if (s->gemma) {
         cJSON_AddNumberToObject(c, "sliding_window", 8);
         cJSON_AddNumberToObject(c, "query_pre_attn_scalar", (double)s->o.head_dim);
