@@ -1,5 +1,5 @@
-/* Cost: every figure of the paper's Table 3, and the closed form against counting pair by pair. (That it is what the
- * kernels count, too, is tested with the engine.) */
+/* Cost: every figure of Block-Attention's Table 3, and the closed form against counting pair by pair. The engine's
+ * tests compare it with what the kernels count. */
 #include "tests/support/plans.h"
 #include "tests/support/runner.h"
 
@@ -18,7 +18,10 @@ enum { SEEDS = 200 };
 static ba_cost cost_at(size_t length, const char *mode, bool warm) {
     char text[4096] = "", err[BA_ERR_LEN] = "";
     size_t n = 0,
-           block = length > 4096 ? 4096 : 128; /* the shorthand's limit; FLOPs of a warm prompt do not depend on it */
+           block =
+               length > 4096
+                   ? 4096
+                   : 128; /* most passages that the shorthand can write; FLOPs of a warm prompt do not depend on it */
     for (size_t left = length - 50; left; left -= left < block ? left : block) {
         n += (size_t)snprintf(text + n, sizeof text - n, "p%zu ", left < block ? left : block);
     }
@@ -54,7 +57,7 @@ static void the_papers_row_comes_out_digit_by_digit(void) {
     CU_ASSERT_PTR_NULL(ba_paper_row_at(100));
 }
 
-/* Counted exactly for Llama-3-8B shapes: to the digits that are stated. */
+/* Exact counts for Llama-3-8B shapes, to the digits given here. */
 static void exact_counts_are_the_stated_ones(void) {
     static const struct {
         size_t length;
@@ -107,7 +110,7 @@ static const ba_shape tiny = {
     .layers = 4, .d_model = 24, .heads = 4, .kv_heads = 2, .head_dim = 6, .d_ff = 40, .vocab = 100};
 static const ba_sizes sizes = {8, 4, 2};
 
-/* A list of rows or keys of one viewer: which segment each belongs to, and which token of it. */
+/* A list of rows or keys of one viewer: the segment of each, and its token in it. */
 typedef struct listed {
     size_t seg[256], token[256], n;
 } listed;
@@ -119,7 +122,7 @@ static void list(listed *l, size_t seg, size_t first, size_t n) {
     }
 }
 
-/* Rows of a work item in a layer; kept: behind a choice of the rows that the estimate takes, evenly spread. */
+/* Rows of a work item in a layer; kept: after a choice, of the evenly spread rows that the estimate assumes. */
 static void list_rows(const ba_plan *p, const ba_work *w, bool kept, listed *rows) {
     const ba_node *v = &p->node[w->node];
     listed all = {.n = 0};
@@ -254,7 +257,7 @@ static void closed_form_is_the_count_of_pairs(void) {
     }
 }
 
-/* Visible pairs of a plan without refreshed or repeated rows are the ones in its mask. */
+/* Without refreshed or repeated rows, a plan's visible pairs are those of its mask. */
 static int count_ones(void *arg, size_t row, const uint8_t *flags, size_t n) {
     (void)row;
     for (size_t i = 0; i < n; i++) {
@@ -358,15 +361,19 @@ static void what_does_not_fit_is_refused(void) {
 
 int ba_suite_cost(void) {
     CU_pSuite s = CU_add_suite("cost", NULL, NULL);
-    return s && CU_add_test(s, "the paper's row comes out digit by digit", the_papers_row_comes_out_digit_by_digit) &&
-                   CU_add_test(s, "exact counts are the stated ones", exact_counts_are_the_stated_ones) &&
-                   CU_add_test(s, "digits are cut off, not rounded", digits_are_cut_off_not_rounded) &&
-                   CU_add_test(s, "closed form is the count of pairs", closed_form_is_the_count_of_pairs) &&
-                   CU_add_test(s, "attention is the sum of the mask", attention_is_the_sum_of_the_mask) &&
-                   CU_add_test(s, "paths cost their scores and what is kept",
+    return s &&
+                   CU_add_test(s, "Table 3 of Block-Attention comes out digit by digit",
+                               the_papers_row_comes_out_digit_by_digit) &&
+                   CU_add_test(s, "exact counts of Llama-3-8B are the written ones",
+                               exact_counts_are_the_stated_ones) &&
+                   CU_add_test(s, "Table 3's digits are cut off, not rounded", digits_are_cut_off_not_rounded) &&
+                   CU_add_test(s, "the closed form equals counting pair by pair", closed_form_is_the_count_of_pairs) &&
+                   CU_add_test(s, "FLOPs of attention are the sum of the mask", attention_is_the_sum_of_the_mask) &&
+                   CU_add_test(s, "paths cost their scores, and only kept ones are attended to",
                                paths_cost_their_scores_and_what_is_kept) &&
-                   CU_add_test(s, "chosen rows are counted where they are", chosen_rows_are_counted_where_they_are) &&
-                   CU_add_test(s, "what does not fit is refused", what_does_not_fit_is_refused)
+                   CU_add_test(s, "chosen rows are counted at their positions",
+                               chosen_rows_are_counted_where_they_are) &&
+                   CU_add_test(s, "a cost over 64 bits is refused", what_does_not_fit_is_refused)
                ? 0
                : -1;
 }

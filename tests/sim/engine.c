@@ -1,5 +1,5 @@
-/* The engine on a tiny model: the exactness properties that need no reference, in both backends and in bits where bits
- * are promised. */
+/* The engine on a tiny model, with every backend: properties that need no reference, to the bit where the engine
+ * promises equal bits. */
 #include "sim/engine/engine.h"
 #include "kernels/base/compare.h"
 #include "sim/base/random.h"
@@ -22,7 +22,7 @@ typedef struct fixture {
     size_t vocab;
 } fixture;
 
-/* Passages are cut out of one pseudo-random text, so that a segment's tokens depend on its place there only. */
+/* Passages are cut out of one random text, so that a segment's tokens depend only on its place in it. */
 enum { TEXT = 600 };
 
 static int32_t text[TEXT];
@@ -53,8 +53,8 @@ static void close_engine(fixture *f) {
     ba_model_close(f->model);
 }
 
-/* Segments of these lengths, 0 ends the list; the last is the question (or the task behind it), the first the system
- * text if there are three. */
+/* Segments of these lengths; 0 ends the list. The last is the question, or (task) the task after it; the first is the
+ * system text if there are at least three. */
 static ba_prompt *prompt_of(const size_t *length, bool task) {
     ba_prompt *p = ba_prompt_new(NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL(p);
@@ -123,7 +123,7 @@ enum { BACKENDS = sizeof backends / sizeof *backends, BF16 = 3 };
 /* Other orders of summation change the last bits only. */
 static const double rounding[] = {1e-9, 2e-4, 2e-4, 0.1, 0.1, 0.1, 0.1};
 
-/* The first from b on that this build and machine have: the last ones need more than a processor. */
+/* The first backend from b on that this build and machine have. */
 static size_t next_backend(size_t b) {
     for (; b < BACKENDS; b++) {
         ba_backend *be = NULL;
@@ -137,7 +137,7 @@ static size_t next_backend(size_t b) {
     return b;
 }
 
-/* The first PLAIN of them need nothing but edges. */
+/* The first PLAIN modes have edges only: no refreshed rows, groups, choices or paths. */
 static const char *const modes[] = {"full",
                                     "block",
                                     "block-nopos",
@@ -232,7 +232,7 @@ static void neighbours_do_not_matter(void) {
         ba_plan *plan = plan_of("block", five), *part = plan_of("block", few);
         double *together = logits_of(&f, plan, NULL, NULL);
         ba_store_clear(f.store);
-        free(logits_of(&f, part, NULL, NULL)); /* two of the blocks, in other company */
+        free(logits_of(&f, part, NULL, NULL)); /* two of the blocks, with other neighbours */
         ba_run_stats stats;
         double *mixed = logits_of(&f, plan, NULL, &stats);
         CU_ASSERT_EQUAL(stats.n_reused, 47);
@@ -349,8 +349,8 @@ static void repeated_passage_is_encoded_once(void) {
     close_engine(&f);
 }
 
-/* Two paths over one passage have one score, also where a pass ends inside of it: the second takes the score of the first
- * when that is complete, not before. */
+/* Two paths over one passage have one score, also where a pass ends inside of it: the second takes the score of the
+ * first when that is complete, not before. */
 static void repeated_path_has_one_score(void) {
     static const size_t rows[] = {0, 17, 31};
     static const size_t begin[] = {0, 50, 0, 140}, length[] = {40, 70, 40, 9};
@@ -410,7 +410,7 @@ static void more_tokens_equal_a_longer_prompt(void) {
     for (size_t b = next_backend(0); b < BACKENDS; b = next_backend(b + 1)) {
         fixture f = open_engine(backends[b], 2);
         for (size_t m = 0; m < MODES; m++) {
-            /* A longer question changes what these choose. */
+            /* With a longer question these choose other rows or passages. */
             if (!strncmp(modes[m], "cacheblend", 10) || !strcmp(modes[m], "selective:k=1,agg=ht")) {
                 continue;
             }
@@ -485,7 +485,7 @@ static void a_run_can_be_stopped_anywhere(void) {
     close_engine(&f);
 }
 
-/* FLOPs and bytes that the kernels counted are those of the closed form, cold and warm, to the last unit. */
+/* FLOPs and bytes counted by the kernels equal the closed form exactly, cold and warm. */
 static void counted_equals_closed_form(void) {
     if (BA_SANITIZED) {
         ba_test_skip("no sanitizer looks at counts; random plans are counted");
@@ -533,8 +533,8 @@ static void counted_equals_closed_form(void) {
     }
 }
 
-/* Logits and counts of random plans: every backend against the oracle in double, warm against cold to the bit, counted
- * against the closed form to the unit. Small seeds make small plans, so the first seed printed is a small case. */
+/* Random plans: logits of every backend against the oracle in double, warm against cold to the bit, counts against the
+ * closed form exactly. Small seeds make small plans, so the first seed printed is a small case. */
 static void random_plans_agree(void) {
     enum { SEEDS = 60 };
     double *want[SEEDS] = {0};
@@ -618,11 +618,11 @@ int ba_suite_engine(void) {
         {"the order of what a node sees does not matter", order_of_what_is_seen_does_not_matter},
         {"rotating queries in place equals merging rotated keys", rotating_keys_or_queries_is_the_same},
         {"a repeated passage is encoded once", repeated_passage_is_encoded_once},
-        {"two paths over one passage have one score, whatever the size of a pass", repeated_path_has_one_score},
+        {"two paths over one passage have one score, with any size of a pass", repeated_path_has_one_score},
         {"every backend agrees with the oracle in double", backends_agree},
         {"appended tokens equal a longer prompt", more_tokens_equal_a_longer_prompt},
-        {"a prompt over the memory limit is refused", over_the_memory_limit_is_refused},
-        {"a run can be stopped anywhere", a_run_can_be_stopped_anywhere},
+        {"a prompt over the memory limit is refused, and nothing stays pinned", over_the_memory_limit_is_refused},
+        {"a run can be stopped anywhere, and the next one is right", a_run_can_be_stopped_anywhere},
         {"counted FLOPs and bytes equal the closed form", counted_equals_closed_form},
         {"random plans: oracle, store and closed form agree", random_plans_agree},
         {"sampling follows the distribution", sampling_follows_the_distribution},

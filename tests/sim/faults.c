@@ -1,6 +1,6 @@
-/* Nothing is left behind and nothing is wrong when memory or a disk fails: every allocation of every part fails once,
- * and each time the part either refuses or gives what it gives without the fault, loses no memory, and works again
- * afterwards. Then the files: short, interrupted and failing calls. */
+/* When memory or a disk fails, no result is wrong and nothing leaks. Every allocation of every part fails once, and
+ * each time the part either reports an error or gives the same result as without the fault, loses no memory, and works
+ * again afterwards. Then files: short, interrupted and failing calls. */
 #include "tests/support/faults.h"
 #include "tests/support/plans.h"
 #include "tests/support/runner.h"
@@ -21,14 +21,14 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-/* One try: a hash of the result, or 0 and a line why there is none. */
+/* One try: a hash of the result, or 0 and an error message. */
 typedef uint64_t attempt(const void *arg, char err[BA_ERR_LEN]);
 
 static uint64_t hash_of(const void *data, size_t n) {
     return XXH3_64bits(data, n) | 1;
 }
 
-/* Every step-th allocation; later ones (which come from loops) with growing distance. */
+/* Every step-th allocation; later ones, which come from loops, at growing distances. */
 static size_t next_failure(size_t n, size_t step) {
     return n < 200 ? n + step : n + step + n / 20;
 }
@@ -186,7 +186,7 @@ static void requests(void) {
 
 /* ---- plans and runs --------------------------------------------------------------------------------------------- */
 
-/* Every mode, and what its parameters switch on. */
+/* Every mode, and the parameters that switch on further code. */
 static const char *const variants[] = {
     "promptcache:scaffold=none", "superposition:topk=1,positions=max", "cacheblend:r=0.3,score=k,mask=bottomright",
     "sink:encode=global",        "ape:t=0.7,s=1.2,form=paper",         "selective:k=1,agg=ht"};
@@ -265,7 +265,7 @@ static void bench_close(bench *b) {
     }
 }
 
-/* A prefill, and some tokens behind it. */
+/* A prefill, and some more tokens. */
 static uint64_t run_once(const case_of_mode *c, ba_engine *engine, char err[BA_ERR_LEN]) {
     static const int32_t answer[] = {5, 6, 7};
     enum { ANSWER = sizeof answer / sizeof *answer };
@@ -281,12 +281,12 @@ static uint64_t run_once(const case_of_mode *c, ba_engine *engine, char err[BA_E
     return hash;
 }
 
-/* Cold, then with what the store has. If the first fails, the engine and what was stored must still be sound. */
+/* Cold, then warm. If the first run fails, engine and store must still work. */
 static uint64_t run_plan(const void *arg, char err[BA_ERR_LEN]) {
     const case_of_mode *c = arg;
     bench b;
     uint64_t cold = 0, warm = 0;
-    ba_fault_pause(true); /* opening has its own test */
+    ba_fault_pause(true); /* opening is tested elsewhere */
     int rc = bench_open(&b, c, err);
     ba_fault_pause(false);
     if (rc == 0) {
@@ -335,7 +335,7 @@ static void run_modes(const char *backend, size_t step) {
     for (size_t i = 0; mode_at(i); i++) {
         case_of_mode c = {.mode = mode_at(i),
                           .backend = backend,
-                          .threads = i ? 1 : 2, /* starting threads takes longer than all else here */
+                          .threads = i ? 1 : 2, /* starting threads takes longer than everything else here */
                           .prompt = prompt,
                           .model = model,
                           .shape = ba_model_shape(model)};
@@ -354,7 +354,7 @@ static void runs_ref(void) {
     run_modes("ref", 1);
 }
 
-/* The engine's own allocations are the same with every backend: fewer of them here, where each try takes longer. */
+/* The engine's own allocations are the same with every backend, so fewer are tried here, where each takes longer. */
 static void runs_openblas(void) {
     run_modes("openblas", 7);
 }
@@ -372,7 +372,7 @@ static const ba_column columns[] = {BA_COLUMN(row, i, BA_COLUMN_I64, ""), BA_COL
 
 enum { ROWS = 5 };
 
-/* A trace of ROWS rows over whatever is at the path. */
+/* A trace of ROWS rows, in place of what is at the path. */
 static int write_trace(const char *path, char err[BA_ERR_LEN]) {
     ba_trace *t = NULL;
     size_t table;
@@ -387,7 +387,7 @@ static int write_trace(const char *path, char err[BA_ERR_LEN]) {
     return rc;
 }
 
-/* Rows in the file; 0: there is no such trace. */
+/* Rows in the file; 0: it is no trace. */
 static size_t read_trace(const char *path, char err[BA_ERR_LEN]) {
     ba_trace *t = NULL;
     size_t n = 0, table;
@@ -416,7 +416,7 @@ static void traces(void) {
     CU_ASSERT_EQUAL(ba_fault_leaks(), 0);
 }
 
-/* Whatever a disk does to a commit, the old trace is there, whole, or the new one. */
+/* After any failure of a commit, either the old trace or the new one is there, complete. */
 static void disks(void) {
     static const struct {
         ba_fault fault;
@@ -448,7 +448,7 @@ static void disks(void) {
     }
 }
 
-/* A text that cannot be closed says why, and leaves the old one. */
+/* If a text cannot be closed, the error says why and the old text stays. */
 static void texts(void) {
     char path[512], temporary[600], err[BA_ERR_LEN] = "", *text = NULL;
     size_t len = 0;
@@ -490,7 +490,7 @@ static void files(void) {
     CU_ASSERT_TRUE(ba_fault_came());
     CU_ASSERT_TRUE(len == SIZE && memcmp(text, bytes, SIZE) == 0);
     free(text);
-    /* A call that is interrupted or fails is reported: never is part of a file taken for the whole. */
+    /* An interrupted or failing call is reported; part of a file is never used as if it were complete. */
     for (size_t n = 0; n < 3; n++) {
         ba_fault_order(BA_FAULT_INTERRUPTED, n);
         CU_ASSERT_EQUAL(ba_read_file(path, SIZE, &text, &len, err), -1);

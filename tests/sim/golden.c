@@ -1,7 +1,7 @@
-/* Logits against golden ones. Of the real models: every tests/golden/MODE.json (the default model) and
- * tests/golden/gemma3/MODE.json (Gemma 3 270M, where it is cached) is one test, on the prompts of the prompts.json
- * beside it. Of a tiny random model of every architecture: tests/golden/tiny/ARCH holds model, prompts and logits.
- * Who made them, and how: tests/golden/README.md. A result is {"mode", "prompt", "n_tokens", "ids", "values",
+/* Logits against golden ones. For real models every tests/golden/MODE.json (the default model) and
+ * tests/golden/gemma3/MODE.json (Gemma 3 270M, where it is cached) is one test, on the prompts of the prompts.json in
+ * the same folder. For a tiny random model of every architecture tests/golden/tiny/ARCH has model, prompts and logits.
+ * tests/golden/README.md says how they were made. A result is {"mode", "prompt", "n_tokens", "ids", "values",
  * "logsumexp"}: the 64 largest logits of a mode on a prompt, and the log-sum-exp of all. */
 #include "tests/support/runner.h"
 
@@ -28,10 +28,10 @@ typedef struct limits {
     double logit, lse;
 } limits;
 
-/* transformers' own logits are held to tighter limits than our reading of the other modes. */
+/* Limits are tighter for logits of transformers than for those of the oracle. */
 static const limits by_transformers = {2e-3, 1e-3}, by_oracle = {5e-3, 2e-3};
 
-/* What a mode came to, over its prompts. */
+/* The largest differences of a mode, over its prompts. */
 typedef struct figures {
     char label[80];
     size_t n;
@@ -39,9 +39,9 @@ typedef struct figures {
     size_t held, asked; /* properties, of the real models' modes */
 } figures;
 
-/* A real model, opened by the first test that asks for it. */
+/* A real model, opened by the first test that needs it. */
 typedef struct real {
-    const char *folder, *file; /* of the golden logits; of the model, beside the default one (NULL: that one) */
+    const char *folder, *file; /* of the golden logits; of the model, in the default model's folder (NULL: that one) */
     const char *missing;
     bool tried;
     ba_session bench;
@@ -49,7 +49,7 @@ typedef struct real {
     const char *skip; /* why it cannot be compared, or NULL */
 } real;
 
-/* CUnit's callbacks carry no argument of ours: what they need lives here. */
+/* CUnit's callbacks take no argument, so their state is global. */
 static struct {
     real model[2];
     figures figure[MAX_FIGURES];
@@ -86,7 +86,7 @@ static int open_model(const char *path, ba_session *bench) {
     return ba_session_open(&common, bench);
 }
 
-/* Fills prompts, bench and skip. */
+/* Fills prompts, session and skip. */
 static void open_real(real *m) {
     const char *model = ba_test_model(), *slash = model ? strrchr(model, '/') : NULL;
     char path[4096], prompts[64];
@@ -138,7 +138,7 @@ static int tear_down(void) {
     return 0;
 }
 
-/* The row of a mode, made if it is new; the last one if there is no more room. */
+/* The row of a mode, appended if it is new; the last row if the table is full. */
 static figures *figures_of(const char *model, const char *mode) {
     char label[sizeof state.figure->label];
     size_t i = 0;
@@ -185,7 +185,8 @@ static ba_prompt *prompt_by_name(const ba_session *bench, const cJSON *requests,
     return NULL;
 }
 
-/* Logits and number of tokens against one stored result. false, with a line, if they differ by more than the limits. */
+/* Logits and number of tokens against one golden result. false, and a printed line, if they differ by more than the
+ * limits. */
 static bool compare(const char *model, const double *logits, size_t vocab, size_t n_tokens, const cJSON *result,
                     limits limit) {
     const char *mode = cJSON_GetObjectItem(result, "mode")->valuestring;
@@ -212,7 +213,7 @@ static bool compare(const char *model, const double *logits, size_t vocab, size_
     return held;
 }
 
-/* Runs one stored result's mode on its prompt and compares. */
+/* Runs one golden result's mode on its prompt and compares. */
 static bool check(const char *model, const ba_session *bench, const cJSON *requests, const cJSON *result,
                   limits limit) {
     const char *mode = cJSON_GetObjectItem(result, "mode")->valuestring;
@@ -236,8 +237,8 @@ static bool check(const char *model, const ba_session *bench, const cJSON *reque
     return held;
 }
 
-/* All results of a file, and that there are some; under a sanitizer, which takes ten times as long, those of the
- * shorter prompts. */
+/* All results of a file, of which there must be at least one; under a sanitizer, which takes ten times as long, only
+ * those of the shorter prompts. */
 static void check_file(const char *model, const ba_session *bench, const cJSON *requests, const cJSON *file,
                        limits limit) {
     const cJSON *result, *results = cJSON_GetObjectItem(file, "results");
@@ -250,7 +251,7 @@ static void check_file(const char *model, const ba_session *bench, const cJSON *
     }
 }
 
-/* A short prompt of arbitrary ids: a passage of one token, one that comes twice. NULL: out of memory. */
+/* A short prompt of arbitrary ids, with a passage of one token and a repeated passage. NULL: out of memory. */
 static ba_prompt *short_prompt(const ba_session *bench) {
     static const struct {
         ba_role role;
@@ -275,12 +276,12 @@ static ba_prompt *short_prompt(const ba_session *bench) {
     return prompt;
 }
 
-/* The properties that the gate asks for, of the first mode of a file: cached = computed, any batching, folded = full,
- * rotated keys = rotated queries, switch of mode in mid-conversation, FLOPs counted = closed form. */
+/* The gate's properties for the first mode of a file: cached = computed, any batching, folded = full, rotated keys =
+ * rotated queries, switch of mode in mid-conversation, FLOPs counted = closed form. */
 static void check_properties(const char *model, const ba_session *bench, const cJSON *file) {
     const char *mode = cJSON_GetObjectItem(cJSON_GetObjectItem(file, "results")->child, "mode")->valuestring;
     char err[BA_ERR_LEN];
-    const ba_engine_options opt = {.max_rows = 24}; /* that the gate's other way of batching is another one */
+    const ba_engine_options opt = {.max_rows = 24}; /* so that the gate's other pass size differs */
     ba_reference full = {0};
     ba_gate_row row;
     ba_prompt *prompt = short_prompt(bench);
@@ -301,13 +302,13 @@ static void check_properties(const char *model, const ba_session *bench, const c
     ba_prompt_free(prompt);
 }
 
-/* A real model in one mode: those that the running test is named after. */
+/* A real model in one mode; the running test has their names. */
 static void real_model(void) {
     const char *name = CU_get_current_test()->pName, *slash = strchr(name, '/'), *mode = slash ? slash + 1 : name;
     bool base = strcmp(mode, "full") == 0 || strcmp(mode, "block") == 0;
     real *m = &state.model[slash != NULL];
     if (BA_SANITIZED && (slash || strcmp(mode, "block") != 0)) {
-        ba_test_skip("under a sanitizer the default model in block mode stands for the others");
+        ba_test_skip("under a sanitizer only the default model in block mode is run");
         return;
     }
     if (!m->tried) {
@@ -323,7 +324,7 @@ static void real_model(void) {
     cJSON_Delete(file);
 }
 
-/* The tiny model that the running test is named after. */
+/* A tiny model; the running test has its name. */
 static void tiny_model(void) {
     const char *name = CU_get_current_test()->pName;
     char golden[256], folder[4096];
@@ -344,7 +345,8 @@ static void nothing_found(void) {
     CU_FAIL("no golden files: run the tests from the folder where they were compiled");
 }
 
-/* Adds a test for every file or folder that matches, named by its path inside FOLDER without the suffix. */
+/* Adds a test for every file or folder that matches the pattern, with its path inside FOLDER, without suffix, as name.
+ */
 static bool add_tests(CU_pSuite suite, const char *pattern, const char *suffix, CU_TestFunc test) {
     char path[4096], name[256];
     glob_t files;

@@ -1,5 +1,6 @@
-/* Gradients of every tensor, through whole models, against PyTorch's: tests/golden/gradients/ holds the length of each
- * gradient and its products with vectors of signs, from which the length of a difference follows (gradients.py). */
+/* Gradients of every tensor, through whole models, against PyTorch: tests/golden/gradients/ has the norm of each
+ * gradient and its products with vectors of random signs, from which the norm of a difference is estimated
+ * (gradients.py). */
 #include "tests/support/runner.h"
 
 #include "experiments/cli/cli.h"
@@ -36,9 +37,10 @@ static ba_prompt *prompt_of(const cJSON *head) {
     return prompt;
 }
 
-/* Relative distance of a gradient from the golden one, by its products with signs. */
+/* Relative distance of a gradient from the golden one, estimated from its products with signs. */
 static double distance(const double *g, size_t n, const cJSON *golden) {
-    size_t probes = n > FEW ? 2 : PROBES; /* of millions of elements two tell as much, and take a tenth of a second */
+    size_t probes =
+        n > FEW ? 2 : PROBES; /* for millions of elements two are as precise, and take a tenth of a second */
     double product[PROBES] = {0}, sum = 0, length = cJSON_GetArrayItem(golden, 0)->valuedouble;
     uint64_t state = 0;
     for (size_t i = 0; i < n; i++) {
@@ -75,7 +77,7 @@ static double compare(ba_train_net *net, const cJSON *tensors, const char *what)
     return most;
 }
 
-/* memory: 0 recomputes every layer on the way back. */
+/* memory 0: every layer is computed again on the way back. */
 static void check_model(const char *path, const char *golden, const char *backend, uint64_t memory) {
     char err[BA_ERR_LEN] = "", what[128];
     cJSON *json = load(golden);

@@ -1,4 +1,4 @@
-/* Modes: what each one makes of small prompts, written out; what they share; how they are spelled. */
+/* Modes: the plans of small prompts, written out; which modes share blocks; how modes are spelled. */
 #include "tests/support/plans.h"
 #include "tests/support/runner.h"
 
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Every mode, with a spelling of every parameter value that changes what is built. */
+/* Every mode, and a spelling of every parameter value that changes the plan. */
 static const char *const spellings[] = {
     "full",
     "block",
@@ -68,7 +68,7 @@ static size_t tokens_in(const char *mode, const ba_prompt *p) {
     return tokens + (strcmp(mode, "blockdist") == 0 ? 4 * passages : 0);
 }
 
-/* The last node reads the whole request behind its own frame; nothing is stored that could not be. */
+/* The last node sees the whole request before it; no node is stored that depends on a later one. */
 static void plans_are_well_formed(void) {
     static const char *const prompts[] = {
         "s2 p3 p4 q2 t2",      "p3 p4 q2 t1", "s2 p5 q2 t2", "s1 p1 q1 t1", "s2 p3=a p2 p3=a p3=a q2 t2",
@@ -173,8 +173,8 @@ static void masks_are_as_written(void) {
     ba_plan_free(plan);
 }
 
-/* Where a mode's last node stands and where it sees the first shown key of each edge; where a context stands when it is
- * encoded, from the prefix. s2 p4 p1 q3, superposition with t1. */
+/* Positions: of a mode's last node, of the first key that each of its edges shows, and of a context relative to the
+ * prefix when it is encoded. s2 p4 p1 q3, superposition with t1. */
 static void places_are_as_written(void) {
     static const struct {
         const char *mode;
@@ -362,8 +362,8 @@ static void the_request_may_fold_blocks(void) {
     ba_prompt_free(prompt);
 }
 
-/* Modes whose stored node for the second passage of "s2 p4 p3 q2 t1" is one and the same, by group. BOS and newlines
- * are part of a block's content; a context that saw the prefix from another distance is another block. */
+/* Groups of modes that store the same node for the second passage of "s2 p4 p3 q2 t1". BOS and newlines are part of a
+ * block's content; a context that sees the prefix at another distance is another block. */
 static void stored_blocks_are_shared_where_they_can_be(void) {
     static const struct {
         const char *mode;
@@ -526,7 +526,7 @@ static void needs_that_are_not_met_are_named(void) {
     ba_prompt_free(prompt);
 }
 
-/* The published ones are all there; a new one need not be named here. */
+/* All published modes are there; a new one need not be listed here. */
 static void the_table_is_complete(void) {
     static const char *const published[] = {"full",       "block",  "block-nopos",   "turborag",  "promptcache",
                                             "pcw",        "ape",    "superposition", "lego",      "lego-0",
@@ -555,24 +555,27 @@ int ba_suite_modes(void) {
     CU_pSuite s = CU_add_suite("modes", NULL, NULL);
     return s && CU_add_test(s, "plans are well formed", plans_are_well_formed) &&
                    CU_add_test(s, "a question alone is full attention", a_question_alone_is_full_attention) &&
-                   CU_add_test(s, "masks are as written", masks_are_as_written) &&
-                   CU_add_test(s, "places are as written", places_are_as_written) &&
+                   CU_add_test(s, "every mode's mask is the one written here", masks_are_as_written) &&
+                   CU_add_test(s, "every mode's positions are the ones written here", places_are_as_written) &&
                    CU_add_test(s, "superposition spreads contexts evenly", superposition_spreads_contexts_evenly) &&
-                   CU_add_test(s, "modifiers are on context keys only", modifiers_are_on_context_keys_only) &&
+                   CU_add_test(s, "temperatures, groups and selection are on context keys only",
+                               modifiers_are_on_context_keys_only) &&
                    CU_add_test(s, "lego recomputes the head of later chunks",
                                lego_recomputes_the_head_of_later_chunks) &&
-                   CU_add_test(s, "cacheblend counts as specified", cacheblend_counts_as_specified) &&
+                   CU_add_test(s, "cacheblend recomputes int(n r) rows", cacheblend_counts_as_specified) &&
                    CU_add_test(s, "links see everything before them", links_see_everything_before_them) &&
-                   CU_add_test(s, "equal modes are equal plans", equal_modes_are_equal_plans) &&
-                   CU_add_test(s, "the request may fold blocks", the_request_may_fold_blocks) &&
+                   CU_add_test(s, "modes that coincide by definition have equal plans", equal_modes_are_equal_plans) &&
+                   CU_add_test(s, "a request may limit the local blocks", the_request_may_fold_blocks) &&
                    CU_add_test(s, "stored blocks are shared where they can be",
                                stored_blocks_are_shared_where_they_can_be) &&
                    CU_add_test(s, "a block is the same beside any neighbours",
                                a_block_is_the_same_beside_any_neighbours) &&
                    CU_add_test(s, "canonical spelling leaves defaults out", canonical_spelling_leaves_defaults_out) &&
-                   CU_add_test(s, "misspelling lists what there is", misspelling_lists_what_there_is) &&
-                   CU_add_test(s, "needs that are not met are named", needs_that_are_not_met_are_named) &&
-                   CU_add_test(s, "the table is complete", the_table_is_complete)
+                   CU_add_test(s, "a misspelt mode or parameter lists the known ones",
+                               misspelling_lists_what_there_is) &&
+                   CU_add_test(s, "a prompt that a mode cannot use is refused by name",
+                               needs_that_are_not_met_are_named) &&
+                   CU_add_test(s, "no published mode is missing", the_table_is_complete)
                ? 0
                : -1;
 }

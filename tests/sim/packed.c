@@ -1,4 +1,4 @@
-/* Files of packed weights: a start from one computes the same bits, and nothing that is wrong with one is ever used. */
+/* Files of packed weights: a start from one computes the same bits, and a damaged or foreign one is never used. */
 #include "tests/support/tiny.h"
 
 #include "experiments/cli/cli.h"
@@ -17,7 +17,7 @@
 typedef struct scene {
     char folder[512];
     ba_model *model;
-    ba_backend *be; /* the first, or the one of that index, of those that have a packed form */
+    ba_backend *be; /* one of those that have a packed form */
     double *logits; /* [vocab] of a start without a file */
     size_t vocab;
 } scene;
@@ -45,7 +45,7 @@ static void start(const scene *s, const char *hash, double *out, bool *mapped, c
     ba_prompt_free(prompt);
 }
 
-/* A start as it must be: the same bits, from the file or not; and whether there is a remark. */
+/* A start must compute the same bits, with or without the file. */
 static void expect(const scene *s, const char *hash, bool mapped, bool remark) {
     char line[BA_ERR_LEN];
     bool was;
@@ -68,7 +68,7 @@ static void scene_close(scene *s) {
     ba_model_close(s->model);
 }
 
-/* false: no further backend here keeps packed weights; of the first the test counts as skipped. */
+/* false: no further backend here has packed weights; if there is none at all, the test is skipped. */
 static bool scene_open(scene *s, const char *name, size_t index) {
     char path[512], err[BA_ERR_LEN], unused[BA_ERR_LEN];
     const ba_backend_config cfg = {.threads = 2};
@@ -94,7 +94,7 @@ static bool scene_open(scene *s, const char *name, size_t index) {
     return true;
 }
 
-/* The one file in the folder. */
+/* The only file in the folder. */
 static void file_of(const scene *s, char *path, size_t size) {
     DIR *dir = opendir(s->folder);
     size_t n = 0;
@@ -137,7 +137,7 @@ static void change_byte(const char *path, off_t at) {
     CU_ASSERT_FATAL(pwrite(fd, &byte, 1, at) == 1 && close(fd) == 0);
 }
 
-/* Whether the byte is padding, which nothing depends on, cannot be told from outside: those that are not, are tried. */
+/* Which bytes are padding, on which nothing depends, cannot be seen from outside; so bytes that are not are tried. */
 static void test_damage(void) {
     static const off_t in_head[] = {0, 7, 8, 40, 247, 248, 255, 256, 263, 264, 271, 272, 280, 288, 296};
     static const double cut[] = {0, 0.0001, 0.001, 0.3, 0.99, 0.9999};
@@ -171,7 +171,7 @@ static void test_damage(void) {
     scene_close(&s);
 }
 
-/* The file of another model under this one's name. */
+/* The file of another model, renamed to this model's file. */
 static void test_other_model(void) {
     const char *hash = "0123456789abcdef0123456789abcdef", *other = "0123456789abcdef0000000000000000";
     scene s;
@@ -192,7 +192,7 @@ static void test_other_model(void) {
     scene_close(&s);
 }
 
-/* No folder can be made under a file; and the part that another start is writing is left alone. */
+/* A folder cannot be made inside of a file; a file that another start is writing is left alone. */
 static void test_not_writable(void) {
     const char *hash = "0123456789abcdef0123456789abcdef";
     scene s;
@@ -222,7 +222,7 @@ static void test_not_writable(void) {
 int ba_suite_packed(void) {
     CU_pSuite suite = CU_add_suite("packed", NULL, NULL);
     return !suite || !CU_add_test(suite, "a start from the file computes the same bits", test_start) ||
-           !CU_add_test(suite, "a damaged file is refused, told of and written anew", test_damage) ||
+           !CU_add_test(suite, "a damaged file is refused, reported and written again", test_damage) ||
            !CU_add_test(suite, "the file of another model is refused", test_other_model) ||
-           !CU_add_test(suite, "what cannot be written is left alone", test_not_writable);
+           !CU_add_test(suite, "a file that cannot be written changes no result", test_not_writable);
 }

@@ -1,4 +1,5 @@
-/* Plans as values: what is well formed, what the addresses depend on, who sees whom, and in which passes it is done. */
+/* Plans as values: which are well formed, what addresses depend on, which keys rows see, and in which passes they run.
+ */
 #include "tests/support/plans.h"
 #include "tests/support/runner.h"
 
@@ -11,7 +12,7 @@
 
 enum { SEEDS = 300 };
 
-/* Three nodes: 1 sees 0, 2 sees both; and one of everything that can be told. */
+/* Three nodes: 1 sees 0, 2 sees both, with a group of its own. Every field that a test spoils is there. */
 static ba_plan *sample(void) {
     static const int32_t ids[] = {5, 6, 7, 8};
     ba_plan *p = ba_plan_new("sample");
@@ -257,7 +258,7 @@ static void keys_agree(void) {
 
 /* --- visibility ------------------------------------------------------------------------------------------------- */
 
-/* All runs of rows that a viewer computes, against all its segments, in windows of several sizes. */
+/* All runs of rows that a viewer computes, against all its segments, with windows of several sizes. */
 static bool intervals_match(const ba_plan *p, size_t viewer, size_t window) {
     const ba_node *v = &p->node[viewer];
     bool same = true;
@@ -301,7 +302,7 @@ static void intervals_are_what_rows_see(void) {
     }
 }
 
-/* Row i of m sees keys 0 .. i + n - m of all n. */
+/* Row i of m sees keys 0 .. i + n - m of all n keys. */
 static void bottom_right_is_a_corner(void) {
     ba_plan *p = sample();
     const ba_node *v = &p->node[2];
@@ -355,13 +356,13 @@ static void mask_shows_the_last_computed_form(void) {
     for (size_t i = 0; i < sizeof cell; i++) {
         CU_ASSERT_EQUAL(cell[i], expected[i] - '0');
     }
-    /* Without its edge node 1 sees itself only, but for the rows computed again. */
+    /* Without its edge node 1 sees itself only; the rows computed again still see node 0. */
     p->node[1].n_edge = 0;
     g.rows = 0;
     ba_plan_mask(p, keep_row, &g);
     CU_ASSERT_EQUAL(memcmp(cell + 4 * 9, "\1\1\1\1\1\0\0\0\0", 9), 0);
     CU_ASSERT_EQUAL(memcmp(cell + 5 * 9, "\0\0\0\1\1\1\0\0\0", 9), 0);
-    /* Rows that nobody sees are left out of both sides; the caller may stop. */
+    /* Skipped rows are left out of rows and keys; the caller may stop. */
     p->node[0].skip = 1;
     g = (grid){cell, 0, 5};
     CU_ASSERT_EQUAL(ba_plan_mask(p, keep_row, &g), 5);
@@ -371,7 +372,7 @@ static void mask_shows_the_last_computed_form(void) {
 
 /* --- schedule --------------------------------------------------------------------------------------------------- */
 
-/* Pass in which a node's rows are complete, SIZE_MAX if they are not computed; -1 if they are not done in order. */
+/* The pass that completes a node's rows; SIZE_MAX if they are not computed; -1 if they are out of order. */
 static int done_in(const ba_plan *p, const ba_schedule *s, size_t *pass_of) {
     size_t next[16] = {0};
     for (size_t i = 0; i < p->n_node; i++) {
@@ -440,7 +441,7 @@ static void schedules_keep_their_promises(void) {
     }
 }
 
-/* Five blocks, of which two are one, and a question. */
+/* Five blocks, two of them equal, and a question. */
 static ba_plan *blocks(void) {
     static const int32_t ids[] = {5, 6, 7, 8, 9, 10};
     static const size_t len[] = {3, 5, 2, 5, 1};
@@ -470,7 +471,7 @@ static void few_passes_and_no_row_twice(void) {
     ba_schedule_free(s);
     uint8_t all[] = {1, 1, 1, 1, 1, 1};
     s = ba_schedule_new(p, all, 6);
-    CU_ASSERT_EQUAL(s->n_pass, 1); /* the last node is computed whatever is stored */
+    CU_ASSERT_EQUAL(s->n_pass, 1); /* the last node is always computed */
     CU_ASSERT_EQUAL(s->n_computed, 4);
     CU_ASSERT_EQUAL(s->n_reused, 16);
     ba_schedule_free(s);
@@ -492,16 +493,21 @@ static void what_only_stored_nodes_see_is_not_needed(void) {
 
 int ba_suite_plan(void) {
     CU_pSuite suite = CU_add_suite("plan", NULL, NULL);
-    return suite && CU_add_test(suite, "check names what is wrong", check_names_what_is_wrong) &&
-                   CU_add_test(suite, "check accepts random plans", check_accepts_random_plans) &&
-                   CU_add_test(suite, "address depends on what is computed", address_depends_on_what_is_computed) &&
-                   CU_add_test(suite, "address is independent of place", address_is_independent_of_place) &&
-                   CU_add_test(suite, "keys agree", keys_agree) &&
-                   CU_add_test(suite, "intervals are what rows see", intervals_are_what_rows_see) &&
-                   CU_add_test(suite, "bottom right is a corner", bottom_right_is_a_corner) &&
-                   CU_add_test(suite, "mask shows the last computed form", mask_shows_the_last_computed_form) &&
-                   CU_add_test(suite, "schedules keep their promises", schedules_keep_their_promises) &&
-                   CU_add_test(suite, "few passes and no row twice", few_passes_and_no_row_twice) &&
+    return suite && CU_add_test(suite, "the check refuses every field out of range", check_names_what_is_wrong) &&
+                   CU_add_test(suite, "the check accepts random well-formed plans", check_accepts_random_plans) &&
+                   CU_add_test(suite, "a node's address changes with all that its KV depends on",
+                               address_depends_on_what_is_computed) &&
+                   CU_add_test(suite, "a node's address does not change with its position or segment",
+                               address_is_independent_of_place) &&
+                   CU_add_test(suite, "keys of all nodes at once are those of one node", keys_agree) &&
+                   CU_add_test(suite, "closed-form intervals are what rows see, key by key",
+                               intervals_are_what_rows_see) &&
+                   CU_add_test(suite, "the bottom-right mask ends in the corner", bottom_right_is_a_corner) &&
+                   CU_add_test(suite, "the mask shows rows as they were computed last",
+                               mask_shows_the_last_computed_form) &&
+                   CU_add_test(suite, "random schedules compute every needed row once, in order",
+                               schedules_keep_their_promises) &&
+                   CU_add_test(suite, "a repeated block is encoded once, in few passes", few_passes_and_no_row_twice) &&
                    CU_add_test(suite, "what only stored nodes see is not needed",
                                what_only_stored_nodes_see_is_not_needed)
                ? 0

@@ -1,4 +1,4 @@
-/* The account of operations: complete to the last FLOP, and without influence on what is computed. */
+/* The profile of operations: it accounts for every FLOP, and changes nothing that is computed. */
 #include "tests/support/tiny.h"
 
 #include "sim/engine/engine.h"
@@ -46,7 +46,7 @@ static void check_mode(ba_engine *engine, const ba_prompt *prompt, const char *m
     ba_plan_free(plan);
 }
 
-/* gemma3: norms on queries and keys and behind both halves, and layers with a window. */
+/* gemma3 has norms on queries and keys and after both halves of a layer, and layers with a window. */
 static void test_complete(void) {
     static const char *const arch[] = {"llama", "gemma3"}, *const mode[] = {"full", "block", "lego:k=4", "cacheblend"};
     const ba_backend_config cfg = {.threads = 2};

@@ -1,4 +1,4 @@
-/* The simulation: the same hits as a real store, popularity by Zipf's law, and times that follow the cost of plans. */
+/* The simulation: the same hits as a real store, popularity by Zipf's law, and service times from the cost of plans. */
 #include "sim/store/simulate.h"
 #include "experiments/cost/service.h"
 #include "experiments/cost/traffic.h"
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Requests against a real store (of the plain backend) and the simulation, side by side. */
+/* The same requests to a real store and to the simulation. */
 static void side_by_side(const char *policy, uint64_t blocks_of_memory, size_t corpus, size_t per_request) {
     enum { REQUESTS = 400, DIM = 8, TOKENS = 2 };
     char err[BA_ERR_LEN] = "";
@@ -81,24 +81,24 @@ static void tiers_are_asked_in_order(void) {
     ba_sim *s;
     uint8_t place;
     CU_ASSERT_EQUAL_FATAL(ba_sim_new(tier, 2, 3, &s, err), 0);
-    for (int i = 0; i < 4; i++) { /* 0 is pushed out of memory by 1, of the disk by 2 */
+    for (int i = 0; i < 4; i++) { /* 1 evicts 0 from memory, 2 evicts it from the disk */
         CU_ASSERT_EQUAL(ba_sim_request(s, &number[i], 1, 1, 0, &place), 0);
         CU_ASSERT_EQUAL(place, 2); /* nowhere */
     }
     CU_ASSERT_EQUAL(ba_sim_request(s, &number[2], 1, 1, 0, &place), 0);
     CU_ASSERT_EQUAL(place, 1); /* memory has 0, the disk 2 and 0 */
     CU_ASSERT_EQUAL(ba_sim_request(s, &number[0], 1, 1, 0, &place), 0);
-    CU_ASSERT_EQUAL(place, 0); /* what is used on the disk does not come into memory */
+    CU_ASSERT_EQUAL(place, 0); /* a block used from the disk stays there */
     ba_sim_free(s);
     CU_ASSERT_EQUAL_FATAL(ba_sim_new(tier, 3, 3, &s, err), 0);
     CU_ASSERT_EQUAL(ba_sim_request(s, &number[0], 1, 1, 0, &place), 0);
-    CU_ASSERT_EQUAL(place, 2); /* the whole corpus lies there, and what it gives comes nearer */
+    CU_ASSERT_EQUAL(place, 2); /* the whole corpus is there, and a block read from it comes into nearer tiers */
     CU_ASSERT_EQUAL(ba_sim_request(s, &number[0], 1, 1, 0, &place), 0);
     CU_ASSERT_EQUAL(place, 0);
     ba_sim_free(s);
 }
 
-/* Frequencies against the law, at exponents on both sides of 1 and at 1. */
+/* Frequencies against the law, at exponents below 1, at 1 and above 1. */
 static void popularity_is_zipfs(void) {
     enum { CORPUS = 50, DRAWS = 200000 };
     static const double exponent[] = {0, 0.6, 1, 1.3};
@@ -134,7 +134,7 @@ static void service_follows_the_cost_of_plans(void) {
     CU_ASSERT_EQUAL_FATAL(ba_service_begin(&s, shape, (ba_sizes){2, 2, 2}, &hw, 100, 30, err), 0);
     CU_ASSERT_EQUAL(s.kv_bytes, 2 * 32 * 8 * 128 * 2 * 100);
     ba_served a = ba_serve(&s, (size_t[BA_PLACES]){[BA_IN_RAM] = 4, [BA_NOWHERE] = 3});
-    /* By hand: products of the layers and visible pairs of 3 passages; the question's, and the head's, over 700. */
+    /* By hand: products and visible pairs of 3 passages; of the question over 700 keys; and of the head. */
     double layers = 2 * (double)ba_shape_layer_weights(shape), head = 2 * (double)ba_shape_head_weights(shape);
     double pair = 4.0 * 32 * 32 * 128;
     double encode = 3 * (100 * layers + pair * 100 * 101 / 2.0),

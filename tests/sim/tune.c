@@ -1,5 +1,5 @@
-/* Training as a whole: that it learns, goes on from a checkpoint to the same weights, stops before it diverges; what it
- * saves, read again; adapters; what it refuses. On tiny models. */
+/* Training as a whole, on tiny models: it learns, ends in the same weights when resumed, and stops when it diverges;
+ * what it saves can be read again; adapters; what it refuses. */
 #include "sim/base/random.h"
 #include "tests/support/runner.h"
 
@@ -193,7 +193,7 @@ static void test_resume(void) {
     close_course(&second);
 }
 
-/* A step that would break the weights leaves them alone. */
+/* A step that would make the weights unusable leaves them unchanged. */
 static void test_diverges(void) {
     char err[BA_ERR_LEN] = "";
     ba_tune_row row;
@@ -251,7 +251,7 @@ static double *logits_of(const char *path, const char *adapter, const ba_prompt 
     return out;
 }
 
-/* What training computes, what the engine computes with what was saved: one and the same. */
+/* Training and the engine, with the model that training saved, compute the same logits. */
 static void check_saved(const ba_tiny_options *tiny, size_t rank, size_t n_links, const char *mode) {
     char folder[4200], err[BA_ERR_LEN] = "";
     course s;
@@ -288,7 +288,7 @@ static void test_saved(void) {
     check_saved(NULL, 4, 3, "kvlink:k=2");
 }
 
-/* From a GGUF, whose rows of Q and K are in another order, a folder that is read back. */
+/* A folder saved from a GGUF, which has the rows of Q and K in another order, is read back. */
 static void test_from_gguf(void) {
     char path[4200], folder[4200], err[BA_ERR_LEN] = "";
     uint64_t seed = 3;
@@ -464,12 +464,12 @@ static void test_data(void) {
 
 int ba_suite_tune(void) {
     CU_pSuite suite = CU_add_suite("tune", NULL, NULL);
-    return !suite || !CU_add_test(suite, "every mode that can be trained learns", test_learns) ||
+    return !suite || !CU_add_test(suite, "the loss falls in every mode that can be trained", test_learns) ||
            !CU_add_test(suite, "a resumed run ends in the same weights", test_resume) ||
            !CU_add_test(suite, "a step that diverges changes nothing", test_diverges) ||
-           !CU_add_test(suite, "what is saved computes what was trained", test_saved) ||
+           !CU_add_test(suite, "the engine computes with what was saved what training computed", test_saved) ||
            !CU_add_test(suite, "a folder from a GGUF computes the same", test_from_gguf) ||
            !CU_add_test(suite, "adapters that do not fit are refused", test_bad_adapters) ||
            !CU_add_test(suite, "modes that cannot be trained are refused", test_refused) ||
-           !CU_add_test(suite, "samples in every form, and lines that are none", test_data);
+           !CU_add_test(suite, "samples in every form are read, and bad lines are refused", test_data);
 }

@@ -11,8 +11,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* What the linker's --wrap asks for: a call of NAME comes to __wrap_NAME, and __real_NAME is the library's. The names
- * are the linker's, not ours. NOLINTBEGIN(bugprone-reserved-identifier) */
+/* Names that the linker's --wrap prescribes: a call of NAME becomes one of __wrap_NAME, and __real_NAME is the
+ * library's function. NOLINTBEGIN(bugprone-reserved-identifier) */
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *at, size_t n);
@@ -46,7 +46,7 @@ int __wrap_rename(const char *from, const char *to);
 
 enum { SLOTS = 1 << 16, FEW = 100 };
 
-/* Functions that stand in for the library's have no argument of ours: what they need lives here. */
+/* Replacements of library functions get no argument of ours, so their state is global. */
 static struct {
     pthread_mutex_t lock;
     ba_fault fault;
@@ -79,7 +79,7 @@ bool ba_fault_came(void) {
     return came;
 }
 
-/* Whether this call is the one to fail; onwards: or one behind it. */
+/* Whether this call is to fail; onwards: or comes after the one that is to fail. */
 static bool fails(ba_fault fault, bool onwards) {
     pthread_mutex_lock(&faults.lock);
     bool due = faults.fault == fault && !faults.pause;
@@ -90,7 +90,7 @@ static bool fails(ba_fault fault, bool onwards) {
     return now;
 }
 
-/* ---- books ---- */
+/* ---- recorded allocations ---- */
 
 static size_t slot_of(const void *at) {
     return (size_t)(((uintptr_t)at >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 48) % SLOTS;
@@ -110,7 +110,7 @@ static void *enter(void *at) {
     return at;
 }
 
-/* What is not in the books was allocated inside of a library, or before they began. */
+/* A pointer that is not recorded was allocated inside of a library, or before the recording began. */
 static void leave(const void *at) {
     pthread_mutex_lock(&faults.lock);
     size_t i = slot_of(at);
@@ -118,7 +118,7 @@ static void leave(const void *at) {
         i = (i + 1) % SLOTS;
     }
     if (at && faults.live[i]) {
-        /* Closes the gap: whoever stands behind it and would have liked to be nearer moves up. */
+        /* Closes the gap: moves up later entries that hash to a slot at or before it. */
         for (size_t j = (i + 1) % SLOTS; faults.live[j]; j = (j + 1) % SLOTS) {
             size_t options = slot_of(faults.live[j]);
             if ((j - options) % SLOTS >= (j - i) % SLOTS) {
@@ -210,7 +210,7 @@ static bool is_short(void) {
     return now;
 }
 
-/* Reads of a stream that fopen has opened. */
+/* Reads of a stream opened by fopen. */
 static ssize_t read_stream(void *cookie, char *to, size_t n) {
     if (fails(BA_FAULT_INTERRUPTED, false)) {
         return failing(EINTR);
@@ -254,7 +254,7 @@ int __wrap_open(const char *path, int flags, ...) {
     return fails(BA_FAULT_OPEN, false) ? failing(EMFILE) : __real_open(path, flags, mode);
 }
 
-/* What a library's -D_FILE_OFFSET_BITS=64 makes of the two: the same where files are large anyway. */
+/* The names of fopen and open with -D_FILE_OFFSET_BITS=64, which some libraries' flags set. */
 FILE *__wrap_fopen64(const char *path, const char *mode) {
     return __wrap_fopen(path, mode);
 }

@@ -1,5 +1,5 @@
-/* Faults on demand. The test runner is linked so that the program's own calls of the functions below go through
- * faults.c (Makefile: --wrap); calls inside of libraries do not. Without an order they are what they always are. */
+/* Faults on demand. The test runner is linked so that the program's own calls of memory and file functions go through
+ * faults.c (Makefile: --wrap); calls inside of libraries do not. They only fail after ba_fault_order. */
 #ifndef BA_FAULTS_H
 #define BA_FAULTS_H
 
@@ -19,16 +19,16 @@ typedef enum ba_fault {
     BA_FAULT_RENAME,      /* the n-th rename fails with EACCES */
 } ba_fault;
 
-/* Orders one, and forgets the last; n counts from 0. */
+/* Orders a fault, in place of the last one; n counts from 0. */
 void ba_fault_order(ba_fault fault, size_t n);
-/* In a pause calls are not counted and do not fail. */
+/* During a pause calls are not counted and do not fail. */
 void ba_fault_pause(bool on);
-/* Whether the fault came; there is none from now on. */
+/* Whether the fault has occurred; ends the order. */
 bool ba_fault_came(void);
 
-/* From here on allocations are kept book of. */
+/* Begins to record allocations. */
 void ba_fault_watch(void);
-/* How many of them have not been freed; ends the books. */
+/* How many recorded allocations were not freed; ends the recording. */
 size_t ba_fault_leaks(void);
 
 #endif

@@ -1,5 +1,5 @@
-/* The one test runner. `blockattn-tests` runs everything; `blockattn-tests NAME...` what has NAME in "suite: test";
- * `--list` lists. CUnit keeps the books; the last line is "N passed, N failed, N skipped". */
+/* The test runner. `blockattn-tests` runs all tests; `blockattn-tests NAME...` those with a NAME in "suite: test";
+ * `--list` lists them. CUnit counts; the last line is "N passed, N failed, N skipped". */
 #include "runner.h"
 
 #include "experiments/cli/cli.h"
@@ -15,7 +15,7 @@
 #define ENTRY(name) ba_suite_##name,
 static int (*const suites[])(void) = {BA_SUITES(ENTRY)};
 
-/* CUnit's callbacks carry no argument of ours: what they need lives here. */
+/* CUnit's callbacks take no argument, so their state is global. */
 static struct {
     char dir[4096], program[4096], model[4096];
     bool have_model;
@@ -34,7 +34,7 @@ const char *ba_test_dir(void) {
 }
 
 void ba_test_golden(const char *name, char *path, size_t size) {
-    const char *slash = strrchr(__FILE__, '/'); /* the tests run where they were compiled */
+    const char *slash = strrchr(__FILE__, '/'); /* tests run on the machine that compiled them */
     snprintf(path, size, "%.*s/../golden/%s", slash ? (int)(slash - __FILE__) : 1, slash ? __FILE__ : ".", name);
 }
 
@@ -84,7 +84,7 @@ static bool wanted(CU_pSuite suite, CU_pTest test, int argc, char **argv) {
     return argc < 2;
 }
 
-/* Leaves only what was asked for active; how many tests that is. */
+/* Activates only the tests that the arguments select; returns how many. */
 static size_t select_tests(int argc, char **argv, bool list) {
     size_t n = 0;
     for (CU_pSuite suite = CU_get_registry()->pSuite; suite; suite = suite->pNext) {

@@ -5,11 +5,11 @@
 
 #include <CUnit/CUnit.h>
 
-/* A test says so by name when the machine cannot do it, and returns: counted and printed as skipped, never as passed.
- */
+/* Called by a test that this machine cannot run, which then returns. It is counted and printed as skipped, not as
+ * passed. / */
 void ba_test_skip(const char *why);
 
-/* Under a sanitizer the real models take minutes a test; one mode of one of them stands for the others there. */
+/* Under a sanitizer a test of a real model takes minutes, so only one mode of one model is run there. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { BA_SANITIZED = 1 };
 #else
@@ -19,13 +19,13 @@ enum { BA_SANITIZED = 0 };
 /* Folder for temporary files of this run, removed at the end. */
 const char *ba_test_dir(void);
 
-/* The program under test: `blockattn` beside the runner. */
+/* The program under test: `blockattn` in the runner's folder. */
 const char *ba_test_program(void);
 
-/* The real model's path, or NULL if it is not cached (then the test skips). */
+/* Path of the real model, or NULL if it is not cached; then skip the test. */
 const char *ba_test_model(void);
 
-/* Path of a file or folder below tests/golden. */
+/* Path of a file or folder in tests/golden. */
 void ba_test_golden(const char *name, char *path, size_t size);
 
 /* All suites in the order in which they run: int ba_suite_NAME(void) adds its tests to CUnit's registry. */
