@@ -10,10 +10,8 @@ PREFIX ?= /usr/local
 # What `pkg-config` knows about the libraries, asked once, at first use.
 PKGS       := openblas hdf5 libcjson libxxhash libutf8proc zlib lmdb hiredis
 once        = $(eval $(1) := $(2))$($(1))
-LIB_CFLAGS  = $(call once,LIB_CFLAGS,$(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(if $(DNNL),-DBA_HAVE_DNNL))
-LIB_LIBS    = $(call once,LIB_LIBS,$(shell pkg-config --libs $(PKGS) 2>/dev/null) $(if $(DNNL),-ldnnl -l:libgomp.so.1))
-# oneDNN is optional: it makes the backend onednn. Debian's comes without a .pc file. `make DNNL=` leaves it out.
-DNNL        = $(call once,DNNL,$(shell echo '\#include <oneapi/dnnl/dnnl.h>' | $(CC) -E - >/dev/null 2>&1 && echo yes))
+LIB_CFLAGS  = $(call once,LIB_CFLAGS,$(shell pkg-config --cflags $(PKGS) 2>/dev/null))
+LIB_LIBS    = $(call once,LIB_LIBS,$(shell pkg-config --libs $(PKGS) 2>/dev/null))
 
 # CUDA is optional, and there only if asked for: `make CUDA=1` adds the backend cuda. It takes nvcc (toolkit 12 or
 # later) from the path, or from NVCC; CUDA_ARCH names the GPU it is for.

@@ -109,12 +109,13 @@ typedef enum ba_kv_part { BA_KV_K, BA_KV_V } ba_kv_part;
 enum { BA_KV_LAYOUT = 1, BA_KV_ALIGN = 64 };
 
 typedef struct ba_backend_config {
-    size_t threads; /* >= 1 */
+    size_t threads;    /* >= 1 */
+    const char *dtype; /* as in --dtype; NULL or "auto": any */
 } ba_backend_config;
 
-/* The table: one row per backend. `be` is always the backend itself. */
+/* The table: one row per backend and element type. `be` is always the backend itself. */
 typedef struct ba_backend_ops {
-    const char *name;    /* as in --backend */
+    const char *name;    /* as in --backend: "cpu", "openblas", "cuda", "ref" */
     const char *summary; /* one line: precision, library */
     const char *dtype;   /* as in --dtype: "f64", "f32", "bf16" */
 
@@ -219,11 +220,18 @@ struct ba_backend {
     size_t kv_size;        /* bytes of a K or V element as kept */
 };
 
-/* Table of backends compiled in; NULL past the last. "auto" is the first that opens. */
+/* Row i of the table of this build; NULL past the last. */
 const ba_backend_ops *ba_backend_at(size_t i);
 
-/* Opens by name ("auto" allowed). 0, or -1 and err naming what there is. */
+/* The first row with this name and element type; NULL or "auto" fits every row. NULL and err, which lists what there is,
+ * if there is none. remark: one line for the user if the name has been replaced by another spelling, else "". */
+const ba_backend_ops *ba_backend_find(const char *name, const char *dtype, char remark[BA_ERR_LEN],
+                                      char err[BA_ERR_LEN]);
+
+/* Opens the row that `name` and cfg->dtype find; if both are "auto", the first that opens. 0, or -1 and err. */
 int ba_backend_open(const char *name, const ba_backend_config *cfg, ba_backend **out, char err[BA_ERR_LEN]);
+/* Opens the first row that fits and trains: bf16 before f32 before f64. 0, or -1 and err. */
+int ba_backend_open_to_train(const char *name, const ba_backend_config *cfg, ba_backend **out, char err[BA_ERR_LEN]);
 void ba_backend_close(ba_backend *be);
 
 #endif

@@ -7,7 +7,9 @@ stats machine using "peak_flops_per_s" nooutput
 fp32 = STATS_max / 1e9
 stats machine using "peak_bytes_per_s" nooutput
 memory = STATS_max / 1e9
-is_bf16(unused) = stringcolumn("backend") eq "onednn" || stringcolumn("backend") eq "native-bf16"
+# Older files have the names on the left.
+named(name) = name eq "native-bf16" ? "cpu/bf16" : name eq "native" ? "cpu/f32" : name eq "openblas" ? "openblas/f32" : name
+is_bf16(unused) = strstrt(named(stringcolumn("backend")), "/bf16") > 0
 stats data using (is_bf16(0) ? column("peak_flops_per_s") / 1e9 : NaN) nooutput
 bf16 = STATS_max > fp32 ? STATS_max : 0
 top = bf16 > fp32 ? bf16 : fp32
@@ -22,12 +24,12 @@ set yrange [low:top * 1.6]
 set ytics (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 set key outside right top Left reverse
 roof(x, peak) = memory * x < peak ? memory * x : peak
-backends = "native-bf16 onednn native openblas"
+backends = "cpu/bf16 cuda/bf16 cpu/f32 openblas/f32"
 colours = sprintf("%s %s %s %s", red, orange, blue, sky)
 kinds = "attention product@1024 product@50" # how a kernel's name begins
 shapes = "7 5 9"
 spaced(word) = word[1:strstrt(word . "@", "@") - 1] . (strstrt(word, "@") ? " " . word[strstrt(word, "@") + 1:] : "")
-rate(name, kind) = stringcolumn("backend") eq name && strstrt(stringcolumn("kernel"), spaced(kind) . " ") == 1 \
+rate(name, kind) = named(stringcolumn("backend")) eq name && strstrt(stringcolumn("kernel"), spaced(kind) . " ") == 1 \
     ? column("flops_per_s") / 1e9 : NaN
 do for [kind in "svg png"] {
     eval page(kind, 1200, 640)

@@ -29,9 +29,8 @@ rules() {
 kernels: kernels/base/
 kernels/base:
 kernels/ref: kernels/ kernels/base/
-kernels/cpu: kernels/ kernels/base/ kernels/cpu/train/train.h
-kernels/cpu/bf16: kernels/ kernels/base/ kernels/cpu/ kernels/cpu/train/train.h
-kernels/cpu/onednn: kernels/ kernels/base/ kernels/cpu/ kernels/cpu/bf16/ kernels/cpu/train/
+kernels/cpu: kernels/ kernels/base/
+kernels/cpu/bf16: kernels/ kernels/base/ kernels/cpu/
 kernels/cpu/train: kernels/ kernels/base/ kernels/cpu/ kernels/cpu/bf16/bf16.h
 kernels/cuda: kernels/ kernels/base/
 sim/base: kernels/base/

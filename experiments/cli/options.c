@@ -172,7 +172,7 @@ int ba_cli_parse(int argc, char **argv, const char *usage, const char *about, co
         {"mode", "MODE", "attention mode, as name or name:key=value,...", &c->mode, 0},
         {"dtype", "TYPE", "element type: auto, f32, bf16 or f64; default auto (f32)", &c->dtype, 0},
         {"backend", "NAME",
-         "arithmetic: auto, native, openblas, native-bf16, onednn, bf16-plain, cuda or ref; default auto", &c->backend,
+         "arithmetic: auto, cpu, openblas, cuda or ref; default auto", &c->backend,
          0},
         {"threads", "N", "threads; default: the processors available", &threads, 0},
         {"seed", "N", "seed of everything random; default 0", &seed, 0},

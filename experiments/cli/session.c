@@ -39,55 +39,6 @@ int ba_model_path_of(const ba_common *c, char *path, size_t size, char err[BA_ER
     return 0;
 }
 
-static const ba_backend_ops *backend_by_name(const char *name) {
-    const ba_backend_ops *ops;
-    for (size_t i = 0; (ops = ba_backend_at(i)); i++) {
-        if (strcmp(ops->name, name) == 0) {
-            return ops;
-        }
-    }
-    return NULL;
-}
-
-/* "ref (f64), openblas (f32)" */
-static void list_backends(char *out, size_t size) {
-    size_t used = 0;
-    const ba_backend_ops *ops;
-    *out = '\0';
-    for (size_t i = 0; (ops = ba_backend_at(i)) && used < size; i++) {
-        used += (size_t)snprintf(out + used, size - used, "%s%s (%s)", i ? ", " : "", ops->name, ops->dtype);
-    }
-}
-
-/* The backend that --backend and --dtype name together; NULL: none, and err says what there is. */
-static const char *backend_name(const ba_common *c, char err[BA_ERR_LEN]) {
-    char list[256];
-    list_backends(list, sizeof list);
-    bool any_backend = strcmp(c->backend, "auto") == 0, any_dtype = strcmp(c->dtype, "auto") == 0;
-    const ba_backend_ops *named = any_backend ? NULL : backend_by_name(c->backend);
-    if (!any_backend && !named) {
-        bool left_out = strcmp(c->backend, "cuda") == 0;
-        ba_fail(err, "--backend %s: %s; there is auto, %s", c->backend,
-                left_out ? "this build has none, 'make CUDA=1' adds it" : "unknown", list);
-        return NULL;
-    }
-    if (any_dtype) {
-        return c->backend;
-    }
-    if (named && strcmp(named->dtype, c->dtype) == 0) {
-        return named->name;
-    }
-    const ba_backend_ops *ops;
-    for (size_t i = 0; !named && (ops = ba_backend_at(i)); i++) {
-        if (strcmp(ops->dtype, c->dtype) == 0) {
-            return ops->name;
-        }
-    }
-    ba_fail(err, "--dtype %s: %s%s does not compute in it; there is %s", c->dtype, named ? "backend " : "",
-            named ? named->name : "this build", list);
-    return NULL;
-}
-
 /* What the store has to say; nothing under --quiet. */
 static void remark(const char *line) {
     fprintf(stderr, "%s: %s\n", program_invocation_short_name, line);
@@ -120,13 +71,16 @@ int ba_vocabulary_open(const ba_common *c, bool weights, ba_model **model, ba_to
 
 /* 0, or an exit status with err filled; the caller closes what is open. */
 static int open_all(const ba_common *c, ba_session *b, char err[BA_ERR_LEN]) {
-    const char *backend = backend_name(c, err);
-    if (!backend || ba_store_spec_parse(c->store, &b->tiers, err) != 0 ||
+    char replaced[BA_ERR_LEN];
+    if (!ba_backend_find(c->backend, c->dtype, replaced, err) || ba_store_spec_parse(c->store, &b->tiers, err) != 0 ||
         ba_vocabulary_open(c, true, &b->model, &b->tok, err) != 0) {
         return BA_EXIT_USAGE;
     }
-    const ba_backend_config config = {.threads = c->threads};
-    if (ba_backend_open(backend, &config, &b->be, err) != 0) {
+    const ba_backend_config config = {.threads = c->threads, .dtype = c->dtype};
+    if (*replaced && !c->quiet) {
+        remark(replaced);
+    }
+    if (ba_backend_open(c->backend, &config, &b->be, err) != 0) {
         return BA_EXIT_MACHINE;
     }
     if (ba_store_open(b->be, &b->tiers, c->quiet ? no_remark : remark, &b->store, err) != 0) {

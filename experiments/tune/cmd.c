@@ -119,25 +119,13 @@ static int check(options *w, session *s) {
 
 /* ---- opening ---- */
 
-/* The first backend that trains and fits --backend and --dtype; with neither, bf16 before fp32. */
 static int open_backend(const ba_common *c, ba_backend **out, char err[BA_ERR_LEN]) {
-    static const char *const dtypes[] = {"bf16", "f32", "f64"};
-    const ba_backend_config config = {.threads = c->threads};
-    bool any = strcmp(c->backend, "auto") == 0, any_type = strcmp(c->dtype, "auto") == 0;
-    ba_fail(err,
-            "--backend %s --dtype %s: no such backend trains; there is openblas (f32), native-bf16, onednn and "
-            "cuda (bf16) where the build has them, and ref (f64)",
-            c->backend, c->dtype);
-    for (size_t t = 0; t < sizeof dtypes / sizeof *dtypes; t++) {
-        const ba_backend_ops *ops;
-        for (size_t i = 0; (ops = ba_backend_at(i)); i++) {
-            if (ops->train && !strcmp(ops->dtype, dtypes[t]) && (any || !strcmp(ops->name, c->backend)) &&
-                (any_type || !strcmp(ops->dtype, c->dtype)) && ops->open(&config, out, err) == 0) {
-                return 0;
-            }
-        }
+    const ba_backend_config config = {.threads = c->threads, .dtype = c->dtype};
+    char replaced[BA_ERR_LEN];
+    if (ba_backend_find(c->backend, c->dtype, replaced, err) && *replaced && !c->quiet) {
+        fprintf(stderr, "%s: %s\n", program_invocation_short_name, replaced);
     }
-    return -1;
+    return ba_backend_open_to_train(c->backend, &config, out, err);
 }
 
 /* Link tokens that the modes ask for: the largest k of kvlink. */

@@ -279,12 +279,12 @@ static void time_job(ba_backend *be, const job *j, size_t threads, bool csv) {
     scene_close(&s);
     if (csv) {
         double calls = ROUNDS, bytes = (double)(be->count.bytes_read + be->count.bytes_written);
-        printf("%s,\"%s\",%.0f,%.0f,%.6g,%.6g,%.6g,%.6g\n", be->ops->name, j->name,
+        printf("%s/%s,\"%s\",%.0f,%.0f,%.6g,%.6g,%.6g,%.6g\n", be->ops->name, be->ops->dtype, j->name,
                (double)be->count.flops_exact / calls, bytes / calls, best.wall, peak.wall, best.busy, peak.busy);
         fflush(stdout);
         return;
     }
-    printf("%-10s %-28s %8.1f GFLOP/s", be->ops->name, j->name, best.wall / 1e9);
+    printf("%8s/%-5s %-28s %8.1f GFLOP/s", be->ops->name, be->ops->dtype, j->name, best.wall / 1e9);
     if (peak.wall > 0) {
         printf("  %4.2f of peak %.0f; by processor time %4.2f of %.0f", best.wall / peak.wall, peak.wall / 1e9,
                best.busy / peak.busy, peak.busy / 1e9);
@@ -306,17 +306,17 @@ int main(int argc, char **argv) {
     for (size_t i = 0; ba_backend_at(i); i++) {
         char err[BA_ERR_LEN];
         const ba_backend_config cfg = {.threads = (size_t)given};
-        const char *name = ba_backend_at(i)->name;
+        const ba_backend_ops *ops = ba_backend_at(i);
         ba_backend *be = NULL;
-        if (!strcmp(name, "ref") || !strcmp(name, "bf16-plain")) {
+        if (!strcmp(ops->name, "ref")) {
             continue; /* the reference is not made to be fast */
         }
-        if (ba_backend_open(name, &cfg, &be, err)) {
-            fprintf(stderr, "%s: skipped: %s\n", name, err);
+        if (ops->open(&cfg, &be, err)) {
+            fprintf(stderr, "%s/%s: skipped: %s\n", ops->name, ops->dtype, err);
             continue;
         }
         if (!csv) {
-            printf("%s: %s\n", name, be->ops->describe(be));
+            printf("%s/%s: %s\n", ops->name, ops->dtype, be->ops->describe(be));
         }
         for (size_t j = 0; j < sizeof jobs / sizeof *jobs; j++) {
             time_job(be, &jobs[j], cfg.threads, csv);

@@ -18,7 +18,7 @@ typedef struct work {
 
 static const work works[] = {
     {"full-2k", "full",
-     "ours bf16,ours onednn,ours f32,ours openblas,ours avx2,transformers bf16,transformers f32,llama.cpp bf16", 2 * K,
+     "ours bf16,ours f32,ours openblas,ours avx2,transformers bf16,transformers f32,llama.cpp bf16", 2 * K,
      5, 2},
     {"full-8k", "full", "ours bf16,ours f32,transformers bf16,llama.cpp bf16", 8 * K, 3, 0},
     {"warm-8k", "block", "ours bf16,ours f32", 8 * K, 9, 3},
@@ -28,7 +28,7 @@ static const work works[] = {
     {"warm-32k", "released", "transformers bf16", 32 * K, 7, 0},
     {"warm-32k", "ready", "transformers bf16", 32 * K, 7, 0},
     {"question-50", "full",
-     "ours bf16,ours onednn,ours f32,ours openblas,ours avx2,transformers bf16,transformers f32,llama.cpp bf16",
+     "ours bf16,ours f32,ours openblas,ours avx2,transformers bf16,transformers f32,llama.cpp bf16",
      QUESTION, 11, 5},
     {"cold-64x128", "cold", "ours bf16,ours f32,transformers bf16,transformers f32,llama.cpp bf16", 64 * BLOCK, 5, 2},
     {"start-50", "process", "ours bf16,converting bf16", QUESTION, 9, 3},
@@ -46,17 +46,16 @@ typedef struct options {
     bool quick, resume, quiet;
 } options;
 
-enum { N_ENTRANT = 10 };
+enum { N_ENTRANT = 9 };
 
 /* The entrants [N_ENTRANT]. `p` holds the arguments that are made at run time. */
 static void line_up(ba_entrant *e, const char *model, const options *w, paths *p) {
     const ba_entrant all[N_ENTRANT] = {
         {.name = BA_OURS, .argv = {p->worker, (char *)model, "bf16", p->threads, p->ids}},
         {.name = "ours f32", .argv = {p->worker, (char *)model, "f32", p->threads, p->ids}},
-        {.name = "ours onednn", .argv = {p->worker, (char *)model, "onednn", p->threads, p->ids}},
         {.name = "ours openblas", .argv = {p->worker, (char *)model, "openblas", p->threads, p->ids}},
         {.name = "ours avx2",
-         .argv = {p->worker, (char *)model, "native", p->threads, p->ids},
+         .argv = {p->worker, (char *)model, "f32", p->threads, p->ids},
          .setting = "BLOCKATTN_ISA=avx2"},
         {.name = "transformers bf16",
          .argv = {(char *)w->python, p->transformers, p->converted, "bf16", p->threads, p->ids}},

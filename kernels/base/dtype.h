@@ -5,6 +5,8 @@
 #ifndef BA_DTYPE_H
 #define BA_DTYPE_H
 
+#include "half.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,11 +44,5 @@ int ba_dtype_by_ggml(uint32_t ggml_type, ba_dtype *type);
 
 /* Name of a GGUF type number, also of those that cannot be decoded ("IQ2_XXS"), or NULL if unheard of. */
 const char *ba_dtype_ggml_name(uint32_t ggml_type);
-
-/* Scalar conversions, round to nearest even. */
-float ba_f16_to_f32(uint16_t h);
-uint16_t ba_f32_to_f16(float f);
-float ba_bf16_to_f32(uint16_t h);
-uint16_t ba_f32_to_bf16(float f);
 
 #endif

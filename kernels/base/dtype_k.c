@@ -1,6 +1,6 @@
 #include "dtype_k.h"
 
-#include "dtype.h"
+#include "half.h"
 
 enum { SUPER = 256 };
 

@@ -11,7 +11,6 @@
 #include "kernels/count.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -19,107 +18,6 @@ enum {
     JOBS = 64,            /* jobs whose units are handed out together */
     UNITS_PER_THREAD = 4, /* with fewer, chunks are computed apart */
 };
-
-const ba_isa *ba_isa_choose(char err[BA_ERR_LEN]) {
-    static const ba_isa *const all[] = {&ba_isa_avx512, &ba_isa_avx2, &ba_isa_plain};
-    bool has[] = {false, false, true};
-#if defined(__x86_64__)
-    has[0] = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    has[1] = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#endif
-    const char *options = getenv("BLOCKATTN_ISA");
-    bool free_choice = !options || !*options;
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        if (!free_choice && strcmp(options, all[i]->name) != 0) {
-            continue;
-        }
-        if (has[i] && all[i]->attend) {
-            return all[i];
-        }
-        if (!free_choice) {
-            ba_fail(err, "BLOCKATTN_ISA=%s: this processor or build does not have it; unset it, or set it to plain",
-                    options);
-            return NULL;
-        }
-    }
-    ba_fail(err, "BLOCKATTN_ISA=%s: unknown instruction set; set it to plain, avx2 or avx512", options);
-    return NULL;
-}
-
-/* ---- work space ---- */
-
-ba_attn_space *ba_attn_space_new(size_t threads) {
-    ba_attn_space *space = ba_cpu_alloc(1, 1, 1, sizeof *space);
-    if (!space || !(space->worker = ba_cpu_alloc(threads, 1, 1, sizeof *space->worker))) {
-        free(space);
-        return NULL;
-    }
-    space->threads = threads;
-    return space;
-}
-
-static void worker_clear(ba_attn_worker *w) {
-    free(w->q);
-    free(w->s);
-    free(w->o);
-    free(w->ml);
-    free(w->rescale);
-    free(w->lo);
-    free(w->hi);
-    free(w->choice);
-    *w = (ba_attn_worker){0};
-}
-
-void ba_attn_space_free(ba_attn_space *space) {
-    if (!space) {
-        return;
-    }
-    for (size_t i = 0; i < space->threads; i++) {
-        worker_clear(&space->worker[i]);
-    }
-    free(space->worker);
-    free(space->partial);
-    free(space->vote);
-    free(space);
-}
-
-int ba_attn_space_reserve(ba_attn_space *space, size_t dim) {
-    if (dim <= space->dim) {
-        return 0;
-    }
-    size_t stride;
-    if (__builtin_add_overflow(dim, 15, &stride)) {
-        return -1;
-    }
-    space->dim = 0;
-    for (size_t i = 0; i < space->threads; i++) {
-        ba_attn_worker *w = &space->worker[i];
-        worker_clear(w);
-        w->q = ba_cpu_alloc(BA_TILE_ROWS, dim, 1, sizeof *w->q);
-        w->s = ba_cpu_alloc(BA_TILE_ROWS, BA_KEYS, 1, sizeof *w->s);
-        w->o = ba_cpu_alloc(3 * BA_TILE_ROWS, stride, 1, sizeof *w->o);
-        w->ml = ba_cpu_alloc(3 * 2 * BA_TILE_ROWS, 1, 1, sizeof *w->ml);
-        w->rescale = ba_cpu_alloc(BA_TILE_ROWS, 1, 1, sizeof *w->rescale);
-        w->lo = ba_cpu_alloc(BA_TILE_ROWS, 1, 1, sizeof *w->lo);
-        w->hi = ba_cpu_alloc(BA_TILE_ROWS, 1, 1, sizeof *w->hi);
-        if (!w->q || !w->s || !w->o || !w->ml || !w->rescale || !w->lo || !w->hi) {
-            return -1;
-        }
-    }
-    space->dim = dim;
-    return 0;
-}
-
-void *ba_attn_grow(void *at, size_t *have, size_t n, size_t size) {
-    if (n <= *have) {
-        return at;
-    }
-    free(at);
-    at = ba_cpu_alloc(n, 1, 1, size);
-    *have = at ? n : 0;
-    return at;
-}
 
 /* ---- states ---- */
 
@@ -253,16 +151,6 @@ static unit unit_at(const ba_attn_call *call, const ba_attn_job *job, size_t ind
                   .rows = job->rows - row < tile ? job->rows - row : tile,
                   .head = slot / parts * call->group + part,
                   .heads = heads};
-}
-
-void ba_attn_rotate(const ba_attn_call *call, const ba_attn_job *job, const ba_kv_segment *seg, size_t row,
-                    size_t head0, size_t n, float *out) {
-    const float *rot = call->rot->at + (seg->rot_row + row) * call->dim;
-    float factor = (float)(call->scale * seg->score_scale);
-    const float *x = ba_cpu_row(call->q, job->row0 + row) + head0 * call->dim;
-    for (size_t h = 0; h < n; h++) {
-        call->cpu->isa->rotate(x + h * call->dim, call->dim, rot, factor, out + h * call->dim);
-    }
 }
 
 /* Which keys of [key0, key1), as tokens of the KV, each row of the unit sees; false if there is none at all. */

@@ -39,8 +39,15 @@ struct ba_attn_space {
 };
 
 /* Rotates the query row `row` of heads [head0, head0 + n) of the job for a segment: out [n, dim]. */
-void ba_attn_rotate(const ba_attn_call *call, const ba_attn_job *job, const ba_kv_segment *seg, size_t row,
-                    size_t head0, size_t n, float *out);
+static inline void ba_attn_rotate(const ba_attn_call *call, const ba_attn_job *job, const ba_kv_segment *seg,
+                                  size_t row, size_t head0, size_t n, float *out) {
+    const float *rot = call->rot->at + (seg->rot_row + row) * call->dim;
+    float factor = (float)(call->scale * seg->score_scale);
+    const float *x = ba_cpu_row(call->q, job->row0 + row) + head0 * call->dim;
+    for (size_t h = 0; h < n; h++) {
+        call->cpu->isa->rotate(x + h * call->dim, call->dim, rot, factor, out + h * call->dim);
+    }
+}
 
 /* At least n elements in a grow-only array that need not keep what it holds; NULL if out of memory. */
 void *ba_attn_grow(void *at, size_t *have, size_t n, size_t size);

@@ -22,8 +22,8 @@ typedef struct ba_cpu {
     ba_attn_space *space;
     float *sum; /* [threads, BA_SUM_ROWS, BA_KEYS] a tile of a product on its way to out */
     void (*round)(const float *x, size_t n, uint16_t *out); /* to bf16; NULL: no buffer is kept in it */
-    const struct ba_train_product *train_product;           /* how it multiplies in training; NULL: it does not train */
-    struct ba_train_cpu *train;                             /* NULL before that */
+    struct ba_train_cpu *train;                             /* what training adds; NULL before the first use */
+    void (*train_close)(struct ba_train_cpu *train);        /* set with it */
 } ba_cpu;
 
 /* fp32, or bf16 where only operands of products lie in it (bf16.h), or forms of such (train_bf16_operand.c); the other

@@ -1,6 +1,7 @@
 /* Keys and values: in and out of the tiled layout. */
 #include "cpu.h"
 
+#include "kernels/base/sizes.h"
 #include "kernels/count.h"
 
 #include <stdlib.h>
@@ -16,8 +17,8 @@ static ba_kv *kv_empty(ba_backend *be, size_t layers, size_t kv_heads, size_t he
     ba_cpu *cpu = (ba_cpu *)be;
     size_t tiles = tiles_of(capacity), slices;
     /* Key indices are 32 bits wide in the kernels. */
-    if (capacity > INT32_MAX / 2 || __builtin_mul_overflow(layers, kv_heads, &slices) ||
-        __builtin_mul_overflow(slices, tiles, tokens) || ba_attn_space_reserve(cpu->space, head_dim)) {
+    if (capacity > INT32_MAX / 2 || !ba_multiply_sizes(layers, kv_heads, &slices) ||
+        !ba_multiply_sizes(slices, tiles, tokens) || ba_attn_space_reserve(cpu->space, head_dim)) {
         return NULL;
     }
     ba_kv *kv = malloc(sizeof *kv);

@@ -6,9 +6,10 @@
  * in a block of twelve, and small products take other code. So this is found out at open by comparing bits
  * (probe_rows); a weight for which OpenBLAS does not keep to it is packed, and multiplied by our own tile code instead.
  */
+#include "cpu.h"
 #include "kernels/backends.h"
+#include "kernels/base/sizes.h"
 #include "kernels/count.h"
-#include "kernels/cpu/train/train.h"
 
 #include <cblas.h>
 #include <stdio.h>
@@ -39,10 +40,6 @@ typedef struct product {
     bool add;
 } product;
 
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 static size_t round_up(size_t n, size_t unit) {
     return (n + unit - 1) / unit * unit;
 }
@@ -52,8 +49,8 @@ _Static_assert(BA_PAD_ROWS *WIDE <= BA_SUM_ROWS * BA_KEYS, "a tile of added rows
 static void blas_tile(void *arg, size_t index, size_t worker) {
     const product *p = arg;
     const ba_weight *w = p->w;
-    size_t row = index / p->col_tiles * p->tile_rows, rows = min_size(p->tile_rows, p->rows - row);
-    size_t col = index % p->col_tiles * p->tile_cols, cols = min_size(p->tile_cols, w->out - col);
+    size_t row = index / p->col_tiles * p->tile_rows, rows = ba_min_size(p->tile_rows, p->rows - row);
+    size_t col = index % p->col_tiles * p->tile_cols, cols = ba_min_size(p->tile_cols, w->out - col);
     size_t called = rows < p->min_rows ? p->min_rows : rows, stride = p->out.buf->cols, to_stride = stride;
     float *out = ba_cpu_row(p->out, row) + col, *to = out;
     if (called != rows) {
@@ -74,7 +71,7 @@ static void vector_tile(void *arg, size_t index, size_t worker) {
     (void)worker;
     const product *p = arg;
     const ba_weight *w = p->w;
-    size_t col = index * p->tile_cols, cols = min_size(p->tile_cols, w->out - col);
+    size_t col = index * p->tile_cols, cols = ba_min_size(p->tile_cols, w->out - col);
     float *out = ba_cpu_row(p->out, 0) + col;
     bool add = ba_cpu_prepare(w, p->add, out, cols, out, cols, 1, col, cols);
     cblas_sgemv(CblasRowMajor, CblasNoTrans, (blasint)cols, (blasint)w->in, 1, w->at + col * w->in, (blasint)w->in,
@@ -203,7 +200,6 @@ static int openblas_open(const ba_backend_config *cfg, ba_backend **out, char er
         return ba_fail(err, "backend openblas: out of memory");
     }
     be->cpu.base.ops = &ba_openblas;
-    be->cpu.train_product = &ba_train_product_openblas;
     openblas_set_num_threads(1);
     int status = ba_cpu_open(&be->cpu, cfg, err);
     if (status == 0 && probe_rows(&be->rows_apart)) {
@@ -232,5 +228,5 @@ const ba_backend_ops ba_openblas = {
     BA_F32_ROWS,
     .weight_new = openblas_weight_new,
     .linear = openblas_linear,
-    .train = &ba_train_cpu_ops,
+    .train = &ba_train_openblas,
 };

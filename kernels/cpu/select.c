@@ -4,6 +4,7 @@
  * double, since a choice between near-equals should not hang on rounding more than it must. */
 #include "attention_parts.h"
 
+#include "kernels/base/sizes.h"
 #include "kernels/count.h"
 
 #include <math.h>
@@ -45,7 +46,7 @@ typedef struct desk {
 static bool desk_open(const selection *s, ba_attn_worker *w, size_t heads, desk *d) {
     const ba_attn_job *job = s->job;
     size_t each = heads * job->n_seg, groups = job->n_groups + 1, top = job->select_k ? job->select_top : 0, doubles;
-    if (__builtin_mul_overflow(each, top + 5, &doubles)) { /* 3 of a summary, offset, keep */
+    if (!ba_multiply_sizes(each, top + 5, &doubles)) { /* 3 of a summary, offset, keep */
         return false;
     }
     doubles += job->n_seg + 2 * groups + heads * s->call->dim;

@@ -9,11 +9,6 @@
 
 /* ---- parameters ---- */
 
-static double *zeros(size_t rows, size_t cols) {
-    size_t n;
-    return __builtin_mul_overflow(rows, cols, &n) ? NULL : calloc(n ? n : 1, sizeof(double));
-}
-
 static double **part_of(ba_param *p, ba_param_part part) {
     double **parts[] = {&p->value, &p->grad, &p->mean, &p->variance};
     return parts[part];
@@ -50,7 +45,7 @@ static ba_param *param_new(ba_backend *be, const ba_weight_src *src, bool traine
     ba_param *p = calloc(1, sizeof *p);
     bool ok = p != NULL;
     for (int part = BA_PARAM_VALUE; ok && part <= (trained ? BA_PARAM_VARIANCE : BA_PARAM_VALUE); part++) {
-        ok = (*part_of(p, (ba_param_part)part) = zeros(rows, cols)) != NULL;
+        ok = (*part_of(p, (ba_param_part)part) = ba_ref_alloc(0, rows, cols, 1, sizeof(double))) != NULL;
     }
     if (ok) {
         p->rows = rows;

@@ -19,14 +19,13 @@
 static const struct {
     const char *backend, *isa;
     double limit;
-} kind[] = {{"native", "plain", LIMIT},
-            {"native", "avx2", LIMIT},
-            {"native", "avx512", LIMIT},
-            {"bf16-plain", NULL, LIMIT_BF16},
-            {"native-bf16", NULL, LIMIT_BF16},
-            {"onednn", NULL, LIMIT_BF16},
-            {"native-bf16", "avx512", LIMIT_BF16},
-            {"native-bf16", RIG_AMX_PLAIN, LIMIT_BF16},
+} kind[] = {{"cpu", "plain", LIMIT},
+            {"cpu", "avx2", LIMIT},
+            {"cpu", "avx512", LIMIT},
+            {"cpu/bf16", "plain", LIMIT_BF16},
+            {"cpu/bf16", NULL, LIMIT_BF16},
+            {"cpu/bf16", "avx512", LIMIT_BF16},
+            {"cpu/bf16", RIG_AMX_PLAIN, LIMIT_BF16},
             {"cuda", NULL, LIMIT_BF16}};
 enum { N_KIND = sizeof kind / sizeof *kind, BF16_PLAIN = 3 };
 
@@ -129,7 +128,7 @@ static void test_matrix_units(void) {
         ba_test_skip("AMX: not of this processor, kernel or build; its kernel is tested over registers in plain C");
         return;
     }
-    ba_backend *be = rig_backend("native-bf16", 2, NULL);
+    ba_backend *be = rig_backend("cpu/bf16", 2, NULL);
     CU_ASSERT_FATAL(be && ((ba_bf16 *)be)->isa.attend == ba_bf16_isa_amx.tile.attend);
     CU_ASSERT(((ba_bf16 *)be)->product == ba_bf16_product_amx);
     ba_backend_close(be);
@@ -408,7 +407,7 @@ static void test_permuted_and_split(void) {
     size_t n = s.rows * s.heads * s.dim;
     double *a = outputs(&s), *b = outputs(&s);
     rig r;
-    ba_backend *be = rig_backend("native", 2, NULL);
+    ba_backend *be = rig_backend("cpu", 2, NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL(be);
     rig_open(&r, &s, be);
     rig_attend(&r, &j, 1, a);
@@ -449,7 +448,7 @@ static void test_query_side_rotation(void) {
     scene_make(&s, &seed);
     rig_job j = whole_job(&s), moved = j;
     double *a = outputs(&s), *b = outputs(&s);
-    ba_backend *be = rig_backend("native", 1, NULL);
+    ba_backend *be = rig_backend("cpu", 1, NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL(be);
     rig r;
     rig_open(&r, &s, be);

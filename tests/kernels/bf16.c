@@ -25,8 +25,14 @@ static double distance(const double *a, const double *b, size_t n) {
 }
 
 /* In order: what is right, plain bf16, fast bf16. */
-enum { RIGHT, PLAIN, FAST, N_BACKEND = FAST + 3 };
-static const char *const backend[N_BACKEND] = {"ref", "bf16-plain", "native-bf16", "onednn", "cuda"};
+enum { RIGHT, PLAIN, FAST, N_BACKEND = FAST + 2 };
+static const struct {
+    const char *name, *isa;
+} backend[N_BACKEND] = {{"ref", NULL}, {"cpu/bf16", "plain"}, {"cpu/bf16", NULL}, {"cuda", NULL}};
+
+static const char *isa_of(size_t i) {
+    return backend[i].isa ? backend[i].isa : "best";
+}
 
 typedef struct lineup {
     ba_backend *be[N_BACKEND]; /* NULL: not in this build, or not for this processor */
@@ -36,14 +42,14 @@ typedef struct lineup {
 static bool lineup_open(lineup *t, size_t threads) {
     bool any = false;
     for (size_t i = 0; i < N_BACKEND; i++) {
-        t->be[i] = rig_backend(backend[i], threads, NULL);
+        t->be[i] = rig_backend(backend[i].name, threads, backend[i].isa);
         any = any || (i >= FAST && t->be[i]);
         if (!t->be[i]) {
-            printf("         %s is not in this build, or not for this machine\n", backend[i]);
+            printf("         %s is not in this build, or not for this machine\n", backend[i].name);
         }
     }
     if (!any) {
-        ba_test_skip("none of native-bf16, onednn and cuda is in this build and for this machine");
+        ba_test_skip("neither cpu in bf16 nor cuda is in this build and for this machine");
     }
     return any && t->be[RIGHT] && t->be[PLAIN];
 }
@@ -90,7 +96,7 @@ static void hold(const char *what, size_t which, const lineup *t, tally sum) {
     for (size_t i = FAST; i < N_BACKEND; i++) {
         bool held = !t->be[i] || sqrt(sum.of[i]) <= BUDGET * sqrt(sum.of[PLAIN]);
         if (!held) {
-            printf("         %s, %s %zu: %.3g times the error of plain bf16\n", backend[i], what, which,
+            printf("         %s, %s %zu: %.3g times the error of plain bf16\n", backend[i].name, what, which,
                    sqrt(sum.of[i] / sum.of[PLAIN]));
         }
         CU_ASSERT_TRUE(held);
@@ -178,7 +184,7 @@ static void hold_modes(ba_model *model, lineup *t, const ba_prompt *prompt, cons
                 double off = distance(right, right + i * n_mode * vocab, vocab);
                 CU_ASSERT(off <= 4 * noise && off >= noise / 8); /* the closed form that ba_merge_limit relies on */
                 sum.of[i] += off * off;
-                printf(", %.2e in %s", off, backend[i]);
+                printf(", %.2e in %s (%s)", off, backend[i].name, isa_of(i));
             }
         }
         printf("\n");
@@ -306,7 +312,7 @@ static void test_real_model(void) {
     }
     if (lineup_open(&t, ba_processors())) {
         ba_backend_close(t.be[RIGHT]);
-        t.be[RIGHT] = rig_backend("native", ba_processors(), NULL);
+        t.be[RIGHT] = rig_backend("cpu", ba_processors(), NULL);
         CU_ASSERT_PTR_NOT_NULL_FATAL(t.be[RIGHT]);
         CU_ASSERT_EQUAL_FATAL(ba_model_open(ba_test_model(), true, &model, err), 0);
         for (size_t i = 0; i < sizeof lengths / sizeof *lengths && (i == 0 || lengths[i] <= most); i++) {

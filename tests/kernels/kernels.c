@@ -173,7 +173,7 @@ static void test_open(void) {
     CU_ASSERT_PTR_NOT_NULL(strstr(err, "threads"));
     CU_ASSERT_PTR_NULL(rig_backend("openblas", 1, "abacus"));
     for (size_t i = 0; ba_backend_at(i); i++) {
-        be = rig_backend(ba_backend_at(i)->name, 3, NULL);
+        be = rig_backend_at(i, 3, NULL);
         if (!be) {
             continue; /* not for this processor */
         }
@@ -182,6 +182,63 @@ static void test_open(void) {
         ba_backend_close(be);
     }
     ba_backend_close(NULL);
+}
+
+/* A name finds a row of its own element type, "auto" the first that fits, and old names say what they are called now. */
+static void test_find(void) {
+    static const struct {
+        const char *name, *dtype, *found, *now; /* found: NAME/TYPE, or NULL if there is none */
+    } cases[] = {
+        {"auto", "auto", "cpu/f32", ""},
+        {NULL, NULL, "cpu/f32", ""},
+        {"cpu", "auto", "cpu/f32", ""},
+        {"cpu", "bf16", "cpu/bf16", ""},
+        {"auto", "bf16", "cpu/bf16", ""},
+        {"auto", "f64", "ref/f64", ""},
+        {"openblas", "f32", "openblas/f32", ""},
+        {"openblas", "bf16", NULL, ""},
+        {"native", "auto", "cpu/f32", "--backend cpu --dtype f32"},
+        {"native", "bf16", NULL, ""},
+        {"native-bf16", "bf16", "cpu/bf16", "--backend cpu --dtype bf16"},
+        {"onednn", "auto", "cpu/bf16", "--backend cpu --dtype bf16"},
+        {"bf16-plain", "auto", "cpu/bf16", "BLOCKATTN_ISA=plain"},
+        {"abacus", "auto", NULL, ""},
+        {"auto", "f16", NULL, ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char remark[BA_ERR_LEN], err[BA_ERR_LEN] = "", found[32] = "";
+        const ba_backend_ops *ops = ba_backend_find(cases[i].name, cases[i].dtype, remark, err);
+        if (ops) {
+            snprintf(found, sizeof found, "%s/%s", ops->name, ops->dtype);
+        }
+        CU_ASSERT_STRING_EQUAL(found, cases[i].found ? cases[i].found : "");
+        CU_ASSERT_EQUAL(*remark != 0, *cases[i].now != 0);
+        CU_ASSERT_PTR_NOT_NULL(strstr(remark, cases[i].now));
+        CU_ASSERT(ops || strstr(err, "cpu (f32), openblas (f32), cpu (bf16), ref (f64)"));
+    }
+    ba_backend *plain = rig_backend("bf16-plain", 1, NULL), *same = rig_backend("cpu/bf16/plain", 1, NULL);
+    CU_ASSERT(plain && same && plain->ops == same->ops && !plain->ops->train);
+    ba_backend_close(plain);
+    ba_backend_close(same);
+}
+
+/* To train, bf16 comes before fp32, and backends that cannot train are refused. */
+static void test_open_to_train(void) {
+    char err[BA_ERR_LEN] = "";
+    ba_backend *be = NULL;
+    ba_backend_config cfg = {.threads = 1};
+    CU_ASSERT_EQUAL_FATAL(ba_backend_open_to_train("auto", &cfg, &be, err), 0);
+    ba_backend *bf16 = rig_backend("cpu/bf16", 1, NULL);
+    CU_ASSERT(be->ops->train && (!bf16 || be->ops == bf16->ops));
+    ba_backend_close(bf16);
+    ba_backend_close(be);
+    cfg.dtype = "f32";
+    CU_ASSERT_EQUAL_FATAL(ba_backend_open_to_train("auto", &cfg, &be, err), 0);
+    CU_ASSERT_STRING_EQUAL(be->ops->name, "openblas");
+    ba_backend_close(be);
+    CU_ASSERT_EQUAL(ba_backend_open_to_train("cpu", &cfg, &be, err), -1);
+    CU_ASSERT(be == NULL && strstr(err, "--backend cpu --dtype f32: no such backend trains"));
+    CU_ASSERT_EQUAL(ba_backend_open_to_train("bf16-plain", &(ba_backend_config){.threads = 1}, &be, err), -1);
 }
 
 /* A matrix in a backend, wider and longer than what the test uses, so that views are proper parts; the rest is a
@@ -258,7 +315,7 @@ static void against_oracle(double *(*apply)(ba_backend *be, const void *arg, siz
         }
         static const char *const isas[] = {"plain", "avx2", "avx512", RIG_AMX_PLAIN};
         for (size_t k = 0; k < sizeof isas / sizeof *isas; k++) {
-            ba_backend *be = rig_backend(ba_backend_at(i)->name, 2, isas[k]);
+            ba_backend *be = rig_backend_at(i, 2, isas[k]);
             if (!be) {
                 continue;
             }
@@ -268,8 +325,8 @@ static void against_oracle(double *(*apply)(ba_backend *be, const void *arg, siz
             ba_distance d = ba_compare(want, got, n);
             double most = limit_of(be, limit, want, n);
             if (!d.finite || d.max_abs > most) {
-                printf("\n  %s %s: off by %g at %zu of %zu, limit %g\n", be->ops->name, isas[k], d.max_abs, d.worst, n,
-                       most);
+                printf("\n  %s in %s, %s: off by %g at %zu of %zu, limit %g\n", be->ops->name, be->ops->dtype, isas[k],
+                       d.max_abs, d.worst, n, most);
             }
             CU_ASSERT(d.finite && d.max_abs <= most);
             CU_ASSERT_EQUAL(ref->count.flops_exact, be->count.flops_exact);
@@ -388,12 +445,11 @@ static void check_linear_invariant(const char *backend, const char *isa, size_t 
 
 static void test_linear_invariant(void) {
     const size_t most = BA_SANITIZED ? 30000 : SIZE_MAX; /* no sanitizer looks at bits */
-    check_linear_invariant("native", NULL, most);
+    check_linear_invariant("cpu", NULL, most);
     check_linear_invariant("openblas", NULL, most);
-    check_linear_invariant("native-bf16", NULL, most);
-    check_linear_invariant("native-bf16", "avx512", most);
-    check_linear_invariant("native-bf16", RIG_AMX_PLAIN, 30000);
-    check_linear_invariant("onednn", NULL, most);
+    check_linear_invariant("cpu/bf16", NULL, most);
+    check_linear_invariant("cpu/bf16", "avx512", most);
+    check_linear_invariant("cpu/bf16", RIG_AMX_PLAIN, 30000);
     check_linear_invariant("cuda", NULL, most);
 }
 
@@ -605,8 +661,8 @@ static void test_kv(void) {
 
 /* Angles must be right far out: positions up to 10^6, against long double. */
 static void test_rotation_angles(void) {
-    for (size_t i = 0; ba_backend_at(i); i++) {
-        ba_backend *be = rig_backend(ba_backend_at(i)->name, 2, NULL);
+    for (size_t i = 0; ba_backend_at(i / 2); i++) {
+        ba_backend *be = rig_backend_at(i / 2, 2, i % 2 ? "plain" : NULL);
         if (!be) {
             continue;
         }
@@ -643,8 +699,8 @@ static void test_rotation_angles(void) {
 
 /* Sizes that overflow are refused, not wrapped around. */
 static void test_absurd_sizes(void) {
-    for (size_t i = 0; ba_backend_at(i); i++) {
-        ba_backend *be = rig_backend(ba_backend_at(i)->name, 1, NULL);
+    for (size_t i = 0; ba_backend_at(i / 2); i++) {
+        ba_backend *be = rig_backend_at(i / 2, 1, i % 2 ? "plain" : NULL);
         if (!be) {
             continue;
         }
@@ -663,7 +719,8 @@ int ba_suite_kernels(void) {
            !CU_add_test(suite, "weight format names", test_format_names) ||
            !CU_add_test(suite, "scalar conversions", test_scalar_conversions) ||
            !CU_add_test(suite, "compare", test_compare) || !CU_add_test(suite, "pool", test_pool) ||
-           !CU_add_test(suite, "open", test_open) || !CU_add_test(suite, "linear", test_linear) ||
+           !CU_add_test(suite, "open", test_open) || !CU_add_test(suite, "names, old ones too", test_find) ||
+           !CU_add_test(suite, "open to train", test_open_to_train) || !CU_add_test(suite, "linear", test_linear) ||
            !CU_add_test(suite, "linear: a row's bits are its own", test_linear_invariant) ||
            !CU_add_test(suite, "stacked sources, embed", test_sources) ||
            !CU_add_test(suite, "row operations", test_row_operations) ||

@@ -92,9 +92,8 @@ static const struct variant {
     const char *backend, *isa;
     size_t most; /* rows worth its time */
 } variants[] = {
-    {"ref", NULL, 40},        {"native", NULL, 700},      {"openblas", NULL, 700},
-    {"bf16-plain", NULL, 40}, {"native-bf16", NULL, 700}, {"native-bf16", "avx512", 700},
-    {"onednn", NULL, 700},    {"cuda", NULL, 700},        {"native-bf16", RIG_AMX_PLAIN, 40},
+    {"ref", NULL, 40},       {"cpu", NULL, 700},          {"openblas", NULL, 700}, {"cpu/bf16", "plain", 40},
+    {"cpu/bf16", NULL, 700}, {"cpu/bf16", "avx512", 700}, {"cuda", NULL, 700},     {"cpu/bf16", RIG_AMX_PLAIN, 40},
 };
 
 /* Sizes: those of SmolLM2; halves that end within a panel, begin within one, or lie in one; an odd depth. */

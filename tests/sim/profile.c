@@ -59,7 +59,7 @@ static void test_complete(void) {
         snprintf(path, sizeof path, "%s/profile.gguf", ba_test_dir());
         CU_ASSERT_EQUAL_FATAL(ba_tiny_gguf(path, &(ba_tiny_options){.arch = arch[a]}), 0);
         CU_ASSERT_EQUAL_FATAL(ba_model_open(path, true, &model, err), 0);
-        CU_ASSERT_EQUAL_FATAL(ba_backend_open("native", &cfg, &be, err), 0);
+        CU_ASSERT_EQUAL_FATAL(ba_backend_open("cpu", &cfg, &be, err), 0);
         CU_ASSERT_EQUAL_FATAL(ba_engine_new(model, be, NULL, NULL, &engine, err), 0);
         ba_prompt *prompt = ba_prompt_new(NULL);
         CU_ASSERT_PTR_NOT_NULL_FATAL(prompt);

@@ -1,5 +1,6 @@
 /* Tiers: what one process kept, another finds, bit for bit; what is damaged or foreign is never served; and why not. */
 #include "sim/base/random.h"
+#include "tests/support/rig.h"
 #include "tests/support/runner.h"
 #include "tests/support/shelf.h"
 
@@ -16,21 +17,22 @@
 #include <unistd.h>
 
 static void another_process_finds_it(void) {
-    static const char *const backends[] = {"ref", "native", "openblas", "bf16-plain", "native-bf16", "onednn"};
+    static const char *const backends[] = {"ref", "cpu", "openblas", "cpu/bf16/plain", "cpu/bf16"};
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
-        ba_backend *be;
-        char err[BA_ERR_LEN];
-        if (ba_backend_open(backends[i], &(ba_backend_config){.threads = 1}, &be, err)) {
+        ba_backend *be = rig_backend(backends[i], 1, NULL);
+        if (!be) {
             continue; /* not for this processor, or not built in */
         }
         ba_backend_close(be);
-        shelf f = shelf_open(backends[i], "ram:1M,lmdb:%s:16M", backends[i]);
+        char folder[32];
+        snprintf(folder, sizeof folder, "another-%zu", i);
+        shelf f = shelf_open(backends[i], "ram:1M,lmdb:%s:16M", folder);
         CU_ASSERT_EQUAL(shelf_look(&f, 1).why, BA_MISS_NEW);
         shelf_add(&f, 1);
         shelf_add(&f, 2);
         CU_ASSERT_EQUAL(shelf_look(&f, 1).place, 0);
         shelf_close(&f);
-        f = shelf_open(backends[i], "ram:1M,lmdb:%s:16M", backends[i]);
+        f = shelf_open(backends[i], "ram:1M,lmdb:%s:16M", folder);
         for (int again = 0; again < 2; again++) { /* the second time its checksum is known to hold */
             for (int b = 1; b <= 2; b++) {
                 ba_finding found = shelf_look(&f, b);
@@ -99,16 +101,16 @@ static void the_disk_has_a_budget(void) {
 /* 8 bits: what comes back is close, is never taken for exact, and is never kept as exact. */
 static void eight_bits_are_kept_apart(void) {
     const double half_a_step = 250.0 / 64 / 127 / 2;
-    shelf f = shelf_open("native", "ram:1M,lmdb:%s:16M:q8", "eight");
+    shelf f = shelf_open("cpu", "ram:1M,lmdb:%s:16M:q8", "eight");
     shelf_add(&f, 1);
     shelf_close(&f);
-    f = shelf_open("native", "ram:1M,lmdb:%s:16M", "eight");
+    f = shelf_open("cpu", "ram:1M,lmdb:%s:16M", "eight");
     CU_ASSERT_EQUAL(shelf_look(&f, 1).by_place[1], BA_MISS_FORM);
     shelf_close(&f);
     char tiers[5000];
     snprintf(tiers, sizeof tiers, "ram:1M,lmdb:%s/front:16M,lmdb:%%s:16M:q8", ba_test_dir());
     for (int again = 0; again < 2; again++) {
-        f = shelf_open("native", tiers, "eight");
+        f = shelf_open("cpu", tiers, "eight");
         ba_finding found;
         ba_entry *e = shelf_find(&f, &shelf_origin, 1, 1, &found);
         CU_ASSERT_PTR_NOT_NULL_FATAL(e);
@@ -137,7 +139,7 @@ static int pin_it(void *arg, const ba_address *address, const void *bytes, size_
 
 /* Block 1, pinned on disk, stays there and in memory while the others, more than fit in either, come and go. */
 static void pinned_blocks_stay(void) {
-    shelf f = shelf_open("native", "ram:1M,lmdb:%s:16M:q8", "pinned"); /* 8 bits: comes into memory */
+    shelf f = shelf_open("cpu", "ram:1M,lmdb:%s:16M:q8", "pinned"); /* 8 bits: comes into memory */
     shelf_add(&f, 1);
     shelf_close(&f);
     ba_store_spec spec;
@@ -150,7 +152,7 @@ static void pinned_blocks_stay(void) {
     CU_ASSERT_EQUAL(t->ops->pin(t, &first, true, err), 0);
     t->ops->close(t);
     ba_store_spec_free(&spec);
-    f = shelf_open("native", "ram:40000,lmdb:%s:20000:q8", "pinned"); /* three blocks, and two of 8 bits */
+    f = shelf_open("cpu", "ram:40000,lmdb:%s:20000:q8", "pinned"); /* three blocks, and two of 8 bits */
     ba_finding found;
     for (int b = 2; b < 20; b++) {
         ba_store_release(f.store, shelf_find(&f, &shelf_origin, 1, 1, &found));
@@ -163,7 +165,7 @@ static void pinned_blocks_stay(void) {
     }
     CU_ASSERT(ba_store_get_stats(f.store).evictions > 10);
     shelf_close(&f);
-    f = shelf_open("native", "ram:40000,lmdb:%s:20000:q8", "pinned");
+    f = shelf_open("cpu", "ram:40000,lmdb:%s:20000:q8", "pinned");
     ba_store_release(f.store, shelf_find(&f, &shelf_origin, 1, 1, &found));
     CU_ASSERT(found.why == BA_HIT && found.place == 1);
     shelf_close(&f);

@@ -60,7 +60,7 @@ static void tile_store(size_t from, void *at, size_t stride) {
 static float pair_element(size_t tile, size_t row, size_t i) {
     uint16_t h;
     memcpy(&h, &reg.at[tile][row][2 * i], sizeof h);
-    return ba_bf16_wide(h);
+    return ba_bf16_to_f32(h);
 }
 
 /* sum[m][n] += a[m][2 k] b[k][2 n] + a[m][2 k + 1] b[k][2 n + 1], over all k. */

@@ -5,6 +5,7 @@
 #include "sim/base/random.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,27 +118,34 @@ void rig_attend(rig *r, rig_job *job, size_t n_jobs, double *out) {
     free(jobs);
 }
 
+static ba_backend *amx_plain(const char *name, size_t threads) {
+    ba_backend *be = strcmp(name, "cpu/bf16") ? NULL : rig_backend(name, threads, NULL);
+    if (be) {
+        ba_bf16 *bf16 = (ba_bf16 *)be;
+        bf16->isa.attend = ba_bf16_isa_amx_plain.tile.attend;
+        bf16->isa.scores = ba_bf16_isa_amx_plain.tile.scores;
+        bf16->isa.name = RIG_AMX_PLAIN;
+        bf16->product = ba_bf16_isa_amx_plain.product;
+        bf16->strip = ba_bf16_isa_amx_plain.strip;
+    }
+    return be;
+}
+
 ba_backend *rig_backend(const char *name, size_t threads, const char *isa) {
     if (isa && !strcmp(isa, RIG_AMX_PLAIN)) {
-        ba_backend *be = strcmp(name, "native-bf16") ? NULL : rig_backend(name, threads, NULL);
-        if (be) {
-            ba_bf16 *bf16 = (ba_bf16 *)be;
-            bf16->isa.attend = ba_bf16_isa_amx_plain.tile.attend;
-            bf16->isa.scores = ba_bf16_isa_amx_plain.tile.scores;
-            bf16->isa.name = RIG_AMX_PLAIN;
-            bf16->product = ba_bf16_isa_amx_plain.product;
-            bf16->strip = ba_bf16_isa_amx_plain.strip;
-        }
-        return be;
+        return amx_plain(name, threads);
     }
-    char err[BA_ERR_LEN];
+    char err[BA_ERR_LEN], part[3][16] = {{0}};
+    sscanf(name, "%15[^/]/%15[^/]/%15s", part[0], part[1], part[2]);
+    ba_backend_config cfg = {.threads = threads, .dtype = *part[1] ? part[1] : NULL};
     ba_backend *be = NULL;
     char *old = getenv("BLOCKATTN_ISA");
     old = old ? strdup(old) : NULL;
+    isa = isa || !*part[2] ? isa : part[2];
     if (isa) {
         setenv("BLOCKATTN_ISA", isa, 1);
     }
-    int status = ba_backend_open(name, &(ba_backend_config){.threads = threads}, &be, err);
+    int status = ba_backend_open(part[0], &cfg, &be, err);
     if (isa && old) {
         setenv("BLOCKATTN_ISA", old, 1);
     } else if (isa) {
@@ -145,4 +153,10 @@ ba_backend *rig_backend(const char *name, size_t threads, const char *isa) {
     }
     free(old);
     return status ? NULL : be;
+}
+
+ba_backend *rig_backend_at(size_t i, size_t threads, const char *isa) {
+    char name[32];
+    snprintf(name, sizeof name, "%s/%s", ba_backend_at(i)->name, ba_backend_at(i)->dtype);
+    return rig_backend(name, threads, isa);
 }

@@ -44,11 +44,13 @@ void rig_attend(rig *r, rig_job *job, size_t n_jobs, double *out);
 double rig_normal(uint64_t *seed);             /* about normal, |x| < 6 */
 double *rig_normals(uint64_t *seed, size_t n); /* freed with free; values are exact in fp32 */
 
-/* Stands for the kernels for AMX, computing in plain C; for backend native-bf16. */
+/* As an instruction set: the AMX kernels over matrix registers in plain C; for cpu/bf16 only. */
 #define RIG_AMX_PLAIN "amx in plain C"
 
-/* isa: value for BLOCKATTN_ISA, RIG_AMX_PLAIN, or NULL. NULL if it cannot be opened, for instance since the processor
- * lacks that. */
+/* name: NAME, NAME/TYPE or NAME/TYPE/ISA, for instance "cpu/bf16". isa: value for BLOCKATTN_ISA, RIG_AMX_PLAIN, or NULL
+ * for the best or the one in the name. NULL if it cannot be opened, for instance because the processor lacks it. */
 ba_backend *rig_backend(const char *name, size_t threads, const char *isa);
+/* The same for row i of the table, ba_backend_at(i). */
+ba_backend *rig_backend_at(size_t i, size_t threads, const char *isa);
 
 #endif

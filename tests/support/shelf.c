@@ -1,5 +1,6 @@
 #include "shelf.h"
 
+#include "rig.h"
 #include "runner.h"
 
 #include <pthread.h>
@@ -45,9 +46,8 @@ void shelf_spec(const char *tiers, const char *folder, ba_store_spec *out) {
 shelf shelf_open(const char *backend, const char *tiers, const char *folder) {
     shelf f = {0};
     char err[BA_ERR_LEN] = "";
-    ba_backend_config cfg = {.threads = 1};
     shelf_remarks = 0;
-    CU_ASSERT_EQUAL_FATAL(ba_backend_open(backend, &cfg, &f.be, err), 0);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f.be = rig_backend(backend, 1, NULL));
     shelf_spec(tiers, folder, &f.spec);
     if (ba_store_open(f.be, &f.spec, shelf_remember, &f.store, err)) {
         fprintf(stderr, "%s\n", err);

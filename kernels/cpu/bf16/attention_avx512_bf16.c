@@ -187,7 +187,7 @@ void ba_bf16_round_avx512(const float *x, size_t n, uint16_t *out) {
         _mm512_storeu_si512(out + i, (__m512i)rounded);
     }
     for (; i < n; i++) {
-        out[i] = ba_bf16_round(x[i]);
+        out[i] = ba_f32_to_bf16(x[i]);
     }
 }
 

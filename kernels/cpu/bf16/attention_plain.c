@@ -8,8 +8,8 @@ void ba_bf16_rotate(const float *x, size_t dim, const float *rot, float factor, 
     const float *cosine = rot, *sine = rot + half;
     uint16_t *rounded = (uint16_t *)out;
     for (size_t i = 0; i < half; i++) {
-        rounded[i] = ba_bf16_round((x[i] * cosine[i] - x[i + half] * sine[i]) * factor);
-        rounded[i + half] = ba_bf16_round((x[i + half] * cosine[i] + x[i] * sine[i]) * factor);
+        rounded[i] = ba_f32_to_bf16((x[i] * cosine[i] - x[i + half] * sine[i]) * factor);
+        rounded[i + half] = ba_f32_to_bf16((x[i + half] * cosine[i] + x[i] * sine[i]) * factor);
     }
 }
 
@@ -17,7 +17,7 @@ void ba_bf16_values(const void *v, size_t v_stride, float *out) {
     const uint16_t *from = v;
     for (size_t j = 0; j < BA_KEYS; j++) {
         for (size_t d = 0; d < v_stride; d++) {
-            out[j * v_stride + d] = ba_bf16_wide(from[ba_bf16_value_at(v_stride, j, d)]);
+            out[j * v_stride + d] = ba_bf16_to_f32(from[ba_bf16_value_at(v_stride, j, d)]);
         }
     }
 }
@@ -26,7 +26,7 @@ static float score(const ba_tile *t, size_t row, size_t key) {
     const uint16_t *q = (const uint16_t *)(t->q + row * t->dim), *k = t->k;
     float sum = t->bias;
     for (size_t d = 0; d < t->dim; d++) {
-        sum += ba_bf16_wide(q[d]) * ba_bf16_wide(k[ba_bf16_key_at(t->dim, key, d)]);
+        sum += ba_bf16_to_f32(q[d]) * ba_bf16_to_f32(k[ba_bf16_key_at(t->dim, key, d)]);
     }
     return sum;
 }
@@ -54,10 +54,10 @@ static void attend_row(ba_tile *t, size_t row, size_t lo, size_t hi) {
         o[d] *= factor;
     }
     for (size_t j = lo; j < hi; j++) {
-        float p = ba_bf16_wide(ba_bf16_round(exp2f(s[j - lo] - max)));
+        float p = ba_bf16_to_f32(ba_f32_to_bf16(exp2f(s[j - lo] - max)));
         t->l[row] += p;
         for (size_t d = 0; d < t->v_stride; d++) {
-            o[d] += p * ba_bf16_wide(v[ba_bf16_value_at(t->v_stride, j, d)]);
+            o[d] += p * ba_bf16_to_f32(v[ba_bf16_value_at(t->v_stride, j, d)]);
         }
     }
     t->pairs += hi - lo;
@@ -77,7 +77,7 @@ static void attend(ba_tile *t) {
 
 static void round_all(const float *x, size_t n, uint16_t *out) {
     for (size_t i = 0; i < n; i++) {
-        out[i] = ba_bf16_round(x[i]);
+        out[i] = ba_f32_to_bf16(x[i]);
     }
 }
 

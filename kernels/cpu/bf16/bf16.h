@@ -52,17 +52,17 @@ typedef struct ba_bf16 {
     size_t strip;
     uint16_t *x; /* operand of a product, as large as the largest buffer */
     size_t n_x;
+    float *gated; /* [threads, BA_GATED_ROWS, BA_GATED_COLS] sums of a gated product; NULL in plain C */
+    char describe[96];
 } ba_bf16;
+
+/* Rows of a gated product that one thread keeps until gate and gated value meet, and the columns of both. */
+enum { BA_GATED_ROWS = 256, BA_GATED_COLS = 3 * BA_KEYS };
 
 /* Whether processor and build have ba_bf16_isa_avx512. */
 bool ba_bf16_has_avx512(void);
 /* Whether build, processor and kernel have bf16 matrix units (AMX); asks the kernel's permission for this process. */
 bool ba_bf16_has_amx(void);
-
-/* As ba_cpu_open and ba_cpu_close. isa: what to use, or NULL for the best one (plain if BLOCKATTN_ISA says plain, and
- * no matrix units if it says anything). */
-int ba_bf16_open(ba_bf16 *be, const ba_backend_config *cfg, const ba_bf16_isa *isa, char err[BA_ERR_LEN]);
-void ba_bf16_close(ba_bf16 *be);
 
 /* x [rows, cols] as an operand [rows, depth]: as it is, or rounded to be->x; depth: cols, or one more, which becomes
  * zero. */
@@ -90,9 +90,6 @@ static inline size_t ba_bf16_step(bool tiled) {
     return tiled ? BA_MATRIX_ROWS * BA_MATRIX_DEPTH : BA_MATRIX_DEPTH;
 }
 
-/* out[0..n) = sum + bias, or += that. */
-void ba_bf16_store(const float *sum, const float *bias, size_t n, bool add, float *out);
-
 /* Rows of the table, as documented in backend.h. */
 ba_buf *ba_bf16_buf_new(ba_backend *be, size_t rows, size_t cols);
 ba_buf *ba_bf16_operand_new(ba_backend *be, size_t rows, size_t cols);
@@ -104,7 +101,24 @@ void ba_bf16_kv_read(ba_backend *be, const ba_kv *kv, size_t layer, size_t first
 void ba_bf16_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv *a, size_t first_a, const ba_kv *b,
                          size_t first_b, size_t n, double *out);
 
-/* Rows that all tables of bf16 have alike. */
+/* The same for weights in panels, panels.c, and in plain C, product_plain.c. */
+ba_weight *ba_bf16_weight_new(ba_backend *be, const ba_weight_src *src, size_t n_src, char err[BA_ERR_LEN]);
+void ba_bf16_weight_free(ba_backend *be, ba_weight *weight);
+size_t ba_bf16_weight_bytes(const ba_weight *weight);
+const char *ba_bf16_packing(const ba_backend *be);
+ba_packed_view ba_bf16_weight_packed(const ba_weight *weight);
+ba_weight *ba_bf16_weight_mapped(ba_backend *be, const ba_weight_src *src, size_t n_src, ba_packed_view packed);
+void ba_bf16_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out);
+void ba_bf16_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add, bool stable);
+void ba_bf16_gated(ba_backend *be, ba_act act, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool stable);
+ba_weight *ba_bf16_plain_weight_new(ba_backend *be, const ba_weight_src *src, size_t n_src, char err[BA_ERR_LEN]);
+void ba_bf16_plain_weight_free(ba_backend *be, ba_weight *w);
+size_t ba_bf16_plain_weight_bytes(const ba_weight *w);
+void ba_bf16_plain_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out);
+void ba_bf16_plain_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add,
+                          bool stable);
+
+/* Rows that both tables of bf16 share. */
 #define BA_BF16_ROWS                                                                                                   \
     BA_CPU_ROWS, .buf_new = ba_bf16_buf_new, .operand_new = ba_bf16_operand_new, .kv_write = ba_bf16_kv_write,         \
                  .kv_copy = ba_bf16_kv_copy, .kv_read = ba_bf16_kv_read, .kv_distance = ba_bf16_kv_distance
@@ -124,21 +138,6 @@ static inline size_t ba_bf16_key_at(size_t dim, size_t token, size_t d) {
 
 static inline size_t ba_bf16_value_at(size_t v_stride, size_t token, size_t d) {
     return (token / 2 * v_stride + d) * 2 + token % 2;
-}
-
-/* Round to nearest even; NaN stays NaN. Inline, since layouts are written element by element. */
-static inline uint16_t ba_bf16_round(float x) {
-    uint32_t bits;
-    __builtin_memcpy(&bits, &x, sizeof bits);
-    bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
-    return (uint16_t)((nan ? bits | 0x00400000u : bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
-}
-
-static inline float ba_bf16_wide(uint16_t h) {
-    uint32_t bits = (uint32_t)h << 16;
-    float x;
-    __builtin_memcpy(&x, &bits, sizeof x);
-    return x;
 }
 
 #endif

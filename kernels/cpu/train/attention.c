@@ -4,6 +4,7 @@
  * A task of the backward is one query head, which adds up its own dk and dv; those of the heads of a group are added
  * afterwards in their order. So no two threads write the same place, and sums do not depend on who came first. */
 #include "attention.h"
+#include "kernels/base/sizes.h"
 
 #include <string.h>
 
@@ -27,10 +28,6 @@ typedef struct block {
     float *m, *l, *mean; /* [ROWS] running maximum and sum; <dout, out> */
 } block;
 
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 /* Floats, in whole cache lines. */
 static size_t lines(size_t n) {
     return (n + 15) / 16 * 16;
@@ -47,7 +44,7 @@ static size_t work_size(const attention *x) {
 
 static block block_of(const attention *x, const ba_train_job *job, size_t row0, size_t head, size_t worker) {
     const ba_train_attention *a = x->a;
-    size_t tile = ROWS * a->head_dim, rows = min_size(ROWS, job->rows - row0);
+    size_t tile = ROWS * a->head_dim, rows = ba_min_size(ROWS, job->rows - row0);
     float *q = x->work + worker * work_size(x), *s = q + 2 * tile, *m = s + 2 * ROWS * KEYS;
     const ba_train_tile t = {.be = x->be,
                              .a = a,
@@ -77,7 +74,7 @@ static ba_range seen_by_any(const ba_train_segment *seg, const block *b) {
     for (size_t r = b->row0; r < b->row0 + b->rows; r++) {
         ba_range see = ba_train_sees(seg, r);
         if (see.lo < see.hi) {
-            all.lo = min_size(all.lo, see.lo);
+            all.lo = ba_min_size(all.lo, see.lo);
             all.hi = see.hi > all.hi ? see.hi : all.hi;
         }
     }
@@ -114,7 +111,7 @@ static float factor_of(const attention *x, const ba_train_segment *seg) {
 static bool next_tile(const attention *x, const ba_train_segment *seg, ba_range any, ba_train_tile *t) {
     size_t unit = x->multiply->unit, end = seg->key0 + any.hi;
     t->key = t->n ? t->key + t->n : (seg->key0 + any.lo) / unit * unit;
-    t->n = t->key < end ? min_size(KEYS, end - t->key) : 0;
+    t->n = t->key < end ? ba_min_size(KEYS, end - t->key) : 0;
     return t->n > 0;
 }
 
@@ -133,7 +130,7 @@ static ba_range seen_in_tile(const ba_train_segment *seg, const block *b, size_t
     ba_range see = ba_train_sees(seg, b->row0 + r);
     size_t lo = seg->key0 + see.lo, hi = seg->key0 + see.hi, key = b->t.key;
     lo = lo > key ? lo - key : 0;
-    hi = hi > key ? min_size(hi - key, b->t.n) : 0;
+    hi = hi > key ? ba_min_size(hi - key, b->t.n) : 0;
     return lo < hi ? (ba_range){lo, hi} : (ba_range){0, 0};
 }
 

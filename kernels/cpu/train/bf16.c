@@ -3,6 +3,8 @@
  * belongs. A scale goes into the smaller operand. Every number of a result is summed up by one kernel over the whole
  * depth, so neither the cut into tiles nor the threads change it. */
 #include "kernels/cpu/bf16/bf16.h"
+#include "kernels/backends.h"
+#include "kernels/base/sizes.h"
 #include "packing.h"
 #include "train.h"
 
@@ -24,10 +26,6 @@ typedef struct slots {
     ba_view steady[STEADY];      /* by role */
     size_t made[STEADY * FORMS]; /* elements of [role, form], behind the first two slots; 0: not yet */
 } slots;
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
 
 static int slots_open(size_t threads, void **state, char err[BA_ERR_LEN]) {
     (void)threads;
@@ -52,7 +50,8 @@ typedef struct writing {
 
 static void write_blocks(const void *arg, size_t first, size_t last) {
     const writing *w = arg;
-    ba_packing_write_avx512(w->form, &w->to, first * BA_PACKING_BLOCK, min_size(last * BA_PACKING_BLOCK, w->to.rows));
+    ba_packing_write_avx512(w->form, &w->to, first * BA_PACKING_BLOCK,
+                            ba_min_size(last * BA_PACKING_BLOCK, w->to.rows));
 }
 
 static void write_form(ba_backend *be, ba_packing form, const ba_packing_job *to) {
@@ -160,8 +159,8 @@ static void tile(void *arg, size_t index, size_t worker) {
     (void)worker;
     const product *p = arg;
     size_t row = index / p->panels * p->tile_rows, col = index % p->panels * BA_KEYS;
-    const ba_bf16_product part = {.rows = min_size(p->tile_rows, p->rows - row),
-                                  .cols = min_size(BA_KEYS, p->cols - col),
+    const ba_bf16_product part = {.rows = ba_min_size(p->tile_rows, p->rows - row),
+                                  .cols = ba_min_size(BA_KEYS, p->cols - col),
                                   .depth = p->depth,
                                   .x = p->a + row * p->depth,
                                   .tiled = true,
@@ -217,16 +216,25 @@ static void linear_grad(ba_backend *be, ba_param *p, ba_view dout, ba_view x, si
     multiply(be, &c);
 }
 
-const ba_train_product ba_train_product_bf16 = {.half = true,
-                                                .attention = &ba_train_multiply_bf16,
-                                                .copy_size = copy_size,
-                                                .renew = renew,
-                                                .open = slots_open,
-                                                .close = slots_close};
+static const ba_train_product by_bf16 = {.attention = &ba_train_multiply_bf16,
+                                         .copy_size = copy_size,
+                                         .renew = renew,
+                                         .open = slots_open,
+                                         .close = slots_close};
+
+static ba_param *param_new(ba_backend *be, const ba_weight_src *src, bool trained, char err[BA_ERR_LEN]) {
+    return ba_train_param_new(be, &by_bf16, src, trained, err);
+}
+
+static ba_train_mask *mask_new(ba_backend *be, const ba_train_job *job, size_t n_jobs, size_t rows, size_t rot_rows) {
+    return ba_train_cpu_mask_new(be, &by_bf16, job, n_jobs, rows, rot_rows);
+}
 
 /* clang-format off */
-const ba_train_ops ba_train_bf16_ops = {
+const ba_train_ops ba_train_bf16 = {
     BA_TRAIN_CPU_SHARED,
+    .param_new = param_new,
+    .mask_new = mask_new,
     .operand_new = ba_train_bf16_operand_new,
     .steady = steady,
     .linear = linear,

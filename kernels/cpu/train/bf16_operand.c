@@ -1,6 +1,7 @@
 /* Operations of training whose results are only multiplied: normed rows, gated units, and the gradients of these. What
  * comes out of a few rows stays in the cache as fp32 and goes from there into the forms that products take
  * (train_form.h): it never lies in memory as fp32. The same bits as by way of a buffer in fp32. */
+#include "kernels/base/sizes.h"
 #include "kernels/cpu/bf16/bf16.h"
 #include "packing.h"
 #include "train.h"
@@ -11,8 +12,8 @@ ba_buf *ba_train_bf16_operand_new(ba_backend *be, size_t rows, size_t cols) {
     (void)be;
     const size_t behind = BA_PACKING_BLOCK + BA_PACKING_DEPTH;
     size_t most_rows, most_cols, n;
-    if (__builtin_add_overflow(rows, behind, &most_rows) || __builtin_add_overflow(cols, behind, &most_cols) ||
-        __builtin_mul_overflow(most_rows, most_cols, &n) || n > SIZE_MAX / 2) {
+    if (!ba_add_sizes(rows, behind, &most_rows) || !ba_add_sizes(cols, behind, &most_cols) ||
+        !ba_array_bytes(most_rows, most_cols, 1, 1, &n)) {
         return NULL;
     }
     ba_buf *buf = calloc(1, sizeof *buf);

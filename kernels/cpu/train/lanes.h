@@ -34,7 +34,6 @@ typedef struct ba_train_lanes {
     float (*exp_sum)(const float *x, float from, size_t n, float *out);
     /* ds = p (dp - mean) */
     void (*score_back)(const float *p, const float *dp, float mean, size_t n, float *ds);
-    void (*round)(const float *x, size_t n, uint16_t *out); /* to bf16 */
     void (*adamw)(const ba_adamw *cfg, double bias1, double bias2, size_t n, const float *grad, float *mean,
                   float *variance, float *value);
 } ba_train_lanes;

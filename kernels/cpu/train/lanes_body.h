@@ -1,7 +1,7 @@
 /* The loops of train_lanes.h; included by each train_lanes_ISA.c, which defines ISA_NAME and ISA_TABLE_NAME. */
 #include "lanes.h"
 
-#include "kernels/cpu/bf16/bf16.h"
+#include "kernels/cpu/exp2.h"
 
 #include <string.h>
 
@@ -15,19 +15,21 @@ static float across(const float lane[LANES]) {
     return sum;
 }
 
-/* e^x for x <= 88; 0 far below. The polynomial is that of attention_tile.h for 2^f on [-1/2, 1/2]. */
+static inline float constant(float x) {
+    return x;
+}
+
+static inline float multiply_add(float p, float f, float c) {
+    return p * f + c;
+}
+
+/* e^x for x <= 88; 0 far below. */
 static inline float exponential(float x) {
     float y = x * 1.44269504f, big = 12582912.0f; /* 1.5 2^23: adding it rounds to an integer */
     y = y > 126.0f ? 126.0f : y;
     y = y < -126.0f ? -126.0f : y;
     float n = (y + big) - big, f = y - n;
-    float p = 1.5353359e-4f;
-    p = p * f + 1.33988762e-3f;
-    p = p * f + 9.61843692e-3f;
-    p = p * f + 5.55033237e-2f;
-    p = p * f + 2.40226477e-1f;
-    p = p * f + 6.93147182e-1f;
-    p = p * f + 1.0f;
+    float p = BA_EXP2_POLYNOMIAL(f, constant, multiply_add);
     int32_t bits = ((int32_t)n + 127) << 23;
     float power;
     memcpy(&power, &bits, sizeof power);
@@ -195,12 +197,6 @@ static void score_back(const float *p, const float *dp, float mean, size_t n, fl
     }
 }
 
-static void round_all(const float *restrict x, size_t n, uint16_t *restrict out) {
-    for (size_t i = 0; i < n; i++) {
-        out[i] = ba_bf16_round(x[i]);
-    }
-}
-
 static void adamw(const ba_adamw *cfg, double bias1, double bias2, size_t n, const float *restrict grad,
                   float *restrict mean, float *restrict variance, float *restrict value) {
     const float b1 = (float)cfg->beta1, b2 = (float)cfg->beta2, scale = (float)cfg->grad_scale, eps = (float)cfg->eps;
@@ -215,5 +211,5 @@ static void adamw(const ba_adamw *cfg, double bias1, double bias2, size_t n, con
     }
 }
 
-const ba_train_lanes ISA_TABLE_NAME = {ISA_NAME, dot,    square_sum, axpy, scaled,  multiply,   weighted,  norm_back,
-                                       dot3,     rotate, glu_back,   max,  exp_sum, score_back, round_all, adamw};
+const ba_train_lanes ISA_TABLE_NAME = {ISA_NAME, dot,    square_sum, axpy, scaled,  multiply,   weighted, norm_back,
+                                       dot3,     rotate, glu_back,   max,  exp_sum, score_back, adamw};

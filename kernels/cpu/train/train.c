@@ -1,7 +1,5 @@
 #include "train.h"
 
-#include "kernels/cpu/bf16/bf16.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,39 +18,34 @@ static const ba_train_lanes *choose_lanes(void) {
     return &ba_train_lanes_plain;
 }
 
-void ba_train_cpu_free(ba_train_cpu *t) {
+static void train_close(ba_train_cpu *t) {
     if (t) {
         if (t->state) {
             t->product->close(t->state);
         }
-        free(t->sum);
-        free(t->half[0]);
-        free(t->half[1]);
         free(t->space);
         free(t);
     }
 }
 
-ba_train_cpu *ba_train_cpu_of(ba_backend *be, char err[BA_ERR_LEN]) {
+/* What training adds to the backend, made with its first parameter or mask; NULL and err. */
+static ba_train_cpu *train_of(ba_backend *be, const ba_train_product *product, char err[BA_ERR_LEN]) {
     ba_cpu *cpu = (ba_cpu *)be;
     if (cpu->train) {
         return cpu->train;
     }
     ba_train_cpu *t = calloc(1, sizeof *t);
-    size_t threads = ba_pool_threads(cpu->pool);
-    if (!t || !(t->sum = ba_cpu_alloc(threads, BA_TRAIN_TILE, BA_TRAIN_TILE, sizeof *t->sum))) {
-        ba_train_cpu_free(t);
+    if (!t) {
         ba_fail(err, "out of memory");
         return NULL;
     }
-    t->product = cpu->train_product;
-    t->threads = threads;
-    t->lanes = choose_lanes();
-    if (t->product->open(threads, &t->state, err)) {
-        ba_train_cpu_free(t);
+    *t = (ba_train_cpu){.product = product, .lanes = choose_lanes(), .threads = ba_pool_threads(cpu->pool)};
+    if (product->open(t->threads, &t->state, err)) {
+        train_close(t);
         return NULL;
     }
     cpu->train = t;
+    cpu->train_close = train_close;
     return t;
 }
 
@@ -67,10 +60,10 @@ float *ba_train_space(ba_backend *be, size_t n) {
     return t->space;
 }
 
-ba_train_mask *ba_train_cpu_mask_new(ba_backend *be, const ba_train_job *job, size_t n_jobs, size_t rows,
-                                     size_t rot_rows) {
+ba_train_mask *ba_train_cpu_mask_new(ba_backend *be, const ba_train_product *product, const ba_train_job *job,
+                                     size_t n_jobs, size_t rows, size_t rot_rows) {
     char err[BA_ERR_LEN];
-    return ba_train_cpu_of(be, err) ? ba_train_mask_new(be, job, n_jobs, rows, rot_rows) : NULL;
+    return train_of(be, product, err) ? ba_train_mask_new(be, job, n_jobs, rows, rot_rows) : NULL;
 }
 
 /* ---- parameters ---- */
@@ -85,15 +78,6 @@ void ba_train_param_free(ba_backend *be, ba_param *p) {
         free(p->half);
         free(p);
     }
-}
-
-size_t ba_train_half_size(const ba_param *p) {
-    return p->rows * p->cols;
-}
-
-void ba_train_half_renew(const ba_backend *be, const ba_param *p, size_t first, size_t last) {
-    const ba_train_lanes *lanes = ((const ba_cpu *)be)->train->lanes;
-    lanes->round(p->value + first * p->cols, (last - first) * p->cols, p->half + first * p->cols);
 }
 
 /* A change of a parameter's value, by blocks of rows. */
@@ -145,8 +129,9 @@ static int allocate(ba_param *p, bool trained, size_t half) {
     return ok ? 0 : -1;
 }
 
-ba_param *ba_train_param_new(ba_backend *be, const ba_weight_src *src, bool trained, char err[BA_ERR_LEN]) {
-    const ba_train_cpu *t = ba_train_cpu_of(be, err);
+ba_param *ba_train_param_new(ba_backend *be, const ba_train_product *product, const ba_weight_src *src, bool trained,
+                             char err[BA_ERR_LEN]) {
+    const ba_train_cpu *t = train_of(be, product, err);
     ba_param shape = {0};
     if (!t || ba_weight_shape(src, 1, &shape.rows, &shape.cols, err)) {
         return NULL;
@@ -261,12 +246,3 @@ void ba_train_adamw(ba_backend *be, ba_param *const *p, size_t n, const ba_adamw
         ba_cpu_for((ba_cpu *)be, blocks_of(p[k]), BA_TRAIN_UNIT * p[k]->cols * 4, change_blocks, &c);
     }
 }
-
-const ba_train_ops ba_train_cpu_ops = {
-    BA_TRAIN_CPU_SHARED,
-    .linear = ba_train_linear,
-    .linear_back = ba_train_linear_back,
-    .linear_grad = ba_train_linear_grad,
-    .rmsnorm = ba_train_rmsnorm,
-    .glu_back = ba_train_glu_back,
-};

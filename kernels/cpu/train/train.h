@@ -10,39 +10,22 @@
 #include "kernels/train_mask.h"
 #include "lanes.h"
 
-enum {
-    BA_TRAIN_TILE = 256, /* rows and columns of a tile of a product, at most */
-    BA_TRAIN_UNIT = 64 /* rows that are treated together: bf16 operands are padded with zero ones to a multiple of it */
-};
-
-/* Element (i, j) at at[i stride + j], or at[j stride + i] if turned: floats, or bf16. */
-typedef struct ba_operand {
-    const void *at;
-    size_t stride;
-    bool turned;
-} ba_operand;
+enum { BA_TRAIN_UNIT = 64 /* rows of a parameter that one thread updates together */ };
 
 typedef struct ba_train_multiply ba_train_multiply; /* train_cpu_attention.h */
 
 /* How a backend multiplies. */
 typedef struct ba_train_product {
-    bool half; /* operands are bf16 */
     const ba_train_multiply *attention;
     /* Elements of the copy of a parameter that products use, and writing what comes of rows [first, last) of the value,
      * first a multiple of BA_TRAIN_UNIT, by one thread; NULL: they use the value itself. */
     size_t (*copy_size)(const ba_param *p);
     void (*renew)(const ba_backend *be, const ba_param *p, size_t first, size_t last);
-    /* What it needs; *state is given to the others. 0, or -1 and err. */
+    /* Its work space, ba_train_cpu.state: 0, or -1 and err. */
     int (*open)(size_t threads, void **state, char err[BA_ERR_LEN]);
     void (*close)(void *state);
-    /* The others are there for train_cpu_product.c, and NULL where a backend does without it. */
-    /* Before tiles of these sizes are asked for, from one thread; state changes only here. 0, or -1. */
-    int (*prepare)(void *state, size_t m, size_t n, size_t k, ba_operand a, ba_operand b);
-    /* c [m, n], without gaps, = a [m, k] b [k, n], within the calling thread. 0, or -1. */
-    int (*tile)(const void *state, size_t worker, size_t m, size_t n, size_t k, ba_operand a, ba_operand b, float *c);
 } ba_train_product;
 
-extern const ba_train_product ba_train_product_openblas, ba_train_product_onednn, ba_train_product_bf16;
 extern const ba_train_multiply ba_train_multiply_openblas, ba_train_multiply_bf16;
 
 /* What training adds to an open backend. Made with its first parameter or mask, freed with the backend. */
@@ -51,9 +34,6 @@ typedef struct ba_train_cpu {
     void *state;
     const ba_train_lanes *lanes;
     size_t threads;
-    float *sum;        /* [threads, BA_TRAIN_TILE, BA_TRAIN_TILE] */
-    uint16_t *half[2]; /* bf16 operands of a product; grow-only */
-    size_t n_half[2];
     float *space; /* of row operations and attention; grow-only */
     size_t n_space;
 } ba_train_cpu;
@@ -65,26 +45,20 @@ struct ba_param {
     bool no_grad_yet;                      /* the gradient is zero, whatever `grad` holds: ba_train_grad */
 };
 
-/* The backend's, made if need be; NULL and err. */
-ba_train_cpu *ba_train_cpu_of(ba_backend *be, char err[BA_ERR_LEN]);
-void ba_train_cpu_free(ba_train_cpu *t);
 /* n floats, valid until the next call; NULL: out of memory, and the backend says so. */
 float *ba_train_space(ba_backend *be, size_t n);
 
 /* The gradient, to be read or added to; NULL if p is not trained. */
 float *ba_train_grad(ba_backend *be, ba_param *p);
 
-/* Of products whose copy is the value rounded to bf16. */
-size_t ba_train_half_size(const ba_param *p);
-void ba_train_half_renew(const ba_backend *be, const ba_param *p, size_t first, size_t last);
-
 /* Operations of the table, as documented in train.h. */
-ba_param *ba_train_param_new(ba_backend *be, const ba_weight_src *src, bool trained, char err[BA_ERR_LEN]);
+ba_param *ba_train_param_new(ba_backend *be, const ba_train_product *product, const ba_weight_src *src, bool trained,
+                             char err[BA_ERR_LEN]);
 void ba_train_param_free(ba_backend *be, ba_param *p);
 void ba_train_param_read(ba_backend *be, const ba_param *p, ba_param_part part, double *dst);
 void ba_train_param_write(ba_backend *be, ba_param *p, ba_param_part part, const double *src);
-ba_train_mask *ba_train_cpu_mask_new(ba_backend *be, const ba_train_job *job, size_t n_jobs, size_t rows,
-                                     size_t rot_rows);
+ba_train_mask *ba_train_cpu_mask_new(ba_backend *be, const ba_train_product *product, const ba_train_job *job,
+                                     size_t n_jobs, size_t rows, size_t rot_rows);
 double ba_train_grad_norm(ba_backend *be, ba_param *const *p, size_t n);
 void ba_train_grad_zero(ba_backend *be, ba_param *const *p, size_t n);
 void ba_train_adamw(ba_backend *be, ba_param *const *p, size_t n, const ba_adamw *cfg);
@@ -107,11 +81,6 @@ void ba_train_glu_back(ba_backend *be, ba_act act, ba_view x, ba_view dout, size
 void ba_train_cross_entropy(ba_backend *be, ba_view logits, size_t n, size_t vocab, const int32_t *target,
                             double weight, ba_view teacher, double kl_weight, double sum[2]);
 
-void ba_train_linear(ba_backend *be, const ba_param *p, ba_view x, size_t rows, double scale, bool add, ba_view out);
-void ba_train_linear_back(ba_backend *be, const ba_param *p, ba_view dout, size_t rows, double scale, bool add,
-                          ba_view dx);
-void ba_train_linear_grad(ba_backend *be, ba_param *p, ba_view dout, ba_view x, size_t rows, double scale);
-
 /* Of the table of products in bf16: train_bf16_operand.c. */
 ba_buf *ba_train_bf16_operand_new(ba_backend *be, size_t rows, size_t cols);
 void ba_train_bf16_rmsnorm(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, const ba_param *gain,
@@ -126,12 +95,12 @@ void ba_train_attention_back(ba_backend *be, const ba_train_attention *a, ba_vie
 
 /* Entries that all tables of training on the CPU share. */
 #define BA_TRAIN_CPU_SHARED                                                                                            \
-    .param_new = ba_train_param_new, .param_free = ba_train_param_free, .param_read = ba_train_param_read,             \
-    .param_write = ba_train_param_write, .mask_new = ba_train_cpu_mask_new, .mask_free = ba_train_mask_free,           \
-    .copy = ba_train_copy, .zero = ba_train_zero, .scatter = ba_train_scatter, .embed = ba_train_embed,                \
-    .embed_back = ba_train_embed_back, .bias = ba_train_bias, .bias_grad = ba_train_bias_grad,                         \
-    .rmsnorm_back = ba_train_rmsnorm_back, .rotate = ba_train_rotate, .attention = ba_train_attention_forward,         \
-    .attention_back = ba_train_attention_back, .cross_entropy = ba_train_cross_entropy,                                \
-    .grad_norm = ba_train_grad_norm, .grad_zero = ba_train_grad_zero, .adamw = ba_train_adamw
+    .param_free = ba_train_param_free, .param_read = ba_train_param_read, .param_write = ba_train_param_write,         \
+    .mask_free = ba_train_mask_free, .copy = ba_train_copy, .zero = ba_train_zero, .scatter = ba_train_scatter,        \
+    .embed = ba_train_embed, .embed_back = ba_train_embed_back, .bias = ba_train_bias,                                 \
+    .bias_grad = ba_train_bias_grad, .rmsnorm_back = ba_train_rmsnorm_back, .rotate = ba_train_rotate,                 \
+    .attention = ba_train_attention_forward, .attention_back = ba_train_attention_back,                                \
+    .cross_entropy = ba_train_cross_entropy, .grad_norm = ba_train_grad_norm, .grad_zero = ba_train_grad_zero,         \
+    .adamw = ba_train_adamw
 
 #endif

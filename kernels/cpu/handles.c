@@ -1,33 +1,12 @@
+/* Memory, work shared out to threads, buffers and rotations. */
 #include "cpu.h"
 
-#include "kernels/cpu/train/train.h"
+#include "kernels/base/sizes.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-
-int ba_cpu_open(ba_cpu *cpu, const ba_backend_config *cfg, char err[BA_ERR_LEN]) {
-    cpu->base.real_size = cpu->base.weight_size = cpu->base.kv_size = sizeof(float);
-    cpu->isa = ba_isa_choose(err);
-    if (!cpu->isa) {
-        return -1;
-    }
-    cpu->pool = ba_pool_new(cfg->threads);
-    cpu->space = ba_attn_space_new(cfg->threads);
-    cpu->sum = ba_cpu_alloc(cfg->threads, BA_SUM_ROWS, BA_KEYS, sizeof *cpu->sum);
-    if (!cpu->pool || !cpu->space || !cpu->sum) {
-        return ba_fail(err, "%zu threads cannot be started; use fewer", cfg->threads);
-    }
-    return 0;
-}
-
-void ba_cpu_close(ba_cpu *cpu) {
-    ba_train_cpu_free(cpu->train);
-    free(cpu->sum);
-    ba_attn_space_free(cpu->space);
-    ba_pool_free(cpu->pool);
-}
 
 /* Rows of a large matrix lie on different small pages: a panel of a product's result needs more of them than the
  * processor keeps track of. Only whole huge pages are asked for, so that nothing is wasted at the end. */
@@ -35,8 +14,7 @@ enum { HUGE_PAGE = 2 << 20, HUGE_FROM = 2 * HUGE_PAGE };
 
 void *ba_cpu_alloc(size_t a, size_t b, size_t c, size_t size) {
     size_t n;
-    if (__builtin_mul_overflow(a, b, &n) || __builtin_mul_overflow(n, c, &n) || __builtin_mul_overflow(n, size, &n) ||
-        n > SIZE_MAX / 2) {
+    if (!ba_array_bytes(a, b, c, size, &n)) {
         return NULL;
     }
     n = (n + 64) / 64 * 64;
@@ -74,7 +52,7 @@ void ba_cpu_for(ba_cpu *cpu, size_t n, size_t cost, void (*body)(const void *arg
 ba_buf *ba_cpu_buf_as(size_t rows, size_t cols, bool half) {
     ba_buf *buf = malloc(sizeof *buf);
     size_t padded;
-    if (!buf || __builtin_add_overflow(rows, (size_t)BA_PAD_ROWS, &padded)) {
+    if (!buf || !ba_add_sizes(rows, BA_PAD_ROWS, &padded)) {
         free(buf);
         return NULL;
     }

@@ -1,33 +1,26 @@
-/* Backend "bf16-plain": bf16 on any processor, written out. Slow; it says what bf16 costs in precision, so that a fast
- * bf16 backend can be held to a multiple of that. */
+/* Weights and products of the bf16 backend in plain C, for any processor. Slow: they show what bf16 costs in precision,
+ * so that the tests can hold the fast kernels to a multiple of that error. */
 #include "bf16.h"
 #include "kernels/backends.h"
 #include "kernels/count.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { TILE_COLS = 256 };
-
-typedef struct plain {
-    ba_bf16 bf16;
-    char describe[64];
-} plain;
 
 typedef struct plain_weight {
     ba_weight base;       /* sizes and bias */
     uint16_t *transposed; /* [in, out] */
 } plain_weight;
 
-static void plain_weight_free(ba_backend *be, ba_weight *w) {
+void ba_bf16_plain_weight_free(ba_backend *be, ba_weight *w) {
     if (w) {
         free(((plain_weight *)w)->transposed);
         ba_cpu_weight_free(be, w);
     }
 }
 
-static ba_weight *plain_weight_new(ba_backend *be, const ba_weight_src *src, size_t n_src, char err[BA_ERR_LEN]) {
+ba_weight *ba_bf16_plain_weight_new(ba_backend *be, const ba_weight_src *src, size_t n_src, char err[BA_ERR_LEN]) {
     ba_weight *wide = ba_cpu_weight_as((ba_cpu *)be, src, n_src, false, err);
     plain_weight *w = wide ? malloc(sizeof *w) : NULL;
     uint16_t *to = w ? ba_cpu_alloc(wide->in, wide->out, 1, sizeof *to) : NULL;
@@ -41,7 +34,7 @@ static ba_weight *plain_weight_new(ba_backend *be, const ba_weight_src *src, siz
     }
     for (size_t o = 0; o < wide->out; o++) {
         for (size_t i = 0; i < wide->in; i++) {
-            to[i * wide->out + o] = ba_bf16_round(wide->at[o * wide->in + i]);
+            to[i * wide->out + o] = ba_f32_to_bf16(wide->at[o * wide->in + i]);
         }
     }
     *w = (plain_weight){*wide, to};
@@ -51,18 +44,18 @@ static ba_weight *plain_weight_new(ba_backend *be, const ba_weight_src *src, siz
     return &w->base;
 }
 
-static size_t plain_weight_bytes(const ba_weight *w) {
+size_t ba_bf16_plain_weight_bytes(const ba_weight *w) {
     return w->in * w->out * sizeof(uint16_t) + (w->bias ? w->out * sizeof *w->bias : 0);
 }
 
 static void embed_row(const ba_weight *w, size_t id, float scale, float *restrict out) {
     const uint16_t *from = ((const plain_weight *)w)->transposed + id;
     for (size_t i = 0; i < w->in; i++) {
-        out[i] = ba_bf16_wide(from[i * w->out]) * scale;
+        out[i] = ba_bf16_to_f32(from[i * w->out]) * scale;
     }
 }
 
-static void plain_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out) {
+void ba_bf16_plain_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out) {
     ba_cpu_embed_by(be, w, ids, n, scale, out, embed_row);
 }
 
@@ -74,6 +67,14 @@ typedef struct product {
     bool add;
 } product;
 
+/* out[0..n) = sum + bias, or += that. */
+static void store(const float *restrict sum, const float *restrict bias, size_t n, bool add, float *restrict out) {
+    for (size_t i = 0; i < n; i++) {
+        float x = bias ? sum[i] + bias[i] : sum[i];
+        out[i] = add ? out[i] + x : x;
+    }
+}
+
 /* A row and TILE_COLS columns. */
 static void product_task(void *arg, size_t index, size_t worker) {
     (void)worker;
@@ -84,16 +85,16 @@ static void product_task(void *arg, size_t index, size_t worker) {
     const uint16_t *x = p->x + row * w->in, *from = p->w->transposed + col;
     float sum[TILE_COLS] = {0};
     for (size_t i = 0; i < w->in; i++, from += w->out) {
-        float factor = ba_bf16_wide(x[i]);
+        float factor = ba_bf16_to_f32(x[i]);
         for (size_t c = 0; c < cols; c++) {
-            sum[c] += factor * ba_bf16_wide(from[c]);
+            sum[c] += factor * ba_bf16_to_f32(from[c]);
         }
     }
-    ba_bf16_store(sum, w->bias ? w->bias + col : NULL, cols, p->add, ba_cpu_row(p->out, row) + col);
+    store(sum, w->bias ? w->bias + col : NULL, cols, p->add, ba_cpu_row(p->out, row) + col);
 }
 
-static void plain_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add,
-                         bool stable) {
+void ba_bf16_plain_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add,
+                          bool stable) {
     (void)stable; /* always is */
     ba_bf16 *bf16 = (ba_bf16 *)be;
     product p = {(const plain_weight *)w, ba_bf16_operand(bf16, x, rows, w->in, w->in), out,
@@ -101,42 +102,3 @@ static void plain_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t r
     ba_pool_run(bf16->cpu.pool, rows * p.col_tiles, product_task, &p);
     ba_count_linear(be, rows, w->in, w->out, add);
 }
-
-static void plain_close(ba_backend *be) {
-    ba_bf16_close((ba_bf16 *)be);
-    free(be);
-}
-
-static int plain_open(const ba_backend_config *cfg, ba_backend **out, char err[BA_ERR_LEN]) {
-    plain *be = ba_cpu_alloc(1, 1, 1, sizeof *be);
-    if (!be) {
-        return ba_fail(err, "backend bf16-plain: out of memory");
-    }
-    be->bf16.cpu.base.ops = &ba_bf16_plain;
-    if (ba_bf16_open(&be->bf16, cfg, &ba_bf16_isa_plain, err)) {
-        plain_close(&be->bf16.cpu.base);
-        return -1;
-    }
-    snprintf(be->describe, sizeof be->describe, "bf16 in plain C; %zu threads", cfg->threads);
-    *out = &be->bf16.cpu.base;
-    return 0;
-}
-
-static const char *plain_describe(const ba_backend *be) {
-    return ((const plain *)be)->describe;
-}
-
-const ba_backend_ops ba_bf16_plain = {
-    .name = "bf16-plain",
-    .summary = "bf16 in plain C for any processor: slow, the measure of bf16's error",
-    .dtype = "bf16",
-    .open = plain_open,
-    .close = plain_close,
-    .describe = plain_describe,
-    BA_BF16_ROWS,
-    .weight_new = plain_weight_new,
-    .weight_free = plain_weight_free,
-    .weight_bytes = plain_weight_bytes,
-    .embed = plain_embed,
-    .linear = plain_linear,
-};

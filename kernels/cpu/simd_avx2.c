@@ -73,7 +73,7 @@ static inline float vec_sum_across(vec x) {
     return _mm_cvtss_f32(_mm_add_ss(y, _mm_shuffle_ps(y, y, 1)));
 }
 
-#include "attention_tile.h"
+#include "simd.h"
 const ba_isa ba_isa_avx2 = ISA_TABLE;
 #else
 const ba_isa ba_isa_avx2 = {.name = "avx2"};

@@ -77,5 +77,5 @@ static inline float vec_sum_across(vec x) {
     return (x[0] + x[2]) + (x[1] + x[3]);
 }
 
-#include "attention_tile.h"
+#include "simd.h"
 const ba_isa ba_isa_plain = ISA_TABLE;

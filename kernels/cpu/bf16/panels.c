@@ -1,39 +1,25 @@
-/* Backend "native-bf16": bf16 by our own code for AMX, or for AVX-512 with bf16 dot products, with no library.
+/* Weights and products of the bf16 backend on AVX-512 and AMX.
  *
  * Weights are packed once into panels of BA_KEYS columns, these into strips, pairs of depth side by side, as the
  * instructions take them. A product is cut into tiles of rows x one panel that stay in the second-level cache. */
 #include "bf16.h"
 #include "kernels/backends.h"
+#include "kernels/base/sizes.h"
 #include "kernels/count.h"
-#include "kernels/cpu/train/train.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum {
     TILE_BYTES = 320 << 10, /* of x in a tile: leaves room in the second-level cache for panels and results */
-    GATED_ROWS = 256,       /* of a gated tile that meet at once */
-    GATED_COLS = 3 * BA_KEYS,
 };
 
-typedef struct native {
-    ba_bf16 bf16;
-    float *sum; /* [threads, GATED_ROWS, GATED_COLS] of a gated product */
-    char describe[96];
-} native;
-
-typedef struct native_weight {
+typedef struct panel_weight {
     ba_weight base;         /* sizes and bias */
     size_t depth;           /* in, rounded up to pairs */
     size_t strip;           /* columns that lie together; divides BA_KEYS */
     const uint16_t *packed; /* [panels, BA_KEYS / strip, depth / 2, strip, 2]; zero where there is no weight */
     uint16_t *own;          /* the same if it is ours, NULL if it is a file's */
-} native_weight;
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
+} panel_weight;
 
 /* ---- weights ---- */
 
@@ -41,45 +27,45 @@ static size_t depth_of(const ba_weight *w) {
     return (w->in + 1) / 2 * 2;
 }
 
-static size_t panels_of(const native_weight *w) {
+static size_t panels_of(const panel_weight *w) {
     return (w->base.out + BA_KEYS - 1) / BA_KEYS;
 }
 
 /* Element (o, 0) of the weight; (o, i) lies pair_step(w, i) behind it. */
-static size_t row_at(const native_weight *w, size_t o) {
+static size_t row_at(const panel_weight *w, size_t o) {
     return o / w->strip * w->depth * w->strip + o % w->strip * 2;
 }
 
-static size_t pair_step(const native_weight *w, size_t i) {
+static size_t pair_step(const panel_weight *w, size_t i) {
     return i / 2 * 2 * w->strip + i % 2;
 }
 
-static void native_weight_free(ba_backend *be, ba_weight *weight) {
+void ba_bf16_weight_free(ba_backend *be, ba_weight *weight) {
     if (weight) {
-        free(((native_weight *)weight)->own);
+        free(((panel_weight *)weight)->own);
         ba_cpu_weight_free(be, weight);
     }
 }
 
 static void pack_panels(const void *arg, size_t first, size_t last) {
-    const native_weight *w = arg;
-    for (size_t o = first * BA_KEYS; o < min_size(last * BA_KEYS, w->base.out); o++) {
+    const panel_weight *w = arg;
+    for (size_t o = first * BA_KEYS; o < ba_min_size(last * BA_KEYS, w->base.out); o++) {
         uint16_t *to = w->own + row_at(w, o);
         const float *from = w->base.at + o * w->base.in;
         for (size_t i = 0; i < w->base.in; i++) {
-            to[pair_step(w, i)] = ba_bf16_round(from[i]);
+            to[pair_step(w, i)] = ba_f32_to_bf16(from[i]);
         }
     }
 }
 
-static ba_weight *native_weight_new(ba_backend *be, const ba_weight_src *src, size_t n_src, char err[BA_ERR_LEN]) {
+ba_weight *ba_bf16_weight_new(ba_backend *be, const ba_weight_src *src, size_t n_src, char err[BA_ERR_LEN]) {
     ba_weight *wide = ba_cpu_weight_as((ba_cpu *)be, src, n_src, false, err);
     if (!wide) {
         return NULL;
     }
-    native_weight *w = malloc(sizeof *w);
+    panel_weight *w = malloc(sizeof *w);
     if (w) {
-        *w = (native_weight){.base = *wide, .depth = depth_of(wide), .strip = ((ba_bf16 *)be)->strip};
+        *w = (panel_weight){.base = *wide, .depth = depth_of(wide), .strip = ((ba_bf16 *)be)->strip};
         w->packed = w->own = ba_cpu_alloc(panels_of(w), w->depth, BA_KEYS, sizeof *w->own);
     }
     if (!w || !w->own) {
@@ -95,19 +81,19 @@ static ba_weight *native_weight_new(ba_backend *be, const ba_weight_src *src, si
     return &w->base;
 }
 
-static const char *native_packing(const ba_backend *be) {
+const char *ba_bf16_packing(const ba_backend *be) {
     return ((const ba_bf16 *)be)->strip == BA_STRIP_AMX ? "panels of 2 x 32 columns, pairs of depth"
                                                         : "panels of 64 columns, pairs of depth";
 }
 
-static ba_packed_view native_weight_packed(const ba_weight *weight) {
-    const native_weight *w = (const native_weight *)weight;
+ba_packed_view ba_bf16_weight_packed(const ba_weight *weight) {
+    const panel_weight *w = (const panel_weight *)weight;
     return (ba_packed_view){w->packed, panels_of(w) * w->depth * BA_KEYS * sizeof *w->packed, w->strip};
 }
 
-static ba_weight *native_weight_mapped(ba_backend *be, const ba_weight_src *src, size_t n_src, ba_packed_view packed) {
+ba_weight *ba_bf16_weight_mapped(ba_backend *be, const ba_weight_src *src, size_t n_src, ba_packed_view packed) {
     char unused[BA_ERR_LEN];
-    native_weight *w = ba_cpu_alloc(1, 1, 1, sizeof *w);
+    panel_weight *w = ba_cpu_alloc(1, 1, 1, sizeof *w);
     if (!w) {
         return NULL;
     }
@@ -115,29 +101,29 @@ static ba_weight *native_weight_mapped(ba_backend *be, const ba_weight_src *src,
         ba_cpu_weight_bias(&w->base, src, n_src) == 0) {
         w->depth = depth_of(&w->base);
         w->strip = ((ba_bf16 *)be)->strip;
-        ba_packed_view expected = native_weight_packed(&w->base);
+        ba_packed_view expected = ba_bf16_weight_packed(&w->base);
         if (expected.size == packed.size && expected.layout == packed.layout) {
             w->packed = packed.data;
             return &w->base;
         }
     }
-    native_weight_free(be, &w->base);
+    ba_bf16_weight_free(be, &w->base);
     return NULL;
 }
 
-static size_t native_weight_bytes(const ba_weight *weight) {
-    return native_weight_packed(weight).size + (weight->bias ? weight->out * sizeof(float) : 0);
+size_t ba_bf16_weight_bytes(const ba_weight *weight) {
+    return ba_bf16_weight_packed(weight).size + (weight->bias ? weight->out * sizeof(float) : 0);
 }
 
 static void embed_row(const ba_weight *weight, size_t id, float scale, float *restrict out) {
-    const native_weight *w = (const native_weight *)weight;
+    const panel_weight *w = (const panel_weight *)weight;
     const uint16_t *from = w->packed + row_at(w, id);
     for (size_t i = 0; i < weight->in; i++) {
-        out[i] = ba_bf16_wide(from[pair_step(w, i)]) * scale;
+        out[i] = ba_bf16_to_f32(from[pair_step(w, i)]) * scale;
     }
 }
 
-static void native_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out) {
+void ba_bf16_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out) {
     ba_cpu_embed_by(be, w, ids, n, scale, out, embed_row);
 }
 
@@ -145,7 +131,7 @@ static void native_embed(ba_backend *be, const ba_weight *w, const int32_t *ids,
 
 typedef struct product {
     ba_bf16 *be;
-    const native_weight *w;
+    const panel_weight *w;
     const uint16_t *x; /* [rows, depth] */
     ba_view out;
     size_t rows, tile_rows, panels, threads;
@@ -155,7 +141,7 @@ typedef struct product {
 
 static product product_of(ba_backend *be, const ba_weight *weight, ba_view x, size_t rows, ba_view out) {
     ba_bf16 *bf16 = (ba_bf16 *)be;
-    const native_weight *w = (const native_weight *)weight;
+    const panel_weight *w = (const panel_weight *)weight;
     return (product){.be = bf16,
                      .w = w,
                      .x = ba_bf16_operand(bf16, x, rows, w->base.in, w->depth),
@@ -171,16 +157,16 @@ static void run_product(product *p, size_t panels, void (*tile)(void *, size_t, 
     ba_pool_run(p->be->cpu.pool, (p->rows + p->tile_rows - 1) / p->tile_rows * panels, tile, p);
 }
 
-static const uint16_t *panel_at(const native_weight *w, size_t panel) {
+static const uint16_t *panel_at(const panel_weight *w, size_t panel) {
     return panel < panels_of(w) ? w->packed + panel * w->depth * BA_KEYS : NULL;
 }
 
 /* Rows [row, row + rows) times a panel, to be completed by where they go. */
 static ba_bf16_product part_of(const product *p, size_t row, size_t rows, size_t panel) {
-    const native_weight *w = p->w;
+    const panel_weight *w = p->w;
     return (ba_bf16_product){.rows = rows,
                              .depth = w->depth,
-                             .cols = min_size(BA_KEYS, w->base.out - panel * BA_KEYS),
+                             .cols = ba_min_size(BA_KEYS, w->base.out - panel * BA_KEYS),
                              .x = p->x + row * w->depth,
                              .w = panel_at(w, panel),
                              .bias = w->base.bias ? w->base.bias + panel * BA_KEYS : NULL};
@@ -190,7 +176,7 @@ static void product_tile(void *arg, size_t index, size_t worker) {
     (void)worker;
     const product *p = arg;
     size_t panel = index % p->panels, row = index / p->panels * p->tile_rows;
-    ba_bf16_product part = part_of(p, row, min_size(p->tile_rows, p->rows - row), panel);
+    ba_bf16_product part = part_of(p, row, ba_min_size(p->tile_rows, p->rows - row), panel);
     part.ahead = panel_at(p->w, panel + p->threads);
     part.add = p->add;
     part.out = ba_cpu_row(p->out, row) + panel * BA_KEYS;
@@ -198,8 +184,7 @@ static void product_tile(void *arg, size_t index, size_t worker) {
     p->be->product(&part);
 }
 
-static void native_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add,
-                          bool stable) {
+void ba_bf16_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add, bool stable) {
     (void)stable; /* always is */
     product p = product_of(be, w, x, rows, out);
     p.add = add;
@@ -213,20 +198,20 @@ static void gated_tile(void *arg, size_t index, size_t worker) {
     const product *p = arg;
     const ba_cpu *cpu = &p->be->cpu;
     size_t panel = index % p->panels, first = index / p->panels * p->tile_rows;
-    size_t half = p->w->base.out / 2, col = panel * BA_KEYS, cols = min_size(BA_KEYS, half - col);
+    size_t half = p->w->base.out / 2, col = panel * BA_KEYS, cols = ba_min_size(BA_KEYS, half - col);
     size_t up = (half + col) / BA_KEYS, shift = (half + col) % BA_KEYS, end = (half + col + cols - 1) / BA_KEYS + 1;
-    float *sum = ((native *)p->be)->sum + worker * GATED_ROWS * GATED_COLS, part[BA_KEYS];
-    for (size_t row = first, n; row < min_size(first + p->tile_rows, p->rows); row += n) {
-        n = min_size(GATED_ROWS, min_size(first + p->tile_rows, p->rows) - row);
+    float *sum = p->be->gated + worker * BA_GATED_ROWS * BA_GATED_COLS, part[BA_KEYS];
+    for (size_t row = first, n; row < ba_min_size(first + p->tile_rows, p->rows); row += n) {
+        n = ba_min_size(BA_GATED_ROWS, ba_min_size(first + p->tile_rows, p->rows) - row);
         for (size_t i = 0; i <= end - up; i++) {
             ba_bf16_product x = part_of(p, row, n, i ? up + i - 1 : panel);
             x.ahead = panel_at(p->w, i < end - up ? up + i : panel + p->threads);
             x.out = sum + i * BA_KEYS;
-            x.stride = GATED_COLS;
+            x.stride = BA_GATED_COLS;
             p->be->product(&x);
         }
         for (size_t r = 0; r < n; r++) {
-            const float *gate = sum + r * GATED_COLS;
+            const float *gate = sum + r * BA_GATED_COLS;
             float *to = ba_cpu_room(p->out, row + r, col, part);
             cpu->isa->glu(p->act, gate, gate + BA_KEYS + shift, cols, to);
             ba_cpu_put(cpu, p->out, row + r, col, cols, to);
@@ -234,74 +219,10 @@ static void gated_tile(void *arg, size_t index, size_t worker) {
     }
 }
 
-static void native_gated(ba_backend *be, ba_act act, const ba_weight *w, ba_view x, size_t rows, ba_view out,
-                         bool stable) {
+void ba_bf16_gated(ba_backend *be, ba_act act, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool stable) {
     (void)stable; /* always is */
     product p = product_of(be, w, x, rows, out);
     p.act = act;
     run_product(&p, (w->out / 2 + BA_KEYS - 1) / BA_KEYS, gated_tile);
     ba_count_linear(be, rows, w->in, w->out, false);
 }
-
-/* ---- the backend ---- */
-
-static void native_close(ba_backend *be) {
-    free(((native *)be)->sum);
-    ba_bf16_close((ba_bf16 *)be);
-    free(be);
-}
-
-static int native_open(const ba_backend_config *cfg, ba_backend **out, char err[BA_ERR_LEN]) {
-    if (!ba_bf16_has_avx512()) {
-        return ba_fail(err, "backend native-bf16: this processor has no AVX-512 bf16 dot products; use --dtype f32, or "
-                            "--backend bf16-plain, which is slow");
-    }
-    native *be = ba_cpu_alloc(1, 1, 1, sizeof *be);
-    if (!be) {
-        return ba_fail(err, "backend native-bf16: out of memory");
-    }
-    be->bf16.cpu.base.ops = &ba_native_bf16;
-    if (ba_bf16_open(&be->bf16, cfg, NULL, err)) {
-        native_close(&be->bf16.cpu.base);
-        return -1;
-    }
-    be->sum = ba_cpu_alloc(cfg->threads, GATED_ROWS, GATED_COLS, sizeof *be->sum);
-    if (!be->sum) {
-        native_close(&be->bf16.cpu.base);
-        return ba_fail(err, "backend native-bf16: out of memory");
-    }
-    if (!be->bf16.product) {
-        be->bf16.product = ba_bf16_product_avx512;
-        be->bf16.strip = BA_STRIP_AVX512;
-    }
-    be->bf16.cpu.train_product = &ba_train_product_bf16;
-    snprintf(be->describe, sizeof be->describe, "own code: products %s, attention %s; %zu threads",
-             be->bf16.product == ba_bf16_product_amx ? ba_bf16_isa_amx.tile.name : ba_bf16_isa_avx512.tile.name,
-             be->bf16.isa.name, cfg->threads);
-    *out = &be->bf16.cpu.base;
-    return 0;
-}
-
-static const char *native_describe(const ba_backend *be) {
-    return ((const native *)be)->describe;
-}
-
-const ba_backend_ops ba_native_bf16 = {
-    .name = "native-bf16",
-    .summary = "bf16: own code for AMX, or AVX-512 with bf16 dot products",
-    .dtype = "bf16",
-    .open = native_open,
-    .close = native_close,
-    .describe = native_describe,
-    BA_BF16_ROWS,
-    .weight_new = native_weight_new,
-    .weight_free = native_weight_free,
-    .weight_bytes = native_weight_bytes,
-    .packing = native_packing,
-    .weight_packed = native_weight_packed,
-    .weight_mapped = native_weight_mapped,
-    .embed = native_embed,
-    .linear = native_linear,
-    .gated = native_gated,
-    .train = &ba_train_bf16_ops,
-};

@@ -1,125 +1,8 @@
+/* Keys and values in bf16: in and out of the tiled layout of bf16.h. */
 #include "bf16.h"
-
 #include "kernels/count.h"
 
-#include <stdlib.h>
 #include <string.h>
-#if defined(__x86_64__) && defined(__linux__)
-#include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-
-bool ba_bf16_has_avx512(void) {
-#if defined(__x86_64__)
-    return ba_bf16_isa_avx512.tile.attend && __builtin_cpu_supports("avx512bf16") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl");
-#else
-    return false;
-#endif
-}
-
-#if defined(__x86_64__) && defined(__linux__)
-bool ba_bf16_has_amx(void) {
-    enum { ASK_PERMISSION = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM; state component, from Linux 5.16 on */
-    unsigned a, b, c, d;
-    bool cpu = ba_bf16_isa_amx.tile.attend && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) &&
-               (d >> 24 & 1); /* AMX-BF16, AMX-TILE */
-    return cpu && syscall(SYS_arch_prctl, ASK_PERMISSION, TILE_DATA) == 0;
-}
-#else
-bool ba_bf16_has_amx(void) {
-    return false;
-}
-#endif
-
-int ba_bf16_open(ba_bf16 *be, const ba_backend_config *cfg, const ba_bf16_isa *isa, char err[BA_ERR_LEN]) {
-    if (ba_cpu_open(&be->cpu, cfg, err)) {
-        return -1;
-    }
-    be->cpu.base.weight_size = be->cpu.base.kv_size = sizeof(uint16_t);
-    if (!isa) {
-        const char *options = getenv("BLOCKATTN_ISA");
-        bool plain = be->cpu.isa == &ba_isa_plain || !ba_bf16_has_avx512(), vectors = options && *options;
-        isa = plain ? &ba_bf16_isa_plain : vectors || !ba_bf16_has_amx() ? &ba_bf16_isa_avx512 : &ba_bf16_isa_amx;
-    }
-    be->isa = *be->cpu.isa;
-    be->isa.name = isa->tile.name;
-    be->isa.attend = isa->tile.attend;
-    be->isa.scores = isa->tile.scores;
-    be->isa.rotate = isa->tile.rotate;
-    be->isa.values = isa->tile.values;
-    be->cpu.isa = &be->isa;
-    be->cpu.round = isa->round;
-    be->product = isa->product;
-    be->strip = isa->strip;
-    return 0;
-}
-
-void ba_bf16_close(ba_bf16 *be) {
-    ba_cpu_close(&be->cpu);
-    free(be->x);
-}
-
-ba_buf *ba_bf16_buf_new(ba_backend *be, size_t rows, size_t cols) {
-    ba_bf16 *bf16 = (ba_bf16 *)be;
-    size_t padded, n;
-    if (__builtin_add_overflow(rows, (size_t)BA_PAD_ROWS, &padded) || __builtin_mul_overflow(padded, cols, &n)) {
-        return NULL;
-    }
-    n += padded; /* rows of an odd depth are rounded up to pairs */
-    if (n > bf16->n_x) {
-        uint16_t *x = ba_cpu_alloc(n, 1, 1, sizeof *x);
-        if (!x) {
-            return NULL;
-        }
-        free(bf16->x);
-        bf16->x = x;
-        bf16->n_x = n;
-    }
-    return ba_cpu_buf_new(be, rows, cols);
-}
-
-/* Rows of an odd length would have to be filled up: they are rounded before every product instead. */
-ba_buf *ba_bf16_operand_new(ba_backend *be, size_t rows, size_t cols) {
-    return cols % 2 ? ba_bf16_buf_new(be, rows, cols) : ba_cpu_buf_as(rows, cols, true);
-}
-
-typedef struct rounding {
-    const ba_bf16 *be;
-    ba_view x;
-    size_t cols, depth;
-} rounding;
-
-static void round_some(const void *arg, size_t first, size_t last) {
-    const rounding *r = arg;
-    for (size_t i = first; i < last; i++) {
-        uint16_t *to = r->be->x + i * r->depth;
-        r->be->cpu.round(ba_cpu_row(r->x, i), r->cols, to);
-        if (r->depth > r->cols) {
-            to[r->cols] = 0;
-        }
-    }
-}
-
-const uint16_t *ba_bf16_operand(ba_bf16 *be, ba_view x, size_t rows, size_t cols, size_t depth) {
-    if (x.buf->half) {
-        return ba_cpu_half_row(x, 0);
-    }
-    rounding r = {be, x, cols, depth};
-    ba_cpu_for(&be->cpu, rows, cols, round_some, &r);
-    return be->x;
-}
-
-void ba_bf16_store(const float *restrict sum, const float *restrict bias, size_t n, bool add, float *restrict out) {
-    for (size_t i = 0; i < n; i++) {
-        float x = bias ? sum[i] + bias[i] : sum[i];
-        out[i] = add ? out[i] + x : x;
-    }
-}
-
-/* ---- keys and values ---- */
 
 /* A write of rows or a copy of tokens; rot NULL: keys stay as they are. */
 typedef struct transfer {
@@ -204,9 +87,9 @@ static void copy_tokens(const void *arg, size_t first, size_t last) {
             for (size_t d = 0; d < half; d++) {
                 uint16_t x = from_k[ba_bf16_key_at(dim, from, d)], y = from_k[ba_bf16_key_at(dim, from, d + half)];
                 if (rot) {
-                    float a = ba_bf16_wide(x), b = ba_bf16_wide(y);
-                    x = ba_bf16_round(a * rot[d] - b * rot[half + d]);
-                    y = ba_bf16_round(b * rot[d] + a * rot[half + d]);
+                    float a = ba_bf16_to_f32(x), b = ba_bf16_to_f32(y);
+                    x = ba_f32_to_bf16(a * rot[d] - b * rot[half + d]);
+                    y = ba_f32_to_bf16(b * rot[d] + a * rot[half + d]);
                 }
                 to_k[ba_bf16_key_at(dim, to, d)] = x;
                 to_k[ba_bf16_key_at(dim, to, d + half)] = y;
@@ -228,12 +111,12 @@ void ba_bf16_kv_copy(ba_backend *be, ba_kv *dst, size_t at, const ba_kv *src, si
 
 static double key_of(const ba_kv *kv, size_t layer, size_t head, size_t token, size_t d) {
     const uint16_t *keys = ba_cpu_keys(kv, layer, head);
-    return (double)ba_bf16_wide(keys[ba_bf16_key_at(kv->dim, token, d)]);
+    return (double)ba_bf16_to_f32(keys[ba_bf16_key_at(kv->dim, token, d)]);
 }
 
 static double value_of(const ba_kv *kv, size_t layer, size_t head, size_t token, size_t d) {
     const uint16_t *values = ba_cpu_values(kv, layer, head);
-    return (double)ba_bf16_wide(values[ba_bf16_value_at(kv->v_stride, token, d)]);
+    return (double)ba_bf16_to_f32(values[ba_bf16_value_at(kv->v_stride, token, d)]);
 }
 
 void ba_bf16_kv_read(ba_backend *be, const ba_kv *kv, size_t layer, size_t first, size_t n, double *k, double *v) {

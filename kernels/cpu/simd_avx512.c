@@ -67,7 +67,7 @@ static inline float vec_sum_across(vec x) {
     return _mm512_reduce_add_ps(x);
 }
 
-#include "attention_tile.h"
+#include "simd.h"
 const ba_isa ba_isa_avx512 = ISA_TABLE;
 #else
 const ba_isa ba_isa_avx512 = {.name = "avx512"};
