@@ -1,10 +1,13 @@
 /* blockattn: one program, a table of commands. */
 #include "experiments/cli/cli.h"
 #include "experiments/cli/commands.h"
+#include "sim/base/mapping.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int print_commands(void) {
     puts("usage: blockattn COMMAND [OPTIONS]\n\n"
@@ -36,9 +39,23 @@ static int dispatch(int argc, char **argv, char *identity, size_t size) {
     return c->run(argc - 1, argv + 1);
 }
 
+/* In a signal handler: the one line, and the end. */
+static void end_without_file(const char *path) {
+    static const char text[] = " became shorter while it was in use; restore the file and run again\n";
+    const char *const part[] = {program_invocation_short_name, ": ", path, text};
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+        if (write(STDERR_FILENO, part[i], strlen(part[i])) < 0) {
+            break;
+        }
+    }
+    _exit(BA_EXIT_MACHINE);
+}
+
 int main(int argc, char **argv) {
     static char identity[64] = "blockattn";
     program_invocation_short_name = identity; /* what messages begin with, to the very end */
+    signal(SIGXFSZ, SIG_IGN);                 /* past `ulimit -f` a write fails with EFBIG, like on a full disk */
+    ba_mapping_on_lost(end_without_file);
     int status = dispatch(argc, argv, identity, sizeof identity);
     /* A result that did not reach the disk is no result. */
     bool lost = ferror(stdout) != 0;

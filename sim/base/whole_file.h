@@ -1,5 +1,5 @@
-/* A text file that appears under its name only when it is complete: written as PATH.tmp, synced to disk, then renamed.
- */
+/* A file that gets its name only when it is complete: written under a temporary name in the same folder, flushed to the
+ * disk, renamed. Readers see the old file or the new one, never a part. */
 #ifndef BA_WHOLE_FILE_H
 #define BA_WHOLE_FILE_H
 
@@ -9,21 +9,22 @@
 #include <stdio.h>
 
 typedef struct ba_whole_file {
-    FILE *f; /* to write to; NULL when finished or not open */
+    FILE *f; /* to write to; NULL when it is finished or was not opened */
     char *path, *temporary;
 } ba_whole_file;
 
-/* Opens an empty file for writing and locks it, so that no other caller of this function gets it until it is closed,
- * also after a rename. A descriptor; or -1 and errno, EWOULDBLOCK if another program has locked it. */
-int ba_open_alone(const char *temporary);
-/* Gives such a file its name, or removes it if writing has failed. lock: a second descriptor of it (dup), which keeps
- * it locked until this is done and is then closed; or -1. 0, or -1 and errno; if writing had failed, errno is
- * unchanged. */
-int ba_take_name(int lock, bool failed, const char *temporary, const char *path);
+/* Makes a new file next to `path`, under a name that nobody can know in advance, and opens it for writing. It never
+ * follows a link and never opens what is there already, so a planted link or pipe is left alone. The descriptor, and
+ * *name malloc'ed; or -1, errno, and *name NULL. */
+int ba_temporary_open(const char *path, char **name);
+/* Renames such a file to `path`, or removes it if writing has failed. 0, or -1 and errno (unchanged if writing has
+ * failed). */
+int ba_temporary_finish(const char *name, bool failed, const char *path);
 
-/* 0, or -1 and err with the name of the file. finish gives it its name; without it, close removes it. */
+/* 0, or -1 and err naming the file. */
 int ba_whole_file_open(const char *path, ba_whole_file *out, char err[BA_ERR_LEN]);
 int ba_whole_file_finish(ba_whole_file *w, char err[BA_ERR_LEN]);
+/* Frees; removes the temporary file if it was not finished. */
 void ba_whole_file_close(ba_whole_file *w);
 
 #endif

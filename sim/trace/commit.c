@@ -14,13 +14,13 @@
 /* A commit is due a second after the last one, or REST times as long as that took. */
 enum { REST = 20 };
 
-/* What is at the place of commits. */
+/* The file at the place of commits; zeros: there is none. */
 static struct stat look(const ba_trace *t) {
     struct stat now;
     return stat(t->live, &now) ? (struct stat){0} : now;
 }
 
-/* Whether another program has written there since we looked. */
+/* Whether another program has written there since this one last looked. */
 static bool taken(const ba_trace *t) {
     struct stat now = look(t);
     return now.st_ino &&
@@ -56,23 +56,33 @@ static int write_all(int fd, const char *bytes, size_t n) {
     return 0;
 }
 
-/* Writes under a temporary name and renames: readers see the old file or the new one, never part of one. */
-static int replace_file(const char *path, const char *bytes, size_t n) {
-    char *temporary = ba_trace_join(path, ".tmp");
-    if (!temporary) {
+/* Writes under a temporary name and renames: readers see the old file or the new one, never part of one. Another
+ * program may have written while this one did, so that is checked once more just before the name is taken. */
+static int replace_file(const ba_trace *t, const char *bytes, size_t n) {
+    char *temporary;
+    int fd = ba_temporary_open(t->live, &temporary);
+    if (fd < 0) {
         return -1;
     }
-    int fd = ba_open_alone(temporary), rc = -1;
-    if (fd >= 0) {
-        int lock = dup(fd), failed = write_all(fd, bytes, n);
-        failed = close(fd) || failed;
-        rc = ba_take_name(lock, failed, temporary, path);
+    bool failed = write_all(fd, bytes, n) != 0;
+    int why = errno;
+    if (close(fd) && !failed) {
+        failed = true;
+        why = errno;
     }
+    if (!failed && taken(t)) {
+        failed = true;
+        why = EWOULDBLOCK;
+    }
+    errno = why;
+    int rc = ba_temporary_finish(temporary, failed, t->live);
+    why = errno;
     free(temporary);
+    errno = why;
     return rc;
 }
 
-/* What a commit that failed by errno `why` is said to be. */
+/* The error of a commit that failed with errno `why`. */
 static int not_written(const ba_trace *t, int why, char err[BA_ERR_LEN]) {
     if (why == EWOULDBLOCK) {
         ba_fail(err, "%s: another program writes it, too; give each run an --out of its own", t->live);
@@ -84,24 +94,36 @@ static int not_written(const ba_trace *t, int why, char err[BA_ERR_LEN]) {
     return BA_TRACE_MACHINE;
 }
 
-int ba_trace_commit(ba_trace *t, char err[BA_ERR_LEN]) {
-    double start = ba_now();
-    if (taken(t)) {
-        return not_written(t, EWOULDBLOCK, err);
-    }
+/* The file as HDF5 would write it, malloc'ed. */
+static int make_image(ba_trace *t, char **image, size_t *n, char err[BA_ERR_LEN]) {
     H5Fflush(t->file, H5F_SCOPE_GLOBAL);
     ssize_t size = H5Fget_file_image(t->file, NULL, 0);
     if (size <= 0) {
         return ba_trace_hdf5_failed(t, "make a file image", err);
     }
-    char *image = malloc((size_t)size);
-    if (!image) {
+    if (!(*image = malloc((size_t)size))) {
         return ba_trace_no_memory(err);
     }
-    int status = 0;
-    if (H5Fget_file_image(t->file, image, (size_t)size) != size) {
-        status = ba_trace_hdf5_failed(t, "make a file image", err);
-    } else if (replace_file(t->live, image, (size_t)size)) {
+    *n = (size_t)size;
+    if (H5Fget_file_image(t->file, *image, *n) != size) {
+        free(*image);
+        return ba_trace_hdf5_failed(t, "make a file image", err);
+    }
+    return 0;
+}
+
+int ba_trace_commit(ba_trace *t, char err[BA_ERR_LEN]) {
+    double start = ba_now();
+    char *image = NULL;
+    size_t n = 0;
+    if (taken(t)) {
+        return not_written(t, EWOULDBLOCK, err);
+    }
+    int status = make_image(t, &image, &n, err);
+    if (status) {
+        return status;
+    }
+    if (replace_file(t, image, n)) {
         status = not_written(t, errno, err);
     } else {
         t->seen = look(t);
@@ -118,14 +140,14 @@ int ba_trace_commit_due(ba_trace *t, char err[BA_ERR_LEN]) {
 
 int ba_trace_finish(ba_trace *t, char err[BA_ERR_LEN]) {
     int status = ba_trace_commit(t, err);
-    if (!status && strcmp(t->live, t->path) != 0) {
-        if (rename(t->live, t->path)) {
-            ba_fail(err, "%s: cannot take the name %s: %s", t->live, t->path, strerror(errno));
-            return BA_TRACE_MACHINE;
-        }
-        t->live[strlen(t->path)] = '\0';
+    if (status || strcmp(t->live, t->path) == 0) {
+        return status;
     }
-    return status;
+    if (rename(t->live, t->path)) {
+        return ba_fail(err, "%s: cannot take the name %s: %s", t->live, t->path, strerror(errno)), BA_TRACE_MACHINE;
+    }
+    t->live[strlen(t->path)] = '\0';
+    return 0;
 }
 
 const char *ba_trace_path(const ba_trace *t) {

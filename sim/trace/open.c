@@ -1,4 +1,4 @@
-/* Opening what is there: the tables of a file. */
+/* Opening an existing file: its tables and their columns. */
 #include "parts.h"
 
 #include "gzip.h"
@@ -7,55 +7,66 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Takes over one data set of a file; what is not a table of rows is passed over. */
+/* Name, unit, type and place of one column of a data set's rows. */
+static int load_column(ba_trace *t, ba_trace_table *tab, hid_t type, unsigned i, char err[BA_ERR_LEN]) {
+    ba_column *c = &tab->column[i];
+    char *name = H5Tget_member_name(type, i), *key = name ? ba_trace_join("unit.", name) : NULL;
+    char *unit = key ? ba_trace_read_text(tab->data, key) : NULL;
+    free(key);
+    c->name = name ? strdup(name) : NULL;
+    c->unit = unit ? unit : strdup("");
+    tab->n_column++;
+    H5free_memory(name);
+    if (!c->name || !c->unit) {
+        return ba_trace_no_memory(err);
+    }
+    hid_t member = H5Tget_member_type(type, i);
+    int known = ba_trace_column_of(member, c);
+    H5Tclose(member);
+    if (known != 0) {
+        ba_fail(err, "%s: table %s: column %s has a type that traces do not have", t->path, tab->name, c->name);
+        return BA_TRACE_REFUSED;
+    }
+    c->offset = tab->row_size;
+    tab->row_size += (c->size + 7) / 8 * 8; /* members stay aligned */
+    return 0;
+}
+
+static int load_columns(ba_trace *t, ba_trace_table *tab, hid_t type, unsigned n, char err[BA_ERR_LEN]) {
+    tab->column = calloc((size_t)n + 1, sizeof *tab->column);
+    if (!tab->name || !tab->column) {
+        return ba_trace_no_memory(err);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        int status = load_column(t, tab, type, i, err);
+        if (status) {
+            return status;
+        }
+    }
+    tab->memory = ba_trace_row_type(tab->column, tab->n_column, tab->row_size);
+    return tab->memory < 0 ? ba_trace_hdf5_failed(t, "describe a row", err) : 0;
+}
+
+/* Adds one data set of the file to the tables; what is not a table of rows is skipped. */
 static int load_table(ba_trace *t, const char *name, char err[BA_ERR_LEN]) {
     hid_t data = H5Dopen2(t->file, name, H5P_DEFAULT);
     if (data < 0) {
         return 0;
     }
     hid_t type = H5Dget_type(data), space = H5Dget_space(data);
-    int n = H5Tget_class(type) == H5T_COMPOUND ? H5Tget_nmembers(type) : 0;
-    bool wanted = n > 0 && n <= BA_TRACE_MAX_COLUMNS && H5Sget_simple_extent_ndims(space) == 1 &&
-                  t->n_table < BA_TRACE_MAX_TABLES;
-    if (!wanted) {
-        H5Sclose(space);
-        H5Tclose(type);
+    int status = 0, n = H5Tget_class(type) == H5T_COMPOUND ? H5Tget_nmembers(type) : 0;
+    if (n > 0 && n <= BA_TRACE_MAX_COLUMNS && H5Sget_simple_extent_ndims(space) == 1 &&
+        t->n_table < BA_TRACE_MAX_TABLES) {
+        ba_trace_table *tab = &t->table[t->n_table++];
+        tab->data = data;
+        tab->name = strdup(name);
+        H5Sget_simple_extent_dims(space, &tab->rows, NULL);
+        status = load_columns(t, tab, type, (unsigned)n, err);
+    } else {
         H5Dclose(data);
-        return 0;
-    }
-    ba_trace_table *tab = &t->table[t->n_table++];
-    tab->data = data;
-    tab->name = strdup(name);
-    tab->column = calloc((size_t)n + 1, sizeof *tab->column);
-    H5Sget_simple_extent_dims(space, &tab->rows, NULL);
-    int status = tab->name && tab->column ? 0 : ba_trace_no_memory(err);
-    for (int i = 0; i < n && !status; i++) {
-        ba_column *c = &tab->column[i];
-        char *member_name = H5Tget_member_name(type, (unsigned)i);
-        char *key = member_name ? ba_trace_join("unit.", member_name) : NULL;
-        char *unit = key ? ba_trace_read_text(data, key) : NULL;
-        free(key);
-        c->name = member_name ? strdup(member_name) : NULL;
-        c->unit = unit ? unit : strdup("");
-        tab->n_column++;
-        H5free_memory(member_name);
-        hid_t member = H5Tget_member_type(type, (unsigned)i);
-        if (!c->name || !c->unit) {
-            status = ba_trace_no_memory(err);
-        } else if (ba_trace_column_of(member, c)) {
-            ba_fail(err, "%s: table %s: column %s has a type that is not in traces", t->path, name, c->name);
-            status = BA_TRACE_REFUSED;
-        } else {
-            c->offset = tab->row_size;
-            tab->row_size += (c->size + 7) / 8 * 8; /* members stay aligned */
-        }
-        H5Tclose(member);
     }
     H5Sclose(space);
     H5Tclose(type);
-    if (!status && (tab->memory = ba_trace_row_type(tab->column, tab->n_column, tab->row_size)) < 0) {
-        status = ba_trace_hdf5_failed(t, "describe a row", err);
-    }
     return status;
 }
 
@@ -76,7 +87,7 @@ static herr_t collect_name(hid_t group, const char *name, const H5L_info_t *info
 
 static int load_tables(ba_trace *t, char err[BA_ERR_LEN]) {
     names list = {.n = 0};
-    /* Files of other programs may not know the order of making. */
+    /* Files of other programs may not record the order of creation. */
     if (H5Literate(t->file, H5_INDEX_CRT_ORDER, H5_ITER_INC, NULL, collect_name, &list) < 0) {
         H5Literate(t->file, H5_INDEX_NAME, H5_ITER_INC, NULL, collect_name, &list);
     }
@@ -88,24 +99,57 @@ static int load_tables(ba_trace *t, char err[BA_ERR_LEN]) {
     return status;
 }
 
-/* Opens what a gzipped file holds, in memory. HDF5 asks for a name that no file has: nothing can be inside of a file.
+/* Opens what a gzipped file holds, in memory. HDF5 is given a name that no file can have, so that it opens nothing else.
  */
 static int open_gzip(const char *path, hid_t *file, char err[BA_ERR_LEN]) {
-    char *bytes, *name;
+    char *bytes;
     size_t n;
     int status = ba_trace_gunzip(path, &bytes, &n, err);
     if (status) {
         return status;
     }
+    char *name = ba_trace_join(path, "/");
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fapl_core(access, BA_TRACE_GROW_BYTES, false);
-    status =
-        !(name = ba_trace_join(path, "/")) || H5Pset_file_image(access, bytes, n) < 0 ? ba_trace_no_memory(err) : 0;
-    *file = status ? H5I_INVALID_HID : H5Fopen(name, H5F_ACC_RDONLY, access);
+    if (!name || H5Pset_file_image(access, bytes, n) < 0) {
+        status = ba_trace_no_memory(err);
+    } else {
+        *file = H5Fopen(name, H5F_ACC_RDONLY, access);
+    }
     H5Pclose(access);
     free(name);
     free(bytes);
     return status;
+}
+
+/* Opens the HDF5 file itself, gzipped or plain; t->file is negative if it is neither. */
+static int open_file(ba_trace *t, bool writable, char err[BA_ERR_LEN]) {
+    if (!writable && ba_trace_is_gzip(t->path)) {
+        return open_gzip(t->path, &t->file, err);
+    }
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    if (writable) {
+        H5Pset_fapl_core(access, BA_TRACE_GROW_BYTES, false);
+    }
+    t->file = H5Fopen(t->path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access);
+    H5Pclose(access);
+    return 0;
+}
+
+static int load(ba_trace *t, bool writable, char err[BA_ERR_LEN]) {
+    int status = open_file(t, writable, err);
+    if (status) {
+        return status;
+    }
+    if (t->file < 0) {
+        return ba_fail(err, "%s: not an HDF5 file (or cannot be read)", t->path), BA_TRACE_REFUSED;
+    }
+    char *schema = ba_trace_read_text(t->file, "schema");
+    if (!schema) {
+        return ba_fail(err, "%s: no attribute `schema`: not a trace of this program", t->path), BA_TRACE_REFUSED;
+    }
+    free(schema);
+    return load_tables(t, err);
 }
 
 int ba_trace_open_existing(const char *path, bool writable, ba_trace **out, char err[BA_ERR_LEN]) {
@@ -120,31 +164,7 @@ int ba_trace_open_existing(const char *path, bool writable, ba_trace **out, char
     if (!t) {
         return ba_trace_no_memory(err);
     }
-    int status = 0;
-    if (!writable && ba_trace_is_gzip(path)) {
-        status = open_gzip(path, &t->file, err);
-    } else {
-        hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-        if (writable) {
-            H5Pset_fapl_core(access, BA_TRACE_GROW_BYTES, false);
-        }
-        t->file = H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access);
-        H5Pclose(access);
-    }
-    if (status) {
-        ba_trace_close(t);
-        return status;
-    }
-    status = BA_TRACE_REFUSED;
-    char *schema = t->file < 0 ? NULL : ba_trace_read_text(t->file, "schema");
-    if (t->file < 0) {
-        ba_fail(err, "%s: not an HDF5 file (or cannot be read)", path);
-    } else if (!schema) {
-        ba_fail(err, "%s: no attribute `schema`: not a trace of this program", path);
-    } else {
-        status = load_tables(t, err);
-    }
-    free(schema);
+    int status = load(t, writable, err);
     if (status) {
         ba_trace_close(t);
         return status;

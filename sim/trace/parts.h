@@ -1,4 +1,4 @@
-/* Inside of a trace, shared by trace*.c: a file of HDF5 and its tables. */
+/* The inside of a trace, shared by the files of this folder: a file of HDF5 and its tables. */
 #ifndef BA_TRACE_INSIDE_H
 #define BA_TRACE_INSIDE_H
 
@@ -25,14 +25,14 @@ typedef struct ba_trace_table {
 
 struct ba_trace {
     char *path, *live;      /* live: where commits go; NULL if reading */
-    struct stat seen;       /* what was there when we looked last; zeros: nothing */
-    double committed, took; /* the last commit, in seconds: by the monotonic clock, and what it took */
+    struct stat seen;       /* the file at `live` after our last look at it; zeros: there was none */
+    double committed, took; /* the last commit, s: when (monotonic clock), and how long it took */
     hid_t file;
     ba_trace_table table[BA_TRACE_MAX_TABLES];
     size_t n_table;
 };
 
-/* trace.c: errors that are told in several places; both return BA_TRACE_MACHINE. */
+/* handle.c: errors that several files report; both return BA_TRACE_MACHINE. */
 int ba_trace_no_memory(char err[BA_ERR_LEN]);
 /* Library calls that work on memory only can fail for no other reason. */
 int ba_trace_hdf5_failed(const ba_trace *t, const char *what, char err[BA_ERR_LEN]);
@@ -43,24 +43,22 @@ char *ba_trace_join(const char *a, const char *b);
 /* Without a file so far; NULL: out of memory. */
 ba_trace *ba_trace_new(const char *path);
 
-/* trace_type.c: HDF5's types, to be closed. */
+/* type.c: HDF5's types; the caller closes them. */
 hid_t ba_trace_text_type(size_t size);
 hid_t ba_trace_row_type(const ba_column *column, size_t n, size_t row_size);
-/* The inverse: type and size in memory of a column found in a file. -1: not one of ours. */
+/* The inverse: type and size in memory of a column found in a file. -1: a type that traces do not have. */
 int ba_trace_column_of(hid_t member, ba_column *c);
 
-/* trace_text.c: a text attribute of an object. 0, or -1. */
+/* text.c: a text attribute of an object. 0, or -1. */
 int ba_trace_write_text(hid_t object, const char *key, const char *value);
-/* malloc'ed; NULL if there is none, or it is not a scalar text of a certain length. */
+/* malloc'ed; NULL if there is none, or it is not a scalar text of fixed length. */
 char *ba_trace_read_text(hid_t object, const char *key);
 
-/* trace_table.c: frees what belongs to a table, but not itself. */
-void ba_trace_table_free(ba_trace_table *tab);
-
-/* trace_open.c: opens a file that must be a trace; writable ones live in memory (core driver) and never touch it. */
+/* open.c: opens a file that must be a trace. A writable one is loaded into memory (core driver); the file itself is not
+ * changed before a commit. */
 int ba_trace_open_existing(const char *path, bool writable, ba_trace **out, char err[BA_ERR_LEN]);
 
-/* trace_commit.c: sets where commits go; follows a symbolic link to an existing file, which a rename would replace. */
+/* commit.c: sets where commits go. Follows a symbolic link to an existing file, since a rename would replace the link. */
 int ba_trace_settle(ba_trace *t, const char *path, const char *suffix, char err[BA_ERR_LEN]);
 
 #endif

@@ -6,21 +6,6 @@
 
 enum { CHUNK_BYTES = 16384 };
 
-void ba_trace_table_free(ba_trace_table *tab) {
-    for (size_t i = 0; tab->column && i < tab->n_column; i++) {
-        free((char *)tab->column[i].name);
-        free((char *)tab->column[i].unit);
-    }
-    free(tab->column);
-    free(tab->name);
-    if (tab->data > 0) {
-        H5Dclose(tab->data);
-    }
-    if (tab->memory > 0) {
-        H5Tclose(tab->memory);
-    }
-}
-
 static int find_table(const ba_trace *t, const char *name, size_t *index) {
     for (size_t i = 0; i < t->n_table; i++) {
         if (strcmp(t->table[i].name, name) == 0) {

@@ -8,6 +8,7 @@
 
 #include <CUnit/TestRun.h>
 #include <ftw.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,6 +32,15 @@ void ba_test_skip(const char *why) {
 
 const char *ba_test_dir(void) {
     return state.dir;
+}
+
+size_t ba_test_temporaries(const char *name) {
+    char pattern[4200];
+    glob_t found;
+    snprintf(pattern, sizeof pattern, "%s/%s*.tmp", state.dir, name);
+    size_t n = glob(pattern, 0, NULL, &found) == 0 ? found.gl_pathc : 0;
+    globfree(&found);
+    return n;
 }
 
 void ba_test_golden(const char *name, char *path, size_t size) {

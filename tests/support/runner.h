@@ -19,6 +19,9 @@ enum { BA_SANITIZED = 0 };
 /* Folder for temporary files of this run, removed at the end. */
 const char *ba_test_dir(void);
 
+/* Temporary files (NAME.*.tmp) left in that folder; NAME may be in a sub-folder. */
+size_t ba_test_temporaries(const char *name);
+
 /* The program under test: `blockattn` in the runner's folder. */
 const char *ba_test_program(void);
 

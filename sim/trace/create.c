@@ -1,53 +1,8 @@
-/* Beginning, resuming and closing. */
+/* Beginning a trace, and going on with one. */
 #include "parts.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int ba_trace_no_memory(char err[BA_ERR_LEN]) {
-    ba_fail(err, "out of memory while writing a trace");
-    return BA_TRACE_MACHINE;
-}
-
-int ba_trace_hdf5_failed(const ba_trace *t, const char *what, char err[BA_ERR_LEN]) {
-    ba_fail(err, "%s: HDF5 cannot %s", t->path, what);
-    return BA_TRACE_MACHINE;
-}
-
-char *ba_trace_join(const char *a, const char *b) {
-    size_t n = strlen(a) + strlen(b) + 1;
-    char *s = malloc(n);
-    if (s) {
-        snprintf(s, n, "%s%s", a, b);
-    }
-    return s;
-}
-
-ba_trace *ba_trace_new(const char *path) {
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* errors are reported by us, in one line */
-    ba_trace *t = calloc(1, sizeof *t);
-    if (t && !(t->path = strdup(path))) {
-        free(t);
-        t = NULL;
-    }
-    return t;
-}
-
-void ba_trace_close(ba_trace *t) {
-    if (!t) {
-        return;
-    }
-    for (size_t i = 0; i < t->n_table; i++) {
-        ba_trace_table_free(&t->table[i]);
-    }
-    if (t->file > 0) {
-        H5Fclose(t->file);
-    }
-    free(t->path);
-    free(t->live);
-    free(t);
-}
 
 static int require_schema(const ba_trace *t, const char *schema, char err[BA_ERR_LEN]) {
     char *found = ba_trace_read_text(t->file, "schema");
@@ -90,7 +45,7 @@ static bool exists(const char *path) {
     return lstat(path, &st) == 0;
 }
 
-/* A folder that is not there is a slip of the pen, found before hours of work; one that cannot be written to shows at
+/* A missing folder is a typing error and must show before hours of work. A folder that cannot be written to shows at
  * the first commit. */
 static int require_folder(const char *path, char err[BA_ERR_LEN]) {
     const char *slash = strrchr(path, '/');
@@ -108,32 +63,49 @@ static int require_folder(const char *path, char err[BA_ERR_LEN]) {
     return status;
 }
 
-int ba_trace_create(const char *path, const char *schema, ba_trace **out, char err[BA_ERR_LEN]) {
-    bool over = exists(path);
-    if (over) {
-        ba_trace *old;
-        int status = ba_trace_open_existing(path, false, &old, err);
-        if (status) {
-            return status;
-        }
-        status = require_schema(old, schema, err);
-        ba_trace_close(old);
-        if (status) {
-            return status;
-        }
-    }
-    ba_trace *t;
-    int status = require_folder(path, err);
-    if (status || (status = begin(path, schema, &t, err))) {
+/* What is at path may be replaced: nothing, or a trace of this schema. */
+static int check_old(const char *path, const char *schema, char err[BA_ERR_LEN]) {
+    ba_trace *old;
+    int status = ba_trace_open_existing(path, false, &old, err);
+    if (status) {
         return status;
     }
-    if ((status = ba_trace_settle(t, path, over ? ".partial" : "", err))) {
-        ba_trace_close(t);
-    }
-    if (!status) {
-        *out = t;
-    }
+    status = require_schema(old, schema, err);
+    ba_trace_close(old);
     return status;
+}
+
+int ba_trace_create(const char *path, const char *schema, ba_trace **out, char err[BA_ERR_LEN]) {
+    const bool over = exists(path);
+    ba_trace *t = NULL;
+    int status = over ? check_old(path, schema, err) : 0;
+    if (status || (status = require_folder(path, err)) || (status = begin(path, schema, &t, err))) {
+        return status;
+    }
+    status = ba_trace_settle(t, path, over ? ".partial" : "", err);
+    if (status) {
+        ba_trace_close(t);
+        return status;
+    }
+    *out = t;
+    return 0;
+}
+
+/* Opens the file `from` to go on with it; commits go to path, or (partial) to PATH.partial. */
+static int go_on(const char *from, const char *path, bool partial, const char *schema, ba_trace **out,
+                 char err[BA_ERR_LEN]) {
+    ba_trace *t;
+    int status = ba_trace_open_existing(from, true, &t, err);
+    if (status) {
+        return status;
+    }
+    if ((status = require_schema(t, schema, err)) ||
+        (status = ba_trace_settle(t, path, partial ? ".partial" : "", err))) {
+        ba_trace_close(t);
+        return status;
+    }
+    *out = t;
+    return 0;
 }
 
 int ba_trace_resume(const char *path, const char *schema, ba_trace **out, char err[BA_ERR_LEN]) {
@@ -143,28 +115,9 @@ int ba_trace_resume(const char *path, const char *schema, ba_trace **out, char e
     if (!partial) {
         return ba_trace_no_memory(err);
     }
-    bool from_partial = exists(partial);
-    int status;
-    ba_trace *t;
-    if (!from_partial && !exists(path)) {
-        status = ba_trace_create(path, schema, out, err);
-    } else if (!(status = ba_trace_open_existing(from_partial ? partial : path, true, &t, err))) {
-        status = require_schema(t, schema, err);
-        if (!status) {
-            status = ba_trace_settle(t, path, from_partial ? ".partial" : "", err);
-        }
-        if (status) {
-            ba_trace_close(t);
-        } else {
-            *out = t;
-        }
-    }
+    int status = exists(partial) ? go_on(partial, path, true, schema, out, err)
+                 : exists(path)  ? go_on(path, path, false, schema, out, err)
+                                 : ba_trace_create(path, schema, out, err);
     free(partial);
     return status;
-}
-
-void ba_trace_library(char *out, size_t size) {
-    unsigned major = 0, minor = 0, release = 0;
-    H5get_libversion(&major, &minor, &release);
-    snprintf(out, size, "HDF5 %u.%u.%u", major, minor, release);
 }
