@@ -34,7 +34,7 @@ typedef struct ba_option {
 typedef enum ba_format { BA_FORMAT_TABLE, BA_FORMAT_JSON, BA_FORMAT_CSV } ba_format;
 
 typedef struct ba_common {
-    const char *model, *adapter, *mode, *dtype, *backend, *out, *store;
+    const char *model, *adapter, *mode, *dtype, *backend, *out, *store, *store_key;
     bool mode_given; /* else mode is "full", and a command may have another default */
     size_t threads;  /* default: processors available */
     uint64_t seed;

@@ -1,6 +1,7 @@
 #include "environment.h"
 
 #include "sim/trace/trace.h"
+#include "store_spec.h"
 
 #include <cjson/cJSON.h>
 #include <gnu/libc-version.h>
@@ -87,6 +88,26 @@ static void instruction_sets(char *out, size_t size) {
     }
 }
 
+/* One word of a command line, quoted for a shell, without passwords. -1: out of memory. */
+static int write_word(FILE *f, const char *word) {
+    char *masked = strdup(word);
+    if (!masked) {
+        return -1;
+    }
+    ba_store_spec_mask(masked);
+    if (masked[strcspn(masked, " \t\n'\"\\$&|;<>()*?[]{}#~`!")] == '\0' && *masked) {
+        fputs(masked, f);
+    } else {
+        putc('\'', f);
+        for (const char *c = masked; *c; c++) {
+            fputs(*c == '\'' ? "'\\''" : (char[]){*c, '\0'}, f);
+        }
+        putc('\'', f);
+    }
+    free(masked);
+    return 0;
+}
+
 /* argv as one line for a shell. --resume does not change what is measured. */
 static char *command_line(int argc, char **argv) {
     char *text = NULL;
@@ -95,23 +116,15 @@ static char *command_line(int argc, char **argv) {
     if (!f) {
         return NULL;
     }
+    int failed = 0;
     fputs("blockattn", f);
     for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--resume") == 0) {
-            continue;
+        if (strcmp(argv[i], "--resume") != 0) {
+            putc(' ', f);
+            failed |= write_word(f, argv[i]);
         }
-        putc(' ', f);
-        if (argv[i][strcspn(argv[i], " \t\n'\"\\$&|;<>()*?[]{}#~`!")] == '\0' && *argv[i]) {
-            fputs(argv[i], f);
-            continue;
-        }
-        putc('\'', f);
-        for (const char *c = argv[i]; *c; c++) {
-            fputs(*c == '\'' ? "'\\''" : (char[]){*c, '\0'}, f);
-        }
-        putc('\'', f);
     }
-    if (fclose(f)) {
+    if (fclose(f) || failed) {
         free(text);
         return NULL;
     }

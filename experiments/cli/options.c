@@ -177,9 +177,11 @@ int ba_cli_parse(int argc, char **argv, const char *usage, const char *about, co
         {"threads", "N", "threads; default: the processors available", &threads, 0},
         {"seed", "N", "seed of everything random; default 0", &seed, 0},
         {"store", "TIERS",
-         "where blocks are kept, in the order asked: ram:SIZE,lmdb:PATH:SIZE,redis:HOST:PORT; default: half of the "
-         "memory",
+         "where blocks are kept, in the order asked: ram:SIZE,lmdb:PATH:SIZE,redis://[USER:PASSWORD@]HOST:PORT; "
+         "default: half of the memory",
          &c->store, 0},
+        {"store-key", "FILE", "use only stored blocks that were written with the key in FILE (16 bytes or more)",
+         &c->store_key, 0},
         {"out", "FILE.h5", "also write a trace", &c->out, 0},
         {"json", 0, "print JSON, and nothing else, on standard output", 0, &json},
         {"csv", 0, "print CSV, and nothing else, on standard output", 0, &csv},

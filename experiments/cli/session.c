@@ -72,7 +72,7 @@ int ba_vocabulary_open(const ba_common *c, bool weights, ba_model **model, ba_to
 /* 0, or an exit status with err filled; the caller closes what is open. */
 static int open_all(const ba_common *c, ba_session *b, char err[BA_ERR_LEN]) {
     char replaced[BA_ERR_LEN];
-    if (!ba_backend_find(c->backend, c->dtype, replaced, err) || ba_store_spec_parse(c->store, &b->tiers, err) != 0 ||
+    if (!ba_backend_find(c->backend, c->dtype, replaced, err) || ba_store_spec_parse(c->store, c->store_key, &b->tiers, err) != 0 ||
         ba_vocabulary_open(c, true, &b->model, &b->tok, err) != 0) {
         return BA_EXIT_USAGE;
     }

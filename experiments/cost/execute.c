@@ -252,7 +252,7 @@ int ba_cost_execute(const ba_common *c, ba_traffic *traffic, size_t requests, si
     if (status) {
         return status;
     }
-    if (ba_store_spec_parse(c->store, &spec, err)) {
+    if (ba_store_spec_parse(c->store, c->store_key, &spec, err)) {
         status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
         goto done;
     }

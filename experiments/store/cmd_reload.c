@@ -422,7 +422,7 @@ int ba_cmd_reload(int argc, char **argv) {
     }
     c.mode = c.mode_given ? c.mode : "block";
     ba_store_spec spec;
-    if (ba_store_spec_parse(c.store, &spec, err)) {
+    if (ba_store_spec_parse(c.store, c.store_key, &spec, err)) {
         status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     } else if (!spec.n_tier) {
         status = ba_cli_fail(BA_EXIT_USAGE, "which tier? give --store ram:2G,lmdb:PATH:10G");

@@ -21,7 +21,8 @@ typedef struct block {
 typedef struct list {
     block *at; /* [n] */
     size_t n, room;
-    bool check; /* bodies too */
+    bool check;              /* bodies too */
+    const ba_store_key *key; /* of --store-key, or NULL */
 } list;
 
 /* A tier that the command looks after, and what is in it. */
@@ -43,6 +44,15 @@ typedef struct job {
 
 static void remark(const char *line) {
     fprintf(stderr, "%s: %s\n", program_invocation_short_name, line);
+}
+
+/* The key that a block's tag was made with, or NULL if only its plain checksum can be checked. */
+static const ba_store_key *key_of(const ba_store_key *key, const ba_block_view *v) {
+    if (!key || !v->tag) {
+        return NULL;
+    }
+    const ba_coding coding = (ba_coding)(v->head.coding & ~(uint32_t)BA_BLOCK_KEYED);
+    return ba_block_address(v->head.address, coding, key).form == v->head.address.form ? key : NULL;
 }
 
 static int note_block(void *arg, const ba_address *address, const void *bytes, size_t n, const ba_use *use) {
@@ -67,7 +77,7 @@ static int note_block(void *arg, const ba_address *address, const void *bytes, s
     if (ba_block_look(bytes, n, &v, err) == 0) {
         if (memcmp(&v.head.address, address, sizeof *address) != 0) {
             ba_fail(err, "the header is that of another block");
-        } else if (!l->check || ba_block_holds(&v)) {
+        } else if (!l->check || ba_block_holds(&v, key_of(l->key, &v))) {
             b->head = v.head;
             return 0;
         } else {
@@ -363,12 +373,12 @@ static const action actions[] = {
     {"ls", list_blocks, false}, {"stats", print_stats, false}, {"verify", verify, false},    {"gc", collect, false},
     {"rm", remove_named, true}, {"pin", pin_named, true},      {"unpin", unpin_named, true}, {0}};
 
-static int open_places(job *j, const char *text) {
+static int open_places(job *j, const char *text, const char *key) {
     char err[BA_ERR_LEN];
     if (!text) {
         return ba_cli_fail(BA_EXIT_USAGE, "which store? give --store lmdb:PATH");
     }
-    if (ba_store_spec_parse(text, &j->spec, err)) {
+    if (ba_store_spec_parse(text, key, &j->spec, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     if (!j->spec.n_tier) {
@@ -381,12 +391,13 @@ static int open_places(job *j, const char *text) {
             return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
         }
         j->n_place++;
+        p->blocks.key = j->spec.key;
         snprintf(p->name, sizeof p->name, "%s:%.140s", j->spec.tier[i].ops->name, j->spec.tier[i].place);
     }
     return 0;
 }
 
-static int run(job *j, const char *name, const char *store, const char *const argv[], size_t n) {
+static int run(job *j, const char *name, const char *store, const char *key, const char *const argv[], size_t n) {
     const action *a = actions;
     while (a->name && strcmp(a->name, name) != 0) {
         a++;
@@ -402,19 +413,21 @@ static int run(job *j, const char *name, const char *store, const char *const ar
     if (!a->names_blocks && n) {
         return ba_cli_fail(BA_EXIT_USAGE, "store %s: unexpected operand '%s'", name, argv[0]);
     }
-    int status = open_places(j, store);
+    int status = open_places(j, store, key);
     return status ? status : a->run(j);
 }
 
 int ba_cmd_store(int argc, char **argv) {
-    const char *store = NULL;
+    const char *store = NULL, *key = NULL;
     job j = {0};
-    const ba_option options[] = {{"store", "TIERS", "the tiers, as lmdb:PATH or lmdb:PATH:SIZE", &store, 0},
-                                 {"keep", "MODEL[,MODEL..]", "gc: remove blocks of all other models", &j.keep, 0},
-                                 {"remove", 0, "verify: remove what is damaged", 0, &j.remove},
-                                 {"all", 0, "rm, pin, unpin: every block", 0, &j.all},
-                                 {"json", 0, "print JSON, and nothing else, on standard output", 0, &j.json},
-                                 {0}};
+    const ba_option options[] = {
+        {"store", "TIERS", "the tiers, as lmdb:PATH or lmdb:PATH:SIZE", &store, 0},
+        {"store-key", "FILE", "verify: check blocks that were written with this key by it", &key, 0},
+        {"keep", "MODEL[,MODEL..]", "gc: remove blocks of all other models", &j.keep, 0},
+        {"remove", 0, "verify: remove what is damaged", 0, &j.remove},
+        {"all", 0, "rm, pin, unpin: every block", 0, &j.all},
+        {"json", 0, "print JSON, and nothing else, on standard output", 0, &j.json},
+        {0}};
     int first,
         status = ba_cli_parse(argc, argv, "ls|stats|verify|gc|rm|pin|unpin [BLOCK..] --store TIERS",
                               "Looks after blocks that were kept outside of memory. ls lists them; stats sums up; "
@@ -436,7 +449,7 @@ int ba_cmd_store(int argc, char **argv) {
         return ba_cli_fail(BA_EXIT_USAGE, "store: what? there is " ACTIONS);
     }
     ba_catch_interrupt();
-    status = run(&j, argv[first], store, (const char *const *)argv + first + 1, (size_t)(argc - first - 1));
+    status = run(&j, argv[first], store, key, (const char *const *)argv + first + 1, (size_t)(argc - first - 1));
     for (size_t i = 0; i < j.n_place; i++) {
         j.place[i].tier->ops->close(j.place[i].tier);
         free(j.place[i].blocks.at);

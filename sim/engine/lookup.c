@@ -19,23 +19,30 @@ static bool is_looked_up(const ba_run *r, const ba_schedule *s, size_t node) {
     return r->plan->node[node].stored && s->same[node] == node;
 }
 
+/* What the store must have of a node: a scored context comes with its sum and its last row (ba_run_score). */
+static ba_wanted wanted_of(const ba_run *r, size_t node) {
+    const ba_node *v = &r->plan->node[node];
+    const size_t n_aux = ba_run_scored(r->plan, node) ? r->e->net.shape->d_model + 1 : 0;
+    return (ba_wanted){key_of(r->plan, node), v->ids, v->n, n_aux};
+}
+
 /* Announces all look-ups to the store, so that tiers can fetch together. */
 static int expect_all(ba_run *r, const ba_schedule *s) {
     const ba_plan *plan = r->plan;
-    ba_address *address = malloc(plan->n_node * sizeof *address);
+    ba_wanted *wanted = malloc(plan->n_node * sizeof *wanted);
     size_t n = 0;
-    if (!address) {
+    if (!wanted) {
         return -1;
     }
     for (size_t i = 0; i < plan->n_node; i++) {
         if (is_looked_up(r, s, i)) {
-            address[n++] = ba_address_of(&r->e->origin, key_of(plan, i), plan->node[i].ids, plan->node[i].n);
+            wanted[n++] = wanted_of(r, i);
         }
     }
     double start = ba_now();
-    ba_store_expect(r->e->store, address, n);
+    ba_store_expect(r->e->store, &r->e->origin, wanted, n);
     r->stats.stage[BA_STAGE_LOAD] += ba_now() - start;
-    free(address);
+    free(wanted);
     return 0;
 }
 
@@ -57,7 +64,8 @@ static int find(ba_run *r, size_t node, uint8_t *have) {
     const ba_node *v = &r->plan->node[node];
     ba_held *h = &r->held[node];
     ba_finding found;
-    h->entry = ba_store_find(r->e->store, &r->e->origin, key_of(r->plan, node), v->ids, v->n, &found);
+    const ba_wanted wanted = wanted_of(r, node);
+    h->entry = ba_store_find(r->e->store, &r->e->origin, &wanted, &found);
     r->lookup[r->stats.n_lookup++] = (ba_lookup_record){node, v->n, found};
     r->stats.stage[BA_STAGE_LOAD] += found.load_s;
     r->stats.load_bytes += found.load_bytes;

@@ -1,32 +1,34 @@
-/* A block as it is stored outside of memory: a header that says what it is, KV in the backend's layout, the numbers
- * that were kept with it, and its tokens. The header carries checksums of itself and of the body (XXH3), and nothing
- * in a block is believed before they hold.
+/* A block as it is stored outside of memory: a header that says what it is, KV in the backend's layout, the numbers that
+ * belong to it, its tokens, and (with a key) a tag. The header has checksums of itself and of the body (XXH3); with a
+ * key (key.h) the tag covers both. Nothing in a block is used before they are checked.
  *
  *   header  ba_block_head, BA_BLOCK_HEAD bytes
  *   KV      as kv_parts shows it (coding exact), or quantised (q8.h)
  *   aux     n_aux doubles
  *   ids     tokens int32
+ *   tag     BA_TAG_BYTES, if the header's coding has BA_BLOCK_KEYED
  *
- * All numbers little-endian. The header's size puts KV at a multiple of 64 where the block itself begins 16 bytes
- * behind one, as values do in LMDB's pages: there it is used from the mapping. */
+ * All numbers are little-endian. An LMDB value begins 16 bytes after a multiple of 64; the header's size then puts KV at
+ * a multiple of 64, so that it is used directly from the mapping. */
 #ifndef BA_BLOCK_H
 #define BA_BLOCK_H
 
 #include "address.h"
 #include "kernels/backend.h"
+#include "key.h"
 
 #include <sys/uio.h>
 
-enum { BA_BLOCK_VERSION = 1, BA_BLOCK_PARTS = 5 };
+enum { BA_BLOCK_VERSION = 1, BA_BLOCK_PARTS = 6, BA_BLOCK_KEYED = 0x100 };
 
 typedef enum ba_coding { BA_CODING_EXACT, BA_CODING_Q8 } ba_coding;
 
-/* "exact", "q8". */
+/* "exact", "q8"; of a header's field too. */
 const char *ba_coding_name(uint32_t coding);
 
 typedef struct ba_block_head {
     char magic[8];
-    uint32_t version, coding;
+    uint32_t version, coding; /* coding: ba_coding, and BA_BLOCK_KEYED */
     ba_address address;
     uint64_t layers, kv_heads, head_dim, tokens;
     uint64_t kv_bytes; /* as stored */
@@ -34,7 +36,7 @@ typedef struct ba_block_head {
     double seconds; /* that encoding took */
     /* For people; cut to fit. */
     char model[40], adapter[40], tokenizer[40], dtype[96];
-    uint64_t body_sum, head_sum; /* the last: of everything in front of it */
+    uint64_t body_sum, head_sum; /* head_sum covers everything in front of it */
 } ba_block_head;
 
 enum { BA_BLOCK_HEAD = 368 };
@@ -44,32 +46,52 @@ _Static_assert((BA_BLOCK_HEAD + 16) % BA_KV_ALIGN == 0, "KV is aligned in a page
 /* A block to be stored: borrowed memory, in order. */
 typedef struct ba_block {
     ba_block_head head;
-    struct iovec part[BA_BLOCK_PARTS]; /* header (of this struct), keys, values, aux, ids */
+    struct iovec part[BA_BLOCK_PARTS]; /* header (of this struct), keys, values, aux, ids, tag (of this struct) */
+    unsigned char tag[BA_TAG_BYTES];
     ba_backend *be;
     const ba_kv *kv;
 } ba_block;
 
-/* Describes a block in memory, without checksums; `out` must not move afterwards. kv, aux and ids are borrowed. */
+/* Describes a block in memory, without checksums. kv, aux and ids are borrowed. `out` points into itself: after copying
+ * the struct call ba_block_settle on the copy. */
 void ba_block_make(ba_block *out, const ba_origin *origin, const ba_address *address, ba_backend *be, ba_kv *kv,
                    const double *aux, size_t n_aux, const int32_t *ids, size_t n, double seconds);
-/* Puts KV in 8 bits in its place: `*room` is malloc'ed, and freed by the caller when the block is done with. 0, or -1:
- * out of memory. */
+void ba_block_settle(ba_block *p);
+/* Replaces the block's KV by KV in 8 bits: `*room` is malloc'ed, and freed by the caller after the block's last use. 0,
+ * or -1: out of memory. */
 int ba_block_shrink(ba_block *p, unsigned char **room);
-/* Computes both checksums: the slow part, for a thread that has time. */
-void ba_block_seal(ba_block *p);
+/* Computes the checksums and, unless key is NULL, the tag: the slow part, for a thread that has time. */
+void ba_block_seal(ba_block *p, const ba_store_key *key);
 size_t ba_block_bytes(const ba_block *p);
 
-/* A stored block, looked at where it lies. */
+/* A stored block, looked at in place. */
 typedef struct ba_block_view {
-    ba_block_head head; /* copied: any alignment */
-    const unsigned char *kv, *aux, *ids;
+    ba_block_head head; /* copied, since it may have any alignment; its texts end with NUL and are printable */
+    const unsigned char *start, *kv, *aux, *ids, *tag; /* tag: NULL without one */
 } ba_block_view;
 
-/* Checks everything in n bytes but the body's checksum. 0, or -1 and err: what is wrong. */
+/* Checks everything in n bytes except the body's checksum and the tag. 0, or -1 and err: what is wrong. */
 int ba_block_look(const void *bytes, size_t n, ba_block_view *out, char err[BA_ERR_LEN]);
-/* Whether the body is what was stored. */
-bool ba_block_holds(const ba_block_view *v);
-/* Address of the block in a tier that codes KV this way. */
-ba_address ba_block_address(ba_address memory, ba_coding coding);
+/* Whether the body is what was stored: by the tag if there is a key, else by the plain checksum. */
+bool ba_block_holds(const ba_block_view *v, const ba_store_key *key);
+/* Address of the block in a tier with this coding and key (or NULL). */
+ba_address ba_block_address(ba_address memory, ba_coding coding, const ba_store_key *key);
+
+/* What a plan needs a stored block to be. */
+typedef struct ba_block_need {
+    ba_address address; /* in the tier */
+    ba_coding coding;
+    size_t layers, kv_heads, head_dim, tokens, n_aux;
+    size_t kv_bytes; /* in this coding */
+    const ba_store_key *key;
+    const int32_t *ids; /* [tokens] */
+} ba_block_need;
+
+/* Bytes of such a block; SIZE_MAX if that is no size. */
+size_t ba_block_need_bytes(const ba_block_need *need);
+/* Whether n bytes are that block, every length and count of it, before any of it is used. proved: its body was checked
+ * before in this process, at the same place. 0 and *out, or -1 and err. */
+int ba_block_check(const void *bytes, size_t n, const ba_block_need *need, bool proved, ba_block_view *out,
+                   char err[BA_ERR_LEN]);
 
 #endif

@@ -1,6 +1,6 @@
 /* The tier on a disk: LMDB, a memory-mapped B+ tree. Many processes may read and write one at once; a process that is
- * killed leaves the last complete transaction; a reader sees one state for as long as it holds what it found. How it is
- * opened; tier_lmdb_*.c do the rest. */
+ * killed leaves the last complete transaction; a reader sees one state while it holds what it found. Opening is here,
+ * all other operations are in lmdb_*.c. */
 #include "lmdb.h"
 #include "tiers.h"
 
@@ -11,24 +11,12 @@
 
 enum { READERS = 1024 };
 
-/* Address space, not disk: that has a budget (tier_lmdb_evict.c). The thread sanitizer leaves a program less of it. */
+/* Address space, not disk: that has a budget (lmdb_evict.c). The thread sanitizer leaves a program less of it. */
 #ifdef __SANITIZE_THREAD__
 #define MAP_BYTES (UINT64_C(1) << 37)
 #else
 #define MAP_BYTES (UINT64_C(1) << 42)
 #endif
-
-void ba_lmdb_complain(ba_lmdb *t, const char *doing, int rc) {
-    char line[BA_ERR_LEN];
-    if (!atomic_exchange(&t->said, true)) {
-        ba_fail(line, "store lmdb:%s: %s: %s; going on without", t->base.spec.place, doing, mdb_strerror(rc));
-        t->base.remark(line);
-    }
-}
-
-int ba_lmdb_fail(const ba_lmdb *t, int rc, char err[BA_ERR_LEN]) {
-    return ba_fail(err, "store lmdb:%s: %s", t->base.spec.place, mdb_strerror(rc));
-}
 
 static int open_tables(ba_lmdb *t) {
     MDB_txn *txn;
@@ -37,13 +25,34 @@ static int open_tables(ba_lmdb *t) {
     if (rc) {
         return rc;
     }
-    (void)((rc = mdb_dbi_open(txn, "blocks", flags, &t->blocks)) || (rc = mdb_dbi_open(txn, "uses", flags, &t->uses)) ||
-           (rc = mdb_dbi_open(txn, "state", flags, &t->state)));
-    if (rc) {
+    if ((rc = mdb_dbi_open(txn, "blocks", flags, &t->blocks)) || (rc = mdb_dbi_open(txn, "uses", flags, &t->uses)) ||
+        (rc = mdb_dbi_open(txn, "state", flags, &t->state))) {
         mdb_txn_abort(txn);
         return rc;
     }
     return mdb_txn_commit(txn);
+}
+
+/* A file that was cut off (a copy that did not end, a full disk) opens well, and the first look at a missing page ends
+ * the process. So its size is compared with the last page that it uses. */
+static int check_length(ba_lmdb *t) {
+    uint64_t has, needs;
+    int rc = ba_lmdb_length(t, &has, &needs);
+    return rc ? rc : has < needs ? BA_LMDB_CUT : 0;
+}
+
+static int set_up(ba_lmdb *t) {
+    /* NOMETASYNC: a power failure may undo the last transaction, and no more. NOTLS: a snapshot belongs to what was
+     * found in it, not to a thread. */
+    const unsigned flags = MDB_NOTLS | MDB_NOMETASYNC | (t->read_only ? MDB_RDONLY : 0);
+    int rc, dead;
+    if ((rc = mdb_env_set_mapsize(t->env, MAP_BYTES)) || (rc = mdb_env_set_maxdbs(t->env, 3)) ||
+        (rc = mdb_env_set_maxreaders(t->env, READERS)) ||
+        (rc = mdb_env_open(t->env, t->base.spec.place, flags, 0640)) || (rc = check_length(t)) ||
+        (rc = mdb_reader_check(t->env, &dead))) {
+        return rc;
+    }
+    return open_tables(t);
 }
 
 static int open_env(ba_lmdb *t, bool read_only) {
@@ -53,16 +62,7 @@ static int open_env(ba_lmdb *t, bool read_only) {
         return rc;
     }
     t->read_only = read_only;
-    /* NOMETASYNC: a power failure may undo the last transaction, and no more. NOTLS: a snapshot belongs to what was
-     * found in it, not to a thread. */
-    unsigned flags = MDB_NOTLS | MDB_NOMETASYNC | (read_only ? MDB_RDONLY : 0);
-    (void)((rc = mdb_env_set_mapsize(t->env, MAP_BYTES)) || (rc = mdb_env_set_maxdbs(t->env, 3)) ||
-           (rc = mdb_env_set_maxreaders(t->env, READERS)) ||
-           (rc = mdb_env_open(t->env, t->base.spec.place, flags, 0640)));
-    int dead;
-    if (!rc && !(rc = mdb_reader_check(t->env, &dead))) {
-        rc = open_tables(t);
-    }
+    rc = set_up(t);
     if (rc) {
         mdb_env_close(t->env);
         t->env = NULL;
@@ -78,16 +78,40 @@ static void lmdb_close(ba_tier *tier) {
     free(t);
 }
 
-static int lmdb_open(const ba_tier_spec *spec, ba_remark remark, bool create, ba_tier **out, char err[BA_ERR_LEN]) {
+static int check_folder(const char *place, bool create, char err[BA_ERR_LEN]) {
     struct stat info;
-    if (create && mkdir(spec->place, 0750) != 0 && errno != EEXIST) {
-        return ba_fail(err, "store lmdb:%s: %s; give a folder that can be made", spec->place, strerror(errno));
+    if (create && mkdir(place, 0750) != 0 && errno != EEXIST) {
+        return ba_fail(err, "store lmdb:%s: %s; give a folder that can be made", place, strerror(errno));
     }
-    if (stat(spec->place, &info) != 0) {
-        return ba_fail(err, "store lmdb:%s: %s", spec->place, strerror(errno));
+    if (stat(place, &info) != 0) {
+        return ba_fail(err, "store lmdb:%s: %s", place, strerror(errno));
     }
     if (!S_ISDIR(info.st_mode)) {
-        return ba_fail(err, "store lmdb:%s: not a folder; give one, or a name that is free", spec->place);
+        return ba_fail(err, "store lmdb:%s: not a folder; give one, or a name that is free", place);
+    }
+    return 0;
+}
+
+static const char *cure_of(int rc) {
+    switch (rc) {
+    case BA_LMDB_CUT:
+    case MDB_INVALID:
+    case MDB_VERSION_MISMATCH:
+    case MDB_CORRUPTED:
+        return "give another folder, or remove this one";
+    case MDB_NOTFOUND:
+    case ENOENT:
+        return "there is no store yet";
+    case ENOMEM:
+        return "it needs 4 TB of address space: see ulimit -v";
+    default:
+        return "give a folder that can be read and written";
+    }
+}
+
+static int lmdb_open(const ba_tier_spec *spec, ba_remark remark, bool create, ba_tier **out, char err[BA_ERR_LEN]) {
+    if (check_folder(spec->place, create, err)) {
+        return -1;
     }
     ba_lmdb *t = calloc(1, sizeof *t);
     if (!t) {
@@ -102,12 +126,7 @@ static int lmdb_open(const ba_tier_spec *spec, ba_remark remark, bool create, ba
         }
     }
     if (rc) {
-        const char *fix = rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH || rc == MDB_CORRUPTED
-                              ? "give another folder, or remove this one"
-                          : rc == MDB_NOTFOUND || rc == ENOENT ? "there is no store yet"
-                          : rc == ENOMEM                       ? "it needs 4 TB of address space: see ulimit -v"
-                                                               : "give a folder that can be read and written";
-        ba_fail(err, "store lmdb:%s: %s; %s", spec->place, mdb_strerror(rc), fix);
+        ba_fail(err, "store lmdb:%s: %s; %s", spec->place, ba_lmdb_error(rc), cure_of(rc));
         lmdb_close(&t->base);
         return -1;
     }

@@ -1,5 +1,7 @@
-/* What goes when the budget is spent, and what is remembered of it. */
+/* What is evicted when the budget is spent, and which records of it stay. */
 #include "lmdb.h"
+
+#include "sim/base/grow.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -29,32 +31,35 @@ typedef struct candidate {
     ba_lmdb_record record;
 } candidate;
 
-/* All records of one kind; malloc'ed. */
+/* All records of one kind; malloc'ed. Their number is counted, not taken from the sums in the file. */
 static int list_records(ba_lmdb_change *c, bool gone, candidate **out, size_t *n) {
-    size_t room = gone ? c->sums.gone : c->sums.entries;
-    candidate *list = malloc((room + 1) * sizeof *list);
+    candidate *list = NULL;
+    size_t room = 0;
     MDB_cursor *cursor;
+    MDB_val key, value;
     *out = NULL;
     *n = 0;
-    int rc = list ? mdb_cursor_open(c->txn, c->t->uses, &cursor) : ENOMEM;
+    int rc = mdb_cursor_open(c->txn, c->t->uses, &cursor);
     if (rc) {
-        free(list);
         return rc;
     }
-    MDB_val key, value;
-    while (!(rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) && *n < room) {
-        candidate *at = &list[*n];
-        if (key.mv_size != sizeof at->address || value.mv_size != sizeof at->record) {
+    while (!(rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT))) {
+        if (key.mv_size != sizeof list->address || value.mv_size != sizeof list->record) {
             rc = MDB_CORRUPTED;
             break;
         }
+        if (ba_grow(&list, &room, *n + 1, sizeof *list)) {
+            rc = ENOMEM;
+            break;
+        }
+        candidate *at = &list[*n];
         memcpy(&at->address, key.mv_data, sizeof at->address);
         memcpy(&at->record, value.mv_data, sizeof at->record);
         at->use = (ba_use){.last = at->record.last, .worth = gone ? 0 : at->record.worth};
         *n += (at->record.kept != BA_LMDB_KEPT) == gone;
     }
     mdb_cursor_close(cursor);
-    if (rc && rc != MDB_NOTFOUND) {
+    if (rc != MDB_NOTFOUND) {
         free(list);
         return rc;
     }
@@ -66,13 +71,16 @@ static int list_records(ba_lmdb_change *c, bool gone, candidate **out, size_t *n
 static int line_up(ba_lmdb_change *c, bool gone, candidate **list, ba_victims *heap) {
     size_t n;
     int rc = list_records(c, gone, list, &n);
-    if (!rc && ba_victims_reserve(heap, n)) {
-        rc = ENOMEM;
+    if (rc) {
+        return rc;
     }
-    for (size_t i = 0; !rc && i < n; i++) {
+    if (ba_victims_reserve(heap, n)) {
+        return ENOMEM;
+    }
+    for (size_t i = 0; i < n; i++) {
         ba_victims_add(heap, &(*list)[i].use);
     }
-    return rc;
+    return 0;
 }
 
 int ba_lmdb_make_room(ba_lmdb_change *c, uint64_t bytes, size_t *evicted) {

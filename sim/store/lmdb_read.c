@@ -67,8 +67,9 @@ static ba_lookup why_not(const ba_lmdb *t, MDB_txn *txn, const ba_address *a) {
     return why;
 }
 
-ba_lookup ba_lmdb_get(ba_tier *tier, const ba_address *a, ba_tier_bytes *out) {
+ba_lookup ba_lmdb_get(ba_tier *tier, const ba_tier_ask *ask, ba_tier_bytes *out) {
     ba_lmdb *t = (ba_lmdb *)tier;
+    const ba_address *a = &ask->address;
     int rc = 0;
     ba_lmdb_snapshot *s = hold(t, &rc);
     if (!s) {
@@ -99,7 +100,7 @@ void ba_lmdb_release(ba_tier *tier, ba_tier_bytes *bytes) {
 }
 
 /* The kernel reads all of them at once, while the first is being looked at. */
-size_t ba_lmdb_expect(ba_tier *tier, ba_address *a, size_t n) {
+size_t ba_lmdb_expect(ba_tier *tier, ba_tier_ask *ask, size_t n) {
     ba_lmdb *t = (ba_lmdb *)tier;
     int rc = 0;
     ba_lmdb_snapshot *s = hold(t, &rc);
@@ -108,12 +109,12 @@ size_t ba_lmdb_expect(ba_tier *tier, ba_address *a, size_t n) {
         return n;
     }
     for (size_t i = 0; i < n; i++) {
-        MDB_val key = ba_lmdb_key(&a[i]), value;
+        MDB_val key = ba_lmdb_key(&ask[i].address), value;
         if (mdb_get(s->txn, t->blocks, &key, &value) == 0) {
             size_t before = (uintptr_t)value.mv_data % page;
             madvise((char *)value.mv_data - before, before + value.mv_size, MADV_WILLNEED); /* a hint */
         } else {
-            a[left++] = a[i];
+            ask[left++] = ask[i];
         }
     }
     let_go(t, s);

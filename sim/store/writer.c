@@ -76,7 +76,7 @@ static void put(ba_writer *b, job *batch[BATCH], size_t n) {
     for (size_t i = 0; i < n; i++) {
         room[m] = NULL;
         if (b->tier->spec.coding == BA_CODING_EXACT || !ba_block_shrink(&batch[i]->block, &room[m])) {
-            ba_block_seal(&batch[i]->block);
+            ba_block_seal(&batch[i]->block, b->tier->spec.key);
             block[m++] = &batch[i]->block;
         }
     }
@@ -214,7 +214,7 @@ bool ba_writer_put(ba_writer *b, const ba_block *block, void *token) {
     }
     *j = (job){
         .kind = PUT, .address = block->head.address, .block = *block, .bytes = ba_block_bytes(block), .token = token};
-    j->block.part[0].iov_base = &j->block.head;
+    ba_block_settle(&j->block);
     return enqueue(b, j);
 }
 

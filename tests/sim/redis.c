@@ -23,13 +23,30 @@ typedef enum manner {
     ERRORS,   /* the server's own error */
     HUGE,     /* announces more than there can be */
     FOREIGN,  /* a value that is no block */
+    LONGER,   /* announces 500 MB, and sends for ever */
+    FIELDS,   /* two million fields of the text */
+    DEEP,     /* lists within lists */
+    LOCKED,   /* wants a password */
     MANNERS
 } manner;
+
+/* The same piece again and again, until nobody listens any more. */
+static void send_for_ever(int fd, const char *first, const char *piece, size_t n) {
+    static char block[1 << 16];
+    size_t used = 0;
+    for (; used + n <= sizeof block; used += n) {
+        memcpy(block + used, piece, n);
+    }
+    send(fd, first, strlen(first), MSG_NOSIGNAL);
+    while (send(fd, block, used, MSG_NOSIGNAL) > 0) {
+    }
+}
 
 static void answer(int fd, manner how) {
     static const char cut[] = "$30000\r\nba-block and a little more", huge[] = "$9223372036854775807\r\nx";
     static const char garbage[] = "\x80\xff\x00garbage\r\n\r\n", types[] = ":5\r\n:5\r\n";
     static const char errors[] = "-LOADING not yet\r\n-LOADING not yet\r\n";
+    static const char locked[] = "-NOAUTH Authentication required.\r\n-NOAUTH Authentication required.\r\n";
     static const char foreign[] = "$9\r\nba-block!\r\n*0\r\n";
     switch (how) {
     case HANGS:
@@ -58,6 +75,18 @@ static void answer(int fd, manner how) {
         break;
     case FOREIGN:
         send(fd, foreign, sizeof foreign - 1, MSG_NOSIGNAL);
+        break;
+    case LONGER:
+        send_for_ever(fd, "$500000000\r\n", "q", 1);
+        break;
+    case FIELDS:
+        send_for_ever(fd, "$-1\r\n*2000000\r\n", "$4\r\nword\r\n", 10);
+        break;
+    case DEEP:
+        send_for_ever(fd, "", "*1\r\n", 4);
+        break;
+    case LOCKED:
+        send(fd, locked, sizeof locked - 1, MSG_NOSIGNAL);
         break;
     case HANGS_UP:
     case MANNERS:
@@ -97,7 +126,7 @@ static int free_port(int *listener) {
 }
 
 /* What a store does whose server is no good: it says so once, and does without, quickly. */
-static void do_without(int port, ba_lookup why) {
+static void do_without(int port, manner how, ba_lookup why) {
     char tiers[64];
     snprintf(tiers, sizeof tiers, "ram:1M,redis:127.0.0.1:%d", port);
     shelf r = shelf_open("ref", tiers, "");
@@ -110,6 +139,7 @@ static void do_without(int port, ba_lookup why) {
     found = shelf_look(&r, 1);
     CU_ASSERT(found.why == BA_HIT && found.place == 0);
     CU_ASSERT(shelf_remarks >= 1 && shelf_remarks <= 3);
+    CU_ASSERT(how != LOCKED || (shelf_remarks == 1 && strstr(shelf_remark, "REDISCLI_AUTH")));
     start = ba_now();
     for (int b = 2; b < 200; b++) {
         CU_ASSERT_EQUAL(shelf_look(&r, b).by_place[1], why);
@@ -128,7 +158,7 @@ static void servers_may_misbehave(void) {
             serve(listener, how);
         }
         close(listener);
-        do_without(port, how == FOREIGN ? BA_MISS_DAMAGED : BA_MISS_AWAY);
+        do_without(port, how, how == FOREIGN ? BA_MISS_DAMAGED : BA_MISS_AWAY);
         kill(server, SIGKILL);
         waitpid(server, NULL, 0);
     }
@@ -136,8 +166,65 @@ static void servers_may_misbehave(void) {
 
 static void servers_may_be_gone(void) {
     int listener, port = free_port(&listener);
-    do_without(port, BA_MISS_AWAY); /* bound, but nobody listens */
+    do_without(port, MANNERS, BA_MISS_AWAY); /* bound, but nobody listens */
     close(listener);
+}
+
+/* ---- looking after a server that misbehaves ---------------------------------------------------------------------- */
+
+/* Answers each request with the next of two texts, over and over. */
+static void serve_texts(int listener, const char *const text[2]) {
+    char request[65536];
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    int fd = accept(listener, NULL, NULL);
+    for (size_t i = 0; recv(fd, request, sizeof request, 0) > 0; i++) {
+        send(fd, text[i % 2], strlen(text[i % 2]), MSG_NOSIGNAL);
+    }
+    _exit(0);
+}
+
+/* A walk over the blocks of a server that never comes to an end, or answers nonsense, is ended with its reason. */
+static void walks_end(void) {
+    static const struct {
+        const char *text[2], *says;
+    } servers[] = {
+        {{"*2\r\n$1\r\n7\r\n*0\r\n", "*2\r\n$1\r\n7\r\n*0\r\n"}, "does not end"},
+        {{"*2\r\n$1\r\n7\r\n*0\r\n", "*2\r\n$1\r\n8\r\n*0\r\n"}, "does not end"},
+        {{"*2\r\n$5\r\n12x45\r\n*0\r\n", ""}, "SCAN"},
+        {{"*2\r\n$30\r\n999999999999999999999999999999\r\n*0\r\n", ""}, "SCAN"},
+        {{"*3\r\n$-1\r\n:5\r\n*0\r\n", ""}, "SCAN"},
+        {{"*1000000000\r\n", ""}, "memory"},
+        {{"-NOAUTH Authentication required.\r\n", ""}, "REDISCLI_AUTH"},
+        {{"-ERR \x1b[31m\r\n", ""}, "ERR ?[31m"},
+    };
+    for (size_t i = 0; i < sizeof servers / sizeof *servers; i++) {
+        int listener, port = free_port(&listener);
+        CU_ASSERT_EQUAL_FATAL(listen(listener, 8), 0);
+        fflush(NULL);
+        pid_t server = fork();
+        if (server == 0) {
+            serve_texts(listener, servers[i].text);
+        }
+        close(listener);
+        ba_store_spec spec;
+        ba_tier *t;
+        ba_tier_stats stats;
+        char text[64], err[BA_ERR_LEN] = "";
+        snprintf(text, sizeof text, "redis:127.0.0.1:%d", port);
+        shelf_spec(text, "", &spec);
+        shelf_remarks = 0;
+        CU_ASSERT_EQUAL_FATAL(spec.tier[0].ops->open(&spec.tier[0], shelf_remember, false, &t, err), 0);
+        CU_ASSERT_EQUAL(t->ops->stats(t, &stats, err), -1);
+        if (!strstr(err, servers[i].says)) {
+            printf("         %zu: %s\n", i, err);
+        }
+        CU_ASSERT_PTR_NOT_NULL(strstr(err, servers[i].says));
+        CU_ASSERT_EQUAL(shelf_remarks, 0); /* the caller prints err */
+        t->ops->close(t);
+        ba_store_spec_free(&spec);
+        kill(server, SIGKILL);
+        waitpid(server, NULL, 0);
+    }
 }
 
 /* ---- the real one ---------------------------------------------------------------------------------------------- */
@@ -156,8 +243,8 @@ static bool answers(int port) {
     return yes;
 }
 
-/* false: there is none on this machine. */
-static bool start_server(server *s, const char *max_memory) {
+/* password: NULL is none. false: there is no server on this machine. */
+static bool start_server(server *s, const char *max_memory, const char *password) {
     int listener;
     char port[16];
     s->port = free_port(&listener);
@@ -171,7 +258,7 @@ static bool start_server(server *s, const char *max_memory) {
             _exit(127);
         }
         execlp("redis-server", "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--maxmemory",
-               max_memory, (char *)NULL);
+               max_memory, password ? "--requirepass" : (char *)NULL, password, (char *)NULL);
         _exit(127);
     }
     for (int i = 0; i < 500; i++) {
@@ -194,7 +281,7 @@ static void stop_server(const server *s) {
 
 static void a_real_server_shares_blocks(void) {
     server s;
-    if (!start_server(&s, "0")) {
+    if (!start_server(&s, "0", NULL)) {
         ba_test_skip("redis-server is not installed");
         return;
     }
@@ -231,7 +318,7 @@ static void a_real_server_shares_blocks(void) {
 
 static void a_full_server_is_no_harm(void) {
     server s;
-    if (!start_server(&s, "1000000")) {
+    if (!start_server(&s, "1000000", NULL)) {
         ba_test_skip("redis-server is not installed");
         return;
     }
@@ -248,11 +335,41 @@ static void a_full_server_is_no_harm(void) {
     stop_server(&s);
 }
 
+static void a_password_is_shown(void) {
+    server s;
+    if (!start_server(&s, "0", "se@cr,et:1")) {
+        ba_test_skip("redis-server is not installed");
+        return;
+    }
+    static const struct {
+        const char *login;
+        bool right;
+    } logins[] = {
+        {"default:se%40cr%2cet:1@", true}, {":se%40cr%2Cet%3a1@", true}, {"default:wrong@", false}, {"", false}};
+    for (size_t i = 0; i < sizeof logins / sizeof *logins; i++) {
+        char tiers[128];
+        snprintf(tiers, sizeof tiers, "ram:1M,redis://%s127.0.0.1:%d", logins[i].login, s.port);
+        shelf r = shelf_open("ref", tiers, "");
+        ba_finding found = shelf_look(&r, 1);
+        CU_ASSERT_EQUAL(found.by_place[1], !logins[i].right ? BA_MISS_AWAY : i ? BA_HIT : BA_MISS_NEW);
+        if (found.why != BA_HIT) {
+            shelf_add(&r, 1);
+        }
+        ba_store_flush(r.store);
+        CU_ASSERT_EQUAL(shelf_remarks, !logins[i].right);
+        CU_ASSERT(logins[i].right || (strstr(shelf_remark, "REDISCLI_AUTH") && !strstr(shelf_remark, "wrong@")));
+        shelf_close(&r);
+    }
+    stop_server(&s);
+}
+
 int ba_suite_redis(void) {
     CU_pSuite s = CU_add_suite("redis", NULL, NULL);
     return s && CU_add_test(s, "servers may misbehave", servers_may_misbehave) &&
                    CU_add_test(s, "servers may be gone", servers_may_be_gone) &&
                    CU_add_test(s, "a real server shares blocks", a_real_server_shares_blocks) &&
+                   CU_add_test(s, "walks over a server end", walks_end) &&
+                   CU_add_test(s, "a password is shown, and a wrong one said once", a_password_is_shown) &&
                    CU_add_test(s, "a full server is no harm", a_full_server_is_no_harm)
                ? 0
                : -1;

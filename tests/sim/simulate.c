@@ -38,7 +38,7 @@ static void side_by_side(const char *policy, uint64_t blocks_of_memory, size_t c
         for (size_t i = 0; i < a.n; i++) {
             int32_t ids[TOKENS] = {(int32_t)a.passage[i], 1};
             ba_finding found;
-            entry[i] = ba_store_find(store, &origin, (ba_key){a.passage[i], 1}, ids, TOKENS, &found);
+            entry[i] = ba_store_find(store, &origin, &(ba_wanted){{a.passage[i], 1}, ids, TOKENS, 0}, &found);
         }
         CU_ASSERT_EQUAL_FATAL(ba_sim_request(sim, a.passage, a.n, bytes, 0, place), 0);
         for (size_t i = 0; i < a.n; i++) {

@@ -43,7 +43,7 @@ static ba_entry *add(fixture *f, size_t first, uint64_t key, uint64_t bytes) {
 
 static ba_lookup look(fixture *f, const ba_origin *from, size_t first, uint64_t key) {
     ba_finding found;
-    ba_entry *e = ba_store_find(f->store, from, (ba_key){key, 0}, words + first, TOKENS, &found);
+    ba_entry *e = ba_store_find(f->store, from, &(ba_wanted){{key, 0}, words + first, TOKENS, 1}, &found);
     CU_ASSERT_EQUAL(e != NULL, found.why == BA_HIT);
     ba_store_release(f->store, e);
     return found.why;
@@ -55,7 +55,7 @@ static void hit_returns_what_was_added(void) {
     const ba_kv *kv = ba_entry_kv(e);
     ba_store_release(f.store, e);
     ba_finding found;
-    ba_entry *again = ba_store_find(f.store, &origin, (ba_key){1, 0}, words, TOKENS, &found);
+    ba_entry *again = ba_store_find(f.store, &origin, &(ba_wanted){{1, 0}, words, TOKENS, 1}, &found);
     size_t n;
     CU_ASSERT_EQUAL(found.why, BA_HIT);
     CU_ASSERT_PTR_EQUAL(ba_entry_kv(again), kv);
@@ -143,7 +143,7 @@ static void thousands_of_entries(void) {
     for (uint64_t k = 0; k < 5000; k++) {
         int32_t ids[2] = {(int32_t)k, 7};
         ba_finding found;
-        ba_entry *e = ba_store_find(f.store, &origin, (ba_key){k, 1}, ids, 2, &found);
+        ba_entry *e = ba_store_find(f.store, &origin, &(ba_wanted){{k, 1}, ids, 2, 0}, &found);
         CU_ASSERT_TRUE(found.why == BA_HIT || found.why == BA_MISS_EVICTED);
         hits += e != NULL;
         ba_store_release(f.store, e);

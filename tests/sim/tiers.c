@@ -180,7 +180,7 @@ static int count_damaged(void *arg, const ba_address *address, const void *bytes
     (void)use;
     count[0]++;
     count[1] += ba_block_look(bytes, n, &v, err) || memcmp(&v.head.address, address, sizeof *address) != 0 ||
-                !ba_block_holds(&v);
+                !ba_block_holds(&v, NULL);
     return 0;
 }
 
@@ -420,12 +420,12 @@ static void what_is_no_store_is_refused(void) {
     }
     fclose(file);
     snprintf(text, sizeof text, "lmdb:%s:1M", path);
-    CU_ASSERT_EQUAL_FATAL(ba_store_spec_parse(text, &spec, err), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_store_spec_parse(text, NULL, &spec, err), 0);
     CU_ASSERT_EQUAL(spec.tier[0].ops->open(&spec.tier[0], shelf_remember, true, &t, err), -1);
     CU_ASSERT_PTR_NOT_NULL(strstr(err, "give another folder"));
     ba_store_spec_free(&spec);
     snprintf(text, sizeof text, "lmdb:%s/data.mdb:1M", path);
-    CU_ASSERT_EQUAL_FATAL(ba_store_spec_parse(text, &spec, err), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_store_spec_parse(text, NULL, &spec, err), 0);
     CU_ASSERT_EQUAL(spec.tier[0].ops->open(&spec.tier[0], shelf_remember, true, &t, err), -1);
     CU_ASSERT_PTR_NOT_NULL(strstr(err, "not a folder"));
     ba_store_spec_free(&spec);
@@ -438,17 +438,63 @@ static void specs_are_checked(void) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ba_store_spec spec;
         char err[BA_ERR_LEN] = "";
-        CU_ASSERT_EQUAL(ba_store_spec_parse(bad[i], &spec, err), -1);
+        CU_ASSERT_EQUAL(ba_store_spec_parse(bad[i], NULL, &spec, err), -1);
         CU_ASSERT_PTR_NOT_NULL(strstr(err, "--store"));
         ba_store_spec_free(&spec);
     }
     ba_store_spec spec;
     char err[BA_ERR_LEN];
-    CU_ASSERT_EQUAL_FATAL(ba_store_spec_parse("lmdb:/a:b/c:3G:cost:q8,ram:5M:lfu", &spec, err), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_store_spec_parse("lmdb:/a:b/c:3G:cost:q8,ram:5M:lfu", NULL, &spec, err), 0);
     CU_ASSERT(spec.ram == 5 << 20 && !strcmp(spec.ram_policy->name, "lfu") && spec.n_tier == 1);
     CU_ASSERT_STRING_EQUAL(spec.tier[0].place, "/a:b/c");
     CU_ASSERT(spec.tier[0].size == UINT64_C(3) << 30 && spec.tier[0].coding == BA_CODING_Q8);
     CU_ASSERT_STRING_EQUAL(spec.tier[0].policy->name, "cost");
+    ba_store_spec_free(&spec);
+}
+
+/* Servers as URLs: what they say, and that a password is in no message. */
+static void logins_are_read_and_hidden(void) {
+    static const struct {
+        const char *text, *place, *user, *password;
+    } good[] = {{"redis:host:1", "host", NULL, NULL},
+                {"redis://host:1:q8", "host", NULL, NULL},
+                {"redis://me:pw@host:1", "host", "me", "pw"},
+                {"redis://:pw@host:1:lru", "host", "", "pw"},
+                {"redis://pw@host:1", "host", NULL, "pw"},
+                {"redis:me:pw@host:1", "host", "me", "pw"},
+                {"redis://me:p%40%3a%2Cw%@host:1", "host", "me", "p@:,w%"},
+                {"redis://me:a@b@host:1", "host", "me", "a@b"},
+                {"redis://[::1]:1", "::1", NULL, NULL},
+                {"redis://:pw@[::1]:1", "::1", "", "pw"}};
+    static const struct {
+        const char *text, *masked;
+    } masks[] = {{"redis://me:secret@host:1", "redis://***@host:1"},
+                 {"ram:1G,redis:secret@host:1:q8", "ram:1G,redis:***@host:1:q8"},
+                 {"redis://a:s,e,c@h:1,redis://b:t@i:2,lmdb:x@y:3", "redis://***@h:1,redis://***@i:2,lmdb:x@y:3"},
+                 {"redis://s@h:1", "redis://*@h:1"},
+                 {"redis:host:1", "redis:host:1"},
+                 {"redis://me:secret@", "redis://***@"}};
+    ba_store_spec spec;
+    char err[BA_ERR_LEN] = "", text[128];
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        CU_ASSERT_EQUAL_FATAL(ba_store_spec_parse(good[i].text, NULL, &spec, err), 0);
+        const ba_tier_spec *t = &spec.tier[0];
+        CU_ASSERT_STRING_EQUAL(t->place, good[i].place);
+        CU_ASSERT(t->size == 1 && !t->user == !good[i].user && !t->password == !good[i].password);
+        CU_ASSERT(!t->user || !strcmp(t->user, good[i].user));
+        CU_ASSERT(!t->password || !strcmp(t->password, good[i].password));
+        ba_store_spec_free(&spec);
+    }
+    for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
+        snprintf(text, sizeof text, "%s", masks[i].text);
+        ba_store_spec_mask(text);
+        CU_ASSERT_STRING_EQUAL(text, masks[i].masked);
+    }
+    CU_ASSERT_EQUAL(ba_store_spec_parse("redis://me:sec,ret@host:1", NULL, &spec, err), -1);
+    CU_ASSERT_PTR_NULL(strstr(err, "sec"));
+    ba_store_spec_free(&spec);
+    CU_ASSERT_EQUAL(ba_store_spec_parse("redis://me:secret@host", NULL, &spec, err), -1);
+    CU_ASSERT_PTR_NULL(strstr(err, "secret"));
     ba_store_spec_free(&spec);
 }
 
@@ -460,6 +506,7 @@ int ba_suite_tiers(void) {
                    CU_add_test(s, "8 bits are kept apart", eight_bits_are_kept_apart) &&
                    CU_add_test(s, "pinned blocks stay", pinned_blocks_stay) &&
                    CU_add_test(s, "specs are checked", specs_are_checked) &&
+                   CU_add_test(s, "logins are read, and hidden in messages", logins_are_read_and_hidden) &&
                    CU_add_test(s, "killed at any moment, nothing wrong is served", killed_at_any_moment) &&
                    CU_add_test(s, "flipped bits are found, reported and encoded again", flipped_bits_are_found) &&
                    CU_add_test(s, "a full disk loses nothing", a_full_disk_loses_nothing) &&

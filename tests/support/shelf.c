@@ -36,7 +36,7 @@ void shelf_spec(const char *tiers, const char *folder, ba_store_spec *out) {
     const char *at = strstr(tiers, "%s");
     snprintf(path, sizeof path, "%s/%s", ba_test_dir(), folder);
     snprintf(text, sizeof text, "%.*s%s%s", at ? (int)(at - tiers) : 0, tiers, at ? path : "", at ? at + 2 : tiers);
-    int rc = ba_store_spec_parse(text, out, err);
+    int rc = ba_store_spec_parse(text, NULL, out, err);
     if (rc) {
         fprintf(stderr, "%s\n", err);
     }
@@ -107,9 +107,9 @@ void shelf_add(shelf *f, int b) {
 ba_entry *shelf_find(shelf *f, const ba_origin *from, int b, uint64_t key, ba_finding *found) {
     int32_t ids[SHELF_TOKENS];
     ids_of(b, ids);
-    ba_address a = ba_address_of(from, (ba_key){key, 0}, ids, SHELF_TOKENS);
-    ba_store_expect(f->store, &a, 1);
-    return ba_store_find(f->store, from, (ba_key){key, 0}, ids, SHELF_TOKENS, found);
+    const ba_wanted wanted = {{key, 0}, ids, SHELF_TOKENS, 2};
+    ba_store_expect(f->store, from, &wanted, 1);
+    return ba_store_find(f->store, from, &wanted, found);
 }
 
 ba_finding shelf_look(shelf *f, int b) {
