@@ -45,11 +45,11 @@ static int decode(ba_engine *e, const ba_tokenizer *tok, ba_run *run, const ba_d
     size_t shown = 0, hold = held_back(opt->stop);
     uint64_t rng = opt->seed;
     while (out->n < opt->max_tokens) {
-        const double *logits = ba_run_logits(run);
-        if (!logits) {
-            return BA_INTERRUPTED;
+        int rc = ba_run_check(run, err);
+        if (rc) {
+            return rc;
         }
-        int32_t id = ba_sample(logits, ba_engine_shape(e)->vocab, opt->temperature, &rng);
+        int32_t id = ba_sample(ba_run_logits(run), ba_engine_shape(e)->vocab, opt->temperature, &rng);
         if (ba_token_ends(tok, id)) {
             out->stop = "eos";
             break;
@@ -72,7 +72,7 @@ static int decode(ba_engine *e, const ba_tokenizer *tok, ba_run *run, const ba_d
             fflush(opt->live);
             shown = text->len - hold;
         }
-        int rc = out->n < opt->max_tokens ? ba_run_extend(run, &id, 1, NULL, err) : 0;
+        rc = out->n < opt->max_tokens ? ba_run_extend(run, &id, 1, NULL, err) : 0;
         if (rc) {
             return rc;
         }

@@ -63,10 +63,11 @@ static int run_one(execution *x, const ba_arrival *a, size_t i, ba_executed *out
     }
     double start = ba_cpu_clock();
     int rc = ba_engine_run(x->b.engine, plan, &x->opt, 0, &run, err);
-    if (!rc && !ba_run_logits(run)) {
-        rc = BA_INTERRUPTED;
+    if (!rc) {
+        ba_run_logits(run);
     }
     x->seconds[i] = ba_cpu_clock() - start;
+    rc = rc ? rc : ba_run_check(run, err);
     if (!rc && ba_sim_request(x->sim, a->passage, a->n, x->kv_bytes, 0, place)) {
         rc = ba_fail(err, "out of memory");
     }

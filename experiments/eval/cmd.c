@@ -59,6 +59,9 @@ static int keep(session *s, const ba_eval_row *row, bool fresh) {
 static int eval_item(session *s, const ba_task *task, const char *name, const ba_task_items *items, size_t i) {
     char err[BA_ERR_LEN];
     for (size_t m = 0; m < s->n_mode; m++) {
+        if (ba_interrupted()) { /* also where nothing is run: rows that the trace has already */
+            return BA_EXIT_INTERRUPTED;
+        }
         ba_eval_row row = {.index = i, .hash = items->item[i].hash};
         snprintf(row.label, sizeof row.label, "%s", s->w->label);
         snprintf(row.task, sizeof row.task, "%s", name);
@@ -179,8 +182,9 @@ static int run(session *s, int argc, char **argv) {
     ba_prompts *prompts = NULL;
     int status = ba_prompts_open(w->prompts, s->b->tok, &prompts, err) ? ba_cli_fail(BA_EXIT_USAGE, "%s", err) : 0;
     s->source.prompts = prompts;
+    const ba_eval_sitting sitting = {s->c, s->b, w->label, s->eval.generate ? "all" : "nll", w->resume, argc, argv};
     if (!status && s->c->out) {
-        status = ba_tracing_exit(ba_eval_trace_begin(s->c, s->b, w->resume, argc, argv, &s->rows, &s->trace, err), err);
+        status = ba_tracing_exit(ba_eval_trace_begin(&sitting, &s->rows, &s->trace, err), err);
     }
     if (!status && s->trace && w->remark) {
         status = ba_tracing_exit(ba_eval_trace_remark(s->trace, w->remark, err), err);

@@ -53,14 +53,12 @@ static int prefill(const ba_session *b, const ba_plan *plan, const ba_engine_opt
     if (rc) {
         return rc;
     }
-    if (!ba_run_logits(*run)) {
-        return BA_INTERRUPTED;
-    }
+    ba_run_logits(*run);
     *seconds = 0;
     for (ba_stage i = 0; i < BA_STAGE_COUNT; i++) {
         *seconds += ba_run_get_stats(*run)->stage[i];
     }
-    return 0;
+    return ba_run_check(*run, err);
 }
 
 /* Whether the run had to encode something that it has now stored. */

@@ -1,6 +1,7 @@
 #include "trace.h"
 
 #include "experiments/cli/environment.h"
+#include "experiments/cli/settings.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -77,8 +78,7 @@ int ba_eval_rows_read(const ba_trace *t, ba_eval_rows *rows, char err[BA_ERR_LEN
     return rc;
 }
 
-static int add_sitting(ba_trace *t, const ba_common *c, const ba_session *b, int argc, char **argv,
-                       char err[BA_ERR_LEN]) {
+static int add_sitting(ba_trace *t, const ba_eval_sitting *s, char err[BA_ERR_LEN]) {
     size_t table;
     ba_environment env;
     time_t now = time(NULL);
@@ -87,44 +87,63 @@ static int add_sitting(ba_trace *t, const ba_common *c, const ba_session *b, int
     if (gmtime_r(&now, &utc)) {
         strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
     }
-    if (ba_environment_capture(&env, argc, argv, b->be, c->threads)) {
+    if (ba_environment_capture(&env, s->argc, s->argv, s->b->be, s->c->threads)) {
         ba_fail(err, "out of memory");
         return BA_TRACE_MACHINE;
     }
-    sitting row = {.date = date,
-                   .commit = ba_environment_get(&env, "commit"),
-                   .command = ba_environment_get(&env, "command"),
-                   .cpu = ba_environment_get(&env, "cpu"),
-                   .backend = ba_environment_get(&env, "backend"),
-                   .threads = ba_environment_get(&env, "threads"),
-                   .libraries = ba_environment_get(&env, "libraries")};
+    const sitting row = {.date = date,
+                         .commit = ba_environment_get(&env, "commit"),
+                         .command = ba_environment_get(&env, "command"),
+                         .cpu = ba_environment_get(&env, "cpu"),
+                         .backend = ba_environment_get(&env, "backend"),
+                         .threads = ba_environment_get(&env, "threads"),
+                         .libraries = ba_environment_get(&env, "libraries")};
     int rc = ba_trace_declare(t, "sessions", sitting_columns, sizeof row, &table, err);
     rc = rc ? rc : ba_trace_append(t, table, &row, err);
     ba_environment_free(&env);
     return rc;
 }
 
-int ba_eval_trace_begin(const ba_common *c, const ba_session *b, bool resume, int argc, char **argv, ba_eval_rows *rows,
-                        ba_eval_trace **out, char err[BA_ERR_LEN]) {
+static bool has_rows_of(const ba_eval_rows *rows, const char *label) {
+    for (size_t i = 0; i < rows->n; i++) {
+        if (strcmp(rows->row[i].label, label) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Everything about a trace that is open already. */
+static int begin(ba_eval_trace *t, const ba_eval_sitting *s, ba_eval_rows *rows, char err[BA_ERR_LEN]) {
+    char more[32];
+    snprintf(more, sizeof more, "metric %s", s->metric);
+    const ba_settings settings = {s->b->model, s->c->adapter, s->b->be, &s->b->tiers, more};
+    int rc;
+    if ((rc = ba_trace_set(t->trace, "model", ba_model_hash(s->b->model), err)) ||
+        (rc = ba_trace_declare(t->trace, "items", ba_eval_columns, sizeof(ba_eval_row), &t->items, err)) ||
+        (rc = ba_trace_declare(t->trace, "summary", ba_eval_summary_columns, sizeof(ba_eval_summary), &t->summary,
+                               err)) ||
+        (rc = ba_eval_rows_read(t->trace, rows, err)) ||
+        (rc = ba_settings_hold(t->trace, s->label, &settings, !has_rows_of(rows, s->label), err))) {
+        return rc;
+    }
+    return add_sitting(t->trace, s, err);
+}
+
+int ba_eval_trace_begin(const ba_eval_sitting *s, ba_eval_rows *rows, ba_eval_trace **out, char err[BA_ERR_LEN]) {
     ba_eval_trace *t = calloc(1, sizeof *t);
     if (!t) {
         ba_fail(err, "out of memory");
         return BA_TRACE_MACHINE;
     }
-    int rc = resume ? ba_trace_resume(c->out, BA_EVAL_SCHEMA, &t->trace, err)
-                    : ba_trace_create(c->out, BA_EVAL_SCHEMA, &t->trace, err);
-    rc = rc ? rc : ba_trace_set(t->trace, "model", ba_model_hash(b->model), err);
-    rc = rc ? rc : ba_trace_declare(t->trace, "items", ba_eval_columns, sizeof(ba_eval_row), &t->items, err);
-    rc = rc ? rc
-            : ba_trace_declare(t->trace, "summary", ba_eval_summary_columns, sizeof(ba_eval_summary), &t->summary, err);
-    rc = rc ? rc : ba_eval_rows_read(t->trace, rows, err);
-    rc = rc ? rc : add_sitting(t->trace, c, b, argc, argv, err);
+    int rc = (s->resume ? ba_trace_resume : ba_trace_create)(s->c->out, BA_EVAL_SCHEMA, &t->trace, err);
+    rc = rc ? rc : begin(t, s, rows, err);
     if (rc) {
         ba_eval_trace_close(t);
-    } else {
-        *out = t;
+        return rc;
     }
-    return rc;
+    *out = t;
+    return 0;
 }
 
 int ba_eval_trace_remark(ba_eval_trace *t, const char *remark, char err[BA_ERR_LEN]) {
@@ -138,8 +157,10 @@ int ba_eval_trace_add(ba_eval_trace *t, const ba_eval_row *row, char err[BA_ERR_
 
 int ba_eval_trace_finish(ba_eval_trace *t, const ba_eval_summary *s, size_t n, bool whole, char err[BA_ERR_LEN]) {
     int rc = ba_trace_clear(t->trace, t->summary, err);
-    for (size_t i = 0; !rc && i < n; i++) {
-        rc = ba_trace_append(t->trace, t->summary, &s[i], err);
+    for (size_t i = 0; i < n; i++) {
+        if (rc || (rc = ba_trace_append(t->trace, t->summary, &s[i], err))) {
+            return rc;
+        }
     }
     return rc ? rc : whole ? ba_trace_finish(t->trace, err) : ba_trace_commit(t->trace, err);
 }

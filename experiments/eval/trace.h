@@ -9,9 +9,19 @@
 
 typedef struct ba_eval_trace ba_eval_trace;
 
-/* Begins --out, or (resume) goes on with it: its rows are added to `rows`. 0, or what the trace returned. */
-int ba_eval_trace_begin(const ba_common *c, const ba_session *b, bool resume, int argc, char **argv, ba_eval_rows *rows,
-                        ba_eval_trace **out, char err[BA_ERR_LEN]);
+/* What a sitting is. */
+typedef struct ba_eval_sitting {
+    const ba_common *c;
+    const ba_session *b;
+    const char *label, *metric; /* of the model; "all" or "nll" */
+    bool resume;
+    int argc;
+    char **argv;
+} ba_eval_sitting;
+
+/* Begins --out, or continues it (resume): its rows are added to `rows`. Refused if rows of this label were made with
+ * other settings. 0, or what the trace returned. */
+int ba_eval_trace_begin(const ba_eval_sitting *s, ba_eval_rows *rows, ba_eval_trace **out, char err[BA_ERR_LEN]);
 /* Something to be known of what was measured, such as other work on the machine; one a trace. */
 int ba_eval_trace_remark(ba_eval_trace *t, const char *remark, char err[BA_ERR_LEN]);
 /* A row; commits when it is due. */

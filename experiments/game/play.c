@@ -40,8 +40,9 @@ static int run(const turn *t, const ba_plan *plan, double *logits, double *secon
     const double *l = ba_run_logits(*out);
     *seconds = ba_now() - start;
     *cpu = ba_cpu_clock() - cpu_start;
-    if (!l) {
-        return BA_INTERRUPTED;
+    rc = ba_run_check(*out, t->err);
+    if (rc) {
+        return rc;
     }
     memcpy(logits, l, t->vocab * sizeof *l);
     return 0;

@@ -1,6 +1,7 @@
 /* blockattn gate: the program with an exit status that a user puts in CI. */
 #include "experiments/cli/ask.h"
 #include "experiments/cli/commands.h"
+#include "experiments/cli/settings.h"
 #include "experiments/cli/tracing.h"
 #include "trace.h"
 
@@ -106,6 +107,9 @@ static int open_trace(job *j, int argc, char **argv) {
     }
     int rc = ba_environment_add(&env, "model", "%s", ba_model_hash(j->b->model)) ? BA_TRACE_MACHINE : 0;
     rc = rc ? ba_fail(err, "out of memory"), rc : ba_gate_trace_open(&j->trace, j->c->out, j->w->resume, &env, err);
+    const ba_settings settings = {j->b->model, j->c->adapter, j->b->be, &j->b->tiers, NULL};
+    rc = rc ? rc
+            : ba_settings_hold(j->trace.file, "", &settings, ba_trace_rows(j->trace.file, j->trace.prompts) == 0, err);
     rc = rc ? rc : ba_gate_trace_read(&j->trace, &j->all, &j->r, err);
     ba_environment_free(&env);
     return ba_tracing_exit(rc, err);

@@ -62,10 +62,6 @@ static int report(const ba_common *c, const ba_session *b, const ba_plan *plan, 
     int status = BA_EXIT_OK;
     for (size_t i = 0; i < vocab; i++) {
         all[i] = (ranked){logits[i], (int32_t)i};
-        if (!isfinite(logits[i])) {
-            status = ba_cli_fail(BA_EXIT_USAGE, "logit %zu is not finite: the model file holds NaN or Inf", i);
-            break;
-        }
     }
     if (!status) {
         qsort(all, vocab, sizeof *all, highest_first);
@@ -119,6 +115,7 @@ int ba_cmd_logits(int argc, char **argv) {
     ba_run *run = NULL;
     if (!(status = ba_ask(&b, request, message, &a)) && !(status = ba_ask_mode(&a, c.mode))) {
         int rc = ba_engine_run(b.engine, a.plan, &opt, 0, &run, err);
+        rc = rc ? rc : ba_run_check(run, err);
         status = rc ? ba_engine_exit(rc, err) : report(&c, &b, a.plan, ba_run_logits(run), k);
     }
     ba_run_free(run);

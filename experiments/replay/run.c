@@ -12,11 +12,12 @@ static int time_plan(ba_engine *e, const ba_plan *plan, const ba_engine_options 
     ba_run *run = NULL;
     double start = ba_now(), cpu_start = ba_cpu_clock();
     int rc = ba_engine_run(e, plan, opt, 0, &run, err);
-    if (!rc && !ba_run_logits(run)) {
-        rc = BA_INTERRUPTED;
+    if (!rc) {
+        ba_run_logits(run);
     }
     *seconds = ba_now() - start;
     *cpu = ba_cpu_clock() - cpu_start;
+    rc = rc ? rc : ba_run_check(run, err);
     ba_run_free(run);
     return rc;
 }

@@ -2,6 +2,7 @@
 #include "experiments/cli/ask.h"
 #include "experiments/cli/commands.h"
 #include "experiments/cli/environment.h"
+#include "experiments/cli/settings.h"
 #include "experiments/data/tune_data.h"
 #include "experiments/measure/protocol.h"
 #include "report.h"
@@ -298,7 +299,9 @@ static int open_report(session *s, int argc, char **argv, char err[BA_ERR_LEN]) 
         rc = ba_trace_set(s->report.trace, env.key[i], env.value[i], err);
     }
     ba_environment_free(&env);
+    const ba_settings settings = {s->model, s->c->adapter, s->be, NULL, NULL};
     rc = rc ? rc : ba_trace_set(s->report.trace, "model", ba_model_hash(s->model), err);
+    rc = rc ? rc : ba_settings_hold(s->report.trace, "", &settings, s->report.last == 0, err);
     return trace_status(rc ? rc : ba_trace_set(s->report.trace, "run", s->name, err));
 }
 

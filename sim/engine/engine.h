@@ -104,15 +104,19 @@ const ba_run_stats *ba_run_get_stats(const ba_run *r);
  * change. */
 const double *ba_run_logits(ba_run *r);
 
+/* 0, or -1 and err if one of these logits is NaN or infinite: then no token may be chosen by them, and nothing averaged.
+ */
+int ba_run_check(ba_run *r, char err[BA_ERR_LEN]);
+
 /* Appends n tokens to the last node; they see what it sees. logprob[i] = log P(ids[i] | all tokens before it), unless
- * it is NULL. 0; -1 and err (no room, no memory); BA_INTERRUPTED and err. */
+ * it is NULL. 0; -1 and err (no room, no memory, a logprob that is not finite); BA_INTERRUPTED and err. */
 int ba_run_extend(ba_run *r, const int32_t *ids, size_t n, double *logprob, char err[BA_ERR_LEN]);
 
 /* Forgets what was appended: the run is again as after prefill. */
 void ba_run_rewind(ba_run *r);
 
 /* Next token from logits [n]: temperature 0: argmax, ties to the lower id; else sampled, which advances *rng
- * (random.h). / */
+ * (random.h). */
 int32_t ba_sample(const double *logits, size_t n, double temperature, uint64_t *rng);
 /* log(sum exp x[i]). */
 double ba_logsumexp(const double *x, size_t n);

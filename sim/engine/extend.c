@@ -26,6 +26,20 @@ const double *ba_run_logits(ba_run *r) {
     return r->logits;
 }
 
+static int not_finite(size_t i, char err[BA_ERR_LEN]) {
+    return ba_fail(err, "logit %zu is not finite: the model file holds NaN or Inf", i);
+}
+
+int ba_run_check(ba_run *r, char err[BA_ERR_LEN]) {
+    const double *logits = ba_run_logits(r);
+    for (size_t i = 0; i < r->e->net.shape->vocab; i++) {
+        if (!isfinite(logits[i])) {
+            return not_finite(i, err);
+        }
+    }
+    return 0;
+}
+
 /* The next n rows of the last node, after its prompt, as jobs. Where the rows of a prompt choose together, each row of
  * an answer chooses for itself, so that the number computed at once changes nothing. */
 static int add_more(ba_run *r, const int32_t *ids, size_t n, ba_batch *b) {
@@ -92,9 +106,14 @@ int ba_run_extend(ba_run *r, const int32_t *ids, size_t n, double *logprob, char
     }
     ba_run_count(r, before);
     if (rc) {
-        ba_fail(err, rc == BA_INTERRUPTED ? "interrupted" : "out of memory");
+        return ba_fail(err, rc == BA_INTERRUPTED ? "interrupted" : "out of memory"), rc;
     }
-    return rc;
+    for (size_t i = 0; logprob && i < n; i++) {
+        if (!isfinite(logprob[i])) {
+            return not_finite((size_t)ids[i], err);
+        }
+    }
+    return 0;
 }
 
 void ba_run_rewind(ba_run *r) {

@@ -130,6 +130,35 @@ static void lines_and_summaries(void) {
     }
 }
 
+/* One NaN in a weight: no command makes text, a score or a mean of it. */
+static void nan_is_refused(void) {
+    static const char *const commands[][4] = {{"eval", "--task", "items.jsonl", "--json"},
+                                              {"eval", "--task", "items.jsonl", "--metric"},
+                                              {"generate", "--request", "nan.json", "--json"},
+                                              {"logits", "--request", "nan.json", "--json"}};
+    const float nan = NAN;
+    char path[4096];
+    make_files();
+    write_file("nan.json", "{\"blocks\": [\"rain \", \"where?\"]}");
+    snprintf(path, sizeof path, "%s/nan.gguf", ba_test_dir());
+    CU_ASSERT_EQUAL_FATAL(ba_tiny_gguf(path, NULL), 0);
+    FILE *f = fopen(path, "r+b");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    CU_ASSERT_EQUAL(fseek(f, -(long)sizeof nan, SEEK_END), 0);
+    CU_ASSERT_EQUAL(fwrite(&nan, sizeof nan, 1, f), 1);
+    fclose(f);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        const char *const *c = commands[i];
+        const char *last = strcmp(c[3], "--metric") ? NULL : "nll";
+        CU_ASSERT_EQUAL(run((const char *[]){c[0], c[1], c[2], "--model", "nan.gguf", c[3], last, NULL}), 2);
+        char *said = slurp("stderr"), *shown = slurp("stdout");
+        CU_ASSERT_PTR_NOT_NULL(strstr(said, "is not finite"));
+        CU_ASSERT_STRING_EQUAL(shown, "");
+        free(said);
+        free(shown);
+    }
+}
+
 /* Two sittings, the second with more items, leave the rows of one. */
 static void resumes(void) {
     make_files();
@@ -165,6 +194,17 @@ static void resumes(void) {
     }
     ba_eval_rows_free(&rows);
     free(first);
+    /* Rows of another precision are refused, not averaged with these. */
+    static const char *const other[][3] = {{"--dtype", "f64"}, {"--metric", "nll"}, {"--store", "lmdb:eval-q8:16M:q8"}};
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        CU_ASSERT_EQUAL(
+            run((const char *[]){"eval", "--model", "eval.gguf", "--task", "items.jsonl", "--mode", "full", "--quiet",
+                                 "--out", "parts.h5", "--resume", other[i][0], other[i][1], NULL}),
+            2);
+        char *why = slurp("stderr");
+        CU_ASSERT_PTR_NOT_NULL(strstr(why, "was made with settings of base"));
+        free(why);
+    }
     /* Other items under the same numbers are refused. */
     char *changed = strdup(items);
     *strstr(changed, "where") = 'W';
@@ -345,6 +385,7 @@ int ba_suite_eval(void) {
     return s && CU_add_test(s, "a summary by hand", summary_by_hand) &&
                    CU_add_test(s, "lines and summaries", lines_and_summaries) &&
                    CU_add_test(s, "two sittings make one trace", resumes) &&
+                   CU_add_test(s, "a NaN in a weight is refused by every command", nan_is_refused) &&
                    CU_add_test(s, "a part of the items", picks) &&
                    CU_add_test(s, "stray bytes become valid text", stray_bytes) &&
                    CU_add_test(s, "bad input", bad_input) && CU_add_test(s, "too long for the context", too_long)
