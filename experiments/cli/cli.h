@@ -84,7 +84,8 @@ int ba_vocabulary_open(const ba_common *c, bool weights, ba_model **model, ba_to
 int ba_session_open(const ba_common *c, ba_session *b);
 void ba_session_close(ba_session *b);
 
-/* Ctrl-C: installs the handler once; ba_interrupted() turns true; a second Ctrl-C ends at once. */
+/* Ctrl-C: installs the handler; from the first one on ba_interrupted() is true. More of them do not lose what the command
+ * then keeps; the fifth ends at once. */
 void ba_catch_interrupt(void);
 bool ba_interrupted(void);
 

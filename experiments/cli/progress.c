@@ -9,16 +9,24 @@
 /* A signal handler can reach nothing but a global. */
 static volatile sig_atomic_t interrupted;
 
+enum { PATIENCE = 5 };
+
+/* SA_RESTART only after the first one: that must end a wait for input, but the next ones must not cut off a write. */
+static void listen_for(void (*handler)(int), int flags) {
+    struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
+
+/* An impatient second Ctrl-C must not lose what is being kept because of the first one; the fifth ends at once. */
 static void on_interrupt(int signal_number) {
     (void)signal_number;
-    interrupted = 1;
+    interrupted++;
+    listen_for(interrupted < PATIENCE - 1 ? on_interrupt : SIG_DFL, SA_RESTART);
 }
 
 void ba_catch_interrupt(void) {
-    /* SA_RESETHAND: the second Ctrl-C finds the default action and ends the program at once. */
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
+    listen_for(on_interrupt, 0);
 }
 
 bool ba_interrupted(void) {

@@ -84,7 +84,7 @@ static int open_all(const ba_common *c, ba_session *b, char err[BA_ERR_LEN]) {
         return BA_EXIT_MACHINE;
     }
     if (ba_store_open(b->be, &b->tiers, c->quiet ? no_remark : remark, &b->store, err) != 0) {
-        return b->tiers.n_tier ? BA_EXIT_USAGE : BA_EXIT_MACHINE;
+        return b->tiers.n_tier && !strstr(err, "no thread") ? BA_EXIT_USAGE : BA_EXIT_MACHINE;
     }
     b->packed = open_packed(c, b);
     if (ba_engine_new_packed(b->model, b->be, b->store, c->adapter, b->packed, &b->engine, err) != 0) {
