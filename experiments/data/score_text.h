@@ -3,10 +3,17 @@
 #ifndef BA_SCORE_TEXT_H
 #define BA_SCORE_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
-/* malloc'ed; NULL: out of memory. What is no UTF-8 is left out. */
+/* Both malloc'ed; NULL: out of memory. What is not UTF-8 is left out. */
 char *ba_squad_normalise(const char *text);
+/* Lower case as Python's str.lower makes it; punctuation: ASCII's (string.punctuation) stays. */
+char *ba_text_lower(const char *text, bool punctuation);
+
+/* Whether Python's float() takes the text (digits of any script, underscores between digits, spaces of any kind around it),
+ * and its value. */
+bool ba_python_float(const char *text, double *out);
 
 /* Of the output against the accepted answers [n]; NaN: out of memory. */
 double ba_subspan_em(const char *output, char *const *answers, size_t n); /* 1: a normalised answer is in the output */

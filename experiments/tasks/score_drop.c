@@ -24,20 +24,34 @@ static void bag_free(bag *b) {
 }
 
 static bool is_number(const char *s) {
-    char *end;
-    (void)strtod(s, &end);
-    bool hex = strpbrk(s, "xX") != NULL; /* which Python does not take */
-    return *s && !*end && !hex;
+    double value;
+    return ba_python_float(s, &value);
 }
 
-/* Adds a copy; numbers in one spelling. */
-static int add(bag *b, const char *s) {
-    char *word = NULL;
-    if (!is_number(s)) {
-        word = strdup(s);
-    } else if (asprintf(&word, "%.17g", strtod(s, NULL)) < 0) {
-        word = NULL;
+/* A number as Python prints it: the fewest digits that are read as the same value. */
+static char *number_text(double x) {
+    enum { DIGITS = 17 };
+    char *out = NULL;
+    char e[32];
+    int p = 1, rc;
+    if (!isfinite(x)) {
+        return strdup(isnan(x) ? "nan" : x > 0 ? "inf" : "-inf");
     }
+    while (snprintf(e, sizeof e, "%.*e", p - 1, x) > 0 && p < DIGITS && strtod(e, NULL) != x) {
+        p++;
+    }
+    const long exponent = strtol(strchr(e, 'e') + 1, NULL, 10);
+    if (exponent < -4 || exponent >= 16) {
+        rc = asprintf(&out, "%s", e);
+    } else {
+        long decimals = p - 1 - exponent;
+        rc = asprintf(&out, "%.*f", (int)(decimals > 1 ? decimals : 1), x);
+    }
+    return rc < 0 ? NULL : out;
+}
+
+/* Takes the word over. */
+static int add(bag *b, char *word) {
     if (!word || ba_grow(&b->word, &b->cap, b->n + 1, sizeof *b->word)) {
         free(word);
         return -1;
@@ -46,17 +60,24 @@ static int add(bag *b, const char *s) {
     return 0;
 }
 
-/* One token of the text between spaces and hyphens. */
+/* One token of the text between spaces and hyphens. Only a token that is a number as a whole becomes one: parts of it,
+ * between other kinds of spaces, stay as they are. */
 static int add_token(bag *b, const char *token) {
-    if (is_number(token)) {
-        return add(b, token);
-    }
-    char *plain = ba_squad_normalise(token), *rest = plain, *word;
-    int rc = plain ? 0 : -1;
-    while (!rc && (word = strsep(&rest, " "))) {
-        rc = *word ? add(b, word) : 0;
-    }
+    double value;
+    char *lower = ba_text_lower(token, true), *plain = ba_text_lower(token, false);
+    int rc = lower && plain ? 0 : -1;
+    bool number = !rc && (ba_python_float(lower, &value) || ba_python_float(plain, &value));
+    free(lower);
     free(plain);
+    if (rc || number) {
+        return rc ? rc : add(b, number_text(value));
+    }
+    char *words = ba_squad_normalise(token), *rest = words, *word;
+    rc = words ? 0 : -1;
+    while (!rc && (word = strsep(&rest, " "))) {
+        rc = *word ? add(b, strdup(word)) : 0;
+    }
+    free(words);
     return rc;
 }
 

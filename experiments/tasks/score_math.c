@@ -45,8 +45,34 @@ char *ba_gsm8k_marked(const char *output) {
     return strdup("");
 }
 
+/* Length of the sign of currency that ends at s; 0: none ends there. */
+static size_t currency_before(const char *text, const char *s) {
+    static const char *const signs[] = {"$", "\xc2\xa3", "\xc2\xa5", "\xe2\x82\xac"}; /* pound, yen, euro */
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
+        size_t n = strlen(signs[i]);
+        if ((size_t)(s - text) >= n && memcmp(s - n, signs[i], n) == 0) {
+            return n;
+        }
+    }
+    return 0;
+}
+
+static const char minus_sign[] = "\xe2\x88\x92"; /* U+2212 */
+
+/* Whether the number at s is negative: a minus in front of it, or of its sign of currency, that is none between two
+ * words or numbers. */
+static bool is_negative(const char *text, const char *s) {
+    s -= currency_before(text, s);
+    size_t n = s > text && s[-1] == '-' ? 1 : strlen(minus_sign);
+    if ((size_t)(s - text) < n || (n > 1 && memcmp(s - n, minus_sign, n) != 0)) {
+        return false;
+    }
+    s -= n;
+    return s == text || !isalnum((unsigned char)s[-1]);
+}
+
 char *ba_last_number(const char *output) {
-    const char *best = "";
+    const char *best = "", *sign = "";
     size_t len = 0;
     for (const char *s = output; *s; s++) {
         if (!isdigit((unsigned char)*s)) {
@@ -59,16 +85,17 @@ char *ba_last_number(const char *output) {
             best--;
             len++;
         }
-        if (best > output && best[-1] == '-' && (best - 1 == output || !isalnum((unsigned char)best[-2]))) {
-            best--;
-            len++;
-        }
+        sign = is_negative(output, best) ? "-" : "";
         s += n - 1;
     }
     while (len && strchr(".,", best[len - 1])) {
         len--;
     }
-    return replace(strndup(best, len), ",", "");
+    char *number = NULL;
+    if (asprintf(&number, "%s%.*s", len ? sign : "", (int)len, best) < 0) {
+        return NULL;
+    }
+    return replace(number, ",", "");
 }
 
 /* ---- MATH ------------------------------------------------------------------------------------------------------- */
@@ -81,17 +108,36 @@ static const char *find_last(const char *text, const char *what) {
     return last;
 }
 
-/* What stands between the brace at or behind s and the one that closes it; NULL: it is not closed. */
-static char *braced(const char *s) {
-    const char *open = strchr(s, '{');
+/* What the braces hold that follow a box directly, to the one that closes them; NULL: nothing does, or out of memory. */
+static char *braced(const char *box, size_t name) {
     size_t depth = 0;
-    for (const char *c = open; c && *c; c++) {
+    for (const char *c = box + name; *c == '{' || depth > 0; c++) {
         depth += *c == '{';
+        if (!*c) {
+            return NULL;
+        }
         if (*c == '}' && --depth == 0) {
-            return strndup(open + 1, (size_t)(c - open - 1));
+            return strndup(box + name + 1, (size_t)(c - box - name - 1));
         }
     }
-    return strdup("");
+    return NULL;
+}
+
+/* As the published scorer takes it (last_boxed_only_string of hendrycks/math, as lm-evaluation-harness has it): "\\boxed 5"
+ * holds what follows, up to the next $; else what the braces of the last box hold. NULL: there is none. */
+static char *boxed(const char *output) {
+    static const char open[] = "\\boxed ";
+    const char *box = find_last(output, open);
+    if (box) {
+        box += strlen(open);
+        return strndup(box, strcspn(box, "$"));
+    }
+    box = find_last(output, "\\boxed");
+    if (box) {
+        return braced(box, strlen("\\boxed"));
+    }
+    box = find_last(output, "\\fbox");
+    return box ? braced(box, strlen("\\fbox")) : NULL;
 }
 
 static char *stated(const char *output) {
@@ -115,9 +161,12 @@ static char *stated(const char *output) {
 }
 
 char *ba_math_answer(const char *output) {
-    const char *box = find_last(output, "\\boxed");
-    box = box ? box : find_last(output, "\\fbox");
-    return box ? braced(box) : stated(output);
+    char *answer = boxed(output);
+    if (answer && *answer) {
+        return answer;
+    }
+    free(answer); /* a box that was only begun holds no answer */
+    return stated(output);
 }
 
 /* "\sqrt3" becomes "\sqrt{3}". */
@@ -232,6 +281,10 @@ char *ba_math_normalise(const char *answer) {
 static bool number_of(const char *text, double *out) {
     char plain[64];
     size_t n = 0;
+    if (strncmp(text, minus_sign, strlen(minus_sign)) == 0) {
+        plain[n++] = '-';
+        text += strlen(minus_sign);
+    }
     for (const char *s = text; *s; s++) {
         bool separator = *s == ',' && s > text && isdigit((unsigned char)s[-1]) && isdigit((unsigned char)s[1]) &&
                          isdigit((unsigned char)s[2]) && isdigit((unsigned char)s[3]) && !isdigit((unsigned char)s[4]);

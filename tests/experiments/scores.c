@@ -26,6 +26,8 @@ static void squad_normalisation(void) {
         {"an\u3000the \u00c7A", "\u00e7a"},
         {"_the_ the_a", "thea"},
         {"\u201cthe\u201d \u2018a\u2019", "\u201c \u201d \u2018 \u2019"},
+        {"\u0130stanbul", "i\u0307stanbul"},
+        {"\u039f\u0394\u039f\u03a3, \u03a3\u0391\u03a3.", "\u03bf\u03b4\u03bf\u03c2 \u03c3\u03b1\u03c2"},
     };
     for (size_t i = 0; i < sizeof pair / sizeof *pair; i++) {
         char *got = ba_squad_normalise(pair[i][0]);
@@ -72,6 +74,12 @@ static void gsm8k_numbers(void) {
                                          {"He pays $1,234.50.", "", "1234.50"},
                                          {"it is -3, or", "", "-3"},
                                          {"10-3 apples", "", "3"},
+                                         {"it is -$5.", "", "-5"},
+                                         {"a loss of \u2212$1,234.50", "", "-1234.50"},
+                                         {"it is \u22125", "", "-5"},
+                                         {"$-5 or -\u20ac7", "", "-7"},
+                                         {"10-$3", "", "3"},
+                                         {"10\u22123", "", "3"},
                                          {"none", "", ""}};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         char *marked = ba_gsm8k_marked(row[i][0]), *last = ba_last_number(row[i][0]);
@@ -129,6 +137,13 @@ static void math_answers(void) {
         {"Final Answer: The final answer is $[2,5)$. I hope it is correct.", "[2,5)"},
         {"The final answer is 7.", "7"},
         {"\\boxed{1 + \\frac{2", ""},
+        {"so $\\boxed 5$ it is", "5"},
+        {"\\boxed 5 and \\boxed{7}", "5 and \\boxed{7}"},
+        {"first \\boxed{7}, then \\boxed", ""},
+        {"The final answer is $5$. I hope it is correct. \\boxed", "5"},
+        {"\\boxed and {3}", "and {3}"},
+        {"\\boxed, {3}", ""},
+        {"\\boxed{", ""},
         {"no answer", ""},
     };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
@@ -139,6 +154,8 @@ static void math_answers(void) {
     }
     CU_ASSERT_TRUE(ba_math_equal("0.5", "\\dfrac12"));
     CU_ASSERT_TRUE(ba_math_equal("1,000", "1000.0"));
+    CU_ASSERT_TRUE(ba_math_equal("\u22125", "-5.0"));
+    CU_ASSERT_FALSE(ba_math_equal("\u22125", "5"));
     CU_ASSERT_TRUE(ba_math_equal("\\frac{3}{4}", ".75"));
     CU_ASSERT_TRUE(ba_math_equal("-\\frac{3}{4}", "-3/4"));
     CU_ASSERT_FALSE(ba_math_equal("1,2", "12"));
@@ -180,7 +197,17 @@ static void drop_scores(void) {
                {"1.50", "1.5", 1, 1},
                {"25 October 1720", "October 1720", 0, 0.8},
                {"the", "a", 1, 1},
-               {"twenty-two men", "twenty two women", 0, 0.67}};
+               {"twenty-two men", "twenty two women", 0, 0.67},
+               {"36\u00a0", "36", 1, 1},
+               {"36\u00a0yards", "36 yards", 0, 0},
+               {"1_000", "1000", 1, 1},
+               {"1__000", "1_000", 1, 1},
+               {"_1", "1", 1, 1},
+               {"\u0663\u0666", "36", 1, 1},
+               {"\uff13\uff16.\uff10", "36", 1, 1},
+               {"0x24", "36", 0, 0},
+               {"-nan", "nan", 1, 1},
+               {"1e16", "10000000000000000", 1, 1}};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         double em, f1;
         char *answer[] = {(char *)row[i].answer};
