@@ -1,7 +1,7 @@
-/* Tasks: what is asked and what counts as right, as text. One row of tasks.c a task, one file a family.
+/* Tasks: what is asked and what counts as right, as text. One row of tasks.c per task, one file per family.
  *
- * A task's items come from a file of the data folder (or any RAG file), line by line, or are made from a seed. Each is
- * a list of parts that become segments of a prompt, the accepted answers, and perhaps choices. */
+ * A task's items are read from a file of the data folder (or any RAG file), line by line, or made from a seed. Each item is
+ * a list of parts that become segments of a prompt, the accepted answers, and in some tasks choices. */
 #ifndef BA_TASKS_H
 #define BA_TASKS_H
 
@@ -18,8 +18,8 @@ typedef struct ba_task_item {
     size_t n_answer;
     char **choice; /* [n_choice] the likeliest is taken for the answer; none: the answer is generated */
     size_t n_choice, correct;
-    uint64_t hash;    /* of all that */
-    const char *note; /* something odd about it, that is counted ("no answer is in the documents"); or NULL */
+    uint64_t hash;    /* of everything above */
+    const char *note; /* a remark that is counted ("no answer is in the documents"); or NULL */
 } ba_task_item;
 
 /* Where items come from. */
@@ -28,14 +28,14 @@ typedef struct ba_task_source {
     const char *folder; /* the data folder */
     ba_order order;
     size_t limit; /* items at most; 0: all */
-    bool strict;  /* a malformed line is an error, else it is reported and passed over */
+    bool strict;  /* a malformed line is an error; otherwise it is reported and skipped */
     uint64_t seed;
     size_t passages, words;                      /* of a generated item: passages, words a passage */
-    void (*report)(void *arg, const char *line); /* lines that are passed over */
+    void (*report)(void *arg, const char *line); /* lines that are skipped */
     void *arg;
 } ba_task_source;
 
-/* Demonstrations by topic ("" where all items have the same), in the order of the prompt. */
+/* Demonstrations by topic ("" if all items have the same ones), in the order of the prompt. */
 typedef struct ba_shots {
     struct ba_shot {
         char *topic;
@@ -69,6 +69,8 @@ typedef struct ba_task {
 /* Table; NULL past the last. */
 const ba_task *ba_task_at(size_t i);
 const ba_task *ba_task_by_name(const char *name);
+/* The task of a file in the RAG format that has no row of its own. */
+const ba_task *ba_task_rag_file(void);
 
 typedef struct ba_task_items {
     ba_task_item *item; /* [n] */
@@ -88,8 +90,9 @@ int ba_task_answer(ba_task_item *item, const char *answer, char err[BA_ERR_LEN])
 /* A text field of an object, or NULL and err. */
 const char *ba_task_text(const cJSON *object, const char *field, char err[BA_ERR_LEN]);
 int ba_shots_add(ba_shots *shots, const char *topic, ba_role role, char *text, char err[BA_ERR_LEN]);
-/* The demonstrations of a topic, copied in front of what follows. */
+/* Appends copies of the demonstrations of a topic. */
 int ba_task_shots(ba_task_item *item, const ba_shots *shots, const char *topic, char err[BA_ERR_LEN]);
+void ba_shots_free(ba_shots *shots);
 
 /* Families: rag_qa.c, few_shot.c, zero_shot.c, synthetic.c. */
 #define BA_TASK_PARSE(name)                                                                                            \
