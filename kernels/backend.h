@@ -1,14 +1,13 @@
 /* The one boundary between the engine and arithmetic: a table of operations per backend.
  *
  * A backend keeps activations, weights and KV in its own element type and memory; the engine holds opaque handles and
- * never looks inside. All matrices are row-major. Handles are made and freed through the backend that made them and
- * must be freed before it is closed. Operations do not fail (but for `no_memory` below) and return when their results
- * are ready to be used by the next operation; a backend may use all its threads in each of them, and no two may run at
- * once.
+ * never looks inside. All matrices are row-major. The backend that made a handle also frees it, before it is closed.
+ * Operations do not fail (except through `no_memory` below) and return when their results are ready to be used by the
+ * next operation. A backend may use all its threads in each of them, and only one operation may run at a time.
  *
  * Batch invariance. Every operation computes a row of its result from that row's own inputs by a sequence of
- * floating-point operations that depends neither on the other rows in the call, nor on their number, nor on the
- * thread count. `linear` promises this only where `stable` is set (a single decoded row may take a faster way).
+ * floating-point operations that depends neither on the other rows in the call, nor on their number, nor on the number
+ * of threads. `linear` promises this only where `stable` is set (a single decoded row may take a faster way).
  * This is what makes "cached == computed" an equality of bits. */
 #ifndef BA_BACKEND_H
 #define BA_BACKEND_H
@@ -26,25 +25,25 @@ typedef struct ba_buf ba_buf;       /* a matrix of reals, [rows, cols] */
 typedef struct ba_weight ba_weight; /* a weight matrix [out, in], with an optional bias [out] */
 typedef struct ba_freqs ba_freqs;   /* rotary frequencies of one rope, [head_dim / 2] */
 typedef struct ba_rot ba_rot;       /* rotations (cos, sin), [rows, head_dim / 2] */
-typedef struct ba_kv ba_kv;         /* keys and values of one node in every layer, in the backend's layout */
+typedef struct ba_kv ba_kv;         /* keys and values of one node in all layers, in the backend's layout */
 
-/* Exact counts, kept by the kernels. FLOPs: a multiply-add is two. Only matrix products and query-key pairs count
- * (paper, Table 3); norms, activations, softmax and rotations do not.
- *   flops_exact   products as asked for, and visible query-key pairs only
- *   flops_dense   as above, but every pair of a segment's keys and a job's rows, visible or masked
- * Bytes are the compulsory traffic of linear, embed, kv_write, kv_copy and attention: each operand once per call, at
- * the size it is stored in. */
+/* Exact counts, kept by the kernels. A multiply-add counts as two FLOPs. Only matrix products and query-key pairs count
+ * (as in the paper's Table 3); norms, activations, softmax and rotations do not.
+ *   flops_exact   matrix products, and visible query-key pairs only
+ *   flops_dense   matrix products, and every pair of a segment's keys and a job's rows, visible or masked
+ * Bytes are the compulsory traffic of linear, embed, kv_write, kv_copy and attention: each operand once per call, in
+ * the element type that it is stored in. */
 typedef struct ba_counters {
     uint64_t flops_exact, flops_dense, bytes_read, bytes_written;
 } ba_counters;
 
-/* Rows [row0, ..) and columns [col0, ..) of a buffer. How many of each is an argument of the operation. */
+/* Rows from row0 and columns from col0 of a buffer. The numbers of both are arguments of the operation. */
 typedef struct ba_view {
     ba_buf *buf;
     size_t row0, col0;
 } ba_view;
 
-/* Where a weight comes from: rows x cols elements of `type`, borrowed during weight_new only. */
+/* The source of a weight: rows x cols elements of `type`. Borrowed, and read during weight_new only. */
 typedef struct ba_weight_src {
     ba_dtype type;
     size_t rows, cols;
@@ -53,24 +52,24 @@ typedef struct ba_weight_src {
     const uint32_t *row_order; /* [rows] or NULL: row r of the weight is row row_order[r] of data (and of bias) */
 } ba_weight_src;
 
-/* A weight as a backend keeps it, but for its bias. layout tells apart whatever the backend may choose anew elsewhere.
- */
+/* A weight in the backend's own layout, without its bias. `layout` is a number that differs between the layouts that
+ * the backend uses on different machines. */
 typedef struct ba_packed_view {
     const void *data; /* [size] bytes, at a multiple of 64 */
     size_t size;
     uint64_t layout;
 } ba_packed_view;
 
-enum { BA_MOST_DIM = 1024 }; /* dimensions of a head at most */
+enum { BA_MOST_DIM = 1024 }; /* largest dimension of a head */
 
 typedef enum ba_act { BA_ACT_SILU, BA_ACT_GELU_TANH } ba_act;
 
-/* What a run of query rows sees of one KV: keys [first, first + n).
- * Row r (counted from the job's first) sees the keys lo[r] <= j < hi[r], counted from `first`. */
+/* The part of one KV that the query rows of a job may see: keys [first, first + n).
+ * Row r, counted from the job's first row, sees the keys lo[r] <= j < hi[r], counted from `first`. */
 typedef struct ba_kv_segment {
     const ba_kv *kv;
     size_t first, n;
-    size_t rot_row;         /* rotation of the job's first query row for this segment: row in the rot table */
+    size_t rot_row;         /* row of the rot table that rotates the job's first query row for this segment */
     const int32_t *lo, *hi; /* [job rows], or NULL: lo = 0, hi = n */
     double score_scale;     /* multiplies the score (1 / temperature); 1 = none */
     double score_bias;      /* added to the scaled score; 0 = none */
@@ -81,12 +80,13 @@ typedef struct ba_kv_segment {
 
 /* Per query row, head and segment, filled if the job asks for it (row-major [rows, heads, n_seg]). */
 typedef struct ba_attn_probe {
-    double *lse;        /* log-sum-exp of the scores, scaled and biased; -INFINITY if nothing is visible or it was not
-                           selected */
-    double *mean_score; /* mean of these scores, weighted by probability within the segment; 0 where lse is -INFINITY */
+    double *lse;        /* log-sum-exp of the scores, scaled and biased; -INFINITY if no key is visible or the segment
+                           was not selected */
+    double *mean_score; /* mean of these scores, weighted by their probability within the segment; 0 where lse is
+                           -INFINITY */
 } ba_attn_probe;
 
-/* Query rows that share one list of segments. Order of segments = order of summation. */
+/* Query rows that share one list of segments. Segments are summed in the order of the list. */
 typedef struct ba_attn_job {
     size_t row0, rows; /* in the q and out views */
     const ba_kv_segment *seg;
@@ -104,8 +104,8 @@ typedef struct ba_attn_job {
 
 typedef enum ba_kv_part { BA_KV_K, BA_KV_V } ba_kv_part;
 
-/* Number of the layout that kv_parts shows: stored KV outlives the program, so a backend that lays its bytes out in
- * another way counts it up. */
+/* Version of the layout that kv_parts shows. Stored KV outlives the program, so whoever changes the order of the bytes
+ * increases the number. */
 enum { BA_KV_LAYOUT = 1, BA_KV_ALIGN = 64 };
 
 typedef struct ba_backend_config {
@@ -113,7 +113,7 @@ typedef struct ba_backend_config {
     const char *dtype; /* as in --dtype; NULL or "auto": any */
 } ba_backend_config;
 
-/* The table: one row per backend and element type. `be` is always the backend itself. */
+/* The table: one row per backend and element type. `be` is always the opened backend. */
 typedef struct ba_backend_ops {
     const char *name;    /* as in --backend: "cpu", "openblas", "cuda", "ref" */
     const char *summary; /* one line: precision, library */
@@ -121,16 +121,14 @@ typedef struct ba_backend_ops {
 
     int (*open)(const ba_backend_config *cfg, ba_backend **out, char err[BA_ERR_LEN]);
     void (*close)(ba_backend *be);
-    /* Libraries, their versions, chosen kernels and instruction sets, for the record: "OpenBLAS 0.3.21 Cooperlake;
-     * attention avx512; 4 threads". What stands before the last semicolon decides every bit of a result. Owned by the
-     * backend. */
+    /* Libraries, their versions, kernels and instruction sets, for the record: "OpenBLAS 0.3.21 Cooperlake; attention
+     * avx512; 4 threads". The text before the last semicolon determines every bit of a result. Owned by the backend. */
     const char *(*describe)(const ba_backend *be);
 
     /* Memory. NULL: out of memory. */
     ba_buf *(*buf_new)(ba_backend *be, size_t rows, size_t cols);
-    /* A buffer for what is only multiplied by weights: in the type that products take, if that saves a conversion.
-     * Whole rows of it are out of rmsnorm, glu, gated and attention, and x of linear and gated; nothing else takes it.
-     */
+    /* A buffer in the element type that products read, where that saves a conversion. Valid as `out` of rmsnorm, glu,
+     * gated and attention, and as `x` of linear and gated; whole rows only. */
     ba_buf *(*operand_new)(ba_backend *be, size_t rows, size_t cols);
     void (*buf_free)(ba_backend *be, ba_buf *buf);
     void (*upload)(ba_backend *be, ba_view dst, size_t rows, size_t cols, const double *src);
@@ -140,10 +138,11 @@ typedef struct ba_backend_ops {
     ba_weight *(*weight_new)(ba_backend *be, const ba_weight_src *src, size_t n_src, char err[BA_ERR_LEN]);
     void (*weight_free)(ba_backend *be, ba_weight *w);
     size_t (*weight_bytes)(const ba_weight *w);
-    /* Packed weights, so that a later start maps a file instead of converting the model; all NULL where conversion is
-     * not worth a file. packing: version of the layout, library and instruction set. weight_packed: what weight_new
-     * made, owned by the weight. weight_mapped: a weight over such bytes, which it borrows until it is freed; src gives
-     * sizes and biases, its data are not read; NULL: not what weight_new would make of src here. */
+    /* Packed weights, so that a later start maps a file instead of converting the model. All three are NULL where
+     * conversion is too fast to be worth a file. packing: the name of the layout. weight_packed: the bytes that
+     * weight_new made, owned by the weight. weight_mapped: a weight over such bytes, which it borrows until it is
+     * freed; src gives sizes and biases, and its data are not read. NULL if weight_new would not make these bytes of
+     * src here. */
     const char *(*packing)(const ba_backend *be);
     ba_packed_view (*weight_packed)(const ba_weight *w);
     ba_weight *(*weight_mapped)(ba_backend *be, const ba_weight_src *src, size_t n_src, ba_packed_view packed);
@@ -156,26 +155,26 @@ typedef struct ba_backend_ops {
     /* Angles are computed in double. Positions may be negative or fractional. */
     void (*rot_fill)(ba_backend *be, ba_rot *rot, size_t row0, size_t n, const double *pos, const ba_freqs *f);
 
-    /* KV of `capacity` tokens. */
+    /* Keys and values of `capacity` tokens. */
     ba_kv *(*kv_new)(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity);
     void (*kv_free)(ba_backend *be, ba_kv *kv);
     size_t (*kv_bytes)(const ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity);
-    /* The same bytes where they lie, to be stored or filled: keys, then values. NULL, and kv_view too: they lie on a
-     * device, and cannot be kept elsewhere. */
+    /* The bytes themselves, to be stored or filled: keys, then values. This and kv_view are NULL for a backend whose KV
+     * is in the memory of a device. */
     void (*kv_parts)(ba_backend *be, ba_kv *kv, void *part[2], size_t bytes[2]);
-    /* A KV over such bytes (keys, then values) in memory of the caller, which is only read, is aligned to BA_KV_ALIGN
-     * and stays until kv_free. */
+    /* A KV over such bytes (keys, then values) in memory of the caller, which must be aligned to BA_KV_ALIGN and must
+     * stay until kv_free. The bytes are only read. */
     ba_kv *(*kv_view)(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity,
                       const void *bytes);
-    /* Stores rows of k and v (views [n, kv_heads * head_dim]) as tokens at .. at + n, or token[i] if given. Keys are
-     * rotated by rows rot_row.. of rot (NULL: stored as they are). */
+    /* Stores rows of k and v (views [n, kv_heads * head_dim]) as tokens [at, at + n), or as token[i] if given. Key i is
+     * rotated by row rot_row + i of rot (NULL: not rotated). */
     void (*kv_write)(ba_backend *be, ba_kv *kv, size_t layer, size_t at, const int32_t *token, size_t n, ba_view k,
                      ba_view v, const ba_rot *rot, size_t rot_row);
-    /* Copies n tokens of one layer; keys are rotated on the way by row rot_row.. of rot (NULL: a plain copy). */
+    /* Copies n tokens of one layer; key i is rotated by row rot_row + i of rot (NULL: not rotated). */
     void (*kv_copy)(ba_backend *be, ba_kv *dst, size_t at, const ba_kv *src, size_t first, size_t n, size_t layer,
                     const ba_rot *rot, size_t rot_row);
-    /* K and V of n tokens of one layer as [n, kv_heads, head_dim]; either may be NULL. Where there is kv_parts, this
-     * may run beside other operations. */
+    /* K and V of n tokens of one layer as [n, kv_heads, head_dim]; either may be NULL. In a backend with kv_parts, this
+     * may run at the same time as other operations. */
     void (*kv_read)(ba_backend *be, const ba_kv *kv, size_t layer, size_t first, size_t n, double *k, double *v);
     /* out[i] = sum over heads and dims of (a - b)^2 of token first_a + i of a and first_b + i of b. */
     void (*kv_distance)(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv *a, size_t first_a, const ba_kv *b,
@@ -183,48 +182,48 @@ typedef struct ba_backend_ops {
 
     /* out[r] = row ids[r] of the weight, times scale. */
     void (*embed)(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out);
-    /* out = x w^T (+ bias); add: out += that. x [rows, in], out [rows, out]; they must not overlap. */
+    /* out = x w^T (+ bias), or out += x w^T (+ bias) if `add` is set. x [rows, in], out [rows, out]; no overlap. */
     void (*linear)(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add, bool stable);
-    /* Every group of `cols` neighbouring columns (groups of them per row) by its root mean square, times gain [1,
-     * cols]: out = x / sqrt(mean(x^2) + eps) * gain. In place is allowed. */
+    /* Divides every group of `cols` neighbouring columns (a row has `groups` groups) by its root mean square and
+     * multiplies it by gain [1, cols]: out = x / sqrt(mean(x^2) + eps) * gain. out may be x. */
     void (*rmsnorm)(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, const ba_buf *gain, double eps,
                     ba_view out);
     /* x += y, [rows, cols]. */
     void (*add)(ba_backend *be, ba_view x, ba_view y, size_t rows, size_t cols);
     /* out = act(x[:, 0:cols]) * x[:, cols:2 cols]. out may be x itself. */
     void (*glu)(ba_backend *be, ba_act act, ba_view x, size_t rows, size_t cols, ba_view out);
-    /* linear, and glu of what it gives: out [rows, n] of a weight [2 n, in]. The same numbers, but they never lie in
-     * memory together. NULL: nothing gained by it. */
+    /* linear followed by glu: out [rows, n] of a weight [2 n, in]. The same bits, without writing the product to
+     * memory. NULL if this would gain nothing. */
     void (*gated)(ba_backend *be, ba_act act, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool stable);
     /* dst[i] = src[row[i]]. */
     void (*gather)(ba_backend *be, ba_view src, const size_t *row, size_t n, size_t cols, ba_view dst);
 
-    /* Attention of query rows *before* rotation over KV segments in place. q and out: [rows, heads * head_dim]. Query
-     * head h uses KV head h / (heads / kv_heads). For each segment the query row r is rotated by row rot_row + r of
-     * rot. Scores are multiplied by `scale` (1 / sqrt(head_dim)). A row that sees nothing yields zeros. Never
-     * materialises more than a tile of scores. */
+    /* Attention of query rows over KV segments. Queries come without rotation, keys and values are used in place. q and
+     * out: [rows, heads * head_dim]. Query head h uses KV head h / (heads / kv_heads). For each segment the query row r
+     * is rotated by row rot_row + r of rot. Scores are multiplied by `scale` (1 / sqrt(head_dim)). A row that sees no
+     * key yields zeros. Never holds more than a tile of scores. */
     void (*attention)(ba_backend *be, size_t layer, size_t heads, double scale, const ba_rot *rot,
                       const ba_attn_job *job, size_t n_jobs, ba_view q, ba_view out);
 
-    /* What it needs to train (train.h); NULL: it cannot. */
+    /* The operations of training (train.h); NULL if the backend cannot train. */
     const struct ba_train_ops *train;
 } ba_backend_ops;
 
-/* What every backend's struct begins with. */
+/* The first member of every backend's struct. */
 struct ba_backend {
     const ba_backend_ops *ops;
-    atomic_bool no_memory; /* an attention had none for its work space and answered NaN; the owner clears it */
+    atomic_bool no_memory; /* an operation had no work space and wrote NaN; the owner of the backend clears it */
     ba_counters count;     /* since open; the owner may zero it */
     size_t real_size;      /* bytes of an activation element */
-    size_t weight_size;    /* bytes of a weight element as kept */
-    size_t kv_size;        /* bytes of a K or V element as kept */
+    size_t weight_size;    /* bytes of a weight element in memory */
+    size_t kv_size;        /* bytes of a K or V element in memory */
 };
 
 /* Row i of the table of this build; NULL past the last. */
 const ba_backend_ops *ba_backend_at(size_t i);
 
-/* The first row with this name and element type; NULL or "auto" fits every row. NULL and err, which lists what there is,
- * if there is none. remark: one line for the user if the name has been replaced by another spelling, else "". */
+/* The first row with this name and element type; NULL or "auto" fits every row. NULL and err, which lists what there
+ * is, if there is none. remark: one line for the user if the name has been replaced by another spelling, else "". */
 const ba_backend_ops *ba_backend_find(const char *name, const char *dtype, char remark[BA_ERR_LEN],
                                       char err[BA_ERR_LEN]);
 

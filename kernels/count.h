@@ -1,5 +1,5 @@
-/* What every backend counts in the same way: the part of a segment that a row sees, and the bytes of an operation.
- * FLOPs of attention are counted by the kernels themselves, where they loop. */
+/* Counting that all backends share: the keys of a segment that a row sees, and the FLOPs and bytes of operations.
+ * The attention kernels count their FLOPs themselves. */
 #ifndef BA_COUNT_H
 #define BA_COUNT_H
 
@@ -25,7 +25,7 @@ void ba_count_embed(ba_backend *be, size_t n, size_t cols);
 /* values: elements of K and V together, 2 * n * kv_heads * head_dim. */
 void ba_count_kv_write(ba_backend *be, size_t values);
 void ba_count_kv_copy(ba_backend *be, size_t values);
-/* Bytes only. Of a segment the keys and values between the first and the last that any row of the job sees. */
+/* Bytes only: of each segment, the keys and values from the first to the last that any row of the job sees. */
 void ba_count_attention_bytes(ba_backend *be, const ba_attn_job *job, size_t n_jobs, size_t heads, size_t kv_heads,
                               size_t head_dim);
 

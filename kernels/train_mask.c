@@ -12,17 +12,24 @@ static int copy_limits(const int32_t *from, size_t n, const int32_t **to) {
     return from && !copy ? -1 : 0;
 }
 
+/* After a failure the job can still be freed. */
 static int copy_job(ba_train_job *to, const ba_train_job *from) {
     ba_train_segment *seg = calloc(from->n_seg + 1, sizeof *seg);
     *to = (ba_train_job){from->row0, from->rows, seg, seg ? from->n_seg : 0};
-    int rc = seg ? 0 : -1;
-    for (size_t s = 0; !rc && s < from->n_seg; s++) {
+    if (!seg) {
+        return -1;
+    }
+    for (size_t s = 0; s < from->n_seg; s++) {
         seg[s] = from->seg[s];
         seg[s].lo = seg[s].hi = NULL;
-        rc =
-            copy_limits(from->seg[s].lo, from->rows, &seg[s].lo) | copy_limits(from->seg[s].hi, from->rows, &seg[s].hi);
     }
-    return rc;
+    for (size_t s = 0; s < from->n_seg; s++) {
+        if (copy_limits(from->seg[s].lo, from->rows, &seg[s].lo) ||
+            copy_limits(from->seg[s].hi, from->rows, &seg[s].hi)) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 ba_train_mask *ba_train_mask_new(ba_backend *be, const ba_train_job *job, size_t n_jobs, size_t rows, size_t rot_rows) {

@@ -1,4 +1,4 @@
-/* The mask of training as the CPU backends keep it: a copy of the jobs. */
+/* The mask of training in the CPU backends: a copy of the jobs. */
 #ifndef BA_TRAIN_MASK_H
 #define BA_TRAIN_MASK_H
 
@@ -6,7 +6,7 @@
 #include "train.h"
 
 struct ba_train_mask {
-    ba_train_job *job; /* [n_jobs] with copies of everything they point to */
+    ba_train_job *job; /* [n_jobs], owned together with everything they point to */
     size_t n_jobs;
 };
 

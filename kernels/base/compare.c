@@ -17,7 +17,7 @@ ba_distance ba_compare(const double *a, const double *b, size_t n) {
         difference += e * e;
         reference += a[i] * a[i];
     }
-    /* Anything away from an all-zero reference is infinitely far in relative terms. */
+    /* From a reference that is zero everywhere, any difference is infinite in relative terms. */
     d.nmse = difference == 0 ? 0 : difference / reference;
     return d;
 }

@@ -1,4 +1,4 @@
-/* How far two arrays are apart. NaN and Inf fail first: they never pass as "close". */
+/* The distance of two arrays. A NaN or Inf in either makes them infinitely far apart, so it never passes as close. */
 #ifndef BA_COMPARE_H
 #define BA_COMPARE_H
 

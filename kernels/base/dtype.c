@@ -124,7 +124,7 @@ static const ba_dtype_info table[BA_DTYPE_COUNT] = {
     [BA_IQ4_NL] = {"IQ4_NL", 20, 32, 18, decode_iq4_nl},
 };
 
-/* Types that are known by name only, so that a refusal can say which one it was. */
+/* Types that this program cannot decode; their names are for the message that refuses them. */
 static const struct {
     uint32_t ggml_type;
     const char *name;

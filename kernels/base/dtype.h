@@ -1,7 +1,7 @@
 /* Storage types of weights: one table row each, with the function that decodes it to fp32.
  *
  * A row describes `block` consecutive elements kept in `bytes` bytes. Block formats follow the GGML definitions
- * (little endian, scale first). Decoding reads unaligned memory and never past n / block * bytes. */
+ * (little endian, scale first). Decoding reads unaligned memory, and no more than n / block * bytes. */
 #ifndef BA_DTYPE_H
 #define BA_DTYPE_H
 
@@ -42,7 +42,7 @@ const ba_dtype_info *ba_dtype_get(ba_dtype type);
 /* Type of a GGUF type number: 0 and *type, or -1 if this program cannot decode it. */
 int ba_dtype_by_ggml(uint32_t ggml_type, ba_dtype *type);
 
-/* Name of a GGUF type number, also of those that cannot be decoded ("IQ2_XXS"), or NULL if unheard of. */
+/* Name of a GGUF type number, also of types that cannot be decoded ("IQ2_XXS"), or NULL if the number is unknown. */
 const char *ba_dtype_ggml_name(uint32_t ggml_type);
 
 #endif

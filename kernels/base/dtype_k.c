@@ -93,7 +93,7 @@ void ba_decode_q5_k(const void *src, float *dst, size_t n) {
     }
 }
 
-/* codes[128], high[64], scales[16] (signed), d. Here a half's low nibbles come 64 to the run. */
+/* codes[128], high[64], scales[16] (signed), d. Here the low nibbles of a half come in runs of 64. */
 void ba_decode_q6_k(const void *src, float *dst, size_t n) {
     const uint8_t *p = src;
     for (size_t b = 0; b < n / SUPER; b++, p += 210, dst += SUPER) {

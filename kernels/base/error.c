@@ -8,7 +8,7 @@ int ba_fail(char err[BA_ERR_LEN], const char *format, ...) {
     va_start(args, format);
     vsnprintf(err, BA_ERR_LEN, format, args);
     va_end(args);
-    /* Names and texts out of untrusted files end up here: one line on a terminal, whatever they hold. */
+    /* The text may come from an untrusted file: keep it on one line and free of terminal commands. */
     for (char *c = err; *c; c++) {
         if ((unsigned char)*c < 0x20 || *c == 0x7f) {
             *c = '?';

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* Runs follow each other within microseconds inside a layer: a waiting thread looks this often before it sleeps. */
+/* Inside a layer, runs follow each other within microseconds: a waiting thread polls this often before it sleeps. */
 enum { SPINS = 4000 };
 
 typedef struct worker {
@@ -20,7 +20,7 @@ struct ba_pool {
     worker *worker; /* [threads - 1]; the caller is the last one */
     size_t started;
 
-    /* The run in progress: written before `round` moves on, read after it did. */
+    /* The run in progress: written before `round` is increased, and read after that. */
     void (*task)(void *arg, size_t index, size_t worker);
     void *arg;
     size_t n;
@@ -30,7 +30,7 @@ struct ba_pool {
     atomic_size_t busy;  /* workers that have not finished this run */
     atomic_bool stop;
 
-    pthread_mutex_t lock; /* only for going to sleep and waking up */
+    pthread_mutex_t lock; /* for sleeping and waking up only */
     pthread_cond_t start, done;
 };
 

@@ -1,5 +1,5 @@
-/* A thread pool that belongs to whoever opened it. The caller takes part in the work, so a pool of 1 has no thread.
- * Tasks are handed out one by one in index order; a task must not depend on which thread runs it. */
+/* A thread pool. The calling thread takes part in the work, so a pool of 1 starts no thread. Tasks are handed out one
+ * by one in the order of their index; the result of a task must not depend on the thread that runs it. */
 #ifndef BA_POOL_H
 #define BA_POOL_H
 

@@ -1,10 +1,10 @@
-/* Cuts attention into units of work and merges what they yield.
+/* Cuts attention into units of work and merges their results.
  *
- * A unit is a tile of rows (neighbouring query rows x the query heads that share a KV head) against all keys. Its keys
- * are walked through in chunks: the segments of a group one behind the other, cut every CHUNK keys at tile bounds,
- * counted from the front, so that the cuts do not depend on how far the list goes on. Each chunk yields a state
- * (maximum, sum, output) of its own; states are merged in order. Where there are too few units for the threads, chunks
- * are computed apart and merged by the same arithmetic in the same order, so the result is the same to the bit. */
+ * A unit is a tile of rows (neighbouring query rows x the query heads that share a KV head) against all keys. The keys
+ * are read in chunks: the segments of a group one after the other, cut every CHUNK keys at the bounds of tiles, counted
+ * from the first segment, so that the cuts do not depend on the length of the list. Each chunk yields a state (maximum,
+ * sum, output); states are merged in order. If there are too few units for the threads, threads compute single chunks,
+ * which are merged by the same arithmetic in the same order, so the result is the same to the bit. */
 #include "attention.h"
 
 #include "attention_parts.h"
@@ -16,12 +16,12 @@
 enum {
     CHUNK = 2048,         /* keys */
     JOBS = 64,            /* jobs whose units are handed out together */
-    UNITS_PER_THREAD = 4, /* with fewer, chunks are computed apart */
+    UNITS_PER_THREAD = 4, /* with fewer, threads compute single chunks */
 };
 
 /* ---- states ---- */
 
-/* Of `rows` rows: maximum and sum of the scores so far (as powers of 2), values weighted by them. */
+/* For each row: the maximum of the scores so far, the sum of their powers of 2, and the values weighted by these. */
 typedef struct state {
     float *m, *l, *o;
 } state;
@@ -39,7 +39,7 @@ static void state_clear(state s, size_t rows, size_t stride) {
     memset(s.o, 0, rows * stride * sizeof *s.o);
 }
 
-/* into = into and from together. Merging into or from an empty state changes no bit of the other. */
+/* into = both states together. Merging into or from an empty state changes no bit of the other one. */
 static void state_merge(state into, state from, size_t rows, size_t stride) {
     for (size_t r = 0; r < rows; r++) {
         float m = into.m[r] > from.m[r] ? into.m[r] : from.m[r];
@@ -54,11 +54,11 @@ static void state_merge(state into, state from, size_t rows, size_t stride) {
     }
 }
 
-/* Turns a group's state into that of a single key with its output as value and its log-sum-exp, scaled, as score. */
+/* Turns a group's state into that of a single key: the group's output as value, the scaled log-sum-exp as score. */
 static void state_scale_lse(state s, size_t rows, size_t stride, float factor) {
     for (size_t r = 0; r < rows; r++) {
         if (s.l[r] == 0) {
-            continue; /* nothing visible: stays empty */
+            continue; /* no key is visible: the state stays empty */
         }
         for (size_t i = 0; i < stride; i++) {
             s.o[r * stride + i] /= s.l[r];
@@ -75,7 +75,7 @@ typedef struct chunk {
     size_t seg0, key0, seg1, key1;
 } chunk;
 
-/* Moves on to the next chunk of a group; the first comes after {0}. False behind the last. */
+/* Moves to the next chunk of a group; the first one follows {0}. False after the last. */
 static bool next_chunk(const ba_attn_job *job, size_t group, chunk *c) {
     size_t seg = c->seg1, key = c->key1, taken = 0;
     for (; seg < job->n_seg; seg++, key = 0) {
@@ -94,7 +94,7 @@ static bool next_chunk(const ba_attn_job *job, size_t group, chunk *c) {
                 c->key1 = end - s->first;
                 return true;
             }
-            if (taken > 0) { /* less than a tile would fit: it begins the next chunk */
+            if (taken > 0) { /* less than a tile fits: the segment begins the next chunk */
                 c->seg1 = seg;
                 c->key1 = key;
                 return true;
@@ -119,7 +119,7 @@ static size_t count_chunks(const ba_attn_job *job) {
 
 /* ---- one unit ---- */
 
-/* Rows [row, row + rows) of a job x query heads [head, head + heads), all of one KV head; row-major, so that rows of a
+/* Rows [row, row + rows) of a job x query heads [head, head + heads) of one KV head; row-major, so that the rows of a
  * register block see nearly the same keys. */
 typedef struct unit {
     const ba_attn_job *job;
@@ -130,7 +130,7 @@ static size_t rows_per_tile(const ba_attn_call *call) {
     return call->group < BA_TILE_ROWS ? BA_TILE_ROWS / call->group : 1;
 }
 
-/* Parts into which a group of more heads than a tile has rows is cut. */
+/* A group with more heads than a tile has rows is cut into this many parts. */
 static size_t head_parts(const ba_attn_call *call) {
     return (call->group + BA_TILE_ROWS - 1) / BA_TILE_ROWS;
 }
@@ -140,7 +140,7 @@ static size_t count_units(const ba_attn_call *call, const ba_attn_job *job) {
     return (job->rows + tile - 1) / tile * (call->heads / call->group) * head_parts(call);
 }
 
-/* Last rows first: under a causal mask they have most to do, and the last units should be short. */
+/* Last rows first: under a causal mask they take longest, and the last units should be short. */
 static unit unit_at(const ba_attn_call *call, const ba_attn_job *job, size_t index) {
     size_t parts = head_parts(call), slots = call->heads / call->group * parts, tile = rows_per_tile(call);
     size_t tiles = (job->rows + tile - 1) / tile, row = (tiles - 1 - index / slots) * tile;
@@ -153,7 +153,7 @@ static unit unit_at(const ba_attn_call *call, const ba_attn_job *job, size_t ind
                   .heads = heads};
 }
 
-/* Which keys of [key0, key1), as tokens of the KV, each row of the unit sees; false if there is none at all. */
+/* The keys of [key0, key1) that each row of the unit sees, as tokens of the KV; false if no row sees any. */
 static bool find_visible(const unit *u, const ba_kv_segment *seg, size_t key0, size_t key1, ba_attn_worker *w) {
     bool any = false;
     for (size_t r = 0; r < u->rows; r++) {
@@ -233,8 +233,8 @@ static state partial_at(float *at) {
     return (state){at, at + BA_TILE_ROWS, at + 2 * BA_TILE_ROWS};
 }
 
-/* Adds the keys of a group to an empty state. partial: where the states of its chunks lie, or NULL; returns where
- * those of the next group do. */
+/* Adds the keys of a group to an empty state. partial: the states of its chunks if they have been computed, or NULL;
+ * returns the states of the next group. */
 static float *attend_group(const ba_attn_call *call, ba_attn_worker *w, const unit *u, size_t g, float *partial,
                            state into) {
     size_t rows = u->rows * u->heads, n = 0;
@@ -271,13 +271,13 @@ static void attend_unit(const ba_attn_call *call, ba_attn_worker *w, const unit 
 
 /* ---- a call ---- */
 
-/* Jobs [0, n) and how many units and (unit, chunk) pairs the jobs before each have. */
+/* Some jobs, with the index of each one's first unit and of its first (unit, chunk) pair. */
 typedef struct batch {
     const ba_attn_call *call;
     const ba_attn_job *job[JOBS];
     size_t unit0[JOBS + 1], task0[JOBS + 1], chunks[JOBS];
     size_t n;
-    float *partial; /* NULL: units compute their chunks themselves */
+    float *partial; /* states of chunks; NULL: units compute their chunks themselves */
 } batch;
 
 static size_t job_of(const size_t *first, size_t n, size_t index) {
@@ -327,7 +327,7 @@ static void run_batch(batch *b) {
     }
     size_t units = b->unit0[b->n], tasks = b->task0[b->n];
     if (space->threads > 1 && units < UNITS_PER_THREAD * space->threads && tasks > units) {
-        /* Without the memory it is done the slower way. */
+        /* Without memory for it, units compute their chunks themselves, which is slower. */
         space->partial = ba_attn_grow(space->partial, &space->n_partial, tasks * partial_size(b->call), sizeof(float));
         b->partial = space->partial;
     }

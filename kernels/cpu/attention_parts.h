@@ -1,12 +1,12 @@
-/* Shared by attention.c and attention_select.c: one call, and a thread's work space. */
-#ifndef BA_ATTENTION_INSIDE_H
-#define BA_ATTENTION_INSIDE_H
+/* Shared by attention.c, select.c and space.c: one call, and the work space. */
+#ifndef BA_ATTENTION_PARTS_H
+#define BA_ATTENTION_PARTS_H
 
 #include "cpu.h"
 
 #define BA_LOG2E 1.44269504088896340736
 
-/* A call of the operation. */
+/* The arguments of a call of the operation. */
 typedef struct ba_attn_call {
     ba_cpu *cpu;
     size_t layer, heads, group; /* group: query heads per KV head */
@@ -16,25 +16,25 @@ typedef struct ba_attn_call {
     ba_view q, out;
 } ba_attn_call;
 
-/* What one thread works in. */
+/* The work space of one thread. */
 typedef struct ba_attn_worker {
-    float *q;              /* [BA_TILE_ROWS, dim] rotated, scaled queries */
-    float *s;              /* [BA_TILE_ROWS, BA_KEYS] */
-    float *o;              /* [3, BA_TILE_ROWS, v_stride]: of a chunk, a group, everything */
-    float *ml;             /* [3, 2, BA_TILE_ROWS] running maxima and sums of the same three */
-    float *rescale;        /* [BA_TILE_ROWS] */
-    int32_t *lo, *hi;      /* [BA_TILE_ROWS] */
-    double *choice;        /* grow-only, of attention_select.c */
-    size_t n_choice;       /* doubles */
+    float *q;         /* [BA_TILE_ROWS, dim] rotated, scaled queries */
+    float *s;         /* [BA_TILE_ROWS, BA_KEYS] */
+    float *o;         /* [3, BA_TILE_ROWS, v_stride] outputs of a chunk, a group, all segments */
+    float *ml;        /* [3, 2, BA_TILE_ROWS] running maxima and sums of the same three */
+    float *rescale;   /* [BA_TILE_ROWS] */
+    int32_t *lo, *hi; /* [BA_TILE_ROWS] */
+    double *choice;   /* [n_choice] of select.c; grow-only */
+    size_t n_choice;
     uint64_t exact, dense; /* query-key pairs */
 } ba_attn_worker;
 
 struct ba_attn_space {
     size_t threads, dim;
     ba_attn_worker *worker; /* [threads] */
-    float *partial;         /* grow-only, shared: states of chunks that are computed apart */
+    float *partial;         /* [n_partial] states of chunks that threads compute separately; grow-only */
     size_t n_partial;
-    double *vote; /* grow-only, shared: block scores of a choice that all rows make together */
+    double *vote; /* [n_vote] block scores of a choice that all rows make together; grow-only */
     size_t n_vote;
 };
 
@@ -49,7 +49,7 @@ static inline void ba_attn_rotate(const ba_attn_call *call, const ba_attn_job *j
     }
 }
 
-/* At least n elements in a grow-only array that need not keep what it holds; NULL if out of memory. */
+/* At least n elements in a grow-only array; its contents are lost when it grows. NULL if out of memory. */
 void *ba_attn_grow(void *at, size_t *have, size_t n, size_t size);
 
 /* A job that chooses or probes. */

@@ -1,6 +1,5 @@
-/* Inside of the fp32 backends on the CPU: what is in the handles, and all operations. Files: cpu.c (memory, rotations),
- * cpu_weight.c, cpu_rows.c, cpu_kv.c, attention*.c; native.c and openblas.c have the tables, and openblas.c its own way
- * of weights and products. All arrays are aligned to 64 bytes. */
+/* Inside of the backends on the CPU: the contents of the handles, and the operations in fp32. The tables are in table.c
+ * and openblas.c; bf16/ and train/ build on this header. All arrays are aligned to 64 bytes. */
 #ifndef BA_CPU_H
 #define BA_CPU_H
 
@@ -8,35 +7,34 @@
 #include "kernels/backend.h"
 #include "kernels/base/pool.h"
 
-/* Rows that a matrix product may read, and ignore, behind the last one of a buffer. */
-enum { BA_PAD_ROWS = 48 };
-
-enum { BA_SUM_ROWS = 240 };
-
-enum { BA_PART = 512 }; /* elements of a row that are worked out together, if they are to be rounded */
+enum {
+    BA_PAD_ROWS = 48,  /* rows after the last one of a buffer that a matrix product may read, and ignores */
+    BA_SUM_ROWS = 240, /* rows of a tile of a product */
+    BA_PART = 512,     /* elements of a row that are computed together before they are rounded */
+};
 
 typedef struct ba_cpu {
     ba_backend base;
     ba_pool *pool;
     const ba_isa *isa;
     ba_attn_space *space;
-    float *sum; /* [threads, BA_SUM_ROWS, BA_KEYS] a tile of a product on its way to out */
-    void (*round)(const float *x, size_t n, uint16_t *out); /* to bf16; NULL: no buffer is kept in it */
+    float *sum; /* [threads, BA_SUM_ROWS, BA_KEYS] tiles of a product before they are added to out */
+    void (*round)(const float *x, size_t n, uint16_t *out); /* to bf16; NULL in a backend without bf16 buffers */
     struct ba_train_cpu *train;                             /* what training adds; NULL before the first use */
     void (*train_close)(struct ba_train_cpu *train);        /* set with it */
 } ba_cpu;
 
-/* fp32, or bf16 where only operands of products lie in it (bf16.h), or forms of such (train_bf16_operand.c); the other
- * pointers are NULL. */
+/* One of the three pointers is set: fp32; or bf16, for operands of products (bf16/operand.c); or both packings of an
+ * operand of training (train/bf16_operand.c). */
 struct ba_buf {
     size_t cols;
-    float *at;       /* [rows + BA_PAD_ROWS, cols]; never uninitialised */
-    uint16_t *half;  /* the same */
-    uint16_t *forms; /* the two that products take in training, one behind the other */
+    float *at;         /* [rows + BA_PAD_ROWS, cols]; never uninitialised */
+    uint16_t *half;    /* the same */
+    uint16_t *packing; /* the two packings that products read in training, one after the other */
 };
 
-/* Packed: rows of the weight (columns of the result) lie in tiles of BA_KEYS, transposed and filled up with zeros, as
- * the tile code reads them: [tiles, in, BA_KEYS]. Else [out, in]. */
+/* Packed: rows of the weight (columns of the result) are in tiles of BA_KEYS, transposed and padded with zeros, as the
+ * tile code reads them: [tiles, in, BA_KEYS]. Not packed: [out, in]. */
 struct ba_weight {
     size_t in, out;
     bool packed;
@@ -44,7 +42,7 @@ struct ba_weight {
     float *bias; /* [out] or NULL */
 };
 
-/* Rotations of positions 0, 1, .., n - 1, which are asked for again and again. */
+/* Rotations of the positions 0, 1, .., n - 1, which are needed again and again. */
 typedef struct ba_rot_cache {
     float *at; /* [n, 2, half] */
     size_t n;
@@ -54,7 +52,7 @@ struct ba_freqs {
     size_t half;
     double magnitude;
     double *freq;        /* [half] */
-    ba_rot_cache *cache; /* grows when a larger position is asked for */
+    ba_rot_cache *cache; /* grows with the largest position that was asked for */
 };
 
 struct ba_rot {
@@ -62,13 +60,13 @@ struct ba_rot {
     float *at; /* [rows, 2, half]: cosines, then sines */
 };
 
-/* Tokens of one layer and head lie in tiles of BA_KEYS, from token 0. Keys are transposed inside a tile, so that one
- * vector holds one dimension of neighbouring keys; values are row-major. Room that holds no token is zero. */
+/* Tokens of one layer and head are in tiles of BA_KEYS, from token 0. Keys are transposed inside a tile, so that one
+ * vector holds one dimension of neighbouring keys; values are row-major. Places without a token are zero. */
 struct ba_kv {
     size_t slices; /* layers * kv_heads */
     size_t kv_heads, dim, tiles;
     size_t v_stride; /* dim, rounded up to whole vectors */
-    size_t size;     /* bytes of an element: 4; 2 in the layout of bf16.h, which has as many elements */
+    size_t size;     /* bytes of an element: 4; 2 in the layout of bf16.h, which has the same number of elements */
     void *k;         /* [layers, kv_heads, tiles, dim, BA_KEYS] */
     void *v;         /* [layers, kv_heads, tiles * BA_KEYS, v_stride] */
     bool borrowed;   /* k and v are the caller's */
@@ -86,8 +84,8 @@ static inline uint16_t *ba_cpu_half_row(ba_view view, size_t r) {
     return view.buf->half + (view.row0 + r) * view.buf->cols + view.col0;
 }
 
-/* Elements [col, col + n) of a row of a result: ba_cpu_room says where fp32 numbers are to be written, either to where
- * they stay or to `part` [n], and ba_cpu_put rounds them in the second case. */
+/* Writing elements [col, col + n) of a row of a result: ba_cpu_room returns where to write them in fp32, either their
+ * place in the buffer or `part` [n], and ba_cpu_put rounds them into a bf16 buffer in the second case. */
 static inline float *ba_cpu_room(ba_view out, size_t r, size_t col, float *part) {
     return out.buf->half ? part : ba_cpu_row(out, r) + col;
 }
@@ -107,8 +105,8 @@ static inline void *ba_cpu_values(const ba_kv *kv, size_t layer, size_t head) {
     return (char *)kv->v + (layer * kv->kv_heads + head) * kv->tiles * BA_KEYS * kv->v_stride * kv->size;
 }
 
-/* Starts pool and work space and chooses the instruction set; cpu is part of a zeroed allocation of the caller. On
- * failure the caller still closes it. */
+/* Starts the pool and the work space and chooses the instruction set. cpu must be zeroed. On failure the caller still
+ * calls ba_cpu_close. */
 int ba_cpu_open(ba_cpu *cpu, const ba_backend_config *cfg, char err[BA_ERR_LEN]);
 void ba_cpu_close(ba_cpu *cpu);
 
@@ -118,26 +116,26 @@ ba_buf *ba_cpu_buf_as(size_t rows, size_t cols, bool half);
 /* a * b * c zeroed elements of `size` bytes; NULL if that overflows or there is no memory. Freed with free. */
 void *ba_cpu_alloc(size_t a, size_t b, size_t c, size_t size);
 
-/* Runs body(arg, first, last) over pieces of [0, n), in parallel if n * cost (about one per element) is worth it. */
+/* Runs body(arg, first, last) over pieces of [0, n), in parallel if n * cost, in elements, is large enough. */
 void ba_cpu_for(ba_cpu *cpu, size_t n, size_t cost, void (*body)(const void *arg, size_t first, size_t last),
                 const void *arg);
 
-/* The weight, packed or not; the rest as weight_new in backend.h. */
+/* As weight_new in backend.h; packed or not. */
 ba_weight *ba_cpu_weight_as(ba_cpu *cpu, const ba_weight_src *src, size_t n_src, bool packed, char err[BA_ERR_LEN]);
-/* Gives a weight, whose sizes are set, the biases of its sources. 0, or -1: out of memory. */
+/* Copies the biases of the sources into a weight whose sizes are set. 0, or -1: out of memory. */
 int ba_cpu_weight_bias(ba_weight *w, const ba_weight_src *src, size_t n_src);
 
-/* As embed in backend.h; row writes one row of the weight, times scale: out [w->in]. */
+/* As embed in backend.h; `row` writes one row of the weight, times scale: out [w->in]. */
 typedef void (*ba_embed_row)(const ba_weight *w, size_t id, float scale, float *restrict out);
 void ba_cpu_embed_by(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out,
                      ba_embed_row row);
 
-/* Prepares `rows` x `cols` results for a product that starts at column `col`: to = bias + old, where there is a bias
- * and `add` is set. to may be old. Returns whether the product is to be added to it. */
+/* Prepares `rows` x `cols` results, from column `col` of the weight on, for a product: to = bias, if there is one, +
+ * old, if `add` is set. to may be old. Returns whether the product must be added to `to` rather than overwrite it. */
 bool ba_cpu_prepare(const ba_weight *w, bool add, const float *old, size_t old_stride, float *to, size_t to_stride,
                     size_t rows, size_t col, size_t cols);
 
-/* Operations of the table, as documented in backend.h. weight_new packs, linear needs it packed. */
+/* Operations of the table, as documented in backend.h. weight_new packs, and linear needs a packed weight. */
 ba_buf *ba_cpu_buf_new(ba_backend *be, size_t rows, size_t cols);
 void ba_cpu_buf_free(ba_backend *be, ba_buf *buf);
 void ba_cpu_upload(ba_backend *be, ba_view dst, size_t rows, size_t cols, const double *src);
@@ -173,7 +171,7 @@ void ba_cpu_gather(ba_backend *be, ba_view src, const size_t *row, size_t n, siz
 void ba_cpu_attention(ba_backend *be, size_t layer, size_t heads, double scale, const ba_rot *rot,
                       const ba_attn_job *job, size_t n_jobs, ba_view q, ba_view out);
 
-/* Rows of the table that all backends on the CPU have alike, and all of fp32: what stands first in their tables. */
+/* Rows that the tables of all CPU backends share, and those that all tables of fp32 share. */
 #define BA_CPU_ROWS                                                                                                    \
     .buf_free = ba_cpu_buf_free, .upload = ba_cpu_upload, .download = ba_cpu_download, .freqs_new = ba_cpu_freqs_new,  \
     .freqs_free = ba_cpu_freqs_free, .rot_new = ba_cpu_rot_new, .rot_free = ba_cpu_rot_free,                           \

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Rows of a large matrix lie on different small pages: a panel of a product's result needs more of them than the
- * processor keeps track of. Only whole huge pages are asked for, so that nothing is wasted at the end. */
+/* Rows of a large matrix are on different small pages, and a panel of a product's result touches more pages than the
+ * processor's page cache holds. Large arrays therefore ask for huge pages; only for whole ones, so none is wasted. */
 enum { HUGE_PAGE = 2 << 20, HUGE_FROM = 2 * HUGE_PAGE };
 
 void *ba_cpu_alloc(size_t a, size_t b, size_t c, size_t size) {
@@ -21,7 +21,7 @@ void *ba_cpu_alloc(size_t a, size_t b, size_t c, size_t size) {
     bool large = n >= HUGE_FROM;
     void *at = aligned_alloc(large ? HUGE_PAGE : 64, large ? (n + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE : n);
     if (at && large) {
-        madvise(at, n / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* if the kernel will not, pages are small */
+        madvise(at, n / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a refusal only means small pages */
     }
     return at ? memset(at, 0, n) : NULL;
 }
@@ -41,7 +41,7 @@ static void run_piece(void *arg, size_t index, size_t worker) {
 
 void ba_cpu_for(ba_cpu *cpu, size_t n, size_t cost, void (*body)(const void *arg, size_t first, size_t last),
                 const void *arg) {
-    enum { WORTH = 16384 }; /* elements: some microseconds of work, a few times what handing it out takes */
+    enum { WORTH = 16384 }; /* elements: some microseconds of work, a few times the cost of handing it to a thread */
     size_t size = WORTH / (cost ? cost : 1) + 1;
     pieces p = {body, arg, n, size};
     ba_pool_run(cpu->pool, (n + size - 1) / size, run_piece, &p);
@@ -80,7 +80,7 @@ void ba_cpu_buf_free(ba_backend *be, ba_buf *buf) {
     if (buf) {
         free(buf->at);
         free(buf->half);
-        free(buf->forms);
+        free(buf->packing);
         free(buf);
     }
 }
@@ -185,9 +185,9 @@ static void fill_rotations(const void *arg, size_t first, size_t last) {
     }
 }
 
-enum { SINE_COST = 64 }; /* sine and cosine in double, in elements of a simple loop */
+enum { SINE_COST = 64 }; /* cost of a sine and a cosine in double, in elements of a simple loop */
 
-/* Makes the cache reach the largest position, up to a limit; if there is no memory, it stays as it is. */
+/* Extends the cache to the largest position, up to a limit. Without memory for that, it keeps its size. */
 static void grow_cache(ba_cpu *cpu, const ba_freqs *f, const double *pos, size_t n) {
     enum { FIRST = 1024, LIMIT = 1 << 17 };
     double max = 0;

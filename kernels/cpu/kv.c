@@ -1,4 +1,4 @@
-/* Keys and values: in and out of the tiled layout. */
+/* Keys and values in fp32: in and out of the tiled layout of cpu.h. */
 #include "cpu.h"
 
 #include "kernels/base/sizes.h"
@@ -11,7 +11,7 @@ static size_t tiles_of(size_t capacity) {
     return capacity / BA_KEYS + (capacity % BA_KEYS != 0);
 }
 
-/* Without keys and values; *tokens: rooms for one in all layers and heads. */
+/* A handle without keys and values. *tokens: tiles in all layers and heads. */
 static ba_kv *kv_empty(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity,
                        size_t *tokens) {
     ba_cpu *cpu = (ba_cpu *)be;
@@ -48,7 +48,7 @@ ba_kv *ba_cpu_kv_view(ba_backend *be, size_t layers, size_t kv_heads, size_t hea
     size_t tokens;
     ba_kv *kv = kv_empty(be, layers, kv_heads, head_dim, capacity, &tokens);
     if (kv) {
-        kv->k = (void *)bytes; /* never written: the engine writes to KV that it made */
+        kv->k = (void *)bytes; /* never written: the engine writes only to KV of kv_new */
         kv->v = (char *)kv->k + tokens * head_dim * BA_KEYS * kv->size;
         kv->borrowed = true;
     }
@@ -77,7 +77,7 @@ size_t ba_cpu_kv_bytes(const ba_backend *be, size_t layers, size_t kv_heads, siz
     return layers * kv_heads * tiles_of(capacity) * BA_KEYS * (head_dim + ba_cpu_v_stride(head_dim)) * be->kv_size;
 }
 
-/* Where dimension d of token t lies: this + d * BA_KEYS. */
+/* Dimension 0 of a token's key; dimension d is d * BA_KEYS elements later. */
 static float *key_at(const ba_kv *kv, size_t layer, size_t head, size_t token) {
     float *keys = ba_cpu_keys(kv, layer, head);
     return keys + token / BA_KEYS * kv->dim * BA_KEYS + token % BA_KEYS;
@@ -88,7 +88,7 @@ static float *value_at(const ba_kv *kv, size_t layer, size_t head, size_t token)
     return values + token * kv->v_stride;
 }
 
-/* A write of rows or a copy of tokens; rot NULL: keys stay as they are. */
+/* A write of rows or a copy of tokens. rot NULL: keys are not rotated. */
 typedef struct transfer {
     const ba_kv *from; /* of a copy */
     size_t first;

@@ -1,11 +1,10 @@
-/* Backend "openblas": as "native" (native.c), but with matrix products by OpenBLAS.
+/* Backend "openblas": as "cpu" in fp32 (table.c), but with matrix products by OpenBLAS.
  *
- * OpenBLAS is kept to one thread; we call it from our own over tiles of rows and columns, so that the work of a row is
- * the same whatever the thread count. It must also be the same whatever the other rows are, and that is up to the
- * kernel that OpenBLAS chose for the processor: those for AVX-512 keep to it, those for AVX2 treat a row by its place
- * in a block of twelve, and small products take other code. So this is found out at open by comparing bits
- * (probe_rows); a weight for which OpenBLAS does not keep to it is packed, and multiplied by our own tile code instead.
- */
+ * OpenBLAS runs on one thread. Our own threads call it for tiles of rows and columns, so that the arithmetic of a row
+ * does not depend on the number of threads. It must not depend on the other rows either, and that is a property of the
+ * kernel that OpenBLAS chose for the processor: the kernels for AVX-512 have it; those for AVX2 compute a row by its
+ * place in a block of twelve; and small products take other code. So opening compares bits (probe_rows). A weight for
+ * which OpenBLAS does not have the property is packed, and multiplied by our own tile code instead. */
 #include "cpu.h"
 #include "kernels/backends.h"
 #include "kernels/base/sizes.h"
@@ -21,7 +20,7 @@ enum {
     NARROW = 96,     /* columns of a tile when there are few rows: enough tiles for all threads */
     WIDE = 288,      /* when there are many: fewer times to pack X */
     VECTOR = 1152,   /* for a single row */
-    SMALL = 1250000, /* rows x cols x depth up to which OpenBLAS may take its code for small matrices, 25 % added */
+    SMALL = 1250000, /* rows x cols x depth up to which OpenBLAS may use its code for small matrices, plus 25 % */
 };
 
 typedef struct openblas {
@@ -36,7 +35,7 @@ typedef struct product {
     const ba_weight *w;
     ba_view x, out;
     size_t rows, tile_rows, tile_cols, col_tiles;
-    size_t min_rows; /* a tile of fewer rows gets ones that are ignored */
+    size_t min_rows; /* a smaller tile is padded with rows that are ignored */
     bool add;
 } product;
 
@@ -66,7 +65,7 @@ static void blas_tile(void *arg, size_t index, size_t worker) {
     }
 }
 
-/* One row: read the weights once, as fast as memory gives them. */
+/* One row: the weights are read once, at the speed of memory. */
 static void vector_tile(void *arg, size_t index, size_t worker) {
     (void)worker;
     const product *p = arg;
@@ -78,13 +77,13 @@ static void vector_tile(void *arg, size_t index, size_t worker) {
                 ba_cpu_row(p->x, 0), 1, add ? 1 : 0, out, 1);
 }
 
-/* Widths of equal tiles of at most `limit` columns: no narrow one is left over at the end. */
+/* The width of equal tiles of at most `limit` columns, so that the last one is not narrow. */
 static size_t tile_width(size_t cols, size_t limit) {
     size_t n = (cols + limit - 1) / limit;
     return round_up((cols + n - 1) / n, 16);
 }
 
-/* Whether products of 48 rows or more are past OpenBLAS's code for small matrices in every tile, the last one too. */
+/* Whether every tile of 48 rows or more, the last one included, is too large for OpenBLAS's code for small matrices. */
 static bool always_large(size_t out, size_t in) {
     static const size_t limits[] = {NARROW, WIDE};
     for (size_t i = 0; i < 2; i++) {
@@ -137,7 +136,7 @@ static void probe_product(const probe *p, size_t row, size_t rows, size_t col, s
                 p->x + row * PROBE_DEPTH, PROBE_DEPTH, p->w + col * PROBE_DEPTH, PROBE_DEPTH, 0, out + col, PROBE_COLS);
 }
 
-/* Rows in calls of many sizes, from many places, in two cuts of the columns, against one call for all. */
+/* Compares one call for all rows with calls of many sizes, from many places, with the columns in two parts. */
 static bool same_bits(const probe *p) {
     static const size_t counts[] = {48, 49, 50, 53, 55, 60, 65, 95, 97, 130, 191, 239};
     probe_product(p, 0, PROBE_ROWS, 0, PROBE_COLS, p->whole);
@@ -152,7 +151,7 @@ static bool same_bits(const probe *p) {
     return true;
 }
 
-/* Numbers in (-1, 1) that make every rounding count. */
+/* Numbers in (-1, 1) with full mantissas, so that every rounding shows. */
 static void probe_fill(float *x, size_t n, uint32_t seed) {
     for (size_t i = 0; i < n; i++) {
         seed = seed * 1664525u + 1013904223u;

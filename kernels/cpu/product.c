@@ -4,7 +4,7 @@
 #include "kernels/base/sizes.h"
 #include "kernels/count.h"
 
-/* Depth of a product that is done at once: with BA_SUM_ROWS rows of X it stays in the second-level cache. */
+/* Depth that is computed at once: with BA_SUM_ROWS rows of X it stays in the second-level cache. */
 enum { DEPTH = 288 };
 
 bool ba_cpu_prepare(const ba_weight *w, bool add, const float *old, size_t old_stride, float *to, size_t to_stride,
@@ -48,10 +48,10 @@ static void product_tile(void *arg, size_t index, size_t worker) {
     }
 }
 
-/* The cut into tiles may follow the number of threads: a row's sums do not depend on it. */
+/* The tiles may depend on the number of threads, because the sums of a row do not depend on the tiles. */
 void ba_cpu_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add, bool stable) {
     enum { FEWEST = 24, TASKS_PER_THREAD = 8 };
-    (void)stable; /* always is */
+    (void)stable; /* always stable */
     ba_cpu *cpu = (ba_cpu *)be;
     product p = {.cpu = cpu, .w = w, .x = x, .out = out, .rows = rows, .tile_rows = BA_SUM_ROWS, .add = add};
     p.col_tiles = (w->out + BA_KEYS - 1) / BA_KEYS;

@@ -1,5 +1,5 @@
-/* Operations that treat each row by itself. Rows are shared out over the threads; the arithmetic of a row is in the
- * instruction set's table or a plain loop. */
+/* Operations that compute each row by itself, in parallel over rows. The arithmetic of a row is in the table of the
+ * instruction set or in a plain loop. */
 #include "cpu.h"
 
 #include <string.h>
@@ -75,10 +75,10 @@ static void glu_rows(const void *arg, size_t first, size_t last) {
 void ba_cpu_glu(ba_backend *be, ba_act act, ba_view x, size_t rows, size_t cols, ba_view out) {
     ba_cpu *cpu = (ba_cpu *)be;
     rows_op op = {.cpu = cpu, .x = x, .out = out, .cols = cols, .act = act};
-    ba_cpu_for(cpu, rows, 4 * cols, glu_rows, &op); /* an exponential and a division each */
+    ba_cpu_for(cpu, rows, 4 * cols, glu_rows, &op); /* each element takes an exponential and a division */
 }
 
-/* In one thread: rows may move within one buffer, and then their order matters. */
+/* One thread, because rows may move within one buffer, and then the order matters. */
 void ba_cpu_gather(ba_backend *be, ba_view src, const size_t *row, size_t n, size_t cols, ba_view dst) {
     (void)be;
     for (size_t i = 0; i < n; i++) {

@@ -1,7 +1,7 @@
-/* Attention that chooses among segments, or reports about them. The choice needs all of a row's scores before the
- * first value can be summed, so the keys are walked through twice: once for each segment's log-sum-exp and largest
- * scores, once for the values of what was kept. Scores come from the fast kernel, a tile at a time; the rest is done in
- * double, since a choice between near-equals should not hang on rounding more than it must. */
+/* Attention that chooses among segments, or reports about them. The choice needs all scores of a row before the first
+ * value can be summed, so there are two passes over the keys: one for the log-sum-exp and the largest scores of each
+ * segment, and one for the values of the segments that were kept. Scores come from the fast kernel, a tile at a time;
+ * everything else is in double, so that a choice between nearly equal segments depends little on rounding. */
 #include "attention_parts.h"
 
 #include "kernels/base/sizes.h"
@@ -10,22 +10,22 @@
 #include <math.h>
 #include <string.h>
 
-/* What the first walk leaves about one head and segment. Scores are natural logarithms again. */
+/* The result of the first pass for one head and segment. Scores are natural logarithms here. */
 typedef struct summary {
     double max, sum; /* over the visible keys: largest score, sum of exp(score - max) */
     double weighted; /* sum of score exp(score - max) */
 } summary;
 
-/* A job in hand. */
+/* The current job. */
 typedef struct selection {
     const ba_attn_call *call;
     const ba_attn_job *job;
-    size_t parts; /* tasks per KV head and row: more than one only if its query heads outnumber a tile's rows */
-    double *vote; /* for a choice that all rows and heads share, else NULL: [rows, heads, n_seg] block scores, */
-    bool voted;   /* and when all are there, their sum in the first [n_seg] */
+    size_t parts; /* tasks per KV head and row: more than one only if it has more query heads than a tile has rows */
+    double *vote; /* [rows, heads, n_seg] block scores of a choice that all rows and heads share, else NULL */
+    bool voted;   /* the first [n_seg] of vote are the sum of all */
 } selection;
 
-/* One query row and those of its heads [head, head + heads) that go side by side. */
+/* One query row and those of its heads, [head, head + heads), that are computed together. */
 typedef struct task {
     size_t row, head, heads;
 } task;
@@ -66,7 +66,7 @@ static bool desk_open(const selection *s, ba_attn_worker *w, size_t heads, desk 
     return true;
 }
 
-/* Calls visit for every tile of a segment that the row sees something of, with the scores of keys [lo, hi) of it. */
+/* Called for every tile of a segment of which the row sees keys, with the scores; the visible keys are [lo, hi). */
 typedef void visit_tile(const selection *s, desk *d, size_t seg, const float *score, const float *v, size_t lo,
                         size_t hi);
 
@@ -96,7 +96,8 @@ static void walk(const selection *s, ba_attn_worker *w, desk *d, const task *t, 
         call->cpu->isa->scores(&tile, i);
         const float *values = (const float *)(v + i * tile_bytes);
         if (call->cpu->isa->values && visit == add_values) {
-            call->cpu->isa->values(v + i * tile_bytes, call->v_stride, w->o); /* free: there are no partial states */
+            call->cpu->isa->values(v + i * tile_bytes, call->v_stride,
+                                   w->o); /* w->o is unused: there are no partial states */
             values = w->o;
         }
         visit(s, d, seg_index, w->s, values, lo, hi);
@@ -221,7 +222,7 @@ static void report(const selection *s, const desk *d, const task *t, size_t h) {
     }
 }
 
-/* What the kept segments' scores are to be shifted by, for one head. */
+/* For one head: what is added to the scores of the kept segments to make them logarithms of probabilities. */
 static void weigh(const selection *s, desk *d, size_t h) {
     const ba_attn_job *job = s->job;
     const bool *keep = d->keep + h * job->n_seg;
@@ -275,7 +276,7 @@ static void write_one(const selection *s, const task *t, size_t i, float x) {
     ba_cpu_put(s->call->cpu, s->call->out, row, col, 1, &x);
 }
 
-/* Without memory for its desk a task says NaN, which no check lets pass, rather than something wrong. */
+/* Without memory for its arrays a task writes NaN, which no check accepts. */
 static void give_up(const selection *s, const task *t) {
     for (size_t i = 0; i < t->heads * s->call->dim; i++) {
         write_one(s, t, i, NAN);
@@ -334,7 +335,7 @@ static void attend_task(void *arg, size_t index, size_t worker) {
     }
 }
 
-/* Sums the votes of all rows and heads into the first n_seg. */
+/* Sums the block scores of all rows and heads into the first n_seg. */
 static void count_votes(const selection *s) {
     size_t n_seg = s->job->n_seg;
     for (size_t voter = 1; voter < s->job->rows * s->call->heads; voter++) {

@@ -1,6 +1,6 @@
-/* Included by each attention_ISA.c, which defines `vec` (VEC_LANES floats) and its vec_ functions, VEC_COLS, the
- * vectors of a register block, and ISA_NAME. Everything here is per row: what a row yields does not depend on the rows
- * that it shares a block with, since masked keys add exact zeros and every sum runs in the order of the keys. */
+/* Included by each simd_ISA.c, which defines `vec` (VEC_LANES floats) and its vec_ functions, VEC_COLS, the vectors of
+ * a register block, and ISA_NAME. The result of a row does not depend on the rows that share a block with it, because
+ * masked keys add exact zeros and every sum runs in the order of the keys. */
 #include "attention.h"
 #include "exp2.h"
 
@@ -54,7 +54,7 @@ INLINE void block_product(size_t R, size_t C, size_t depth, const float *a, size
     }
 }
 
-/* The same over `cols` vectors and any number of rows up to BLOCK_ROWS, cut into register blocks. */
+/* The same for `cols` vectors, cut into register blocks. */
 INLINE void row_product(size_t R, size_t cols, size_t depth, const float *a, size_t a_stride, const float *b,
                         size_t b_stride, float *c, size_t c_stride, const float *rescale, float start) {
     size_t j = 0;
@@ -126,7 +126,7 @@ static int32_t min_i(int32_t a, int32_t b) {
     return a < b ? a : b;
 }
 
-/* Lanes [lo, hi) of the key tile that starts at key0 which the row sees, none as [64, 0). */
+/* Lanes [lo, hi) of the key tile starting at key0 that the row sees; [64, 0) if it sees none. */
 INLINE void visible(const ba_tile *t, size_t row, int32_t key0, int32_t *lo, int32_t *hi) {
     *lo = max_i(t->lo[row] - key0, 0);
     *hi = min_i(t->hi[row] - key0, BA_KEYS);
@@ -136,7 +136,7 @@ INLINE void visible(const ba_tile *t, size_t row, int32_t key0, int32_t *lo, int
     }
 }
 
-/* Lanes that any of the rows sees. */
+/* Lanes that at least one of the rows sees. */
 INLINE void visible_any(const ba_tile *t, size_t row0, size_t rows, int32_t key0, int32_t *lo, int32_t *hi) {
     *lo = BA_KEYS;
     *hi = 0;
@@ -152,7 +152,7 @@ static size_t block_at(const ba_tile *t, size_t row) {
     return t->rows - row < BLOCK_ROWS ? t->rows - row : BLOCK_ROWS;
 }
 
-/* First all scores of a key tile, then all its values: either part fits the first-level cache. */
+/* First all scores of a key tile, then all its values: each of the two parts fits the first-level cache. */
 static void attend(ba_tile *t) {
     const float *keys = t->k, *values = t->v;
     for (size_t tile = t->key0 / BA_KEYS; tile * BA_KEYS < t->key1; tile++) {

@@ -1,4 +1,4 @@
-/* The tile code for AVX2 with FMA. */
+/* The tile code (simd.h) for AVX2 with FMA. */
 #include "attention.h"
 
 #if defined(__x86_64__) && defined(__AVX2__) && defined(__FMA__)

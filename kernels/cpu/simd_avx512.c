@@ -1,4 +1,4 @@
-/* The tile code for AVX-512 (F, BW, DQ, VL). */
+/* The tile code (simd.h) for AVX-512 (F, BW, DQ, VL). */
 #include "attention.h"
 
 #if defined(__x86_64__) && defined(__AVX512F__)

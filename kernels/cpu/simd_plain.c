@@ -1,4 +1,4 @@
-/* The tile code for any processor: vectors of four floats, which compilers map to what there is. */
+/* The tile code (simd.h) for any processor: vectors of four floats, which the compiler maps to its instructions. */
 #include "attention.h"
 
 #include <math.h>
@@ -38,7 +38,7 @@ static inline vec vec_mul(vec a, vec b) {
 static inline vec vec_div(vec a, vec b) {
     return a / b;
 }
-/* Two roundings: not every processor can do it in one. */
+/* Rounds twice, because not every processor has a fused multiply-add. */
 static inline vec vec_fma(vec a, vec b, vec c) {
     return a * b + c;
 }
@@ -59,7 +59,7 @@ static inline vec vec_round(vec x) {
 }
 /* x 2^n, n integral; 0 where n is below the exponents of normal numbers. */
 static inline vec vec_scale2(vec x, vec n) {
-    vec biased = choose(n >= vec_set(-126.0f), n + 127.0f, vec_set(1.0f)); /* NaN, which x carries on, becomes 1 */
+    vec biased = choose(n >= vec_set(-126.0f), n + 127.0f, vec_set(1.0f)); /* a NaN becomes 1 here; x keeps it */
     ivec exponent = __builtin_convertvector(biased, ivec) << 23;
     return choose(n < vec_set(-126.0f), vec_set(0), x * (vec)exponent);
 }

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-/* Element (row, 0) of a weight; the next ones of that row are weight_step apart. */
+/* Element (row, 0) of a weight; the elements of a row are weight_step apart. */
 static float *weight_row(const ba_weight *w, size_t row) {
     return w->at + (w->packed ? row / BA_KEYS * w->in * BA_KEYS + row % BA_KEYS : row * w->in);
 }

@@ -19,8 +19,8 @@ typedef struct row_state {
     const ba_rot *rot;
     size_t layer, heads, kv_head;
     double scale;
-    double *query; /* [dim], rotated for the segment in hand */
-    double *score; /* visible keys of all segments, one segment behind the other */
+    double *query; /* [dim], rotated for the current segment */
+    double *score; /* visible keys of all segments, one segment after the other */
     double *lse;   /* [n_seg] L_s */
     double *block; /* [n_seg] block scores of select_k */
     double *group; /* [n_groups + 1] c_g L_g */
@@ -68,7 +68,7 @@ static void compute_scores(row_state *s, size_t row, const double *q) {
 }
 
 /* Adds each segment's sum of its select_top largest probabilities to block. The largest are found one after the other:
- * the next is the largest that is below the last one, or equal and behind it. */
+ * the next one is the largest that is smaller than the last one, or equal to it and at a higher index. */
 static void add_block_scores(const row_state *s, size_t row) {
     double all = log_sum_exp(s->lse, s->job->n_seg);
     const double *score = s->score;
@@ -184,7 +184,7 @@ static void attend_job(row_state *s, size_t dim, size_t kv_heads, ba_view q, ba_
     const ba_attn_job *job = s->job;
     ba_counters before = s->be->base.count;
     if (job->select_k && job->select_shared) {
-        /* A first walk over all rows and heads, for the one choice that they share. */
+        /* A first pass over all rows and heads, for the one choice that they share. */
         zero_blocks(s);
         for (size_t r = 0; r < job->rows; r++) {
             for (size_t h = 0; h < s->heads; h++) {
@@ -194,7 +194,7 @@ static void attend_job(row_state *s, size_t dim, size_t kv_heads, ba_view q, ba_
             }
         }
         choose(s);
-        s->be->base.count = before; /* the second walk counts */
+        s->be->base.count = before; /* only the second pass counts */
     }
     for (size_t r = 0; r < job->rows; r++) {
         for (size_t h = 0; h < s->heads; h++) {

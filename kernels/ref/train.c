@@ -1,6 +1,5 @@
-/* The oracle of training: every operation of train.h in double, written as the formula. Attention:
- * train_ref_attention.c.
- */
+/* The oracle of training: every operation of train.h in double, written as the formula. Attention has a file of its
+ * own, train_attention.c. */
 #include "train.h"
 
 #include <math.h>
@@ -20,6 +19,17 @@ static void param_free(ba_backend *be, ba_param *p) {
         free(*part_of(p, (ba_param_part)part));
     }
     free(p);
+}
+
+static int allocate(ba_param *p, bool trained) {
+    for (int part = BA_PARAM_VALUE; part <= (trained ? BA_PARAM_VARIANCE : BA_PARAM_VALUE); part++) {
+        double **at = part_of(p, (ba_param_part)part);
+        *at = ba_ref_alloc(0, p->rows, p->cols, 1, sizeof **at);
+        if (!*at) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 static int decode(ba_param *p, const ba_weight_src *src) {
@@ -43,16 +53,11 @@ static ba_param *param_new(ba_backend *be, const ba_weight_src *src, bool traine
         return NULL;
     }
     ba_param *p = calloc(1, sizeof *p);
-    bool ok = p != NULL;
-    for (int part = BA_PARAM_VALUE; ok && part <= (trained ? BA_PARAM_VARIANCE : BA_PARAM_VALUE); part++) {
-        ok = (*part_of(p, (ba_param_part)part) = ba_ref_alloc(0, rows, cols, 1, sizeof(double))) != NULL;
-    }
-    if (ok) {
+    if (p) {
         p->rows = rows;
         p->cols = cols;
-        ok = decode(p, src) == 0;
     }
-    if (!ok) {
+    if (!p || allocate(p, trained) || decode(p, src)) {
         param_free(be, p);
         ba_fail(err, "parameter of %zu x %zu: out of memory", rows, cols);
         return NULL;

@@ -1,4 +1,4 @@
-/* Inside of the training half of the backend "ref": train_ref.c and train_ref_attention.c. */
+/* Inside of training in the backend "ref": shared by train.c and train_attention.c. */
 #ifndef BA_TRAIN_REF_H
 #define BA_TRAIN_REF_H
 

@@ -41,10 +41,10 @@ typedef struct query {
     const ba_train_attention *a;
     const ba_train_job *job;
     size_t row, head; /* row counted from the job's first */
-    double *q;        /* [dim] rotated for the segment at hand */
+    double *q;        /* [dim] rotated for the current segment */
 } query;
 
-/* Head of a row of a view that has n columns a head. */
+/* One head of a row of a view. */
 static double *head_of(ba_view view, size_t row, size_t head, size_t dim) {
     return ba_ref_row(view, row) + head * dim;
 }
@@ -88,7 +88,7 @@ static void forward(const query *x) {
     ba_ref_row((ba_view){a->lse, 0, 0}, x->job->row0 + x->row)[x->head] = sum > 0 ? max + log(sum) : -INFINITY;
 }
 
-/* dq_rotated: [dim] of scratch. */
+/* dq_rotated: [dim] of work space. */
 static void backward(const query *x, ba_view dout_view, ba_view dq, ba_view dk, ba_view dv, double *dq_rotated) {
     const ba_train_attention *a = x->a;
     size_t dim = a->head_dim, row = x->job->row0 + x->row, kv = kv_head(x);

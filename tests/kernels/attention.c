@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* fp32 against double: scores and values are of order 1, so are the errors in units of 2^-24 times a few. bf16: a score
- * of order 1 is off by some 2^-9, and so is a value; the worst of many thousand. */
+/* fp32 against double: scores and values are of order 1, so errors are a few units of 2^-24. bf16: scores and values of
+ * order 1 are off by about 2^-9 each; this limit is for the worst of many thousands. */
 #define LIMIT      2e-5
 #define LIMIT_BF16 4e-2
 
@@ -29,11 +29,11 @@ static const struct {
             {"cuda", NULL, LIMIT_BF16}};
 enum { N_KIND = sizeof kind / sizeof *kind, BF16_PLAIN = 3 };
 
-/* Every so many of the random trials: a sanitizer takes ten times as long. (5, so that the kinds
- * of choice, which go by 3 and by 4, all have their turn.) */
+/* A sanitizer takes ten times as long and runs every fifth random trial. (5 has no factor in common with 3 and 4, by
+ * which the trials vary the kinds of choice.) */
 enum { STEP = BA_SANITIZED ? 5 : 1 };
 
-/* Opened once: opening is not what these tests are about. */
+/* Opened once for all tests. */
 static ba_backend *ref, *fast[N_KIND];
 
 static int suite_open(void) {
@@ -122,7 +122,7 @@ static void test_every_length(void) {
     check_length(4500, 2, 8, 1, 80);
 }
 
-/* What the other tests cover under the name of the backend, where the processor has it. */
+/* On a processor with AMX the other tests must really have run its kernels. */
 static void test_matrix_units(void) {
     if (!ba_bf16_has_amx()) {
         ba_test_skip("AMX: not of this processor, kernel or build; its kernel is tested over registers in plain C");
@@ -224,7 +224,7 @@ static void test_causal(void) {
     scene_free(&s);
 }
 
-/* Choices are made by sums of rounded numbers: compare where the oracle's choice is clear, which random data is. */
+/* Choices compare sums of rounded numbers. The choice of the oracle is clear on random data, so it can be compared. */
 static void test_select(void) {
     for (uint64_t trial = 0; trial < 30; trial += STEP) {
         uint64_t seed = 5000 + trial;
@@ -256,7 +256,7 @@ static void test_select(void) {
                 rig_open(&r, &s, fast[i]);
                 rig_attend(&r, &j, 1, out);
                 rig_close(&r);
-                if (i == BF16_PLAIN) { /* rounding may turn a choice: the next one is held to this one's */
+                if (i == BF16_PLAIN) { /* rounding may change a choice: fast bf16 is compared with plain bf16 */
                     memcpy(want, got, n);
                     memcpy(probes, probes + 2 * n, 2 * n * sizeof *probes);
                 }
@@ -292,7 +292,7 @@ static bool same_bits(const double *a, const double *b, size_t n) {
     return memcmp(a, b, n * sizeof *a) == 0;
 }
 
-/* Long lists of segments, so that rows are cut into chunks that are computed apart when threads want work. */
+/* Long lists of segments, so that rows are cut into chunks that several threads compute. */
 static void make_long(scene *s, rig_job *j, int32_t *hi, uint64_t seed) {
     *s = (scene){.heads = 6, .kv_heads = 2, .dim = 64, .rows = 50, .n_kv = 3, .tokens = {3000, 130, 2222}};
     scene_make(s, &seed);
@@ -330,7 +330,7 @@ static void test_threads_agree(void) {
     scene_free(&s);
 }
 
-/* Each row in a job of its own, which sees exactly the same. */
+/* Each row in a job of its own that sees the same keys. */
 static void test_row_alone_agrees(void) {
     scene s;
     rig_job j;
@@ -348,7 +348,7 @@ static void test_row_alone_agrees(void) {
         rows[r] = j;
         rows[r].job.row0 = r;
         rows[r].job.rows = 1;
-        rows[r].seg[5].n = (size_t)hi[r]; /* what lies behind its last key is not there at all */
+        rows[r].seg[5].n = (size_t)hi[r]; /* the segment ends at the row's last key */
         rows[r].seg[5].hi = NULL;
         for (size_t i = 0; i < j.job.n_seg; i++) {
             rows[r].seg[i].rot_row += r;
@@ -398,7 +398,7 @@ static void test_constant_values(void) {
     scene_free(&s);
 }
 
-/* Order of segments, and where a segment is cut, are nobody's business. */
+/* Neither the order of segments nor a cut through a segment changes the result by more than rounding. */
 static void test_permuted_and_split(void) {
     scene s;
     rig_job j, other;
@@ -418,7 +418,7 @@ static void test_permuted_and_split(void) {
     }
     rig_attend(&r, &other, 1, b);
     CU_ASSERT(ba_close(a, b, n, LIMIT));
-    other = j; /* the last one in two, the masked part in the second; its first 101 keys twice, once hidden */
+    other = j; /* the last segment in two parts, the masked one second; 101 keys are in both, hidden in one */
     other.job.n_seg = 7;
     other.kv[6] = other.kv[5];
     other.seg[6] = other.seg[5];
@@ -441,7 +441,7 @@ static void test_permuted_and_split(void) {
     scene_free(&s);
 }
 
-/* Rotating the query by p - at is the same as the keys by at, since only the difference counts. */
+/* Rotating the query by p - at equals rotating the keys by at, because only the difference matters. */
 static void test_query_side_rotation(void) {
     uint64_t seed = 31;
     scene s = {.heads = 4, .kv_heads = 2, .dim = 64, .rows = 9, .n_kv = 2, .tokens = {150, 150}};
@@ -473,7 +473,7 @@ static void test_query_side_rotation(void) {
     scene_free(&s);
 }
 
-/* A row that sees nothing yields zeros; NaN in a value that a row does see is not lost. */
+/* A row that sees no key yields zeros; a NaN that a row sees reaches its result. */
 static void test_nothing_and_nan(void) {
     uint64_t seed = 41;
     scene s = {.heads = 2, .kv_heads = 1, .dim = 64, .rows = 2, .n_kv = 1, .tokens = {40}};
@@ -502,16 +502,17 @@ static void test_nothing_and_nan(void) {
 
 int ba_suite_attention(void) {
     CU_pSuite suite = CU_add_suite("attention", suite_open, suite_close);
-    return !suite || !CU_add_test(suite, "every key length and head size", test_every_length) ||
-           !CU_add_test(suite, "every group of query heads", test_every_group) ||
-           !CU_add_test(suite, "matrix units where there are", test_matrix_units) ||
-           !CU_add_test(suite, "random segments, masks, groups", test_random_jobs) ||
-           !CU_add_test(suite, "causal mask over chunks", test_causal) ||
-           !CU_add_test(suite, "choice of segments, probe", test_select) ||
-           !CU_add_test(suite, "any thread count: same bits", test_threads_agree) ||
-           !CU_add_test(suite, "a row alone: same bits", test_row_alone_agrees) ||
-           !CU_add_test(suite, "constant values", test_constant_values) ||
-           !CU_add_test(suite, "segments permuted and split", test_permuted_and_split) ||
-           !CU_add_test(suite, "query-side rotation", test_query_side_rotation) ||
-           !CU_add_test(suite, "nothing visible, NaN", test_nothing_and_nan);
+    return !suite ||
+           !CU_add_test(suite, "every key length and head size within the limit of the oracle", test_every_length) ||
+           !CU_add_test(suite, "every group of query heads within the limit of the oracle", test_every_group) ||
+           !CU_add_test(suite, "AMX is used where the processor has it", test_matrix_units) ||
+           !CU_add_test(suite, "random segments, masks and groups agree with the oracle", test_random_jobs) ||
+           !CU_add_test(suite, "a causal mask over many chunks agrees with the oracle", test_causal) ||
+           !CU_add_test(suite, "choices of segments and probes agree with the oracle", test_select) ||
+           !CU_add_test(suite, "any thread count gives the same bits", test_threads_agree) ||
+           !CU_add_test(suite, "a row alone gives the same bits", test_row_alone_agrees) ||
+           !CU_add_test(suite, "constant values come out constant", test_constant_values) ||
+           !CU_add_test(suite, "permuting and splitting segments changes nothing", test_permuted_and_split) ||
+           !CU_add_test(suite, "rotating the query equals rotating the keys", test_query_side_rotation) ||
+           !CU_add_test(suite, "a row without keys is zero, a NaN is not lost", test_nothing_and_nan);
 }

@@ -21,10 +21,10 @@ static double distance(const double *a, const double *b, size_t n) {
     for (size_t i = 0; i < n; i++) {
         sum += (a[i] - b[i]) * (a[i] - b[i]);
     }
-    return sqrt(sum / (double)n); /* NaN stays NaN, and no comparison with it holds */
+    return sqrt(sum / (double)n); /* NaN stays NaN, and every comparison with it fails */
 }
 
-/* In order: what is right, plain bf16, fast bf16. */
+/* In order: the reference, plain bf16, the fast backends in bf16. */
 enum { RIGHT, PLAIN, FAST, N_BACKEND = FAST + 2 };
 static const struct {
     const char *name, *isa;
@@ -38,7 +38,7 @@ typedef struct lineup {
     ba_backend *be[N_BACKEND]; /* NULL: not in this build, or not for this processor */
 } lineup;
 
-/* false, and the test counts as skipped, if there is no fast bf16 at all. */
+/* false, and the test counts as skipped, if there is no fast backend in bf16. */
 static bool lineup_open(lineup *t, size_t threads) {
     bool any = false;
     for (size_t i = 0; i < N_BACKEND; i++) {
@@ -62,7 +62,7 @@ static void lineup_close(lineup *t) {
 
 /* ---- attention ---- */
 
-/* Sums of squares over many cases: of a few numbers the ratio is a matter of luck. */
+/* Sums of squares over many cases: the ratio of a few numbers depends on chance. */
 typedef struct tally {
     double of[N_BACKEND];
 } tally;
@@ -159,8 +159,8 @@ static void logits_of(runner *r, const ba_prompt *prompt, const char *mode, doub
     ba_plan_free(plan);
 }
 
-/* Every mode on one prompt, with the first of the lineup as what is right. The budget holds for all modes together:
- * what a single one is off by is one draw. */
+/* Every mode on one prompt, compared with the first of the lineup. The budget is for all modes together, because the
+ * error of a single one is one random draw. */
 static void hold_modes(ba_model *model, lineup *t, const ba_prompt *prompt, const char *const *mode, size_t n_mode) {
     size_t vocab = ba_model_shape(model)->vocab, layers = ba_model_shape(model)->layers;
     double *out = malloc(N_BACKEND * n_mode * vocab * sizeof *out);
@@ -193,7 +193,7 @@ static void hold_modes(ba_model *model, lineup *t, const ba_prompt *prompt, cons
     free(out);
 }
 
-/* Modes that choose by comparing scores may choose otherwise in bf16: that is no error of rounding. */
+/* Without the modes that choose by comparing scores: another choice in bf16 is no error of rounding. */
 static const char *const modes[] = {"full",          "block",  "block-nopos", "turborag",         "promptcache",
                                     "pcw",           "lego-0", "sink",        "blockdist",        "kvlink",
                                     "block:n=3",     "ape",    "lego",        "lego:k=3,qbos=no", "cacheblend:r=0",
@@ -240,7 +240,7 @@ static void test_tiny_model(void) {
     lineup_close(&t);
 }
 
-/* A real prompt of the golden ones, by name. */
+/* A prompt of tests/golden, by name. */
 static ba_prompt *golden_prompt(ba_model *model, const char *name) {
     char path[4096], err[BA_ERR_LEN], *text = NULL;
     size_t len;
@@ -266,7 +266,7 @@ static ba_prompt *golden_prompt(ba_model *model, const char *name) {
     return prompt;
 }
 
-/* A prompt of n tokens out of the text of golden ones, over and over: system text, passages of at most 128, question.
+/* A prompt of n tokens from the golden prompts, repeated: system text, passages of at most 128 tokens, question.
  */
 static ba_prompt *real_prompt(ba_model *model, size_t n) {
     static const char *const source[] = {"long", "ten", "unequal", "two"};
@@ -297,7 +297,7 @@ static ba_prompt *real_prompt(ba_model *model, size_t n) {
     return prompt;
 }
 
-/* fp32 stands for what is right: the golden logits hold it to 2e-3, a hundredth of what bf16 is off by. Prompts of 50
+/* fp32 is the reference: the golden logits hold it to 2e-3, a hundredth of the error of bf16. Prompts of 50
  * tokens; longer ones, up to $BLOCKATTN_BUDGET tokens, take from minutes to hours (`make error-budget`). */
 static void test_real_model(void) {
     static const size_t lengths[] = {50, 512, 2048, 8192};

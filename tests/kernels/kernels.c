@@ -51,7 +51,7 @@ static void test_golden_formats(void) {
         }
         CU_ASSERT_FATAL(t < BA_DTYPE_COUNT);
         const ba_dtype_info *type = ba_dtype_get((ba_dtype)t);
-        /* An odd address, and an end that a sanitizer guards. */
+        /* At an odd address, with an end that a sanitizer guards. */
         uint8_t *block = malloc(type->bytes + 1);
         float *values = malloc(type->block * sizeof *values);
         CU_ASSERT_FATAL(block && values);
@@ -84,7 +84,7 @@ static void test_format_names(void) {
     CU_ASSERT_PTR_NULL(ba_dtype_ggml_name(4711));
 }
 
-/* Every half survives the way to fp32 and back; halfway cases go to even. */
+/* Every half is the same after conversion to fp32 and back; halfway cases round to even. */
 static void test_scalar_conversions(void) {
     for (uint32_t h = 0; h < 0x10000; h++) {
         bool nan16 = (h & 0x7c00) == 0x7c00 && (h & 0x3ff), nan_b = (h & 0x7f80) == 0x7f80 && (h & 0x7f);
@@ -117,7 +117,7 @@ static void test_compare(void) {
     d = ba_compare(a, b, 4);
     CU_ASSERT(!d.finite && d.worst == 2 && d.max_abs == INFINITY);
     CU_ASSERT_FALSE(ba_close(a, b, 4, INFINITY));
-    CU_ASSERT_FALSE(ba_close(b, b, 4, INFINITY)); /* NaN here and there is not agreement */
+    CU_ASSERT_FALSE(ba_close(b, b, 4, INFINITY)); /* two NaN are not equal */
     a[0] = b[0] = INFINITY;
     CU_ASSERT(!ba_close(a, b, 4, INFINITY) && ba_compare(a, b, 4).worst == 0);
     double zero[2] = {0, 0}, some[2] = {0, 1};
@@ -184,7 +184,7 @@ static void test_open(void) {
     ba_backend_close(NULL);
 }
 
-/* A name finds a row of its own element type, "auto" the first that fits, and old names say what they are called now. */
+/* A name finds a row of its own element type, "auto" the first that fits, and old names say their new spelling. */
 static void test_find(void) {
     static const struct {
         const char *name, *dtype, *found, *now; /* found: NAME/TYPE, or NULL if there is none */
@@ -241,8 +241,8 @@ static void test_open_to_train(void) {
     CU_ASSERT_EQUAL(ba_backend_open_to_train("bf16-plain", &(ba_backend_config){.threads = 1}, &be, err), -1);
 }
 
-/* A matrix in a backend, wider and longer than what the test uses, so that views are proper parts; the rest is a
- * sentinel that must not change. */
+/* A matrix in a backend, wider and longer than the view that the test uses; the surroundings hold a sentinel that
+ * must not change. */
 typedef struct matrix {
     ba_backend *be;
     ba_buf *buf;
@@ -388,7 +388,8 @@ static void test_linear(void) {
         size_t rows = shapes[i][0], in = shapes[i][1], out = shapes[i][2];
         double *x = rig_normals(&seed, rows * in), *w = rig_normals(&seed, in * out);
         double *old = rig_normals(&seed, rows * out);
-        for (int flags = 0; flags < 8; flags += BA_SANITIZED ? 7 : 1) { /* memory: none and all of them will do */
+        for (int flags = 0; flags < 8;
+             flags += BA_SANITIZED ? 7 : 1) { /* a sanitizer needs only the first and the last */
             linear_case c = {rows, in, out, flags & 1, flags & 2, flags & 4, x, w, old};
             against_oracle(apply_linear, &c, 2e-6 * (double)in);
         }
@@ -398,7 +399,7 @@ static void test_linear(void) {
     }
 }
 
-/* Row r of a product, to the bit, whatever the rows around it and the thread count. most: size of a weight. */
+/* The bits of a row of a product depend neither on the other rows nor on the threads. most: largest weight. */
 static void check_linear_invariant(const char *backend, const char *isa, size_t most) {
     static const size_t shapes[][2] = {{576, 960}, {576, 3072}, {1536, 576}, {64, 192}, {288, 100}, {77, 130}};
     static const size_t counts[] = {1, 2, 7, 47, 48, 49, 50, 95, 97, 193, 479, 481, 500, 700};
@@ -444,7 +445,7 @@ static void check_linear_invariant(const char *backend, const char *isa, size_t 
 }
 
 static void test_linear_invariant(void) {
-    const size_t most = BA_SANITIZED ? 30000 : SIZE_MAX; /* no sanitizer looks at bits */
+    const size_t most = BA_SANITIZED ? 30000 : SIZE_MAX; /* a sanitizer does not look at bits */
     check_linear_invariant("cpu", NULL, most);
     check_linear_invariant("openblas", NULL, most);
     check_linear_invariant("cpu/bf16", NULL, most);
@@ -582,7 +583,7 @@ static void test_row_operations(void) {
         uint64_t seed = 70 + i;
         size_t rows = shapes[i][0], cols = shapes[i][1];
         double *x = rig_normals(&seed, rows * cols * 3), *y = rig_normals(&seed, rows * cols);
-        x[0] = -100; /* far out, where the exponential ends */
+        x[0] = -100; /* where the exponential underflows */
         if (cols > 2) {
             x[1] = 100;
             x[2] = 0;
@@ -659,7 +660,7 @@ static void test_kv(void) {
     free(y);
 }
 
-/* Angles must be right far out: positions up to 10^6, against long double. */
+/* Angles are exact at large positions too: up to 10^6, against long double. */
 static void test_rotation_angles(void) {
     for (size_t i = 0; ba_backend_at(i / 2); i++) {
         ba_backend *be = rig_backend_at(i / 2, 2, i % 2 ? "plain" : NULL);
@@ -715,16 +716,19 @@ static void test_absurd_sizes(void) {
 
 int ba_suite_kernels(void) {
     CU_pSuite suite = CU_add_suite("kernels", NULL, NULL);
-    return !suite || !CU_add_test(suite, "weight formats against golden vectors", test_golden_formats) ||
-           !CU_add_test(suite, "weight format names", test_format_names) ||
-           !CU_add_test(suite, "scalar conversions", test_scalar_conversions) ||
-           !CU_add_test(suite, "compare", test_compare) || !CU_add_test(suite, "pool", test_pool) ||
-           !CU_add_test(suite, "open", test_open) || !CU_add_test(suite, "names, old ones too", test_find) ||
-           !CU_add_test(suite, "open to train", test_open_to_train) || !CU_add_test(suite, "linear", test_linear) ||
+    return !suite || !CU_add_test(suite, "weight formats decode to golden vectors", test_golden_formats) ||
+           !CU_add_test(suite, "weight formats are found by name and number", test_format_names) ||
+           !CU_add_test(suite, "conversions to 16 bits and back round to even", test_scalar_conversions) ||
+           !CU_add_test(suite, "a NaN is never close", test_compare) ||
+           !CU_add_test(suite, "pool: every task runs once, on any number of threads", test_pool) ||
+           !CU_add_test(suite, "every backend opens, an unknown one is refused", test_open) ||
+           !CU_add_test(suite, "names of backends and element types, old names too", test_find) ||
+           !CU_add_test(suite, "to train, the first backend that can is opened", test_open_to_train) ||
+           !CU_add_test(suite, "linear agrees with the oracle", test_linear) ||
            !CU_add_test(suite, "linear: a row's bits are its own", test_linear_invariant) ||
-           !CU_add_test(suite, "stacked sources, embed", test_sources) ||
-           !CU_add_test(suite, "row operations", test_row_operations) ||
-           !CU_add_test(suite, "keys and values", test_kv) ||
-           !CU_add_test(suite, "rotation angles", test_rotation_angles) ||
-           !CU_add_test(suite, "absurd sizes", test_absurd_sizes);
+           !CU_add_test(suite, "stacked sources and embed agree with the oracle", test_sources) ||
+           !CU_add_test(suite, "row operations agree with the oracle", test_row_operations) ||
+           !CU_add_test(suite, "keys and values are read as they were written", test_kv) ||
+           !CU_add_test(suite, "rotation angles are exact at large positions", test_rotation_angles) ||
+           !CU_add_test(suite, "sizes that overflow are refused", test_absurd_sizes);
 }

@@ -1,5 +1,5 @@
-/* Buffers that hold operands of products, and the gated product: how numbers get to a product changes no bit of them,
- * whatever the backend keeps them in. */
+/* Buffers for operands of products, and the gated product: they give the same bits as ordinary buffers and separate
+ * operations, in every backend. */
 #include "tests/support/rig.h"
 
 #include "tests/support/runner.h"
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A feed-forward half: norm of x [rows, in], gated product to [rows, gates], product to [rows, out]. */
+/* A feed-forward layer: norm of x [rows, in], gated product to [rows, gates], product to [rows, out]. */
 typedef struct feed_case {
     size_t rows, in, gates, out;
     bool bias;
@@ -60,7 +60,7 @@ static void feed_close(feed *f) {
     ba_backend_close(f->be);
 }
 
-/* Rows [first, first + rows) of the half's result. fused: through operands, and the gated product where there is one;
+/* Rows [first, first + rows) of the layer's result. fused: through operands, and the gated product where there is one;
  * else through ordinary buffers, step by step. */
 static double *feed_run(const feed *f, size_t first, size_t rows, bool fused) {
     const feed_case *c = f->c;
@@ -90,13 +90,13 @@ static double *feed_run(const feed *f, size_t first, size_t rows, bool fused) {
 
 static const struct variant {
     const char *backend, *isa;
-    size_t most; /* rows worth its time */
+    size_t most; /* rows that do not take too long */
 } variants[] = {
     {"ref", NULL, 40},       {"cpu", NULL, 700},          {"openblas", NULL, 700}, {"cpu/bf16", "plain", 40},
     {"cpu/bf16", NULL, 700}, {"cpu/bf16", "avx512", 700}, {"cuda", NULL, 700},     {"cpu/bf16", RIG_AMX_PLAIN, 40},
 };
 
-/* Sizes: those of SmolLM2; halves that end within a panel, begin within one, or lie in one; an odd depth. */
+/* Sizes: those of SmolLM2; halves that end inside a panel, begin inside one, or fit into one; an odd depth. */
 static void test_feed(void) {
     static const feed_case cases[] = {
         {700, 576, 1536, 576, false, BA_ACT_SILU}, {530, 576, 64, 96, true, BA_ACT_SILU},
@@ -178,6 +178,6 @@ static void test_attention(void) {
 
 int ba_suite_operands(void) {
     CU_pSuite suite = CU_add_suite("operands", NULL, NULL);
-    return !suite || !CU_add_test(suite, "feed-forward half: fused or step by step, to the bit", test_feed) ||
-           !CU_add_test(suite, "attention: into an operand or not, to the bit", test_attention);
+    return !suite || !CU_add_test(suite, "feed-forward layer: fused and step by step give the same bits", test_feed) ||
+           !CU_add_test(suite, "attention: into an operand or a buffer gives the same bits", test_attention);
 }

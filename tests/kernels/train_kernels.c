@@ -44,7 +44,7 @@ static ba_param *param(ba_backend *be, size_t rows, size_t cols, const double *f
     ba_param *p = be->ops->train->param_new(be, &(ba_weight_src){BA_F32, rows, cols, value, NULL, NULL}, true, err);
     CU_ASSERT_PTR_NOT_NULL_FATAL(p);
     be->ops->train->param_write(be, p, BA_PARAM_VALUE, from); /* in double: finite differences need the digits */
-    be->ops->train->param_write(be, p, BA_PARAM_GRAD, from);  /* which nothing of may be left in what is added later */
+    be->ops->train->param_write(be, p, BA_PARAM_GRAD, from);  /* must be gone before gradients are added */
     be->ops->train->grad_zero(be, &p, 1);
     free(value);
     return p;
@@ -80,7 +80,7 @@ static void run_linear(ba_backend *be, const double *in, const double *c, double
     param_done(be, p, grad + ROWS * IN);
 }
 
-/* Columns of a wider matrix: as q, k and v lie. */
+/* Columns of a wider matrix, as q, k and v are. */
 static void run_linear_view(ba_backend *be, const double *in, const double *c, double *out, double *grad) {
     const ba_train_ops *t = be->ops->train;
     ba_view x = matrix(be, ROWS, IN, in), y = matrix(be, ROWS, OUT + 16, NULL), dy = matrix(be, ROWS, OUT + 16, NULL);
@@ -98,7 +98,7 @@ static void run_linear_view(ba_backend *be, const double *in, const double *c, d
     param_done(be, p, grad + ROWS * IN);
 }
 
-/* What is said to be steady is taken as it was when that was said, and no longer. */
+/* The promise of `steady` ends with the next call for the same role. */
 static void run_linear_steady(ba_backend *be, const double *in, const double *c, double *out, double *grad) {
     const ba_train_ops *t = be->ops->train;
     ba_view x = matrix(be, ROWS, IN, NULL), y = matrix(be, ROWS, OUT, NULL), dy = matrix(be, ROWS, OUT, NULL),
@@ -185,7 +185,7 @@ static void run_embed(ba_backend *be, const double *in, const double *c, double 
     param_done(be, p, grad);
 }
 
-/* Rows picked out, copied, and added where they came from. */
+/* Rows are gathered, copied, and scattered back to where they came from. */
 static void run_rows(ba_backend *be, const double *in, const double *c, double *out, double *grad) {
     static const size_t row[] = {30, 2, 7, 36};
     const ba_train_ops *t = be->ops->train;
@@ -202,7 +202,7 @@ static void run_rows(ba_backend *be, const double *in, const double *c, double *
     done(be, dx, ROWS, IN, grad);
 }
 
-/* Out: [log loss, divergence]; their weights are c. in: logits, and behind them the teacher's, which is a constant. */
+/* Out: [log loss, divergence]; their weights are c. in: logits, followed by those of the teacher (constant). */
 static void run_loss(ba_backend *be, const double *in, const double *c, double *out, double *grad) {
     ba_view x = matrix(be, ROWS, OUT, in), teacher = matrix(be, ROWS, OUT, in + ROWS * OUT);
     out[0] = out[1] = 0;
@@ -232,7 +232,7 @@ static ba_rot *rotations(ba_backend *be) {
     return rot;
 }
 
-/* Two blocks alone; a viewer of both with a window; rows 140 .. belong to nobody. */
+/* Two blocks; a third job that sees both through a window; rows from 140 on belong to no job. */
 static ba_train_mask *blocks(ba_backend *be) {
     static int32_t end[TOKENS], begin[TOKENS];
     for (int32_t i = 0; i < TOKENS; i++) {
@@ -393,7 +393,7 @@ static void test_backends(void) {
 
 /* ---- operands ---- */
 
-enum { MANY = 150, RESULTS = 4 * (MANY + IN) * OUT }; /* rows: two whole blocks, and a rest */
+enum { MANY = 150, RESULTS = 4 * (MANY + IN) * OUT }; /* rows: two whole blocks and an incomplete one */
 
 static ba_view operand(ba_backend *be, bool as_operand) {
     ba_view view = matrix(be, MANY, IN, NULL);
@@ -405,7 +405,7 @@ static ba_view operand(ba_backend *be, bool as_operand) {
     return view;
 }
 
-/* What products make of normed rows, gated units, and the gradients of these. */
+/* Products of norms, of gated units, and of the gradients of gated units. */
 static void multiply_all(ba_backend *be, bool as_operand, ba_act act, const double *in, double *out) {
     const ba_train_ops *t = be->ops->train;
     ba_view x = matrix(be, MANY, 2 * IN, in), dout = matrix(be, MANY, IN, in + MANY), y = matrix(be, MANY, OUT, in);
@@ -438,7 +438,7 @@ static void multiply_all(ba_backend *be, bool as_operand, ba_act act, const doub
     done(be, y, 0, 0, NULL);
 }
 
-/* The way into the form of products, past a buffer in fp32, changes no bit. */
+/* Packing results directly gives the same bits as packing them from a buffer in fp32. */
 static void test_operands(void) {
     static const char *const isa[] = {NULL, "avx512"};
     size_t tried = 0;
@@ -470,7 +470,7 @@ static void test_operands(void) {
     }
 }
 
-/* The first gradient of a step is written, past the caches where it can be: it is the one that is added to zeros. */
+/* The first gradient of a step overwrites (bypassing the caches where it can): it equals one that is added to zeros. */
 static void test_first_gradient(void) {
     enum { WIDE = 70 };
     static const double zeros[WIDE * IN];
@@ -547,6 +547,6 @@ int ba_suite_train_kernels(void) {
            !CU_add_test(suite, "the oracle's gradients are those of finite differences", test_finite_differences) ||
            !CU_add_test(suite, "every backend that trains agrees with the oracle", test_backends) ||
            !CU_add_test(suite, "operands hold the same bits as buffers", test_operands) ||
-           !CU_add_test(suite, "the first gradient of a step is the one added to zeros", test_first_gradient) ||
+           !CU_add_test(suite, "the first gradient of a step equals one added to zeros", test_first_gradient) ||
            !CU_add_test(suite, "AdamW, norm of gradients", test_adamw);
 }

@@ -1,4 +1,4 @@
-/* kernels/cpu/bf16/attention_amx.c and product_bf16_amx.c over matrix registers in plain C. */
+/* attention_amx.c and product_amx.c of kernels/cpu/bf16 on matrix registers in plain C. */
 #ifndef BA_AMX_TWIN_H
 #define BA_AMX_TWIN_H
 

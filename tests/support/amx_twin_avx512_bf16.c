@@ -1,12 +1,12 @@
-/* The instructions of AMX as Intel's manual describes them, with checks that a processor would make (it faults), and
- * the kernels compiled over them. */
+/* The instructions of AMX as Intel's manual describes them, with the checks for which a processor would fault, and the
+ * kernels compiled with them. */
 #include "amx_twin.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A thread's registers, as tile_config left them. */
+/* The registers of a thread, as tile_config set them. */
 typedef struct registers {
     size_t row_bytes[8], rows[8];
     uint8_t at[8][16][64];
@@ -83,6 +83,6 @@ static void tile_multiply(size_t sum, size_t a, size_t b) {
 #define BA_AMX_PLAIN
 #define ba_bf16_isa_amx     ba_bf16_isa_amx_plain
 #define ba_bf16_product_amx ba_bf16_product_amx_plain
-#include "kernels/cpu/bf16/product_amx.c" // NOLINT(bugprone-suspicious-include): the one source, other registers
+#include "kernels/cpu/bf16/product_amx.c" // NOLINT(bugprone-suspicious-include): the same source, other registers
 
 #include "kernels/cpu/bf16/attention_amx.c" // NOLINT(bugprone-suspicious-include)

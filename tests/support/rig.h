@@ -1,4 +1,4 @@
-/* For the tests of kernels/: random data, and the same scene set up in any backend. */
+/* For the tests of kernels/: random data, and one scene of attention that can be set up in any backend. */
 #ifndef BA_KERNEL_RIG_H
 #define BA_KERNEL_RIG_H
 
@@ -31,14 +31,14 @@ typedef struct rig {
 void rig_open(rig *r, const scene *s, ba_backend *be);
 void rig_close(rig *r);
 
-/* A job whose segments name their KV by index; rig_attend puts the pointers in. */
+/* A job whose segments give their KV as an index; rig_attend sets the pointers. */
 typedef struct rig_job {
     ba_attn_job job;
     ba_kv_segment seg[RIG_SEGS];
     size_t kv[RIG_SEGS];
 } rig_job;
 
-/* Runs the jobs; out [rows, heads * dim] of the whole scene (rows that no job has stay NaN). */
+/* Runs the jobs; out [rows, heads * dim] of the whole scene (rows that belong to no job stay NaN). */
 void rig_attend(rig *r, rig_job *job, size_t n_jobs, double *out);
 
 double rig_normal(uint64_t *seed);             /* about normal, |x| < 6 */

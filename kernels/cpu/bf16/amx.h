@@ -1,15 +1,14 @@
-/* Matrix registers of AMX, for the files that compute with them. tests/support/amx_twin_avx512_bf16.c defines
- * BA_AMX_PLAIN and the operations over registers in plain C, so that the arithmetic is tested on any processor with
- * AVX-512 and bf16. */
+/* The matrix registers of AMX. tests/support/amx_twin_avx512_bf16.c defines BA_AMX_PLAIN and implements the operations
+ * on registers in plain C, so that the kernels are tested on any processor with AVX-512 and bf16. */
 #ifndef BA_AMX_H
 #define BA_AMX_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#ifndef BA_AMX_PLAIN /* numbers of registers are part of the instruction: these have to be macros */
+#ifndef BA_AMX_PLAIN /* register numbers are part of the instruction, so these must be macros */
 #include <immintrin.h>
-/* GCC's own do not say that they read memory, and what was written for them could be left out. */
+/* GCC's intrinsics do not declare that they read memory, so GCC might drop the stores before them. */
 #define amx_reads(at) __asm__ volatile("" : : "r"(at) : "memory")
 #define tile_config(config)                                                                                            \
     do {                                                                                                               \
@@ -28,7 +27,7 @@
 #endif
 
 enum {
-    AMX_ROWS = 16,  /* of a register */
+    AMX_ROWS = 16,  /* rows of a register */
     AMX_DEPTH = 32, /* bf16 elements of a register's row */
     AMX_REGISTERS = 8,
 };
@@ -39,7 +38,7 @@ typedef struct amx_config {
     uint16_t row_bytes[16];
     uint8_t rows[16];
 } amx_config;
-_Static_assert(sizeof(amx_config) == 64, "as the processor reads it");
+_Static_assert(sizeof(amx_config) == 64, "the processor reads 64 bytes");
 
 /* All registers at their full size. */
 static inline amx_config amx_whole(void) {

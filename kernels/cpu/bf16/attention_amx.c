@@ -1,10 +1,10 @@
-/* The bf16 tile code for matrix units: AMX with bf16, beside the vectors of AVX-512 with bf16. Keys and values lie as
- * the units want their second operand, since both take pairs side by side. As in attention_tile.h what a row yields
- * does not depend on the rows that it shares a block with: a matrix unit sums up every row by itself, and keys that
- * are masked have probabilities of zero.
+/* The bf16 tile code for matrix units (AMX with bf16), together with the vectors of AVX-512 with bf16. The layout of
+ * keys and values is that of the second operand of a matrix unit, because both use pairs. As in simd.h, the result of a
+ * row does not depend on the rows that share a block with it: a matrix unit sums every row by itself, and masked keys
+ * have probability zero.
  *
- * Matrix registers: 0 to 3 sums [16, 16] side by side; 4 and 5 first and second operand; 6 and 7 the same for what a
- * head dimension that is no multiple of 32 leaves over. */
+ * Matrix registers: 0 to 3 hold sums [16, 16] side by side; 4 and 5 the first and second operand; 6 and 7 the same for
+ * the remainder of a head dimension that is no multiple of 32. */
 #include "bf16.h"
 
 #if defined(__x86_64__) && defined(__AVX512BF16__) && (defined(__AMX_BF16__) || defined(BA_AMX_PLAIN))
@@ -13,8 +13,8 @@
 
 #include <string.h>
 
-enum { BLOCK_ROWS = AMX_ROWS, DEPTH = AMX_DEPTH }; /* a tile's buffers have room for a whole number of blocks */
-_Static_assert(BA_TILE_ROWS % BLOCK_ROWS == 0, "rows behind the last one of a tile are computed and ignored");
+enum { BLOCK_ROWS = AMX_ROWS, DEPTH = AMX_DEPTH }; /* the buffers of a tile hold a whole number of blocks */
+_Static_assert(BA_TILE_ROWS % BLOCK_ROWS == 0, "rows after the last one of a tile are computed and ignored");
 
 static void configure(size_t dim) {
     amx_config c = amx_whole();
@@ -27,7 +27,7 @@ static void configure(size_t dim) {
 /* s [16, BA_KEYS] = q k + bias, of 16 rows and the keys of a tile. */
 INLINE void score_block(const ba_tile *t, size_t row, const uint16_t *k, float *s) {
     const uint16_t *q = (const uint16_t *)(t->q + row * t->dim);
-    /* bf16 rows in the places of fp32 rows; pairs of dimensions of all keys of a tile */
+    /* q: bf16 rows in the places of fp32 rows; k: pairs of dimensions of all keys of a tile */
     const size_t q_bytes = t->dim * sizeof(float), k_bytes = 2 * BA_KEYS * sizeof(uint16_t);
     size_t d = 0;
     tile_zero(0);
@@ -67,7 +67,7 @@ INLINE void score_block(const ba_tile *t, size_t row, const uint16_t *k, float *
     }
 }
 
-/* o [16, 4 vectors] += p v over the keys [first, last) of a tile, rounded outwards to whole registers. */
+/* o [16, 4 vectors] += p v over the keys [first, last) of a tile, extended to whole registers. */
 INLINE void value_block(const uint16_t *p, int32_t first, int32_t last, const uint16_t *v, size_t v_stride, float *o) {
     const size_t p_bytes = BA_KEYS * sizeof *p, v_bytes = 2 * v_stride * sizeof *v, o_bytes = v_stride * sizeof *o;
     tile_load(0, o, o_bytes);

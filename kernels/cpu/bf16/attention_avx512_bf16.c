@@ -1,5 +1,5 @@
-/* The bf16 tile code for AVX-512 with bf16 dot products (F, BW, DQ, VL, BF16). As in attention_tile.h what a row yields
- * does not depend on the rows that it shares a block with. */
+/* The bf16 tile code for AVX-512 with bf16 dot products (F, BW, DQ, VL, BF16). As in simd.h, the result of a row does
+ * not depend on the rows that share a block with it. */
 #include "bf16.h"
 
 #if defined(__x86_64__) && defined(__AVX512BF16__)
@@ -126,7 +126,7 @@ static void attend_rows(ba_tile *t, size_t row, size_t rows, size_t key0, float 
     }
 }
 
-/* Asks for a part of the keys and values of the tile at key0, while row r of the tile before is worked on. */
+/* Fetches a part of the keys and values of the tile at key0 into the cache, during row r of the tile before. */
 INLINE void prefetch(const ba_tile *t, size_t key0, size_t r) {
     if (key0 >= t->key1) {
         return;
@@ -163,7 +163,7 @@ static void scores(const ba_tile *t, size_t tile) {
     }
 }
 
-/* (x rotated) * factor in fp32, as ba_bf16_rotate but for a fused multiply-add; what is left over of 16 pairs is
+/* (x rotated) * factor in fp32, as ba_bf16_rotate, but with fused multiply-adds. The last, incomplete 16 pairs are
  * masked. */
 void ba_bf16_rotate_avx512(const float *x, size_t dim, const float *rot, float factor, float *out) {
     size_t half = dim / 2;

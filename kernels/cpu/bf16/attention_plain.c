@@ -1,4 +1,4 @@
-/* The bf16 tile code, written out: what the fast one is checked against, and what its error is measured by. */
+/* The bf16 tile code in plain C. The tests compare the fast kernels with it, and measure their error by its own. */
 #include "bf16.h"
 
 #include <math.h>

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* A write of rows or a copy of tokens; rot NULL: keys stay as they are. */
+/* A write of rows or a copy of tokens. rot NULL: keys are not rotated. */
 typedef struct transfer {
     const ba_cpu *cpu;
     const ba_kv *from; /* of a copy */

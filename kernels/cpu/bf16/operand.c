@@ -10,7 +10,7 @@ ba_buf *ba_bf16_buf_new(ba_backend *be, size_t rows, size_t cols) {
     if (!ba_add_sizes(rows, BA_PAD_ROWS, &padded) || !ba_multiply_sizes(padded, cols, &n)) {
         return NULL;
     }
-    n += padded; /* rows of an odd depth are rounded up to pairs */
+    n += padded; /* rows of an odd depth are padded to pairs */
     if (n > bf16->n_x) {
         uint16_t *x = ba_cpu_alloc(n, 1, 1, sizeof *x);
         if (!x) {
@@ -23,7 +23,7 @@ ba_buf *ba_bf16_buf_new(ba_backend *be, size_t rows, size_t cols) {
     return ba_cpu_buf_new(be, rows, cols);
 }
 
-/* Rows of an odd length would have to be filled up: they are rounded before every product instead. */
+/* Rows of an odd length would need padding; they are rounded before every product instead. */
 ba_buf *ba_bf16_operand_new(ba_backend *be, size_t rows, size_t cols) {
     return cols % 2 ? ba_bf16_buf_new(be, rows, cols) : ba_cpu_buf_as(rows, cols, true);
 }

@@ -16,9 +16,9 @@ enum {
 typedef struct panel_weight {
     ba_weight base;         /* sizes and bias */
     size_t depth;           /* in, rounded up to pairs */
-    size_t strip;           /* columns that lie together; divides BA_KEYS */
-    const uint16_t *packed; /* [panels, BA_KEYS / strip, depth / 2, strip, 2]; zero where there is no weight */
-    uint16_t *own;          /* the same if it is ours, NULL if it is a file's */
+    size_t strip;           /* neighbouring columns that are stored together; divides BA_KEYS */
+    const uint16_t *packed; /* [panels, BA_KEYS / strip, depth / 2, strip, 2]; zero where the weight ends */
+    uint16_t *own;          /* the same array if it is to be freed, NULL if it belongs to a mapped file */
 } panel_weight;
 
 /* ---- weights ---- */
@@ -31,7 +31,7 @@ static size_t panels_of(const panel_weight *w) {
     return (w->base.out + BA_KEYS - 1) / BA_KEYS;
 }
 
-/* Element (o, 0) of the weight; (o, i) lies pair_step(w, i) behind it. */
+/* Index of element (o, 0) of the weight; (o, i) is pair_step(w, i) elements later. */
 static size_t row_at(const panel_weight *w, size_t o) {
     return o / w->strip * w->depth * w->strip + o % w->strip * 2;
 }
@@ -136,7 +136,7 @@ typedef struct product {
     ba_view out;
     size_t rows, tile_rows, panels, threads;
     bool add;
-    ba_act act; /* of a gated one */
+    ba_act act; /* of a gated product */
 } product;
 
 static product product_of(ba_backend *be, const ba_weight *weight, ba_view x, size_t rows, ba_view out) {
@@ -161,7 +161,7 @@ static const uint16_t *panel_at(const panel_weight *w, size_t panel) {
     return panel < panels_of(w) ? w->packed + panel * w->depth * BA_KEYS : NULL;
 }
 
-/* Rows [row, row + rows) times a panel, to be completed by where they go. */
+/* Rows [row, row + rows) times a panel; the caller sets out and stride. */
 static ba_bf16_product part_of(const product *p, size_t row, size_t rows, size_t panel) {
     const panel_weight *w = p->w;
     return (ba_bf16_product){.rows = rows,
@@ -185,15 +185,15 @@ static void product_tile(void *arg, size_t index, size_t worker) {
 }
 
 void ba_bf16_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add, bool stable) {
-    (void)stable; /* always is */
+    (void)stable; /* always stable */
     product p = product_of(be, w, x, rows, out);
     p.add = add;
     run_product(&p, p.panels, product_tile);
     ba_count_linear(be, rows, w->in, w->out, add);
 }
 
-/* Rows of a panel of gates and of what they gate, side by side in the second-level cache until they are one. What
- * belongs to a panel of gates begins anywhere in a panel, and may end in the next. */
+/* Rows of a panel of gates and of the values that they gate, side by side in the second-level cache until they are
+ * multiplied. The columns of these values may begin inside a panel and end in the next one. */
 static void gated_tile(void *arg, size_t index, size_t worker) {
     const product *p = arg;
     const ba_cpu *cpu = &p->be->cpu;
@@ -220,7 +220,7 @@ static void gated_tile(void *arg, size_t index, size_t worker) {
 }
 
 void ba_bf16_gated(ba_backend *be, ba_act act, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool stable) {
-    (void)stable; /* always is */
+    (void)stable; /* always stable */
     product p = product_of(be, w, x, rows, out);
     p.act = act;
     run_product(&p, (w->out / 2 + BA_KEYS - 1) / BA_KEYS, gated_tile);

@@ -1,7 +1,7 @@
 /* Matrix products for AMX with bf16 (ba_bf16_product in bf16.h): blocks of two by two registers of sums. A matrix unit
- * sums up every row by itself, whatever the rows beside it; rows behind the last one are computed and ignored.
+ * sums every row by itself, independently of the other rows; rows after the last one are computed and ignored.
  *
- * Registers: 0 to 3 sums, [2, 2] of [16, 16]; 4 and 5 rows of x; 6 and 7 columns of w. */
+ * Registers: 0 to 3 hold sums, [2, 2] of [16, 16]; 4 and 5 rows of x; 6 and 7 columns of w. */
 #include "bf16.h"
 
 #if defined(__x86_64__) && defined(__AVX512BF16__) && (defined(__AMX_BF16__) || defined(BA_AMX_PLAIN))
@@ -12,13 +12,13 @@
 
 enum {
     SIDE = 2 * AMX_ROWS, /* rows and columns of a block */
-    PAIR = 2 * AMX_ROWS, /* elements of the pairs that lie beside each other in a register's row */
+    PAIR = 2 * AMX_ROWS, /* elements of the pairs in a register's row */
     LINE = 32,           /* elements of a cache line */
     AHEAD = 1,           /* steps of the depth that are fetched ahead */
 };
 #define INLINE static inline __attribute__((always_inline)) /* strides become constants */
-_Static_assert((int)BA_PAD_ROWS >= (int)AMX_ROWS, "operands have rows behind the last one that may be read");
-_Static_assert((int)BA_STRIP_AMX == (int)SIDE, "the columns of a block lie together");
+_Static_assert((int)BA_PAD_ROWS >= (int)AMX_ROWS, "operands have rows after the last one that may be read");
+_Static_assert((int)BA_STRIP_AMX == (int)SIDE, "the columns of a block are stored together");
 _Static_assert((int)BA_MATRIX_ROWS == (int)AMX_ROWS && (int)BA_MATRIX_DEPTH == (int)AMX_DEPTH, "a tile is a register");
 
 /* Brings a register's worth of lines, `stride` elements apart, into the first-level cache. */
@@ -28,14 +28,13 @@ INLINE void fetch_lines(const uint16_t *at, size_t stride) {
     }
 }
 
-/* Rows of x as registers take them: neighbours of one, its lower half, and its steps along the depth, in elements. */
+/* Distances in x, in elements: between rows, to the lower half of a block, and between steps along the depth. */
 typedef struct rows_at {
     size_t stride, half, step;
 } rows_at;
 
-/* Sums of a step of the depth; two: the block has more rows than a register. If there is a step AHEAD, what it loads is
- * fetched between the products: loads of registers wait for every line from the second-level cache, and little is under
- * way at once. */
+/* Adds one step of the depth; two: the block has more rows than a register. If there is a step AHEAD, its operands are
+ * fetched between the products, because a register's load waits for each line of the second-level cache in turn. */
 INLINE void multiply_step(bool two, bool ahead, const uint16_t *x, rows_at at, const uint16_t *w) {
     const size_t x_bytes = at.stride * sizeof *x, w_bytes = 2 * PAIR * sizeof *w;
     const uint16_t *next_x = ahead ? x + AHEAD * at.step : x, *next_w = ahead ? w + AHEAD * AMX_DEPTH * SIDE : w;
@@ -55,7 +54,7 @@ INLINE void multiply_step(bool two, bool ahead, const uint16_t *x, rows_at at, c
     }
 }
 
-/* The same for what is left over at the end, filled up with zeros. */
+/* The same for the remainder of the depth, padded with zeros. */
 static void multiply_rest(size_t rows, const uint16_t *x, size_t x_stride, const uint16_t *w, size_t rest) {
     uint16_t x_rest[SIDE][AMX_DEPTH] = {{0}}, w_rest[AMX_DEPTH / 2][2 * PAIR] = {{0}};
     for (size_t r = 0; r < rows; r++) {
@@ -84,7 +83,7 @@ INLINE void store_sums(bool two, float *out, size_t stride) {
     }
 }
 
-/* Whole lines past the caches, which need not read them first. */
+/* Writes whole lines that bypass the caches, so that they are not read first. */
 INLINE void stream_sums(float *out, size_t stride) {
     __attribute__((aligned(64))) float sum[SIDE][SIDE];
     store_sums(true, sum[0], SIDE);
@@ -98,7 +97,7 @@ INLINE void stream_sums(float *out, size_t stride) {
 INLINE void product_block(const ba_bf16_product *p, bool two, bool tiled, size_t row, size_t rows, size_t col) {
     const rows_at at = {tiled ? AMX_DEPTH : p->depth, AMX_ROWS * p->depth, ba_bf16_step(tiled)};
     const uint16_t *x = ba_bf16_row(p, row), *w = p->w + col * p->depth;
-    for (size_t r = 0; !p->stream && r < rows; r++) { /* until the sums are there, so is their place */
+    for (size_t r = 0; !p->stream && r < rows; r++) { /* fetch the result's place during the product */
         const float *out = p->out + (row + r) * p->stride + col;
         __builtin_prefetch(out, 1);
         __builtin_prefetch(out + AMX_ROWS, 1);
@@ -142,7 +141,7 @@ static void product_rows(const ba_bf16_product *p, size_t row, size_t rows, size
     }
 }
 
-/* Asks for elements [from, from + n) of `ahead`, as far as there are any. */
+/* Fetches elements [from, from + n) of `ahead`, up to its end. */
 static void fetch(const ba_bf16_product *p, size_t from, size_t n) {
     size_t end = p->depth * BA_KEYS;
     for (size_t i = from; p->ahead && i < from + n && i < end; i += LINE) {
@@ -169,6 +168,6 @@ void ba_bf16_product_amx(const ba_bf16_product *p) {
 }
 #else
 void ba_bf16_product_amx(const ba_bf16_product *p) {
-    (void)p; /* never called: ba_bf16_has_amx says no */
+    (void)p; /* never called, because ba_bf16_has_amx() is false */
 }
 #endif

@@ -1,5 +1,5 @@
 /* Matrix products for AVX-512 with bf16 dot products (ba_bf16_product in bf16.h). A block of rows keeps its sums in
- * registers over the whole depth, so each row is summed up by itself, whatever the rows beside it. */
+ * registers over the whole depth, so each row is summed by itself, independently of the other rows. */
 #include "bf16.h"
 
 #if defined(__x86_64__) && defined(__AVX512BF16__)
@@ -39,7 +39,7 @@ INLINE void store_row(const ba_bf16_product *p, size_t row, const __m512 sum[COL
     }
 }
 
-/* R rows; asks for `ahead`, [ahead_n], on the way. */
+/* R rows; fetches `ahead` [ahead_n] into the cache meanwhile. */
 INLINE void product_block(size_t R, const ba_bf16_product *p, size_t row, const uint16_t *ahead, size_t ahead_n) {
     const uint16_t *x[BLOCK_ROWS], *w = p->w;
     const size_t step = ba_bf16_step(p->tiled);
@@ -102,6 +102,6 @@ void ba_bf16_product_avx512(const ba_bf16_product *p) {
 }
 #else
 void ba_bf16_product_avx512(const ba_bf16_product *p) {
-    (void)p; /* never called: ba_bf16_has_avx512 says no */
+    (void)p; /* never called, because ba_bf16_has_avx512() is false */
 }
 #endif

@@ -75,7 +75,7 @@ static void store(const float *restrict sum, const float *restrict bias, size_t 
     }
 }
 
-/* A row and TILE_COLS columns. */
+/* One row and TILE_COLS columns. */
 static void product_task(void *arg, size_t index, size_t worker) {
     (void)worker;
     const product *p = arg;
@@ -95,7 +95,7 @@ static void product_task(void *arg, size_t index, size_t worker) {
 
 void ba_bf16_plain_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add,
                           bool stable) {
-    (void)stable; /* always is */
+    (void)stable; /* always stable */
     ba_bf16 *bf16 = (ba_bf16 *)be;
     product p = {(const plain_weight *)w, ba_bf16_operand(bf16, x, rows, w->in, w->in), out,
                  (w->out + TILE_COLS - 1) / TILE_COLS, add};

@@ -1,7 +1,7 @@
-/* Shared by attention_bf16_avx512.c and attention_bf16_amx.c: what happens to the scores of a row and a key tile, in
- * AVX-512 with bf16 (F, BW, DQ, VL, BF16). */
-#ifndef BA_SOFTMAX_BF16_AVX512_H
-#define BA_SOFTMAX_BF16_AVX512_H
+/* Shared by attention_avx512_bf16.c and attention_amx.c: the softmax of a row over a key tile, by AVX-512 with bf16 (F,
+ * BW, DQ, VL, BF16). */
+#ifndef BA_SOFTMAX_H
+#define BA_SOFTMAX_H
 
 #include "bf16.h"
 
@@ -40,7 +40,7 @@ INLINE __m512 mask_lanes(__m512 x, int32_t lo, int32_t hi) {
     return _mm512_mask_blend_ps(in, _mm512_set1_ps(-INFINITY), x);
 }
 
-/* Scores of a row into rounded probabilities relative to the new maximum. `sum` has the row's sum in its lanes. */
+/* Turns the scores of a row into rounded probabilities relative to the new maximum. sum [LANES]: their partial sums. */
 INLINE void soften(const float *score, int32_t lo, int32_t hi, float *m, float *sum, float *rescale, uint16_t *p) {
     __m512 s[COLS];
     UNROLL for (size_t j = 0; j < COLS; j++) {
@@ -54,7 +54,7 @@ INLINE void soften(const float *score, int32_t lo, int32_t hi, float *m, float *
     __m512 high = _mm512_max_ps(_mm512_max_ps(s[0], s[1]), _mm512_max_ps(s[2], s[3])), l = _mm512_load_ps(sum);
     float top = *m;
     *rescale = 1.0f;
-    /* Mostly nothing is higher: known without looking across the lanes. */
+    /* Usually no score is higher, which this test finds without a sum across lanes. */
     if (_mm512_cmp_ps_mask(high, _mm512_set1_ps(top), _CMP_GT_OQ)) {
         top = _mm512_reduce_max_ps(high);
         __m512 factor = exp2_below_1(_mm512_set1_ps(*m - top));
@@ -73,8 +73,8 @@ INLINE void soften(const float *score, int32_t lo, int32_t hi, float *m, float *
     _mm512_store_ps(sum, l);
 }
 
-/* Keys [lo, hi) of the tile at key0 that each of the rows sees (none: BA_KEYS, 0), and [first, last) that any does;
- * counts them. False: there is none. */
+/* Keys [lo, hi) of the tile at key0 that each row sees (BA_KEYS, 0 if none), and [first, last) that at least one row
+ * sees. Adds their number to t->pairs. False if no row sees a key. */
 INLINE bool visible(ba_tile *t, size_t row, size_t rows, size_t key0, int32_t *lo, int32_t *hi, int32_t *first,
                     int32_t *last) {
     const __m512i zero = _mm512_setzero_si512(), keys = _mm512_set1_epi32(BA_KEYS),

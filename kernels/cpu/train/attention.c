@@ -1,8 +1,8 @@
-/* Training's attention: tiles of query rows x keys, products by the backend (train_cpu_attention.h), the rest by
- * train_lanes. Formulas: train_ref_attention.c.
+/* Training's attention: tiles of query rows x keys. Products come from the table (attention.h), everything else from
+ * lanes.h. The formulas are in kernels/ref/train_attention.c.
  *
- * A task of the backward is one query head, which adds up its own dk and dv; those of the heads of a group are added
- * afterwards in their order. So no two threads write the same place, and sums do not depend on who came first. */
+ * A task of the backward pass is one query head, which sums its own dk and dv; those of the heads of a group are added
+ * afterwards, in order. So no two threads write to the same place, and sums do not depend on the order of the tasks. */
 #include "attention.h"
 #include "kernels/base/sizes.h"
 
@@ -15,12 +15,12 @@ typedef struct attention {
     const ba_train_attention *a;
     const ba_train_lanes *lanes;
     const ba_train_multiply *multiply;
-    float *shared, *work; /* of all threads, of each */
+    float *shared, *work; /* work space of all threads, and of each thread */
     ba_view dout, dq;
     float *dk, *dv; /* [heads, rows, dim] */
 } attention;
 
-/* A run of query rows of one job and one head, with what a thread works in. */
+/* Neighbouring query rows of one job and one head, with the work space of a thread. */
 typedef struct block {
     const ba_train_job *job;
     size_t row0, rows; /* counted from the job's first */
@@ -28,7 +28,7 @@ typedef struct block {
     float *m, *l, *mean; /* [ROWS] running maximum and sum; <dout, out> */
 } block;
 
-/* Floats, in whole cache lines. */
+/* n floats, rounded up to whole cache lines. */
 static size_t lines(size_t n) {
     return (n + 15) / 16 * 16;
 }
@@ -68,7 +68,7 @@ static float *head_of(ba_view view, size_t row, size_t head, size_t dim) {
     return ba_train_head(view, row, head, dim);
 }
 
-/* Keys that any row of the block sees. */
+/* The keys from the first to the last that a row of the block sees. */
 static ba_range seen_by_any(const ba_train_segment *seg, const block *b) {
     ba_range all = {seg->n, 0};
     for (size_t r = b->row0; r < b->row0 + b->rows; r++) {
@@ -81,7 +81,7 @@ static ba_range seen_by_any(const ba_train_segment *seg, const block *b) {
     return all;
 }
 
-/* Heads of neighbouring rows lie far apart, where no processor looks ahead by itself. */
+/* Heads of neighbouring rows are far apart in memory, so the processor does not prefetch them by itself. */
 static void fetch_head(ba_view view, size_t row, size_t rows, size_t head, size_t dim) {
     enum { AHEAD = 6, LINE = 16 };
     for (size_t i = 0; row + AHEAD < rows && i < dim; i += LINE) {
@@ -107,7 +107,7 @@ static float factor_of(const attention *x, const ba_train_segment *seg) {
     return (float)(x->a->scale * seg->score_scale);
 }
 
-/* Tiles of keys that cover what any row sees of a segment: the next one into t; false: there is none. */
+/* Moves t to the next tile of keys that a row sees of a segment; false after the last. */
 static bool next_tile(const attention *x, const ba_train_segment *seg, ba_range any, ba_train_tile *t) {
     size_t unit = x->multiply->unit, end = seg->key0 + any.hi;
     t->key = t->n ? t->key + t->n : (seg->key0 + any.lo) / unit * unit;
@@ -125,7 +125,7 @@ static void scores(const attention *x, const ba_train_segment *seg, const ba_tra
     }
 }
 
-/* Which of a tile's keys row r of the block sees, counted from the tile's first; lo = hi = 0: none. */
+/* Keys of the tile that row r of the block sees, counted from the tile's first key; lo = hi = 0 if it sees none. */
 static ba_range seen_in_tile(const ba_train_segment *seg, const block *b, size_t r) {
     ba_range see = ba_train_sees(seg, b->row0 + r);
     size_t lo = seg->key0 + see.lo, hi = seg->key0 + see.hi, key = b->t.key;
@@ -134,7 +134,7 @@ static ba_range seen_in_tile(const ba_train_segment *seg, const block *b, size_t
     return lo < hi ? (ba_range){lo, hi} : (ba_range){0, 0};
 }
 
-/* What a row does not see weighs nothing. */
+/* Keys that the row does not see have probability zero. */
 static void clear_outside(float *p, ba_range see, size_t n) {
     memset(p, 0, see.lo * sizeof *p);
     memset(p + see.hi, 0, (n - see.hi) * sizeof *p);
@@ -142,7 +142,7 @@ static void clear_outside(float *p, ba_range see, size_t n) {
 
 /* ---- forward ---- */
 
-/* Scores of a row become probabilities relative to the new maximum; its sum and output follow. */
+/* Turns the scores of a row into probabilities relative to the new maximum, and rescales its sum and output. */
 static void soften(const attention *x, const block *b, size_t r, ba_range see) {
     float *s = b->t.s + r * KEYS, top = see.lo < see.hi ? x->lanes->max(s + see.lo, see.hi - see.lo) : b->m[r];
     if (top > b->m[r]) {
@@ -206,7 +206,7 @@ static void forward_task(void *arg, size_t index, size_t worker) {
     forward_block(x, &b);
 }
 
-/* What no job has. */
+/* Clears all rows, because some may belong to no job. */
 static void clear(const ba_train_attention *a) {
     for (size_t r = 0; r < a->rows; r++) {
         memset(ba_cpu_row(a->out, r), 0, a->heads * a->head_dim * sizeof(float));
@@ -216,7 +216,7 @@ static void clear(const ba_train_attention *a) {
     }
 }
 
-/* Space for `extra` floats, for what all threads share and for each of them; then what is shared. NULL: no memory. */
+/* Work space: `extra` floats, which are returned, a shared part, and one part for each thread. NULL: out of memory. */
 static float *prepare(attention *x, size_t extra, bool back) {
     const ba_train_cpu *t = ((ba_cpu *)x->be)->train;
     x->lanes = t->lanes;
@@ -263,7 +263,7 @@ static void backward_tile(const attention *x, const ba_train_segment *seg, const
     x->multiply->gradients(t);
 }
 
-/* q carries the scale of the scores, and so dk does; dq gets it on the way out. */
+/* q includes the scale of the scores, and so does dk; dq is multiplied by it when it is rotated back. */
 static void backward_segment(const attention *x, block *b, const ba_train_segment *seg) {
     size_t dim = x->a->head_dim;
     ba_range any = seen_by_any(seg, b);

@@ -1,7 +1,6 @@
-/* Training's linear layers by the product kernels of bf16.h, as the backend native-bf16 has them. Weights lie in the
- * forms of both directions; activations are brought into theirs before a product, which then writes its result where it
- * belongs. A scale goes into the smaller operand. Every number of a result is summed up by one kernel over the whole
- * depth, so neither the cut into tiles nor the threads change it. */
+/* Training in bf16: linear layers by the product kernels of bf16.h. Weights are packed for both directions; activations
+ * are packed before a product, which then writes its result to its final place. A scale is multiplied into the smaller
+ * operand. One kernel sums each element of a result over the whole depth, so neither tiles nor threads change it. */
 #include "kernels/cpu/bf16/bf16.h"
 #include "kernels/backends.h"
 #include "kernels/base/sizes.h"
@@ -12,19 +11,19 @@
 #include <string.h>
 
 enum {
-    TILE_BYTES = 640 << 10 /* of the first operand in a tile: leaves room in the second-level cache */
+    TILE_BYTES = 640 << 10 /* of the first operand in a tile; leaves room in the second-level cache for the others */
 };
 
 _Static_assert((int)BA_PACKING_DEPTH == (int)BA_MATRIX_DEPTH, "first operands are tiles of whole registers");
 
-/* Room for forms, grow-only: of both operands of a product, and of what the caller says is steady. */
-enum { FORMS = BA_PACKING_ACROSS + 1, STEADY = 2, SLOTS = STEADY + STEADY * FORMS };
+/* Grow-only space for packed activations: both operands of a product, and each packing of the two steady views. */
+enum { PACKINGS = BA_PACKING_ACROSS + 1, STEADY = 2, SLOTS = STEADY + STEADY * PACKINGS };
 
 typedef struct slots {
     uint16_t *at[SLOTS];
     size_t n[SLOTS];
-    ba_view steady[STEADY];      /* by role */
-    size_t made[STEADY * FORMS]; /* elements of [role, form], behind the first two slots; 0: not yet */
+    ba_view steady[STEADY];         /* by role */
+    size_t made[STEADY * PACKINGS]; /* elements of slot 2 + [role, packing]; 0: not packed yet */
 } slots;
 
 static int slots_open(size_t threads, void **state, char err[BA_ERR_LEN]) {
@@ -41,21 +40,21 @@ static void slots_close(void *state) {
     free(s);
 }
 
-/* ---- forms ---- */
+/* ---- packing ---- */
 
 typedef struct writing {
-    ba_packing form;
+    ba_packing packing;
     ba_packing_job to;
 } writing;
 
 static void write_blocks(const void *arg, size_t first, size_t last) {
     const writing *w = arg;
-    ba_packing_write_avx512(w->form, &w->to, first * BA_PACKING_BLOCK,
+    ba_packing_write_avx512(w->packing, &w->to, first * BA_PACKING_BLOCK,
                             ba_min_size(last * BA_PACKING_BLOCK, w->to.rows));
 }
 
-static void write_form(ba_backend *be, ba_packing form, const ba_packing_job *to) {
-    const writing w = {form, *to};
+static void pack(ba_backend *be, ba_packing packing, const ba_packing_job *to) {
+    const writing w = {packing, *to};
     ba_cpu_for((ba_cpu *)be, (to->rows + BA_PACKING_BLOCK - 1) / BA_PACKING_BLOCK, BA_PACKING_BLOCK * to->cols,
                write_blocks, &w);
 }
@@ -63,10 +62,10 @@ static void write_form(ba_backend *be, ba_packing form, const ba_packing_job *to
 static void steady(ba_backend *be, ba_train_role role, ba_view x) {
     slots *s = ((ba_cpu *)be)->train->state;
     s->steady[role] = x;
-    memset(s->made + role * FORMS, 0, FORMS * sizeof *s->made);
+    memset(s->made + role * PACKINGS, 0, PACKINGS * sizeof *s->made);
 }
 
-/* The role in which the caller said that x is steady; STEADY: none. */
+/* The role for which the caller promised that x is steady; STEADY if there is none. */
 static size_t role_of(const slots *s, ba_view x, float scale) {
     size_t role = 0;
     for (; role < STEADY; role++) {
@@ -78,20 +77,21 @@ static size_t role_of(const slots *s, ba_view x, float scale) {
     return role;
 }
 
-/* The form of activations as the first or second operand; NULL: out of memory, and the backend says so. A steady
- * gradient is soon wanted as it is and turned: one reading gives both. */
-static const uint16_t *form_of(ba_backend *be, size_t operand, ba_packing form, ba_view x, size_t rows, size_t cols,
-                               double scale) {
-    if (x.buf->forms) { /* written so */
-        return x.buf->forms + (form == BA_PACKING_ROWS ? 0 : ba_packing_size(BA_PACKING_ROWS, rows, cols));
+/* Activations, packed as the first or second operand. NULL: out of memory, and no_memory is set. A steady gradient is
+ * soon needed both as it is and transposed, so one pass writes both packings. */
+static const uint16_t *packed(ba_backend *be, size_t operand, ba_packing packing, ba_view x, size_t rows, size_t cols,
+                              double scale) {
+    if (x.buf->packing) { /* it was written packed */
+        return x.buf->packing + (packing == BA_PACKING_ROWS ? 0 : ba_packing_size(BA_PACKING_ROWS, rows, cols));
     }
     slots *s = ((ba_cpu *)be)->train->state;
     size_t role = role_of(s, x, (float)scale), from = 0;
-    if (role == BA_TRAIN_DOUT && (form == BA_PACKING_ROWS || form == BA_PACKING_TURNED)) {
-        from = form == BA_PACKING_TURNED ? ba_packing_size(BA_PACKING_ROWS, rows, cols) : 0;
-        form = BA_PACKING_BOTH;
+    if (role == BA_TRAIN_DOUT && (packing == BA_PACKING_ROWS || packing == BA_PACKING_TURNED)) {
+        from = packing == BA_PACKING_TURNED ? ba_packing_size(BA_PACKING_ROWS, rows, cols) : 0;
+        packing = BA_PACKING_BOTH;
     }
-    size_t need = ba_packing_size(form, rows, cols), slot = role < STEADY ? STEADY + role * FORMS + form : operand;
+    size_t need = ba_packing_size(packing, rows, cols),
+           slot = role < STEADY ? STEADY + role * PACKINGS + packing : operand;
     size_t *made = role < STEADY ? &s->made[slot - STEADY] : NULL;
     if (made && *made == need) {
         return s->at[slot] + from;
@@ -112,14 +112,14 @@ static const uint16_t *form_of(ba_backend *be, size_t operand, ba_packing form, 
                                .scale = (float)scale,
                                .strip = ((const ba_bf16 *)be)->strip,
                                .out = s->at[slot]};
-    write_form(be, form, &to);
+    pack(be, packing, &to);
     if (made) {
         *made = need;
     }
     return s->at[slot] + from;
 }
 
-/* A parameter's copy: W^T as the second operand for the way forward, then W for the way back. */
+/* A parameter's copy: W^T as the second operand for the forward pass, then W for the backward pass. */
 static size_t forward_size(const ba_param *p) {
     return ba_packing_size(BA_PACKING_ACROSS, p->rows, p->cols);
 }
@@ -184,7 +184,7 @@ static void multiply(ba_backend *be, product *p) {
 
 static void linear(ba_backend *be, const ba_param *p, ba_view x, size_t rows, double scale, bool add, ba_view out) {
     product c = {.rows = rows, .cols = p->rows, .depth = ba_packing_depth(p->cols), .add = add};
-    c.a = form_of(be, 0, BA_PACKING_ROWS, x, rows, p->cols, scale);
+    c.a = packed(be, 0, BA_PACKING_ROWS, x, rows, p->cols, scale);
     c.b = p->half;
     c.out = ba_cpu_row(out, 0);
     c.stride = out.buf->cols;
@@ -194,7 +194,7 @@ static void linear(ba_backend *be, const ba_param *p, ba_view x, size_t rows, do
 static void linear_back(ba_backend *be, const ba_param *p, ba_view dout, size_t rows, double scale, bool add,
                         ba_view dx) {
     product c = {.rows = rows, .cols = p->cols, .depth = ba_packing_depth(p->rows), .add = add};
-    c.a = form_of(be, 0, BA_PACKING_ROWS, dout, rows, p->rows, scale);
+    c.a = packed(be, 0, BA_PACKING_ROWS, dout, rows, p->rows, scale);
     c.b = p->half + forward_size(p);
     c.out = ba_cpu_row(dx, 0);
     c.stride = dx.buf->cols;
@@ -208,11 +208,11 @@ static void linear_grad(ba_backend *be, ba_param *p, ba_view dout, ba_view x, si
         return;
     }
     p->no_grad_yet = false;
-    c.a = form_of(be, 0, BA_PACKING_TURNED, dout, rows, p->rows, first ? scale : 1);
-    c.b = form_of(be, 1, BA_PACKING_DOWN, x, rows, p->cols, first ? 1 : scale);
+    c.a = packed(be, 0, BA_PACKING_TURNED, dout, rows, p->rows, first ? scale : 1);
+    c.b = packed(be, 1, BA_PACKING_DOWN, x, rows, p->cols, first ? 1 : scale);
     c.out = p->grad;
     c.stride = p->cols;
-    c.stream = !c.add && p->cols % 16 == 0; /* the optimiser reads it when all are there */
+    c.stream = !c.add && p->cols % 16 == 0; /* the optimiser reads it only at the end of the step */
     multiply(be, &c);
 }
 

@@ -1,5 +1,5 @@
-/* Products of training's attention by the product kernels of bf16.h. Keys and values are brought into the forms of
- * second operands once; queries, probabilities and their gradients where they are computed, tile by tile. */
+/* Products of training's attention by the product kernels of bf16.h. Keys and values are packed as second operands
+ * once; queries, probabilities and their gradients are packed tile by tile, where they are computed. */
 #include "attention.h"
 #include "kernels/cpu/bf16/bf16.h"
 #include "packing.h"
@@ -7,16 +7,16 @@
 enum { KEYS = BA_TRAIN_KEYS, ROWS = BA_TRAIN_ROWS };
 _Static_assert((int)BA_PACKING_BLOCK == (int)BA_KEYS && KEYS % BA_KEYS == 0, "a tile's keys are whole strips");
 
-/* Forms of a KV head. */
-typedef struct head_forms {
+/* Packed keys and values of a KV head. */
+typedef struct packed_head {
     uint16_t *k_across, *v_across, *k_down, *v_down;
-} head_forms;
+} packed_head;
 
-static head_forms head_of(const ba_train_attention *a, size_t kv_head, float *shared) {
+static packed_head head_of(const ba_train_attention *a, size_t kv_head, float *shared) {
     size_t across = ba_packing_size(BA_PACKING_ACROSS, a->rows, a->head_dim);
     size_t down = ba_packing_size(BA_PACKING_DOWN, a->rows, a->head_dim);
     uint16_t *at = (uint16_t *)(void *)shared + kv_head * 2 * (across + down);
-    return (head_forms){at, at + across, at + 2 * across, at + 2 * across + down};
+    return (packed_head){at, at + across, at + 2 * across, at + 2 * across + down};
 }
 
 static size_t shared_size(const ba_train_attention *a) {
@@ -24,16 +24,16 @@ static size_t shared_size(const ba_train_attention *a) {
                           ba_packing_size(BA_PACKING_DOWN, a->rows, a->head_dim));
 }
 
-/* Forms of a tile: q and dout as both operands; s, then dp, as first ones. */
-typedef struct tile_forms {
+/* Packed operands of a tile: q and dout as first and second operand; s, then dp, as the first operand. */
+typedef struct packed_tile {
     uint16_t *q, *q_down, *dout, *dout_down, *first;
-} tile_forms;
+} packed_tile;
 
-static tile_forms tile_of(const ba_train_tile *t) {
+static packed_tile tile_of(const ba_train_tile *t) {
     size_t dim = t->a->head_dim, q = ba_packing_size(BA_PACKING_ROWS, ROWS, dim),
            down = ba_packing_size(BA_PACKING_DOWN, ROWS, dim);
     uint16_t *at = (uint16_t *)(void *)t->own;
-    return (tile_forms){at, at + q, at + q + down, at + 2 * q + down, at + 2 * (q + down)};
+    return (packed_tile){at, at + q, at + q + down, at + 2 * q + down, at + 2 * (q + down)};
 }
 
 static size_t own_size(const ba_train_attention *a) {
@@ -42,7 +42,7 @@ static size_t own_size(const ba_train_attention *a) {
     return q + down + ba_packing_size(BA_PACKING_BOTH, ROWS, KEYS) / 2;
 }
 
-/* ---- forms ---- */
+/* ---- packing ---- */
 
 typedef struct sharing {
     const ba_train_attention *a;
@@ -57,7 +57,7 @@ static void share_blocks(const void *arg, size_t first, size_t last) {
     for (size_t i = first; i < last; i++) {
         size_t head = i / s->blocks, row = i % s->blocks * BA_PACKING_BLOCK;
         size_t end = row + BA_PACKING_BLOCK < a->rows ? row + BA_PACKING_BLOCK : a->rows;
-        head_forms h = head_of(a, head, s->shared);
+        packed_head h = head_of(a, head, s->shared);
         ba_packing_job k = {.x = ba_train_head(a->k, 0, head, a->head_dim),
                             .stride = a->k.buf->cols,
                             .rows = a->rows,
@@ -87,7 +87,7 @@ static void share(ba_backend *be, const ba_train_attention *a, bool back, float 
     ba_cpu_for((ba_cpu *)be, a->kv_heads * s.blocks, 3 * BA_PACKING_BLOCK * a->head_dim, share_blocks, &s);
 }
 
-static void form(const ba_train_tile *t, ba_packing which, const float *x, size_t stride, size_t cols, uint16_t *out) {
+static void pack(const ba_train_tile *t, ba_packing which, const float *x, size_t stride, size_t cols, uint16_t *out) {
     const ba_packing_job to = {.x = x,
                                .stride = stride,
                                .rows = t->rows,
@@ -100,13 +100,13 @@ static void form(const ba_train_tile *t, ba_packing which, const float *x, size_
 
 static void queries(const ba_train_tile *t, bool back) {
     size_t dim = t->a->head_dim;
-    tile_forms f = tile_of(t);
-    form(t, BA_PACKING_ROWS, t->q, dim, dim, f.q);
+    packed_tile f = tile_of(t);
+    pack(t, BA_PACKING_ROWS, t->q, dim, dim, f.q);
     if (back) {
         const float *dout = ba_train_head(t->dout, t->row, t->head, dim);
-        form(t, BA_PACKING_DOWN, t->q, dim, dim, f.q_down);
-        form(t, BA_PACKING_ROWS, dout, t->dout.buf->cols, dim, f.dout);
-        form(t, BA_PACKING_DOWN, dout, t->dout.buf->cols, dim, f.dout_down);
+        pack(t, BA_PACKING_DOWN, t->q, dim, dim, f.q_down);
+        pack(t, BA_PACKING_ROWS, dout, t->dout.buf->cols, dim, f.dout);
+        pack(t, BA_PACKING_DOWN, dout, t->dout.buf->cols, dim, f.dout_down);
     }
 }
 
@@ -142,14 +142,14 @@ static void dscores(const ba_train_tile *t) {
              depth, false, t->dp, KEYS);
 }
 
-/* o += x y for the keys' rows of y. */
+/* o += x y, with the rows of y that belong to the tile's keys. */
 static void weigh(const ba_train_tile *t, const uint16_t *x_rows, const uint16_t *y_down) {
     size_t dim = t->a->head_dim, strip = ((const ba_bf16 *)t->be)->strip;
     multiply(t, t->rows, dim, ba_packing_depth(t->n), x_rows, y_down + t->key * strip, ba_packing_depth(t->a->rows),
              true, t->o, dim);
 }
 
-/* dx += x^T y for the keys' rows of dx. */
+/* dx += x^T y, for the rows of dx that belong to the tile's keys. */
 static void turn(const ba_train_tile *t, const uint16_t *x_turned, const uint16_t *y_down, float *dx) {
     size_t dim = t->a->head_dim, depth = ba_packing_depth(t->rows);
     multiply(t, t->n, dim, depth, x_turned, y_down, depth, true, dx + t->key * dim, dim);
@@ -157,15 +157,15 @@ static void turn(const ba_train_tile *t, const uint16_t *x_turned, const uint16_
 
 static void values(const ba_train_tile *t) {
     uint16_t *p = tile_of(t).first;
-    form(t, BA_PACKING_ROWS, t->s, KEYS, t->n, p);
+    pack(t, BA_PACKING_ROWS, t->s, KEYS, t->n, p);
     weigh(t, p, head_of(t->a, t->kv_head, t->shared).v_down);
 }
 
 static void gradients(const ba_train_tile *t) {
-    tile_forms f = tile_of(t);
-    form(t, BA_PACKING_TURNED, t->s, KEYS, t->n, f.first);
+    packed_tile f = tile_of(t);
+    pack(t, BA_PACKING_TURNED, t->s, KEYS, t->n, f.first);
     turn(t, f.first, f.dout_down, t->dv);
-    form(t, BA_PACKING_BOTH, t->dp, KEYS, t->n, f.first);
+    pack(t, BA_PACKING_BOTH, t->dp, KEYS, t->n, f.first);
     turn(t, f.first + ba_packing_size(BA_PACKING_ROWS, t->rows, t->n), f.q_down, t->dk);
     weigh(t, f.first, head_of(t->a, t->kv_head, t->shared).k_down);
 }

@@ -1,6 +1,6 @@
-/* Operations of training whose results are only multiplied: normed rows, gated units, and the gradients of these. What
- * comes out of a few rows stays in the cache as fp32 and goes from there into the forms that products take
- * (train_form.h): it never lies in memory as fp32. The same bits as by way of a buffer in fp32. */
+/* Operations of training whose results are only multiplied: norms, gated units, and the gradients of gated units. The
+ * results of a few rows stay in the cache in fp32 and are packed from there (packing.h), without a buffer in fp32. The
+ * bits are those of the way through such a buffer. */
 #include "kernels/base/sizes.h"
 #include "kernels/cpu/bf16/bf16.h"
 #include "packing.h"
@@ -10,9 +10,9 @@
 
 ba_buf *ba_train_bf16_operand_new(ba_backend *be, size_t rows, size_t cols) {
     (void)be;
-    const size_t behind = BA_PACKING_BLOCK + BA_PACKING_DEPTH;
+    const size_t padding = BA_PACKING_BLOCK + BA_PACKING_DEPTH;
     size_t most_rows, most_cols, n;
-    if (!ba_add_sizes(rows, behind, &most_rows) || !ba_add_sizes(cols, behind, &most_cols) ||
+    if (!ba_add_sizes(rows, padding, &most_rows) || !ba_add_sizes(cols, padding, &most_cols) ||
         !ba_array_bytes(most_rows, most_cols, 1, 1, &n)) {
         return NULL;
     }
@@ -21,9 +21,9 @@ ba_buf *ba_train_bf16_operand_new(ba_backend *be, size_t rows, size_t cols) {
         return NULL;
     }
     buf->cols = cols;
-    /* Whether the second form is BA_PACKING_DOWN or BA_PACKING_TURNED: they are of one size. */
-    buf->forms = ba_cpu_alloc(ba_packing_size(BA_PACKING_BOTH, rows, cols), 1, 1, sizeof *buf->forms);
-    if (!buf->forms) {
+    /* The second packing is BA_PACKING_DOWN or BA_PACKING_TURNED; both have the same size. */
+    buf->packing = ba_cpu_alloc(ba_packing_size(BA_PACKING_BOTH, rows, cols), 1, 1, sizeof *buf->packing);
+    if (!buf->packing) {
         free(buf);
         return NULL;
     }
@@ -38,7 +38,7 @@ typedef struct making {
     const float *gain;
     float eps;
     ba_act act;
-    uint16_t *out, *out_up; /* forms of the result, or of both gradients */
+    uint16_t *out, *out_up; /* packings of the result, or of both gradients */
     float *space;           /* [threads, 2, BA_PACKING_BLOCK, cols] */
 } making;
 
@@ -50,8 +50,8 @@ static size_t end_of(const making *m, size_t first) {
     return m->rows - first < BA_PACKING_BLOCK ? m->rows : first + BA_PACKING_BLOCK;
 }
 
-/* What x, rows of the result from `first` on, is as an operand. */
-static ba_packing_job forming(const making *m, const float *x, size_t first, uint16_t *out) {
+/* The job that packs x, rows of the result from `first` on. */
+static ba_packing_job packing_of(const making *m, const float *x, size_t first, uint16_t *out) {
     return (ba_packing_job){.x = x,
                             .x_row = first,
                             .stride = m->cols,
@@ -64,14 +64,14 @@ static ba_packing_job forming(const making *m, const float *x, size_t first, uin
 }
 
 static void write_x(const making *m, const float *x, size_t first, size_t end) {
-    ba_packing_job to = forming(m, x, first, m->out);
+    ba_packing_job to = packing_of(m, x, first, m->out);
     ba_packing_write_avx512(BA_PACKING_ROWS, &to, first, end);
     to.out += ba_packing_size(BA_PACKING_ROWS, m->rows, m->cols);
     ba_packing_write_avx512(BA_PACKING_DOWN, &to, first, end);
 }
 
 static void write_dout(const making *m, const float *dout, size_t first, size_t end, uint16_t *out) {
-    const ba_packing_job to = forming(m, dout, first, out);
+    const ba_packing_job to = packing_of(m, dout, first, out);
     ba_packing_write_avx512(BA_PACKING_BOTH, &to, first, end);
 }
 
@@ -124,30 +124,30 @@ static void make(ba_backend *be, making *m, void (*block)(void *arg, size_t bloc
 
 void ba_train_bf16_rmsnorm(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, const ba_param *gain,
                            double eps, ba_view out) {
-    if (!out.buf->forms) {
+    if (!out.buf->packing) {
         ba_train_rmsnorm(be, x, rows, groups, cols, gain, eps, out);
         return;
     }
-    making m = {.x = x, .rows = rows, .cols = cols, .gain = gain->value, .eps = (float)eps, .out = out.buf->forms};
+    making m = {.x = x, .rows = rows, .cols = cols, .gain = gain->value, .eps = (float)eps, .out = out.buf->packing};
     make(be, &m, norm_block);
 }
 
 void ba_train_bf16_glu(ba_backend *be, ba_act act, ba_view x, size_t rows, size_t cols, ba_view out) {
-    if (!out.buf->forms) {
+    if (!out.buf->packing) {
         be->ops->glu(be, act, x, rows, cols, out);
         return;
     }
-    making m = {.x = x, .rows = rows, .cols = cols, .act = act, .out = out.buf->forms};
+    making m = {.x = x, .rows = rows, .cols = cols, .act = act, .out = out.buf->packing};
     make(be, &m, glu_block);
 }
 
 void ba_train_bf16_glu_back(ba_backend *be, ba_act act, ba_view x, ba_view dout, size_t rows, size_t cols,
                             ba_view dgate, ba_view dup) {
-    if (!dgate.buf->forms) {
+    if (!dgate.buf->packing) {
         ba_train_glu_back(be, act, x, dout, rows, cols, dgate, dup);
         return;
     }
-    making m = {.x = x, .dout = dout, .rows = rows, .cols = cols, .act = act, .out = dgate.buf->forms};
-    m.out_up = dup.buf->forms;
+    making m = {.x = x, .dout = dout, .rows = rows, .cols = cols, .act = act, .out = dgate.buf->packing};
+    m.out_up = dup.buf->packing;
     make(be, &m, glu_back_block);
 }

@@ -1,5 +1,5 @@
-/* Loops of training over neighbouring floats, in plain C that compilers turn into vector code: train_lanes_body.h,
- * compiled once per instruction set by train_lanes_ISA.c. Sums run in sixteen lanes, whatever the vectors are. */
+/* Loops of training over neighbouring floats, in plain C that compilers turn into vector code: lanes_body.h, compiled
+ * once per instruction set by lanes_ISA.c. Sums always run in sixteen lanes, in one order for all instruction sets. */
 #ifndef BA_TRAIN_LANES_H
 #define BA_TRAIN_LANES_H
 
@@ -24,7 +24,8 @@ typedef struct ba_train_lanes {
                       float *dx);
     /* sum of x dout gain */
     float (*dot3)(const float *x, const float *dout, const float *gain, size_t n);
-    /* One head by [2, dim / 2] cosines and sines, times `factor`; back: by the transpose. out may be x. */
+    /* Rotates one head by [2, dim / 2] cosines and sines and multiplies it by `factor`; back: by the transpose. out may
+     * be x. */
     void (*rotate)(const float *x, size_t dim, const float *rot, bool back, float factor, float *out);
     /* dgate and dup may be gate and up. */
     void (*glu_back)(ba_act act, const float *gate, const float *up, const float *dout, size_t n, float *dgate,

@@ -1,4 +1,4 @@
-/* The loops of train_lanes.h; included by each train_lanes_ISA.c, which defines ISA_NAME and ISA_TABLE_NAME. */
+/* The loops of lanes.h; included by each lanes_ISA.c, which defines ISA_NAME and ISA_TABLE_NAME. */
 #include "lanes.h"
 
 #include "kernels/cpu/exp2.h"
@@ -130,7 +130,7 @@ static void rotate(const float *x, size_t dim, const float *rot, bool back, floa
     }
 }
 
-/* Both activations are x s with s = 1 / (1 + e^-u): SiLU with u = x, and GELU in its tanh form (attention_tile.h). The
+/* Both activations are x s with s = 1 / (1 + e^-u): SiLU with u = x, and GELU in its tanh form (simd.h). The
  * slope is s + x s (1 - s) u'. */
 static void glu_back(ba_act act, const float *gate, const float *up, const float *dout, size_t n, float *dgate,
                      float *dup) {
@@ -181,7 +181,7 @@ static float exp_sum(const float *x, float from, size_t n, float *out) {
         }
     }
     memcpy(rest, x + i, (n - i) * sizeof *x);
-    for (size_t j = 0; j < LANES; j++) { /* all lanes at once: rows seen by few are short */
+    for (size_t j = 0; j < LANES; j++) { /* all lanes at once, because many rows are short */
         rest[j] = exponential(rest[j] - from);
     }
     memcpy(out + i, rest, (n - i) * sizeof *x);

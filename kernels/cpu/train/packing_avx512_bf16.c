@@ -1,12 +1,12 @@
-/* Forms of operands (train_form.h) by AVX-512 with bf16: 16 numbers are rounded at once, and what has to be turned is
- * turned in registers, 16 x 16 pairs at a time. */
+/* The packings of packing.h by AVX-512 with bf16: 16 numbers are rounded at once, and transposition happens in
+ * registers, 16 x 16 pairs at a time. */
 #include "packing.h"
 
 #if defined(__x86_64__) && defined(__AVX512BF16__)
 #include <immintrin.h>
 
 enum { LANES = 16, PAIRED = 32 };
-#define INLINE static inline __attribute__((always_inline)) /* so that nothing is read again behind every store */
+#define INLINE static inline __attribute__((always_inline)) /* otherwise every store makes it read *f again */
 
 /* X[row, col .. col + 16), zeros outside. */
 INLINE __m512 load(const ba_packing_job *f, size_t row, size_t col) {
@@ -24,14 +24,14 @@ INLINE __m512i along(const ba_packing_job *f, size_t row, size_t col) {
     return (__m512i)_mm512_cvtne2ps_pbh(load(f, row, col + LANES), load(f, row, col));
 }
 
-/* 16 neighbours of a row and what lies below them: pairs down the columns. */
+/* 16 neighbours of a row and the 16 below them: pairs along the columns. */
 INLINE __m512i below(const ba_packing_job *f, size_t row, size_t col) {
     const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
                                            21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     return _mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(load(f, row + 1, col), load(f, row, col)));
 }
 
-/* The same of what `along` gave for both rows; half: 0 or 1, for the first or last 16 of the 32. */
+/* The same from the results of `along` for both rows; half: 0 or 1, for the first or last 16 of the 32. */
 INLINE __m512i pair_up(__m512i row, __m512i next, size_t half) {
     const __m512i order = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6,
                                            37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
@@ -68,17 +68,17 @@ INLINE void put(const ba_packing_job *f, uint16_t *to, __m512i x) {
     }
 }
 
-/* Pair of depth `pair` of column `col` in a second operand. */
+/* The place of pair `pair` of the depth, column `col`, in a second operand. */
 INLINE uint16_t *second_at(const ba_packing_job *f, size_t depth, size_t pair, size_t col) {
     return f->out + col / f->strip * f->strip * depth + (pair * f->strip + col % f->strip) * 2;
 }
 
-/* Where a first operand has its row, from `at` of the depth on: the rest of the register's 32 follows. */
+/* The place of a row of a first operand at depth `at`, a multiple of 32; the next 31 elements follow it. */
 INLINE uint16_t *first_at(uint16_t *out, size_t depth, size_t row, size_t at) {
     return out + row / LANES * LANES * depth + (at / PAIRED * LANES + row % LANES) * PAIRED;
 }
 
-/* 16 rows of a first operand, side by side, from what lies turned in x. */
+/* Writes 16 rows of a first operand from x, which has them transposed. */
 INLINE void put_turned(const ba_packing_job *f, __m512i x[LANES], uint16_t *tile) {
     turn(x);
     for (size_t i = 0; i < LANES; i++) {
@@ -153,9 +153,9 @@ INLINE void across(const ba_packing_job *f, size_t first, size_t last) {
     }
 }
 
-void ba_packing_write_avx512(ba_packing form, const ba_packing_job *forming, size_t first, size_t last) {
-    const ba_packing_job f = *forming;
-    switch (form) {
+void ba_packing_write_avx512(ba_packing packing, const ba_packing_job *job, size_t first, size_t last) {
+    const ba_packing_job f = *job;
+    switch (packing) {
     case BA_PACKING_ROWS:
         rows(&f, first, last);
         break;
@@ -177,7 +177,7 @@ void ba_packing_write_avx512(ba_packing form, const ba_packing_job *forming, siz
     }
 }
 #else
-void ba_packing_write_avx512(ba_packing form, const ba_packing_job *f, size_t first, size_t last) {
-    (void)form, (void)f, (void)first, (void)last; /* never called: ba_bf16_has_avx512 says no */
+void ba_packing_write_avx512(ba_packing packing, const ba_packing_job *f, size_t first, size_t last) {
+    (void)packing, (void)f, (void)first, (void)last; /* never called, because ba_bf16_has_avx512() is false */
 }
 #endif

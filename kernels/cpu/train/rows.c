@@ -1,5 +1,5 @@
-/* Training's operations that treat rows by themselves, sums over rows (shared out by columns, so that each is added up
- * in the order of the rows), and the loss. */
+/* Training's operations on single rows, sums over rows (in parallel over columns, so that each sum runs in the order of
+ * the rows), and the loss. */
 #include "train.h"
 
 #include <math.h>
@@ -135,7 +135,7 @@ void ba_train_rmsnorm(ba_backend *be, ba_view x, size_t rows, size_t groups, siz
     ba_cpu_for((ba_cpu *)be, rows, groups * cols, rmsnorm_rows, &op);
 }
 
-/* Rows whose share of the gain's gradient is added up by one thread; the shares are added in their order. */
+/* Rows whose part of the gain's gradient one thread sums; the parts are then added in order. */
 enum { GAIN_ROWS = 32 };
 
 /* With f = 1 / rms(x) and y = dout gain:  dx = f y - x f^3 mean(x y),  dgain = f x dout. */
@@ -231,7 +231,7 @@ static double divergence(const loss *c, const float *x, double lse, const float 
     return sum;
 }
 
-/* Probabilities into p; log-sum-exp. */
+/* Writes probabilities to p; returns the log-sum-exp. */
 static double soften(const loss *c, const float *x, float *p) {
     float top = c->l->max(x, c->vocab), sum = c->l->exp_sum(x, top, c->vocab, p);
     c->l->multiply(p, 1 / sum, c->vocab);

@@ -5,7 +5,7 @@
 
 /* ---- what training adds to a backend ---- */
 
-/* By the instruction set of fp32: a bf16 backend's own has another name. */
+/* Asks for the instruction set of fp32, because that of a bf16 backend has another name. */
 static const ba_train_lanes *choose_lanes(void) {
     char unused[BA_ERR_LEN];
     const ba_isa *isa = ba_isa_choose(unused);
@@ -84,7 +84,7 @@ void ba_train_param_free(ba_backend *be, ba_param *p) {
 typedef struct change {
     const ba_backend *be;
     ba_param *p;
-    const ba_adamw *cfg; /* NULL: it has been changed */
+    const ba_adamw *cfg; /* the step to make; NULL: the value has been changed already */
     double bias1, bias2;
 } change;
 
@@ -92,7 +92,7 @@ static size_t blocks_of(const ba_param *p) {
     return (p->rows + BA_TRAIN_UNIT - 1) / BA_TRAIN_UNIT;
 }
 
-/* The copy that products use follows the value while that is in the cache. */
+/* The copy for products is written directly after the value, while that is in the cache. */
 static void change_blocks(const void *arg, size_t first_block, size_t last_block) {
     const change *c = arg;
     const ba_train_cpu *t = ((const ba_cpu *)c->be)->train;
@@ -117,16 +117,17 @@ static void renew(ba_backend *be, ba_param *p) {
     }
 }
 
+/* half: elements of the copy for products; 0: none. */
 static int allocate(ba_param *p, bool trained, size_t half) {
     float **part[] = {&p->value, &p->grad, &p->mean, &p->variance};
-    bool ok = true;
-    for (size_t i = 0; ok && i < (trained ? 4 : 1); i++) {
-        ok = (*part[i] = ba_cpu_alloc(p->rows, p->cols, 1, sizeof(float))) != NULL;
+    for (size_t i = 0; i < (trained ? 4 : 1); i++) {
+        *part[i] = ba_cpu_alloc(p->rows, p->cols, 1, sizeof(float));
+        if (!*part[i]) {
+            return -1;
+        }
     }
-    if (half) {
-        ok = ok && (p->half = ba_cpu_alloc(half, 1, 1, sizeof *p->half)) != NULL;
-    }
-    return ok ? 0 : -1;
+    p->half = half ? ba_cpu_alloc(half, 1, 1, sizeof *p->half) : NULL;
+    return half && !p->half ? -1 : 0;
 }
 
 ba_param *ba_train_param_new(ba_backend *be, const ba_train_product *product, const ba_weight_src *src, bool trained,
@@ -196,7 +197,7 @@ float *ba_train_grad(ba_backend *be, ba_param *p) {
     return p->grad;
 }
 
-/* Nothing is written: most gradients are the result of a product, which need not be added to zeros. */
+/* Only sets a flag: most gradients are the result of a product, which then overwrites instead of adding to zeros. */
 void ba_train_grad_zero(ba_backend *be, ba_param *const *p, size_t n) {
     (void)be;
     for (size_t k = 0; k < n; k++) {
@@ -217,7 +218,7 @@ static void square_rows(const void *arg, size_t first, size_t last) {
     }
 }
 
-/* Rows are added up in their order, whichever threads had them. */
+/* The sums of rows are added in order, so the result does not depend on the threads. */
 double ba_train_grad_norm(ba_backend *be, ba_param *const *p, size_t n) {
     ba_cpu *cpu = (ba_cpu *)be;
     double sum = 0;

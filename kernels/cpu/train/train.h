@@ -1,7 +1,6 @@
-/* Inside of training on the CPU, over the buffers and rotations of cpu.h: everything in fp32, but for the operands of
- * products, which a backend may round to bf16. Files: train_cpu.c (parameters, optimiser), train_cpu_rows.c (row
- * operations and loss), train_cpu_attention.c. Products of libraries: train_cpu_product.c (linear, cut into tiles),
- * train_openblas.c and train_onednn.c (a tile). Products of our own in bf16: train_bf16*.c, train_form*.c. */
+/* Inside of training on the CPU, on the buffers and rotations of cpu.h. Everything is in fp32, except the operands of
+ * products, which the bf16 table rounds to bf16. Shared by both tables: train.c (parameters, optimiser), rows.c (row
+ * operations and loss), attention.c. Products in fp32: openblas*.c. Products in bf16: bf16*.c, packing*.c. */
 #ifndef BA_TRAIN_CPU_H
 #define BA_TRAIN_CPU_H
 
@@ -12,16 +11,16 @@
 
 enum { BA_TRAIN_UNIT = 64 /* rows of a parameter that one thread updates together */ };
 
-typedef struct ba_train_multiply ba_train_multiply; /* train_cpu_attention.h */
+typedef struct ba_train_multiply ba_train_multiply; /* attention.h */
 
-/* How a backend multiplies. */
+/* How a table of operations multiplies. */
 typedef struct ba_train_product {
     const ba_train_multiply *attention;
-    /* Elements of the copy of a parameter that products use, and writing what comes of rows [first, last) of the value,
-     * first a multiple of BA_TRAIN_UNIT, by one thread; NULL: they use the value itself. */
+    /* The copy of a parameter that products read: its number of elements, and writing the part that follows from rows
+     * [first, last) of the value, in one thread; first is a multiple of BA_TRAIN_UNIT. NULL: there is no copy. */
     size_t (*copy_size)(const ba_param *p);
     void (*renew)(const ba_backend *be, const ba_param *p, size_t first, size_t last);
-    /* Its work space, ba_train_cpu.state: 0, or -1 and err. */
+    /* Makes its work space, ba_train_cpu.state. 0, or -1 and err. */
     int (*open)(size_t threads, void **state, char err[BA_ERR_LEN]);
     void (*close)(void *state);
 } ba_train_product;
@@ -34,21 +33,21 @@ typedef struct ba_train_cpu {
     void *state;
     const ba_train_lanes *lanes;
     size_t threads;
-    float *space; /* of row operations and attention; grow-only */
+    float *space; /* [n_space] work space of row operations and attention; grow-only */
     size_t n_space;
 } ba_train_cpu;
 
 struct ba_param {
     size_t rows, cols;
     float *value, *grad, *mean, *variance; /* [rows, cols]; the last three NULL if not trained */
-    uint16_t *half;                        /* value in bf16 as the product likes it, or NULL */
-    bool no_grad_yet;                      /* the gradient is zero, whatever `grad` holds: ba_train_grad */
+    uint16_t *half;                        /* the copy that products read, or NULL */
+    bool no_grad_yet;                      /* the gradient is zero and grad is not written yet: see ba_train_grad */
 };
 
-/* n floats, valid until the next call; NULL: out of memory, and the backend says so. */
+/* n floats, valid until the next call. NULL: out of memory, and no_memory of the backend is set. */
 float *ba_train_space(ba_backend *be, size_t n);
 
-/* The gradient, to be read or added to; NULL if p is not trained. */
+/* The gradient, written if it was not yet, to be read or added to; NULL if p is not trained. */
 float *ba_train_grad(ba_backend *be, ba_param *p);
 
 /* Operations of the table, as documented in train.h. */
@@ -81,7 +80,7 @@ void ba_train_glu_back(ba_backend *be, ba_act act, ba_view x, ba_view dout, size
 void ba_train_cross_entropy(ba_backend *be, ba_view logits, size_t n, size_t vocab, const int32_t *target,
                             double weight, ba_view teacher, double kl_weight, double sum[2]);
 
-/* Of the table of products in bf16: train_bf16_operand.c. */
+/* Operations of the bf16 table only, in bf16_operand.c. */
 ba_buf *ba_train_bf16_operand_new(ba_backend *be, size_t rows, size_t cols);
 void ba_train_bf16_rmsnorm(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, const ba_param *gain,
                            double eps, ba_view out);
@@ -93,7 +92,7 @@ void ba_train_attention_forward(ba_backend *be, const ba_train_attention *a);
 void ba_train_attention_back(ba_backend *be, const ba_train_attention *a, ba_view dout, ba_view dq, ba_view dk,
                              ba_view dv);
 
-/* Entries that all tables of training on the CPU share. */
+/* Rows that both tables of training on the CPU share. */
 #define BA_TRAIN_CPU_SHARED                                                                                            \
     .param_free = ba_train_param_free, .param_read = ba_train_param_read, .param_write = ba_train_param_write,         \
     .mask_free = ba_train_mask_free, .copy = ba_train_copy, .zero = ba_train_zero, .scatter = ba_train_scatter,        \
