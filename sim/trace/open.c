@@ -74,7 +74,7 @@ static herr_t collect_name(hid_t group, const char *name, const H5L_info_t *info
     return 0;
 }
 
-static int load_tables(ba_trace *t, char err[BA_ERR_LEN]) {
+int ba_trace_load_tables(ba_trace *t, char err[BA_ERR_LEN]) {
     names list = {.n = 0};
     /* Files of other programs may not know the order of making. */
     if (H5Literate(t->file, H5_INDEX_CRT_ORDER, H5_ITER_INC, NULL, collect_name, &list) < 0) {
@@ -142,7 +142,7 @@ int ba_trace_open_existing(const char *path, bool writable, ba_trace **out, char
     } else if (!schema) {
         ba_fail(err, "%s: no attribute `schema`: not a trace of this program", path);
     } else {
-        status = load_tables(t, err);
+        status = ba_trace_load_tables(t, err);
     }
     free(schema);
     if (status) {

@@ -27,7 +27,7 @@ struct ba_trace {
     char *path, *live;      /* live: where commits go; NULL if reading */
     struct stat seen;       /* what was there when we looked last; zeros: nothing */
     double committed, took; /* the last commit, in seconds: by the monotonic clock, and what it took */
-    hid_t file;
+    hid_t file;             /* the file, or a group of it (merged.h) */
     ba_trace_table table[BA_TRACE_MAX_TABLES];
     size_t n_table;
 };
@@ -59,6 +59,11 @@ void ba_trace_table_free(ba_trace_table *tab);
 
 /* trace_open.c: opens a file that must be a trace; writable ones live in memory (core driver) and never touch it. */
 int ba_trace_open_existing(const char *path, bool writable, ba_trace **out, char err[BA_ERR_LEN]);
+/* Finds the tables of t->file. */
+int ba_trace_load_tables(ba_trace *t, char err[BA_ERR_LEN]);
+
+/* trace_rows.c: appends n > 0 rows at once; texts of one column then follow each other in the file. */
+int ba_trace_append_rows(ba_trace *t, size_t table, const void *rows, size_t n, char err[BA_ERR_LEN]);
 
 /* trace_commit.c: sets where commits go; follows a symbolic link to an existing file, which a rename would replace. */
 int ba_trace_settle(ba_trace *t, const char *path, const char *suffix, char err[BA_ERR_LEN]);

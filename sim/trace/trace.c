@@ -42,7 +42,7 @@ void ba_trace_close(ba_trace *t) {
         ba_trace_table_free(&t->table[i]);
     }
     if (t->file > 0) {
-        H5Fclose(t->file);
+        H5Idec_ref(t->file); /* closes a file and a group alike */
     }
     free(t->path);
     free(t->live);
