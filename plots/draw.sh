@@ -48,6 +48,7 @@ cp "$plots"/*.gp "$plots"/*.awk "$work"
 # Inputs under names without folders, as gnuplot is run in the scratch folder: no path can be misread there.
 traces=0
 while [ $# -gt 1 ]; do
+    [ -f "$1" ] || fail "$1: no such file"
     case $1 in
     *.csv) ln -s "$(realpath "$1")" "$work/input-$(basename "$1")" ;;
     *) traces=$((traces + 1))

@@ -2,6 +2,7 @@
 #   gnuplot -c flops.gp FIGURE     (results.csv: table results of a trace of ttft)
 data = "results.csv"; out = ARG1
 load "style.gp"
+eval one_size
 eval collect(data, "mode", "modes")
 eval lengths
 set logscale xy
@@ -15,7 +16,7 @@ set xrange [STATS_min / 1.2 : STATS_max * 1.25]
 ways = words(modes) == 2 ? "dense exact paper" : "exact"
 named = "dense exact paper's"
 set title words(modes) == 2 ? "exact: visible pairs, LM head once; dense: masked pairs, too\npaper's: no attention, LM head on every token" \
-                            : "exact: visible pairs, LM head once" font ",12"
+                            : "exact: visible pairs, LM head once" . passages(0) font ",12"
 state(mode) = mode eq "full" ? "full" : mode . ", warm"
 
 do for [kind in "svg png"] {

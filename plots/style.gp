@@ -83,6 +83,10 @@ escaped(text) = strstrt(text, "_") ? text[1:strstrt(text, "_") - 1] . "\\_" . es
 # Lengths in tokens along a logarithmic axis.
 lengths = 'set xtics ("50" 50, "128" 128, "256" 256, "512" 512, "1K" 1024, "2K" 2048, "4K" 4096, "8K" 8192, "16K" 16384, "32K" 32768, "64K" 65536, "128K" 131072)'
 
-# Is the row of this mode, executor and state? cell(...) is then the column, else nothing.
-is(mode, executor, cold) = stringcolumn("mode") eq mode && stringcolumn("executor") eq executor && column("cold") == cold
+# Is the row of this mode, executor and state, with passages of `size` tokens? cell(...) is then the column, else nothing.
+# `eval one_size` takes the first size of results.csv, if there are several; passages(0) says so in a title.
+one_size = collect("results.csv", "block_tokens", "sizes") . "; size = word(sizes, 1) + 0"
+passages(unused) = words(sizes) > 1 ? sprintf("; passages of %g", size) : ""
+is(mode, executor, cold) = stringcolumn("mode") eq mode && stringcolumn("executor") eq executor && column("cold") == cold \
+    && column("block_tokens") == size
 cell(mode, executor, cold, name) = is(mode, executor, cold) ? column(name) : NaN

@@ -35,11 +35,11 @@ columns_ = words(modes) < 4 ? words(modes) + 1 : 4
 rows_ = (words(modes) + columns_) / columns_ # one panel more, for the legend
 
 do for [kind in "svg png"] {
-    eval page(kind, columns_ < 4 ? 1100 : 1200, 60 + (rows_ == 1 ? 320 : 220) * rows_)
+    eval page(kind, columns_ < 4 ? 1100 : 1200, 85 + (rows_ == 1 ? 320 : 220) * rows_)
     eval axes
     unset key
-    set multiplot layout rows_, columns_ title (time ? "Time to first token (s) over ".name(axis).": passages from the store; full attention in grey" \
-        : "Distance from full attention over ".name(axis).": KL of the next token (nats); lowest: below 10^{-4}").samples font ",15"
+    set multiplot layout rows_, columns_ title (time ? "Time to first token (s) over ".name(axis)."\n{/*0.8 passages from the store; full attention in grey" \
+        : "Distance from full attention (KL of the next token, nats) over ".name(axis)."\n{/*0.8 at the lowest line: below 10^{-4}").samples."}" font ",15"
     do for [m = 1:words(modes)] {
         mode = word(modes, m)
         set title mode noenhanced font ",13" textcolor rgb colour_of(mode) offset 0, -0.6
