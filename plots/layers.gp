@@ -10,12 +10,13 @@ stats data using (stringcolumn("mode") eq word(modes, 1) && column("layer") == 0
 prompts = STATS_records
 set tics font ",10"
 set xtics 10 offset 0, 0.4
-set ytics (what eq "departure" ? 0.2 : 2) offset 0.6, 0
+set ytics offset 0.6, 0
 unset key
 stats data using (column("layer")) nooutput
 set xrange [0:STATS_max]
 stats data using (column(what)) nooutput
 set yrange [0:1.05 * STATS_max]
+set ytics STATS_max < 0.5 ? 0.1 : STATS_max < 1.2 ? 0.2 : STATS_max < 5 ? 1 : 2
 only(name) = stringcolumn("mode") eq name ? column(what) : NaN
 width = 90 + 210 * across; width = width < 800 ? 800 : width
 height = 100 + 190 * down

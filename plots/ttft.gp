@@ -49,12 +49,13 @@ do for [kind in "svg png"] {
     eval panels(n_panel, width, height, rows, 0, "")
     set title sprintf("Here: medians, n %s %.0f; bars: from the least time to median + MAD%s", "≥", least, passages(0)) font ",12"
     set ylabel "time to first token (s)"
-    plot for [m = 1:words(modes)] data using "length":(cell(word(modes, m), "place", cold(word(modes, m)), "ttft_s_median")):(column("ttft_s_min")): \
-             (column("ttft_s_median") + column("ttft_s_mad")) with yerrorlines ls style_of(word(modes, m)), \
-         for [m = 1:few] data using "length":(cell(second, "place", 1, "ttft_s_median")) with linespoints ls style_of(second) dt 2, \
-         for [m = 1:few] data using "length":(cell(second, "merge", 0, "ttft_s_median")) with linespoints ls style_of(second) dt 3 pt 6, \
-         for [m = 1:bounds] data using "length":(cell("full", "place", 1, "floor_s")) with lines ls 8, \
-         for [m = 1:bounds] data using "length":(cell(second, "place", 0, "floor_s")) with lines ls 9
+    lines = "plot for [m = 1:words(modes)] data using 'length':(cell(word(modes, m), 'place', cold(word(modes, m)), 'ttft_s_median')):(column('ttft_s_min')):" \
+        . "(column('ttft_s_median') + column('ttft_s_mad')) with yerrorlines ls style_of(word(modes, m))"
+    if (few) { lines = lines . ", data using 'length':(cell(second, 'place', 1, 'ttft_s_median')) with linespoints ls style_of(second) dt 2" \
+                   . ", data using 'length':(cell(second, 'merge', 0, 'ttft_s_median')) with linespoints ls style_of(second) dt 3 pt 6" }
+    if (bounds) { lines = lines . ", data using 'length':(cell('full', 'place', 1, 'floor_s')) with lines ls 8" \
+                      . ", data using 'length':(cell(second, 'place', 0, 'floor_s')) with lines ls 9" }
+    eval lines
     if (paper) {
         set title "The paper (Table 3, 8B model)" font ",12"
         set ylabel ""
@@ -62,7 +63,6 @@ do for [kind in "svg png"] {
              data using "length":(cell("block", "place", 0, "paper_ttft_s")) with linespoints ls style_of("block")
     }
     eval legend(height, rows)
-    # An empty iteration would still add its entry.
     entries = "plot NaN notitle, for [m = 1:words(modes)] keyentry with linespoints ls style_of(word(modes, m)) title word(modes, m) . (cold(word(modes, m)) ? '' : ', warm')"
     if (few) { entries = entries . ", keyentry with linespoints ls style_of(second) dt 2 title second . ', cold', " \
                    . "keyentry with linespoints ls style_of(second) dt 3 pt 6 title second . ', warm, caches merged'" }
