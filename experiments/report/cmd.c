@@ -1,6 +1,7 @@
 /* blockattn report: from the traces of `eval` to one page, with the paper's tables beside ours. */
 #include "experiments/cli/commands.h"
 #include "inputs.h"
+#include "report.h"
 #include "sim/base/whole_file.h"
 
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef BA_REPORT_INPUTS_H
 #define BA_REPORT_INPUTS_H
 
-#include "report.h"
+#include "figures.h"
 
 typedef struct ba_report_inputs {
     ba_eval_rows rows;

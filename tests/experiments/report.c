@@ -1,4 +1,4 @@
-/* The report: means over tasks by hand, and a page made from traces by the command. */
+/* The report: means, claims and gaps against figures by hand, and pages from single and merged traces. */
 #include "experiments/report/report.h"
 #include "experiments/eval/trace.h"
 #include "experiments/report/common_items.h"
@@ -367,14 +367,14 @@ static void bad_merges(void) {
 
 int ba_suite_report(void) {
     CU_pSuite s = CU_add_suite("report", NULL, NULL);
-    return s && CU_add_test(s, "means over tasks by hand", means_by_hand) &&
-                   CU_add_test(s, "a page by hand", page_by_hand) &&
+    return s && CU_add_test(s, "means over tasks weigh tasks alike, as by hand", means_by_hand) &&
+                   CU_add_test(s, "scores, claims and shares of a page are those by hand", page_by_hand) &&
                    CU_add_test(s, "rows of a table rest on the same items", common_items) &&
                    CU_add_test(s, "merged traces make the same page as single ones", merged_traces) &&
                    CU_add_test(s, "what cannot be merged is refused, and nothing is left", bad_merges) &&
-                   CU_add_test(s, "no share of a gap the wrong way", no_gap) &&
-                   CU_add_test(s, "a gap between means of rows", gap_of_means) &&
-                   CU_add_test(s, "bad tables", bad_tables)
+                   CU_add_test(s, "a gap the wrong way has no share", no_gap) &&
+                   CU_add_test(s, "a gap between seeds is one of means, not a mean of shares", gap_of_means) &&
+                   CU_add_test(s, "a table of rows that is wrong is refused with its field", bad_tables)
                ? 0
                : -1;
 }
