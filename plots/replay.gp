@@ -27,7 +27,7 @@ do for [kind in "svg png"] {
     eval page(kind, 1200, 580)
     set multiplot layout 1, 2
     set key tmargin center horizontal maxcols 3 font ",12" width -2
-    set tmargin 7
+    set tmargin 6
     set title "Passages that an earlier question had" font ",12"
     set ylabel "% of the passages so far"
     set xlabel "questions so far"
@@ -36,7 +36,7 @@ do for [kind in "svg png"] {
     set logscale x
     set xrange [1:*]
     eval recurring
-    set title sprintf("Time to first token, sum over all questions so far: %s (n = %d)", first, n) font ",12" noenhanced
+    set title sprintf("Time to first token, sum so far: %s (n = %d)", first, n) font ",12" noenhanced
     set ylabel "s (estimated: FLOPs at the measured rate)"
     unset logscale x
     set xrange [0:*]
