@@ -97,7 +97,11 @@ static int open_named(const char *path, const char **name, ba_trace **out, char 
     }
     char *run = strndup(*name, (size_t)(slash - *name));
     *name = slash[1] ? slash + 1 : NULL;
-    int rc = run ? ba_trace_open_run(path, run, out, err) : ba_fail(err, "out of memory");
+    if (!run) {
+        ba_fail(err, "out of memory");
+        return -1;
+    }
+    int rc = ba_trace_open_run(path, run, out, err);
     free(run);
     return rc;
 }

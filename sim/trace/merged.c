@@ -18,7 +18,8 @@ static int trace_of_group(const ba_trace *whole, const char *name, hid_t group, 
     free(folder);
     if (!t) {
         H5Idec_ref(group);
-        return ba_trace_no_memory(err);
+        ba_trace_no_memory(err);
+        return BA_TRACE_MACHINE;
     }
     t->file = group;
     *out = t;
