@@ -128,39 +128,41 @@ gate: ## every mode against full attention: table, results/gate.h5, figures; DAT
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
 	$(BUILD)/blockattn run $(GATE) -- --out results/gate.h5 $(if $(DATA),--data $(DATA)) $(OPTIONS)
-	LC_ALL=C.UTF-8 plots/draw_gate.sh $(BUILD)/blockattn results/gate.h5 results
+	@plots/draw.sh $(BUILD)/blockattn results/gate.h5 results
 
 figures: ## draw the figures of results/table3.h5
 	@$(SETUP) plots
-	LC_ALL=C.UTF-8 plots/draw.sh $(BUILD)/blockattn results/table3.h5 results
+	@plots/draw.sh $(BUILD)/blockattn results/table3.h5 results
 
 sweep: ## all modes x lengths x passage sizes: TTFT and distance from full, figures in results/; OPTIONS="--dtype bf16 --resume"
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
 	$(BUILD)/blockattn run experiments/configs/sweep.json $(if $(OPTIONS),-- $(OPTIONS))
-	LC_ALL=C.UTF-8 plots/draw_sweep.sh $(BUILD)/blockattn results/sweep.h5 results
+	@plots/draw.sh -s sweep $(BUILD)/blockattn results/sweep.h5 results
 
-game: ## agents told a game's state frame by frame: TTFT, what is encoded, size of blocks; figures in results/
+game: ## an agent gets a game's state frame by frame: TTFT, tokens encoded, size of blocks; figures in results/
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
 	$(BUILD)/blockattn run experiments/configs/game_holdem.json
 	$(BUILD)/blockattn run experiments/configs/game.json
 	$(BUILD)/blockattn run experiments/configs/game_grain.json
-	LC_ALL=C.UTF-8 plots/draw_game.sh $(BUILD)/blockattn results
+	@plots/draw.sh $(BUILD)/blockattn results/game_holdem.h5 results
+	@plots/draw.sh $(BUILD)/blockattn results/game.h5 results
+	@plots/draw.sh -s grain $(BUILD)/blockattn results/game_grain.h5 results
 
 replay: ## real questions in their order: which passages recur, what a store saves; figure in results/
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
 	$(BUILD)/blockattn run experiments/configs/replay.json
-	LC_ALL=C.UTF-8 plots/draw_replay.sh $(BUILD)/blockattn results/replay.h5 results
+	@plots/draw.sh $(BUILD)/blockattn results/replay.h5 results
 
-requests: ## simulate 21 million passages in tiers: sizes, money, hit rates, TTFT; figure in results/
+requests: ## simulate 21 million passages in tiers: hit rates, TTFT, energy, money; figure in results/
 	@$(SETUP) build plots
 	@$(MAKE) $(JOBS) all
 	$(BUILD)/blockattn run experiments/configs/requests_ram.json
 	$(BUILD)/blockattn run experiments/configs/requests_zipf.json
 	$(BUILD)/blockattn run experiments/configs/requests_corpus.json
-	LC_ALL=C.UTF-8 plots/draw_requests.sh $(BUILD)/blockattn results
+	@plots/draw.sh $(BUILD)/blockattn results/requests_ram.h5 results/requests_zipf.h5 results
 
 tune: ## LoRA adapters of Table 1, rag and block-ft (many hours on a CPU): goes on where it stopped; figures in results/
 	@$(SETUP) build plots model
@@ -168,7 +170,7 @@ tune: ## LoRA adapters of Table 1, rag and block-ft (many hours on a CPU): goes 
 	@mkdir -p results/adapters
 	@for m in rag block-ft; do \
 	    $(BUILD)/blockattn run experiments/configs/tune-$$m.json || exit; \
-	    LC_ALL=C.UTF-8 plots/draw_tune.sh $(BUILD)/blockattn results/tune-$$m.h5 results || exit; \
+	    plots/draw.sh $(BUILD)/blockattn results/tune-$$m.h5 results || exit; \
 	done
 
 # Rows of the tables on accuracy: one file each, resumable on its own; a model that is not tuned yet is passed over.
@@ -206,11 +208,22 @@ figure4: ## both modes against the training step, from the checkpoints results/a
 
 accuracy: table1 table2 figure4 ## all of Table 1, Table 2 and Figure 4
 
-report: ## results/REPORT.md and its figures from the traces that there are
+# Traces of your own runs come before those that were committed, which are merged, a file a table.
+TABLES := table1 table2 figure4 tune
+report: ## results/REPORT.md and its figures from the traces in results/ and results/traces/
 	@$(SETUP) plots
-	$(BUILD)/blockattn report $(wildcard $(foreach t,table1 table2 figure4 tune,results/$(t)-*.h5 results/$(t)-*.h5.gz)) \
-	    $(if $(wildcard results/scores.jsonl),--scores results/scores.jsonl)
-	LC_ALL=C.UTF-8 plots/draw_report.sh results
+	$(BUILD)/blockattn report $(wildcard $(foreach t,$(TABLES),results/$(t)-*.h5)) \
+	    $(wildcard $(foreach t,$(TABLES),results/traces/$(t).h5.gz)) $(if $(wildcard results/scores.jsonl),--scores results/scores.jsonl)
+	@plots/draw.sh -s report $(BUILD)/blockattn results/pareto.csv results/figure4.csv results
+
+# A run of results/ that results/traces/ has already is refused by its name: decide which of the two to keep.
+traces: ## merge the traces of your runs into results/traces/, to be committed: a file each for table1, table2, figure4, tune
+	@for t in $(TABLES); do \
+	    set -- results/$$t-*.h5; [ -f "$$1" ] || continue; \
+	    if [ -f results/traces/$$t.h5.gz ]; then set -- results/traces/$$t.h5.gz "$$@"; fi; \
+	    mkdir -p results/traces && $(BUILD)/blockattn merge --force results/traces/$$t.h5 "$$@" && \
+	        gzip -9nf results/traces/$$t.h5 || exit; \
+	done
 
 eval-synthetic: ## all modes on generated tasks, without any data, in minutes
 	@$(SETUP) build model
@@ -312,6 +325,6 @@ help: ## show this list
 	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: all install clean table1 table2 figure4 accuracy report eval-synthetic table3 gate figures sweep game replay requests tune bench bench-compare setup model gemma test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
+.PHONY: all install clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests tune bench bench-compare setup model gemma test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

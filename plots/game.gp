@@ -1,30 +1,38 @@
 # A game frame by frame: time to first token, and what share of the tokens is computed.
-#   gnuplot -c plots/game.gp FRAMES.csv OUT TITLE     (blockattn export TRACE.h5 frames > FRAMES.csv)
-data = ARG1; out = ARG2
-load "plots/style.gp"
-set logscale y
-set xlabel "frame (0: nothing in the store)"
+#   gnuplot -c game.gp FIGURE     (frames.csv: table frames of a trace of game)
+data = "frames.csv"; out = ARG1
+load "style.gp"
+eval collect(data, "world", "world")
+set xlabel "frame (0: the store is empty)"
 set xrange [-0.5:*]
-first = "every ::1"
+set logscale y
+stats data using (column("frame") > 0 ? column("tokens") : NaN) nooutput
+size = STATS_mean
+stats data using (column("frame") > 0 ? 100.0 * column("changed_tokens") / column("tokens") : NaN) nooutput
+headline = sprintf("Game '%s': %s tokens a frame, of which %.2g %% change (means of %d frames)", word(world, 1), tokens(size), STATS_mean, STATS_records)
+eval tally(data, 'column("full_s")', "measured")
 
 do for [kind in "svg png"] {
-    eval page(kind, 1200, 560)
-    set multiplot layout 1, 2 title ARG3 font ",15"
-    set title "Time to first token"
+    eval page(kind, 1200, 580)
+    eval panels(2, 1200, 580, 2, 0, headline)
+    set title sprintf("Time to first token (full and prefix: %d frames timed)", measured) font ",12"
     set ylabel "s"
-    stats data using (column("full_s")) nooutput
-    set yrange [* : STATS_max * 12]
+    set yrange [*:*]
     set format y "%g"
-    plot data using "frame":"full_s" with points ls 1 title "full prefill (some frames)", \
-         data using "frame":"prefix_s" with points ls 4 title "prefix caching (the same)", \
-         data using "frame":"block_s" with linespoints ls 3 title "block mode, the store keeps the blocks"
-    set title "Computed, of the tokens of the prompt"
+    plot data using "frame":"full_s" with points ls style_of("full"), \
+         data using "frame":"prefix_s" with points ls style_of("prefix"), \
+         data using "frame":"block_s" with linespoints ls style_of("block")
+    set title "Tokens to compute, of those in the prompt" font ",12"
     set ylabel "%"
-    set yrange [0.1:1500]
-    plot data using "frame":(100) with lines ls 1 title "full prefill", \
-         data using "frame":(100 - 100 * column("common_prefix") / column("tokens")) with linespoints ls 4 ps 0.8 title "behind the common prefix", \
-         data using "frame":(100 * column("new_tokens") / column("tokens")) with linespoints ls 3 ps 0.8 title "new and changed blocks", \
-         data using "frame":(100 * column("changed_tokens") / column("tokens")) with linespoints ls 2 ps 0.8 title "changed"
-    unset multiplot
-    unset output
+    set yrange [*:150]
+    plot data using "frame":(100) with lines ls style_of("full"), \
+         data using "frame":(100 - 100.0 * column("common_prefix") / column("tokens")) with linespoints ls style_of("prefix") ps 0.8, \
+         data using "frame":(100.0 * column("new_tokens") / column("tokens")) with linespoints ls style_of("block") ps 0.8, \
+         data using "frame":(100.0 * column("changed_tokens") / column("tokens")) with lines ls 1 dt 2
+    eval legend(580, 2)
+    plot NaN notitle, keyentry with linespoints ls style_of("full") title "full prefill", \
+         keyentry with linespoints ls style_of("prefix") title "prefix caching", \
+         keyentry with linespoints ls style_of("block") title "block mode with a store", \
+         keyentry with lines ls 1 dt 2 title "changed in the text (right)"
+    eval finish
 }

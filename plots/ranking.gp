@@ -1,9 +1,10 @@
 # Distance from full attention against the share of full's FLOPs that a warm prompt costs: lower left is better.
-#   gnuplot -c plots/ranking.gp MODES.csv OUT
-data = ARG1; out = ARG2
-load "plots/style.gp"
+#   gnuplot -c ranking.gp FIGURE     (modes.csv: table modes of a trace of gate)
+data = "modes.csv"; out = ARG1
+load "style.gp"
 set xlabel "FLOPs of a warm prompt (% of full prefill)"
-set ylabel "KL(full || mode) of the next token (nats, mean over prompts)"
+stats data using (column("n")) nooutput
+set ylabel sprintf("KL(full || mode) of the next token (nats, mean over n = %.0f prompts)", STATS_max)
 set logscale xy
 set xtics (1, 2, 5, 10, 20, 50, 100)
 set ytics (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -18,7 +19,9 @@ keep(mode, x, y) = y > far && y < 1e300 ? (n = n + 1, name[n] = mode, cost[n] = 
                                        : (near = near.(near eq "" ? "" : ", ").mode.sprintf(" (%.3g %%)", x), NaN)
 stats data using (keep(stringcolumn("mode"), 100 * column("flops_fraction"), column("kl"))) nooutput
 
-# Names stand in a column to the right, in the order of distance, apart from each other, each tied to its point.
+if (n == 0) { exit } # nothing is farther than that
+
+# Names are written in a column to the right, in the order of distance, apart from each other, each tied to its point.
 array order[n]; array at[n]
 do for [i = 1:n] {
     order[i] = i
@@ -45,13 +48,13 @@ do for [i = 2:n] { cheapest = cost[i] < cheapest ? cost[i] : cheapest }
 set xrange [0.7 * cheapest : 130]
 set yrange [10 ** (bottom - 0.05) : 10 ** (top + 0.1)]
 set rmargin 32
-set title "How far from full attention, at what cost\n{/*0.8 below 10^{-3} nats: ".near."}"
+set title sprintf("How far from full attention, at what cost\n{/*0.8 not drawn, below 10^{-3} nats: %s}", escaped(near))
 do for [i = 1:n] {
     set arrow i from cost[order[i]], kl[order[i]] to 130, 10 ** at[i] nohead lw 0.6 lc rgb "#BBBBBB" back
-    set label i name[order[i]] at 137, 10 ** at[i] left noenhanced font ",12" textcolor rgb "#333333"
+    set label i name[order[i]] at 137, 10 ** at[i] left noenhanced font ",12" textcolor rgb colour_of(name[order[i]])
 }
 do for [kind in "svg png"] {
     eval page(kind, 1120, 720)
-    plot for [i = 1:n] "+" using (cost[i]):(kl[i]) every ::0::0 with points ls 3 ps 1.2
+    plot for [i = 1:n] "+" using (cost[i]):(kl[i]) every ::0::0 with points ls style_of(name[i]) ps 1.4
     unset output
 }

@@ -1,7 +1,7 @@
-# Labels of points that stand one above the other, moved apart. From pareto.csv: one line a row of one model,
-#   x,y,place of the label,mode
+# Moves the labels of points apart that would cover each other. Prints a line for every row of pareto.csv that is chosen:
+#   x,y,y of the label,mode
 #   awk -F, -v label=block-ft -v is=1 -v value=score_lost -v scale=100 -v gap=1.2 -f spread.awk pareto.csv
-# label, is: rows of that model (1), or of all others (0). Labels of neighbours along x (within 20 %) are `gap` apart.
+# label, is: rows of that model (1), or of all others (0). Labels whose x are within 20 % are at least `gap` apart.
 NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; print "x,y,to,mode"; next }
 (($1 == label) == is) { x[++n] = 100 * $at["flops_fraction"]; y[n] = scale * $at[value]; name[n] = $at["mode"]; to[n] = y[n] }
 END {

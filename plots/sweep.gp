@@ -1,20 +1,21 @@
 # One quantity of a sweep over one axis: a panel for every mode, a line for every value of the other axis.
-#   gnuplot -c plots/sweep.gp RESULTS.csv OUT QUANTITY AXIS
+#   gnuplot -c sweep.gp FIGURE QUANTITY AXIS     (results.csv: table results of a trace of ttft)
 # QUANTITY: ttft_s_median (warm; full: cold, in every panel in grey) or kl. AXIS: length, block_tokens or passages.
-data = ARG1; out = ARG2; quantity = ARG3; axis = ARG4
-load "plots/style.gp"
+data = "results.csv"; out = ARG1; quantity = ARG2; axis = ARG3
+load "style.gp"
 
 # Modes in the order of the file, and the values that lines are drawn for: lengths over the passages' size, else sizes.
 by = axis eq "block_tokens" ? "length" : "block_tokens"
-modes = ""; values = ""
-stats data using (modes = strstrt(modes, "'".stringcolumn("mode")."'") ? modes : modes." '".stringcolumn("mode")."'", \
-                  values = strstrt(values." ", " ".stringcolumn(by)." ") ? values : values." ".stringcolumn(by), 0) nooutput
+eval collect(data, "mode", "modes")
+eval collect(data, by, "values")
+stats data using (column("n")) nooutput
+samples = STATS_max == 1 ? "; n = 1" : ""
 name(column) = column eq "length" ? "prompt length (tokens)" : column eq "passages" ? "number of passages" : "size of passages (tokens)"
 time = quantity eq "ttft_s_median"
-# Full attention is cold only: it keeps nothing. What a store answers is looked at warm.
+# Full attention is timed cold, since it reuses nothing; other modes warm.
 shown(mode, value) = stringcolumn("mode") eq mode && stringcolumn("executor") eq "place" && column(by) == value + 0 \
     && column("cold") == (mode eq "full") ? column(quantity) : NaN
-# What equals full but for rounding lies at the floor of the axis.
+# A distance of mere rounding is drawn at the floor of the axis.
 floor = 1e-4
 drawn(mode, value) = time ? shown(mode, value) : shown(mode, value) < floor ? floor : shown(mode, value)
 
@@ -30,26 +31,26 @@ do for [t = 1:words(at):step] { axes = axes.sprintf("; set xtics add ('%s' %s)",
 stats data using (column(quantity) > (time ? 0 : floor) && (column("cold") == 0 || stringcolumn("mode") eq "full") ? column(quantity) : NaN) nooutput
 set yrange [(time ? STATS_min / 1.5 : floor / 1.5) : STATS_max * 1.5]
 set lmargin 7; set rmargin 2; set tmargin 2; set bmargin 2.5
-columns_ = 4
+columns_ = words(modes) < 4 ? words(modes) + 1 : 4
 rows_ = (words(modes) + columns_) / columns_ # one panel more, for the legend
 
 do for [kind in "svg png"] {
-    eval page(kind, 1200, 60 + 220 * rows_)
+    eval page(kind, columns_ < 4 ? 1100 : 1200, 85 + (rows_ == 1 ? 320 : 220) * rows_)
     eval axes
     unset key
-    set multiplot layout rows_, columns_ title (time ? "Time to first token (s) over ".name(axis).": passages from the store; full attention in grey" \
-        : "Distance from full attention over ".name(axis).": KL of the next token (nats); lowest: below 10^{-4}") font ",15"
+    set multiplot layout rows_, columns_ title (time ? "Time to first token (s) over ".name(axis)."\n{/*0.8 passages from the store; full attention in grey" \
+        : "Distance from full attention (KL of the next token, nats) over ".name(axis)."\n{/*0.8 at the lowest line: below 10^{-4}").samples."}" font ",15"
     do for [m = 1:words(modes)] {
         mode = word(modes, m)
-        set title mode font ",13" offset 0, -0.6
+        set title mode noenhanced font ",13" textcolor rgb colour_of(mode) offset 0, -0.6
         plot for [v = 1:(time ? words(values) : 0)] data using (column(axis)):(drawn("full", word(values, v))) with lines lc rgb grey lw 1.5 dt v notitle, \
-             for [v = 1:words(values)] data using (column(axis)):(drawn(mode, word(values, v))) with linespoints ls v
+             for [v = 1:words(values)] data using (column(axis)):(drawn(mode, word(values, v))) with linespoints ls of_ramp(v, words(values))
     }
-    # The legend.
+    # The last panel is the legend.
     set title "" 
     set key at graph 0.02, 0.9 left top Left reverse font ",12"
     unset border; unset tics; unset grid
-    plot for [v = 1:words(values)] NaN with linespoints ls v title (by eq "length" ? "prompts of " : "passages of ").word(values, v)
+    plot for [v = 1:words(values)] NaN with linespoints ls of_ramp(v, words(values)) title (by eq "length" ? "prompts of " : "passages of ").word(values, v)
     unset multiplot
     unset output
 }

@@ -1,33 +1,50 @@
-# How many times as long as ours in bf16 the others take, case by case.
-#   gnuplot -c plots/versus.gp CASES.csv OUT MODEL     (CASES.csv: made by draw_bench.sh)
-data = ARG1; out = ARG2
-load "plots/style.gp"
-set title ARG3 noenhanced
-set ylabel "time / time of ours in bf16"
+# How many times as long as ours in bf16 the others take, case by case: a figure a model, named FIGURE-MODEL.
+#   gnuplot -c versus.gp FIGURE     (results.csv: table results of a trace of make bench)
+data = "results.csv"; figure = ARG1
+load "style.gp"
+set ylabel "time / time of ours in bf16 (medians; lines: 95 %)"
 set logscale y 2
 set format y "%g×"
-set yrange [0.5:*]
-set offsets 0, 0, graph 0.12, 0
-set style data histograms
-set style histogram clustered gap 1
 set style fill solid 0.9 border rgb "#FFFFFF"
-set boxwidth 0.95
 unset grid
 set grid ytics lt 1 lw 0.6 lc rgb "#DDDDDD"
-set key outside right top Left reverse
 set arrow from graph 0, first 1 to graph 1, first 1 nohead lc rgb black lw 1.5 front
-set bars 0
-width = 1.0 / 7 # six columns and a gap
+set offsets 0, 0, graph 0.12, 0
 
-do for [kind in "svg png"] {
-    eval page(kind, 1280, 600)
-    plot data using 2:xtic(1) title "ours, fp32" lc rgb grey, \
-         data using 3 title "ours, AVX2 only" lc rgb sky, \
-         data using 4 title "transformers, bf16" lc rgb orange, \
-         data using 5 title "same, cache merged" lc rgb yellow, \
-         data using 6 title "transformers, fp32" lc rgb red, \
-         data using 7 title "llama.cpp, bf16" lc rgb green, \
-         for [c = 2:7] data using ($0 + (c - 4.5) * width):(column(c)):(sprintf("%.1f", column(c))) with labels \
-             offset 0, 0.6 font ",9" notitle
-    unset output
+# Entrants: name, whether over a merged cache (method ready), title, colour.
+entrants = "'ours f32' 'ours avx2' 'transformers bf16' 'transformers bf16' 'transformers f32' 'llama.cpp bf16'"
+ready = "0 0 0 1 0 0"
+titles = "'ours, fp32' 'ours, AVX2 only' 'transformers, bf16' 'same, cache merged' 'transformers, fp32' 'llama.cpp, bf16'"
+colours = grey . " " . sky . " " . orange . " " . yellow . " " . red . " " . green
+width = 1.0 / 7 # six bars and a gap
+is_ready(unused) = strstrt(stringcolumn("who"), "transformers") && stringcolumn("method") eq "ready"
+eval collect(data, "model", "models")
+do for [m = 1:words(models)] {
+    model = word(models, m)
+    # The cases with ratios, in the order of the file; the start alone is another quantity.
+    wanted(unused) = stringcolumn("model") eq model && stringcolumn("case") ne "start-50" && column("ratio") > 0
+    cases = ""
+    set xrange [*:*]
+    set yrange [*:*]
+    stats data using (wanted(0) ? (cases = strstrt(cases . " ", " " . stringcolumn("case") . " ") ? cases : cases . " " . stringcolumn("case"), 0) : NaN) nooutput
+    at(name) = sum [c = 1:words(cases)] (word(cases, c) eq name ? c : 0)
+    bar(e, name) = wanted(0) && stringcolumn("who") eq word(entrants, e) && is_ready(0) == int(word(ready, e)) ? column(name) : NaN
+    x(e) = at(stringcolumn("case")) + (e - 3.5) * width
+    set xtics () scale 0
+    do for [c = 1:words(cases)] { set xtics add (word(cases, c) c) }
+    stats data using (wanted(0) ? column("n") : NaN) nooutput
+    least = STATS_min; most = STATS_max
+    stats data using (wanted(0) ? column("ratio") : NaN) nooutput
+    set yrange [(STATS_min < 0.6 ? STATS_min / 1.3 : 0.5):STATS_max * 1.5]
+    set xrange [0.4:words(cases) + 0.6]
+    set title sprintf("%s (samples a case: %.0f to %.0f)", model, least, most) noenhanced
+    out = figure . "-" . model
+    do for [kind in "svg png"] {
+        eval page(kind, 1280, 600)
+        plot for [e = 1:6] data using (x(e)):(bar(e, "ratio")):(width * 0.95) with boxes lc rgb word(colours, e) title word(titles, e), \
+             for [e = 1:6] data using (x(e)):(bar(e, "ratio")):(bar(e, "ratio_lo")):(bar(e, "ratio_hi")) with yerrorbars pt 0 lw 1 lc rgb "#333333" notitle, \
+             for [e = 1:6] data using (x(e)):(bar(e, "ratio")):(bar(e, "ratio") > 0 ? sprintf("%.1f", bar(e, "ratio")) : "") with labels \
+                 offset 0, 0.6 font ",9" notitle
+        unset output
+    }
 }

@@ -44,7 +44,7 @@ sim/modes: sim/plan/ sim/prompt/ kernels/base/
 sim/store: sim/base/ sim/plan/ kernels/backend.h kernels/base/
 sim/engine: sim/base/ sim/model/ sim/plan/ sim/store/ kernels/backend.h kernels/base/
 sim/train: sim/base/ sim/files/ sim/model/ sim/modes/ sim/plan/ sim/prompt/ kernels/backend.h kernels/train.h kernels/base/
-experiments: experiments/cli/
+experiments: experiments/cli/ sim/base/mapping.h
 experiments/measure: sim/ kernels/backend.h kernels/base/
 experiments/data: sim/ experiments/cli/ kernels/base/
 experiments/tasks: experiments/data/ experiments/measure/ sim/base/ sim/prompt/ sim/text/ kernels/base/
@@ -143,7 +143,7 @@ only_in() {
 }
 only_in '^sim/trace/([a-z]*\.c|parts\.h|verify\.h)' hdf5
 only_in '^sim/store/lmdb' lmdb
-only_in '^sim/store/redis\.c' hiredis
+only_in '^sim/store/redis' hiredis
 
 engine=$(echo "$sources" | grep -E '^(kernels|sim)/')
 kernels=$(echo "$sources" | grep '^kernels/')

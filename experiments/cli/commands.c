@@ -20,6 +20,7 @@ const ba_command ba_commands[] = {
     {"store", "looks after blocks that were kept outside of memory", ba_cmd_store},
     {"convert", "published data sets to the items that eval reads", ba_cmd_convert},
     {"report", "from traces of eval to one page, beside the paper's tables", ba_cmd_report},
+    {"merge", "the traces of several runs into one file", ba_cmd_merge},
     {"export", "a trace as CSV, JSON or Markdown", ba_cmd_export},
     {0},
 };

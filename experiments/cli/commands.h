@@ -29,6 +29,7 @@ int ba_cmd_reload(int argc, char **argv);
 int ba_cmd_store(int argc, char **argv);
 int ba_cmd_convert(int argc, char **argv);
 int ba_cmd_report(int argc, char **argv);
+int ba_cmd_merge(int argc, char **argv);
 int ba_cmd_export(int argc, char **argv);
 
 #endif

@@ -1,6 +1,7 @@
 #include "experiments/cli/cli.h"
 #include "experiments/cli/commands.h"
 #include "experiments/cli/rows.h"
+#include "sim/trace/merged.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,43 @@ static int print_contents(const ba_trace *t) {
     return BA_EXIT_OK;
 }
 
+/* A line a run of a merged trace: its tables with their rows. A single trace says nothing here. */
+static int print_run(void *arg, const char *name, const ba_trace *t, char err[BA_ERR_LEN]) {
+    (void)err;
+    if (!*(const bool *)arg) {
+        return 0;
+    }
+    printf("run %s:", name);
+    for (size_t i = 0; i < ba_trace_tables(t); i++) {
+        printf("%s %s (%zu rows)", i ? "," : "", ba_trace_table_name(t, i), ba_trace_rows(t, i));
+    }
+    putchar('\n');
+    return 0;
+}
+
+static int print_runs(const ba_trace *t, const char *path) {
+    char err[BA_ERR_LEN];
+    bool merged = ba_trace_tables(t) == 0;
+    return ba_trace_each(path, print_run, &merged, err) ? ba_cli_fail(BA_EXIT_USAGE, "%s", err) : BA_EXIT_OK;
+}
+
+/* Opens the trace that a table is named of: "RUN/TABLE" of a merged one, else "TABLE", which *name then points to. */
+static int open_named(const char *path, const char **name, ba_trace **out, char err[BA_ERR_LEN]) {
+    const char *slash = *name ? strchr(*name, '/') : NULL;
+    if (!slash) {
+        return ba_trace_open(path, out, err);
+    }
+    char *run = strndup(*name, (size_t)(slash - *name));
+    *name = slash[1] ? slash + 1 : NULL;
+    if (!run) {
+        ba_fail(err, "out of memory");
+        return -1;
+    }
+    int rc = ba_trace_open_run(path, run, out, err);
+    free(run);
+    return rc;
+}
+
 static int print_everything(const ba_trace *t) {
     bool first = true;
     fputs("{\"attributes\": {\n", stdout);
@@ -98,18 +136,21 @@ int ba_cmd_export(int argc, char **argv) {
                                  {"json", 0, "as JSON; without a table, everything in the file", 0, &json},
                                  {"markdown", 0, "as a Markdown table", 0, &markdown},
                                  {0}};
-    int first, status = ba_cli_parse(argc, argv, "FILE.h5 [TABLE]",
-                                     "Prints a table of a trace. Without a table: what the file contains, or its first "
-                                     "table if a format is asked for. Blank figures are empty (null in JSON).\n"
-                                     "Examples\n"
-                                     "  blockattn export results/table3.h5\n"
-                                     "  blockattn export results/table3.h5 samples --csv > samples.csv",
-                                     options, NULL, &first);
+    int first,
+        status = ba_cli_parse(argc, argv, "FILE.h5 [[RUN/]TABLE]",
+                              "Prints a table of a trace. Without a table: what the file contains, or its first "
+                              "table if a format is asked for. Blank figures are empty (null in JSON). A merged trace "
+                              "lists its runs; RUN/ alone says what one of them contains.\n"
+                              "Examples\n"
+                              "  blockattn export results/table3.h5\n"
+                              "  blockattn export results/table3.h5 samples --csv > samples.csv\n"
+                              "  blockattn export results/traces/tune.h5.gz tune-block-ft/steps",
+                              options, NULL, &first);
     if (status >= 0) {
         return status;
     }
     if (first == argc || argc - first > 2) {
-        return ba_cli_fail(BA_EXIT_USAGE, "needs a trace and at most one table: FILE.h5 [TABLE]");
+        return ba_cli_fail(BA_EXIT_USAGE, "needs a trace and at most one table: FILE.h5 [[RUN/]TABLE]");
     }
     if (csv + json + markdown > 1) {
         return ba_cli_fail(BA_EXIT_USAGE, "--csv, --json and --markdown exclude each other");
@@ -118,7 +159,7 @@ int ba_cmd_export(int argc, char **argv) {
     ba_rows_format format = json ? BA_ROWS_JSON : markdown ? BA_ROWS_MARKDOWN : BA_ROWS_CSV;
     char err[BA_ERR_LEN];
     ba_trace *t;
-    if (ba_trace_open(path, &t, err)) {
+    if (open_named(path, &name, &t, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     size_t table = 0;
@@ -129,6 +170,7 @@ int ba_cmd_export(int argc, char **argv) {
         status = print_everything(t);
     } else if (!name && !csv && !markdown) {
         status = print_contents(t);
+        status = status ? status : print_runs(t, path);
     } else if (table == ba_trace_tables(t)) {
         status = unknown_table(t, path, name ? name : "at all");
     } else {

@@ -21,7 +21,7 @@ double ba_report_paper_mean(const ba_report_table *t, const ba_report_row *r) {
     return sum / (double)t->n_task;
 }
 
-/* What the interval of a - b says about "a is better than b" or "a equals b". */
+/* The verdict on "a is better than b" or "a equals b", from the interval of a - b. */
 static const char *verdict(const ba_report_claim *c, double low, double high, bool more_is_better) {
     if (isnan(low)) {
         return "not measured";

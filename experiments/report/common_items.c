@@ -32,7 +32,7 @@ static bool has(const ba_eval_rows *rows, ba_row_key key, const ba_eval_row *ite
     return ba_eval_rows_find(rows, &like) != NULL;
 }
 
-/* Whether a row is none of the table's, or on an item that all of the table's rows have. */
+/* Whether a row does not belong to the table, or is on an item that all rows of the table have. */
 static bool is_common(const ba_report_table *t, const presence *p, const ba_eval_rows *rows, const ba_eval_row *row) {
     bool own = false, all = true;
     for (size_t k = 0; k < t->n_task; k++) {
@@ -44,20 +44,33 @@ static bool is_common(const ba_report_table *t, const presence *p, const ba_eval
     return !own || all;
 }
 
+static bool is_common_everywhere(const ba_report_spec *spec, const presence *p, const ba_eval_rows *rows,
+                                 const ba_eval_row *row) {
+    for (size_t i = 0; i < spec->n_table; i++) {
+        if (!is_common(&spec->table[i], &p[i], rows, row)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 int ba_common_items(const ba_report_spec *spec, const ba_eval_rows *rows, ba_eval_rows *common) {
-    presence *p = calloc(BA_REPORT_TABLES, sizeof *p);
-    int rc = p ? 0 : -1;
     *common = (ba_eval_rows){0};
-    for (size_t i = 0; !rc && i < spec->n_table; i++) {
+    presence *p = calloc(BA_REPORT_TABLES, sizeof *p);
+    if (!p) {
+        return -1;
+    }
+    int rc = -1;
+    for (size_t i = 0; i < spec->n_table; i++) {
         p[i] = presence_of(&spec->table[i], rows);
     }
-    for (size_t k = 0; !rc && k < rows->n; k++) {
-        bool stays = true;
-        for (size_t i = 0; i < spec->n_table; i++) {
-            stays = stays && is_common(&spec->table[i], &p[i], rows, &rows->row[k]);
+    for (size_t k = 0; k < rows->n; k++) {
+        if (is_common_everywhere(spec, p, rows, &rows->row[k]) && ba_eval_rows_borrow(common, &rows->row[k])) {
+            goto done;
         }
-        rc = stays ? ba_eval_rows_borrow(common, &rows->row[k]) : 0;
     }
+    rc = 0;
+done:
     free(p);
     if (rc) {
         ba_eval_rows_forget(common);

@@ -26,7 +26,7 @@ static bool is_row(const ba_eval_row *r, ba_row_key key, const char *task) {
     return !strcmp(r->task, task) && !strcmp(r->label, key.label) && !strcmp(r->mode, key.mode);
 }
 
-/* The value of a row's item in another model and mode; NaN: there is none. */
+/* The value of the same item in another model and mode; NaN if there is none. */
 static double value_at(const ba_eval_rows *rows, ba_quantity what, ba_row_key key, const ba_eval_row *item) {
     ba_eval_row like = {.index = item->index};
     snprintf(like.task, sizeof like.task, "%s", item->task);
@@ -36,7 +36,7 @@ static double value_at(const ba_eval_rows *rows, ba_quantity what, ba_row_key ke
     return found ? value_of(found, what) : NAN;
 }
 
-/* The mean of an item's values in some rows; NaN: one of them lacks it. */
+/* The mean of an item's values over some rows; NaN if one of them lacks it. */
 static double mean_at(const ba_eval_rows *rows, ba_quantity what, ba_row_keys keys, const ba_eval_row *item) {
     double sum = 0;
     for (size_t i = 0; i < keys.n; i++) {
@@ -49,7 +49,7 @@ static double weight_of(const ba_eval_row *r, ba_quantity what) {
     return what == BA_OF_NLL ? (double)r->n_answer_tokens : 1;
 }
 
-/* Values of one task; how many. No keys in b: those of a, else of a - b. */
+/* Collects the values of one task: of a if b has no keys, else of a - b. Returns how many. */
 static size_t collect(const ba_eval_rows *rows, ba_quantity what, ba_row_keys a, ba_row_keys b, const char *task,
                       double *top, double *bottom) {
     size_t n = 0;
@@ -102,7 +102,7 @@ ba_estimate ba_estimate_of(const ba_eval_rows *rows, ba_quantity what, ba_row_ke
     return ba_difference_of(rows, what, (ba_row_keys){&a, 1}, (ba_row_keys){b, b ? 1 : 0}, tasks, n);
 }
 
-/* Adds the items of one task, such that sums over them are differences of the task's means; how many there are now. */
+/* Adds the items of one task to n others, scaled so that their sum is the difference of the task's means. Returns the new n. */
 static size_t add_shares(const ba_eval_rows *rows, ba_quantity what, ba_row_keys from, ba_row_keys to, ba_row_keys of,
                          const char *task, double *top, double *bottom, size_t n) {
     double weight = 0;

@@ -37,7 +37,7 @@ static ba_row_keys keys_of(const row_list *list) {
 typedef struct share {
     ba_quantity what;
     ba_estimate gap, closed;
-    double closes; /* closed / gap; NaN: the end of the way cannot be told to be better than its start */
+    double closes; /* closed / gap; NaN if the interval of the gap has zero in it */
     ba_interval interval;
 } share;
 
@@ -90,7 +90,7 @@ static bool measured(const ba_report_spec *spec, const ba_report_gap *gap, const
     return !isnan(ba_difference_of(rows, BA_OF_NLL, keys_of(&g.of), keys_of(&g.from), t->task, t->n_task).mean);
 }
 
-/* All gaps, a line each, over the goal's tasks. */
+/* A line for every gap that was measured, over the goal's tasks. */
 static void print_all(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows) {
     char name[256];
     goal_tasks(spec, sizeof name, name);
@@ -113,7 +113,7 @@ static void print_all(FILE *out, const ba_report_spec *spec, const ba_eval_rows 
     }
 }
 
-/* The paper's mean over the tasks; NaN: it lacks one of the rows. */
+/* The paper's mean over the tasks; NaN if it lacks one of the rows. */
 static double paper_of(const ba_report_table *t, const row_list *list) {
     double sum = 0;
     for (size_t i = 0; i < list->n; i++) {

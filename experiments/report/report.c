@@ -2,7 +2,6 @@
 
 #include "claims.h"
 #include "common_items.h"
-#include "sim/base/grow.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -37,7 +36,8 @@ static bool is_shown(const ba_report_table *t, const ba_report_row *r, const ba_
     return shown;
 }
 
-/* Score with its interval; bold: the best of its column; =: cannot be told from it (paired, on the same items). */
+/* Score with its interval. Bold: the best of its column; "=": a paired test on the same items finds no difference from
+ * the best. */
 static int print_score(FILE *out, const ba_eval_rows *rows, const ba_eval_summary *c, const ba_eval_summary *best) {
     if (!c || isnan(c->score)) {
         fputs(" - |", out);
@@ -93,7 +93,7 @@ static void print_paper(FILE *out, const ba_report_table *t) {
     }
 }
 
-/* How many items each task's column rests on: all rows on the same ones. */
+/* The number of items in each task's column, which all rows share. */
 static void print_items(FILE *out, const ba_report_table *t, const ba_eval_summary *s, size_t n) {
     fputs("| *items* |", out);
     for (size_t i = 0; i < t->n_task; i++) {
@@ -106,7 +106,7 @@ static void print_items(FILE *out, const ba_report_table *t, const ba_eval_summa
     fputs(" |\n", out);
 }
 
-/* "(3 tasks)" behind a mean that lacks some. */
+/* "(3 of 4 tasks)" after a mean that lacks some. */
 static void end_mean(FILE *out, const ba_report_table *t, ba_estimate mean) {
     if (mean.n_task && mean.n_task < t->n_task) {
         fprintf(out, " (%zu of %zu tasks)", mean.n_task, t->n_task);
@@ -199,14 +199,7 @@ static void print_cost(FILE *out, const ba_report_table *t, const ba_eval_rows *
     fprintf(out, *remarks ? "\nRemark of the traces: %s.\n" : "%s", remarks);
 }
 
-int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const char *remarks) {
-    ba_eval_rows common;
-    size_t n;
-    if (ba_common_items(spec, rows, &common)) {
-        return -1;
-    }
-    ba_eval_summary *s = ba_eval_summarise(&common, &n);
-    int rc = s ? 0 : -1;
+static void print_head_of_page(FILE *out, const ba_report_spec *spec) {
     fprintf(out, "# %s\n\n%s\n", spec->title, spec->about);
     fputs("\nScores in per cent with intervals of 95 % (Wilson; bootstrap for graded scores and NLL; normal for means "
           "over "
@@ -214,139 +207,37 @@ int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *r
           "paired bootstrap). -: not run. All rows of a table rest on the same items. Answerable: items that full "
           "attention of the same model gets right.\n",
           out);
-    for (size_t i = 0; !rc && i < spec->n_table; i++) {
+}
+
+int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const char *remarks) {
+    ba_eval_rows common;
+    size_t n;
+    if (ba_common_items(spec, rows, &common)) {
+        return -1;
+    }
+    int rc = -1;
+    ba_eval_summary *s = ba_eval_summarise(&common, &n);
+    if (!s) {
+        goto done;
+    }
+    print_head_of_page(out, spec);
+    for (size_t i = 0; i < spec->n_table; i++) {
         const ba_report_table *t = &spec->table[i];
         fprintf(out, "\n## %s\n\n%s\n", t->name, t->about);
         print_paper(out, t);
-        rc = print_scores(out, t, &common, s, n);
+        if (print_scores(out, t, &common, s, n)) {
+            goto done;
+        }
         print_likelihood(out, t, &common, s, n);
         print_cost(out, t, &common, s, n, remarks);
-        rc = rc ? rc : ba_report_claims(out, spec, i, rows);
+        if (ba_report_claims(out, spec, i, rows)) {
+            goto done;
+        }
     }
-    if (!rc) {
-        ba_report_gaps(out, spec, rows);
-    }
+    ba_report_gaps(out, spec, rows);
+    rc = 0;
+done:
     free(s);
     ba_eval_rows_forget(&common);
     return rc;
-}
-
-size_t ba_report_pareto(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows) {
-    const ba_report_table *t = &spec->table[0];
-    size_t n = 0;
-    fputs("label,mode,flops_fraction,score_lost,score_lost_low,score_lost_high,nll_lost,nll_lost_low,nll_lost_high\n",
-          out);
-    for (size_t r = 0; r < t->n_row; r++) {
-        const ba_row_key key = t->row[r].key, full = {key.label, "full"};
-        ba_estimate score = ba_estimate_of(rows, BA_OF_SCORE, full, &key, t->task, t->n_task),
-                    nll = ba_estimate_of(rows, BA_OF_NLL, key, &full, t->task, t->n_task);
-        double flops = ba_estimate_of(rows, BA_OF_FLOPS, key, NULL, t->task, t->n_task).mean /
-                       ba_estimate_of(rows, BA_OF_FLOPS, full, NULL, t->task, t->n_task).mean;
-        if (strcmp(key.mode, "full") != 0 && !isnan(flops) && !isnan(nll.mean)) {
-            fprintf(out, "%s,\"%s\",%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g\n", key.label, key.mode, flops, score.mean,
-                    score.low, score.high, nll.mean, nll.low, nll.high);
-            n++;
-        }
-    }
-    return n;
-}
-
-static const ba_column *column_of(const ba_column *c, const char *name, ba_column_type type) {
-    while (c->name && (strcmp(c->name, name) != 0 || c->type != type)) {
-        c++;
-    }
-    return c->name ? c : NULL;
-}
-
-int ba_validations_read(const ba_trace *t, const char *label, ba_validations *out, char err[BA_ERR_LEN]) {
-    size_t table = 0, size;
-    while (table < ba_trace_tables(t) && strcmp(ba_trace_table_name(t, table), "validation") != 0) {
-        table++;
-    }
-    if (table == ba_trace_tables(t)) {
-        return 0;
-    }
-    const ba_column *columns = ba_trace_columns(t, table, &size), *step = column_of(columns, "step", BA_COLUMN_U64),
-                    *mode = column_of(columns, "mode", BA_COLUMN_TEXT), *nll = column_of(columns, "nll", BA_COLUMN_F64);
-    if (!step || !mode || !nll) {
-        return ba_fail(err, "table validation lacks a column step, mode or nll");
-    }
-    char *row = calloc(1, size);
-    int rc = row ? 0 : ba_fail(err, "out of memory");
-    for (size_t i = 0; !rc && i < ba_trace_rows(t, table); i++) {
-        ba_validation v;
-        snprintf(v.label, sizeof v.label, "%s", label);
-        if (ba_trace_read(t, table, i, 1, row, err)) {
-            rc = -1;
-        } else if (ba_grow(&out->v, &out->cap, out->n + 1, sizeof *out->v)) {
-            rc = ba_fail(err, "out of memory");
-        } else {
-            memcpy(&v.step, row + step->offset, sizeof v.step);
-            memcpy(&v.nll, row + nll->offset, sizeof v.nll);
-            snprintf(v.mode, sizeof v.mode, "%.*s", (int)mode->size, row + mode->offset);
-            out->v[out->n++] = v;
-            ba_trace_release(t, table, row, 1);
-        }
-    }
-    free(row);
-    return rc;
-}
-
-/* The step of a label NAME@STEP. */
-static long step_of(const char *label) {
-    return strtol(strrchr(label, '@') + 1, NULL, 10);
-}
-
-/* For qsort of labels: by step, and of equals by name. */
-static int by_step(const void *a, const void *b) {
-    const char *x = *(const char *const *)a, *y = *(const char *const *)b;
-    long p = step_of(x), q = step_of(y);
-    return p != q ? (p > q) - (p < q) : strcmp(x, y);
-}
-
-/* The different labels NAME@STEP of the rows, by step; *n of them. malloc'ed; NULL: out of memory. */
-static const char **stepped_labels(const ba_eval_rows *rows, size_t *n) {
-    const char **label = calloc(rows->n + 1, sizeof *label);
-    *n = 0;
-    for (size_t i = 0; label && i < rows->n; i++) {
-        bool known = !strchr(rows->row[i].label, '@');
-        for (size_t k = 0; k < *n && !known; k++) {
-            known = strcmp(label[k], rows->row[i].label) == 0;
-        }
-        if (!known) {
-            label[(*n)++] = rows->row[i].label;
-        }
-    }
-    if (label) {
-        qsort(label, *n, sizeof *label, by_step);
-    }
-    return label;
-}
-
-size_t ba_report_steps(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_validations *checks) {
-    const ba_report_table *t = &spec->table[0];
-    static const char *const modes[] = {"full", "block"};
-    size_t n_label, n = checks->n;
-    const char **label = stepped_labels(rows, &n_label);
-    fputs("source,label,step,mode,score,score_low,score_high,nll,nll_low,nll_high\n", out);
-    for (size_t i = 0; label && i < n_label; i++) {
-        for (size_t m = 0; m < 2; m++) {
-            const ba_row_key key = {label[i], modes[m]};
-            ba_estimate score = ba_estimate_of(rows, BA_OF_SCORE, key, NULL, t->task, t->n_task),
-                        nll = ba_estimate_of(rows, BA_OF_NLL, key, NULL, t->task, t->n_task);
-            if (nll.n_task) {
-                fprintf(out, "eval,%.*s,%ld,%s,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g\n",
-                        (int)(strrchr(label[i], '@') - label[i]), label[i], step_of(label[i]), modes[m], score.mean,
-                        score.low, score.high, nll.mean, nll.low, nll.high);
-                n++;
-            }
-        }
-    }
-    free(label);
-    for (size_t i = 0; i < checks->n; i++) {
-        const ba_validation *v = &checks->v[i];
-        fprintf(out, "validation,%s,%llu,%s,NaN,NaN,NaN,%.6g,%.6g,%.6g\n", v->label, (unsigned long long)v->step,
-                v->mode, v->nll, v->nll, v->nll);
-    }
-    return n;
 }

@@ -1,5 +1,5 @@
-/* What a report shows, as data (report.json): tables with their rows and the paper's figures beside them, claims that
- * compare two rows, and gaps of which a row closes a share. */
+/* What a report shows, read from report.json: tables with their rows and the paper's figures, claims that compare two
+ * rows, and gaps between two rows of which a third closes a share. All texts are borrowed from the JSON document. */
 #ifndef BA_REPORT_SPEC_H
 #define BA_REPORT_SPEC_H
 
@@ -16,11 +16,10 @@ enum {
     BA_REPORT_SEEDS = 8
 };
 
-/* Everything is borrowed from the document. */
 typedef struct ba_report_row {
     const char *id, *name;
     ba_row_key key;
-    double paper[BA_REPORT_TASKS]; /* in the order of the table's tasks; NaN: the paper lacks it */
+    double paper[BA_REPORT_TASKS]; /* per cent, in the order of the table's tasks; NaN if the paper lacks it */
     bool has_paper;
 } ba_report_row;
 
@@ -38,7 +37,7 @@ typedef struct ba_report_claim {
     const char *text, *a, *b, *expect; /* expect: "better" or "equal" */
 } ba_report_claim;
 
-/* Ids of rows of one table whose mean is meant: mostly one, else models that differ in their seed. */
+/* Ids of rows of one table, of which the mean is taken: one, or several seeds of a model. */
 typedef struct ba_report_ids {
     const char *id[BA_REPORT_SEEDS]; /* [n] */
     size_t n;
@@ -49,7 +48,7 @@ typedef struct ba_report_gap {
     size_t table;
     const char *name;
     ba_report_ids from, to, of;
-    bool by_task; /* shown task by task, too */
+    bool by_task; /* also print a table of its tasks */
 } ba_report_gap;
 
 typedef struct ba_report_spec {
@@ -61,17 +60,17 @@ typedef struct ba_report_spec {
     size_t n_claim;
     ba_report_gap gap[BA_REPORT_GAPS];
     size_t n_gap;
-    const char *about_gaps;                 /* "" if there is nothing to say */
-    const char *goal_task[BA_REPORT_TASKS]; /* [n_goal_task] what the goals of every gap are about */
+    const char *about_gaps;                 /* "" if the file has none */
+    const char *goal_task[BA_REPORT_TASKS]; /* [n_goal_task] tasks of all goals */
     size_t n_goal_task;
-    double goal_score, goal_nll; /* shares of a gap that are aimed at; NaN: none */
+    double goal_score, goal_nll; /* shares of a gap, 0 to 1; NaN: no goal */
 } ba_report_spec;
 
 /* 0, or -1 and err naming file and field. */
 int ba_report_spec_read(const char *path, ba_report_spec *out, char err[BA_ERR_LEN]);
 void ba_report_spec_free(ba_report_spec *s);
 
-/* The row of an id in a table; NULL: there is none. */
+/* The row with an id; NULL if the table has none. */
 const ba_report_row *ba_report_row_by_id(const ba_report_table *t, const char *id);
 
 #endif

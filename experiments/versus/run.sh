@@ -31,9 +31,10 @@ for isa in avx2 avx512f avx512_bf16 amx_bf16; do
     ! grep -qw $isa /proc/cpuinfo || kind=$isa
 done
 if [ $name = bench ]; then
+    mkdir -p "$results/bench"
     for table in results goals kernels machine; do
-        "$build/blockattn" export "$results/$name.h5" $table --csv >"$results/bench-$kind-$(nproc)-$table.csv"
+        "$build/blockattn" export "$results/$name.h5" $table --csv >"$results/bench/$kind-$(nproc)-$table.csv"
     done
-    echo "rows: $results/bench-$kind-$(nproc)-*.csv"
+    echo "rows: $results/bench/$kind-$(nproc)-*.csv"
 fi
-LC_ALL=C.UTF-8 plots/draw_bench.sh "$build/blockattn" "$results/$name.h5" "$results"
+plots/draw.sh "$build/blockattn" "$results/$name.h5" "$results"

@@ -57,7 +57,7 @@ void ba_trace_close(ba_trace *t) {
         free_table(&t->table[i]);
     }
     if (t->file > 0) {
-        H5Fclose(t->file);
+        H5Idec_ref(t->file); /* closes a file and a group alike */
     }
     free(t->path);
     free(t->live);

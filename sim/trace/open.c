@@ -85,7 +85,7 @@ static herr_t collect_name(hid_t group, const char *name, const H5L_info_t *info
     return 0;
 }
 
-static int load_tables(ba_trace *t, char err[BA_ERR_LEN]) {
+int ba_trace_load_tables(ba_trace *t, char err[BA_ERR_LEN]) {
     names list = {.n = 0};
     /* Files of other programs may not record the order of creation. */
     if (H5Literate(t->file, H5_INDEX_CRT_ORDER, H5_ITER_INC, NULL, collect_name, &list) < 0) {
@@ -149,7 +149,7 @@ static int load(ba_trace *t, bool writable, char err[BA_ERR_LEN]) {
         return ba_fail(err, "%s: no attribute `schema`: not a trace of this program", t->path), BA_TRACE_REFUSED;
     }
     free(schema);
-    return load_tables(t, err);
+    return ba_trace_load_tables(t, err);
 }
 
 int ba_trace_open_existing(const char *path, bool writable, ba_trace **out, char err[BA_ERR_LEN]) {

@@ -27,7 +27,7 @@ struct ba_trace {
     char *path, *live;      /* live: where commits go; NULL if reading */
     struct stat seen;       /* the file at `live` after our last look at it; zeros: there was none */
     double committed, took; /* the last commit, s: when (monotonic clock), and how long it took */
-    hid_t file;
+    hid_t file;             /* the file, or a group of it (merged.h) */
     ba_trace_table table[BA_TRACE_MAX_TABLES];
     size_t n_table;
 };
@@ -57,6 +57,11 @@ char *ba_trace_read_text(hid_t object, const char *key);
 /* open.c: opens a file that must be a trace. A writable one is loaded into memory (core driver); the file itself is not
  * changed before a commit. */
 int ba_trace_open_existing(const char *path, bool writable, ba_trace **out, char err[BA_ERR_LEN]);
+/* Finds the tables of t->file. */
+int ba_trace_load_tables(ba_trace *t, char err[BA_ERR_LEN]);
+
+/* rows.c: appends n > 0 rows at once; texts of one column then follow each other in the file. */
+int ba_trace_append_rows(ba_trace *t, size_t table, const void *rows, size_t n, char err[BA_ERR_LEN]);
 
 /* commit.c: sets where commits go. Follows a symbolic link to an existing file, since a rename would replace the link. */
 int ba_trace_settle(ba_trace *t, const char *path, const char *suffix, char err[BA_ERR_LEN]);

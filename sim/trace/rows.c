@@ -16,14 +16,18 @@ static herr_t transfer(const ba_trace_table *tab, hsize_t first, hsize_t n, void
     return done;
 }
 
-int ba_trace_append(ba_trace *t, size_t index, const void *row, char err[BA_ERR_LEN]) {
+int ba_trace_append_rows(ba_trace *t, size_t index, const void *rows, size_t n, char err[BA_ERR_LEN]) {
     ba_trace_table *tab = &t->table[index];
-    hsize_t rows = tab->rows + 1;
-    if (H5Dset_extent(tab->data, &rows) < 0 || transfer(tab, tab->rows, 1, NULL, row) < 0) {
-        return ba_trace_hdf5_failed(t, "append a row", err);
+    hsize_t after = tab->rows + n;
+    if (H5Dset_extent(tab->data, &after) < 0 || transfer(tab, tab->rows, n, NULL, rows) < 0) {
+        return ba_trace_hdf5_failed(t, "append rows", err);
     }
-    tab->rows = rows;
+    tab->rows = after;
     return 0;
+}
+
+int ba_trace_append(ba_trace *t, size_t index, const void *row, char err[BA_ERR_LEN]) {
+    return ba_trace_append_rows(t, index, row, 1, err);
 }
 
 int ba_trace_clear(ba_trace *t, size_t index, char err[BA_ERR_LEN]) {

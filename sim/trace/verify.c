@@ -184,13 +184,13 @@ static bool describe_chunk(reader *r, hid_t data) {
 static bool describe_file(reader *r) {
     hsize_t before = 1, size = 0;
     void *handle = NULL;
-    hid_t creation = H5Fget_create_plist(r->file), access = H5Fget_access_plist(r->file);
+    hid_t file = H5Iget_file_id(r->file), creation = H5Fget_create_plist(file), access = H5Fget_access_plist(file);
     unsigned intent = 0;
-    if (H5Fget_intent(r->file, &intent) >= 0 && intent == H5F_ACC_RDWR) {
-        H5Fflush(r->file, H5F_SCOPE_LOCAL); /* what was written is where it will be read */
+    if (H5Fget_intent(file, &intent) >= 0 && intent == H5F_ACC_RDWR) {
+        H5Fflush(file, H5F_SCOPE_LOCAL); /* what was written is where it will be read */
     }
-    bool held = H5Pget_userblock(creation, &before) >= 0 && before == 0 && H5Fget_filesize(r->file, &size) >= 0 &&
-                H5Fget_vfd_handle(r->file, access, &handle) >= 0 && handle;
+    bool held = H5Pget_userblock(creation, &before) >= 0 && before == 0 && H5Fget_filesize(file, &size) >= 0 &&
+                H5Fget_vfd_handle(file, access, &handle) >= 0 && handle;
     if (held && H5Pget_driver(access) == H5FD_CORE) {
         r->image = *(unsigned char **)handle;
     } else if (held) {
@@ -199,6 +199,7 @@ static bool describe_file(reader *r) {
     r->file_bytes = size;
     H5Pclose(creation);
     H5Pclose(access);
+    H5Idec_ref(file);
     return held;
 }
 

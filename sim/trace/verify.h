@@ -5,8 +5,8 @@
 #include <hdf5.h>
 #include <stdbool.h>
 
-/* Whether rows [first, first + n) of a table, n > 0, can be read without going astray. file: opened by driver sec2 or
- * core. False too if memory is out. */
+/* Whether rows [first, first + n) of a table, n > 0, can be read without going astray. file: a file opened by driver sec2
+ * or core, or a group of one. False too if memory is out. */
 bool ba_trace_rows_hold(hid_t file, hid_t data, hsize_t first, hsize_t n);
 
 #endif

@@ -1,13 +1,17 @@
-/* The report: means over tasks by hand, and a page made from traces by the command. */
+/* The report: means, claims and gaps against figures by hand, and pages from single and merged traces. */
 #include "experiments/report/report.h"
 #include "experiments/eval/trace.h"
 #include "experiments/report/common_items.h"
 #include "experiments/report/estimate.h"
+#include "experiments/report/inputs.h"
+#include "sim/trace/merged.h"
+#include "tests/support/program.h"
 #include "tests/support/runner.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void add(ba_eval_rows *rows, const char *label, const char *mode, const char *task, size_t index, double score,
                 double nll) {
@@ -276,14 +280,101 @@ static void bad_tables(void) {
     }
 }
 
+/* The path of a file in the test's folder, in one of several buffers. */
+static const char *path_of(const char *name) {
+    static char path[4][4096];
+    static size_t next;
+    next = (next + 1) % 4;
+    snprintf(path[next], sizeof path[next], "%s/%s", ba_test_dir(), name);
+    return path[next];
+}
+
+/* A trace of eval as the command writes it: 20 items of nq in one mode, the first `right` of them right. */
+static void write_eval(const char *name, const char *mode, size_t right) {
+    char err[BA_ERR_LEN];
+    ba_trace *t;
+    size_t items;
+    ba_eval_rows rows = {0};
+    CU_ASSERT_EQUAL_FATAL(ba_trace_create(path_of(name), BA_EVAL_SCHEMA, &t, err), 0);
+    CU_ASSERT_EQUAL(ba_trace_set(t, "model", "0123", err), 0);
+    CU_ASSERT_EQUAL(ba_trace_set(t, "remark", "made at night", err), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_trace_declare(t, "items", ba_eval_columns, sizeof(ba_eval_row), &items, err), 0);
+    for (size_t i = 0; i < 20; i++) {
+        add(&rows, "rag", mode, "nq", i, i < right, 1);
+        CU_ASSERT_EQUAL_FATAL(ba_trace_append(t, items, &rows.row[i], err), 0);
+    }
+    CU_ASSERT_EQUAL(ba_trace_finish(t, err), 0);
+    ba_trace_close(t);
+    ba_eval_rows_free(&rows);
+}
+
+/* The page and the list of runs from some traces, one after the other. */
+static char *page_from(const char *const *trace, size_t n) {
+    char err[BA_ERR_LEN], *page = NULL;
+    ba_report_spec spec = spec_of_project();
+    ba_report_inputs in;
+    CU_ASSERT_EQUAL_FATAL(ba_report_inputs_begin(&in, err), 0);
+    for (size_t i = 0; i < n; i++) {
+        CU_ASSERT_EQUAL_FATAL(ba_report_inputs_trace(&in, trace[i], err), 0);
+    }
+    CU_ASSERT_EQUAL_FATAL(ba_report_inputs_end(&in, err), 0);
+    char *text = page_of(&spec, &in.rows);
+    CU_ASSERT_TRUE_FATAL(asprintf(&page, "%s%s%s", text, in.remarks, in.runs) > 0);
+    free(text);
+    ba_report_inputs_free(&in);
+    ba_report_spec_free(&spec);
+    return page;
+}
+
+/* By the command, as `make traces` does it. */
+static void merged_traces(void) {
+    write_eval("rag-full.h5", "full", 12);
+    write_eval("rag-block.h5", "block", 6);
+    const char *one[] = {path_of("rag-full.h5"), path_of("rag-block.h5")}, *all = path_of("merged-report.h5");
+    program_end end = program_run((const char *const[]){"merge", all, one[0], one[1], NULL});
+    CU_ASSERT_EQUAL(end.status, 0);
+    program_free(&end);
+    char *single = page_from(one, 2), *merged = page_from(&all, 1);
+    CU_ASSERT_STRING_EQUAL(single, merged);
+    CU_ASSERT_PTR_NOT_NULL(strstr(merged, "made at night- `rag-full`\n  - model 0123\n"));
+    free(single);
+    free(merged);
+    /* One run of it, through export. */
+    end = program_run((const char *const[]){"export", all, "rag-block/items", NULL});
+    CU_ASSERT_EQUAL(end.status, 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(end.out, "rag,nq,block,19,"));
+    program_free(&end);
+    end = program_run((const char *const[]){"export", all, NULL});
+    CU_ASSERT_PTR_NOT_NULL(strstr(end.out, "run rag-full: items (20 rows)\nrun rag-block: items (20 rows)\n"));
+    program_free(&end);
+}
+
+static void bad_merges(void) {
+    write_eval("twice.h5", "full", 1);
+    const char *trace = path_of("twice.h5"), *out = path_of("refused.h5");
+    program_write("plain.txt", "no trace\n");
+    const program_refusal rows[] = {
+        {2, "at least one trace", {"merge", out}},
+        {2, "two runs are named twice", {"merge", out, trace, trace}},
+        {2, "not an HDF5 file", {"merge", out, trace, "plain.txt"}},
+        {2, "exists; --force overwrites it", {"merge", trace, trace}},
+        {2, "holds a trace of schema", {"merge", "--force", trace, trace}},
+        {2, "there is no run once", {"export", trace, "once/items"}},
+    };
+    EXPECT_REFUSALS(rows);
+    CU_ASSERT_NOT_EQUAL(access(out, F_OK), 0);
+}
+
 int ba_suite_report(void) {
     CU_pSuite s = CU_add_suite("report", NULL, NULL);
-    return s && CU_add_test(s, "means over tasks by hand", means_by_hand) &&
-                   CU_add_test(s, "a page by hand", page_by_hand) &&
+    return s && CU_add_test(s, "means over tasks weigh tasks alike, as by hand", means_by_hand) &&
+                   CU_add_test(s, "scores, claims and shares of a page are those by hand", page_by_hand) &&
                    CU_add_test(s, "rows of a table rest on the same items", common_items) &&
-                   CU_add_test(s, "no share of a gap the wrong way", no_gap) &&
-                   CU_add_test(s, "a gap between means of rows", gap_of_means) &&
-                   CU_add_test(s, "bad tables", bad_tables)
+                   CU_add_test(s, "merged traces make the same page as single ones", merged_traces) &&
+                   CU_add_test(s, "what cannot be merged is refused, and nothing is left", bad_merges) &&
+                   CU_add_test(s, "a gap the wrong way has no share", no_gap) &&
+                   CU_add_test(s, "a gap between seeds is one of means, not a mean of shares", gap_of_means) &&
+                   CU_add_test(s, "a table of rows that is wrong is refused with its field", bad_tables)
                ? 0
                : -1;
 }

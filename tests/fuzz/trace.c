@@ -1,7 +1,7 @@
-/* A trace: opened, its attributes and all its rows read. HDF5 itself is not ours and not instrumented. */
+/* A trace, single or merged: opened, its attributes and all its rows read. HDF5 itself is not ours and not instrumented. */
 #include "targets.h"
 
-#include "sim/trace/trace.h"
+#include "sim/trace/merged.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -43,6 +43,24 @@ static bool read_table(const ba_trace *t, size_t table) {
     return ba_fuzz_check(held, "columns lie in the row, and what cannot be read says why");
 }
 
+static bool read_all(const ba_trace *t) {
+    bool held = true;
+    for (size_t table = 0; table < ba_trace_tables(t); table++) {
+        held = read_table(t, table) && held;
+    }
+    size_t text = 0;
+    ba_trace_attributes(t, ignore, &text);
+    return held;
+}
+
+static int read_run(void *arg, const char *name, const ba_trace *t, char err[BA_ERR_LEN]) {
+    bool *held = arg;
+    (void)name;
+    (void)err;
+    *held = read_all(t) && *held;
+    return 0;
+}
+
 static bool take(void *state, const unsigned char *data, size_t size) {
     const char *folder = state;
     char path[BA_FUZZ_PATH], err[BA_ERR_LEN] = "";
@@ -54,13 +72,11 @@ static bool take(void *state, const unsigned char *data, size_t size) {
     if (ba_trace_open(path, &t, err) != 0) {
         return ba_fuzz_check(*err, "a trace that is refused says why");
     }
-    bool held = true;
-    for (size_t table = 0; table < ba_trace_tables(t); table++) {
-        held = read_table(t, table) && held;
-    }
-    size_t text = 0;
-    ba_trace_attributes(t, ignore, &text);
+    bool held = read_all(t);
     ba_trace_close(t);
+    if (ba_trace_each(path, read_run, &held, err) != 0) {
+        held = ba_fuzz_check(*err, "a run that is refused says why") && held;
+    }
     return held;
 }
 
@@ -80,16 +96,21 @@ static int seed(const ba_fuzz *self, const char *folder) {
         BA_COLUMN(row, note, BA_COLUMN_STRING, ""),  BA_COLUMNS_END,
     };
     static const row rows[] = {{-1, 1, 0.5, "one", "note"}, {-2, 2, 1e-9, "two", NULL}};
-    char path[BA_FUZZ_PATH], err[BA_ERR_LEN];
+    char path[BA_FUZZ_PATH], merged[BA_FUZZ_PATH], err[BA_ERR_LEN];
     snprintf(path, sizeof path, "%s/seed.h5", folder);
+    snprintf(merged, sizeof merged, "%s/merged.h5", folder);
     remove(path);
-    ba_trace *t = NULL;
+    remove(merged);
+    ba_trace *t = NULL, *all = NULL;
     size_t table;
     int rc = ba_trace_create(path, "test/1", &t, err);
     rc = rc || ba_trace_set(t, "machine", "one", err) ||
          ba_trace_declare(t, "rows", columns, sizeof(row), &table, err) || ba_trace_append(t, table, &rows[0], err) ||
          ba_trace_append(t, table, &rows[1], err) || ba_trace_finish(t, err);
+    rc = rc || ba_trace_create(merged, BA_TRACE_MERGED_SCHEMA, &all, err) || ba_trace_add(all, "one", t, err) ||
+         ba_trace_add(all, "two", t, err) || ba_trace_finish(all, err);
     ba_trace_close(t);
+    ba_trace_close(all);
     return rc ? -1 : 0;
 }
 

@@ -2,6 +2,7 @@
 #include "sim/trace/trace.h"
 #include "kernels/base/clock.h"
 #include "sim/base/whole_file.h"
+#include "sim/trace/merged.h"
 #include "tests/support/runner.h"
 
 #include <errno.h>
@@ -480,6 +481,106 @@ static void folder_takes_no_files(void) {
     ba_trace_close(t);
 }
 
+/* A finished trace of n rows under a name of the test's folder. */
+static void write_run(const char *name, int64_t n) {
+    char err[BA_ERR_LEN];
+    size_t table;
+    ba_trace *t = begin(path_of(name), &table);
+    append(t, table, 0, n);
+    CU_ASSERT_EQUAL(ba_trace_finish(t, err), 0);
+    ba_trace_close(t);
+}
+
+static int add_run(void *arg, const char *name, const ba_trace *t, char err[BA_ERR_LEN]) {
+    return ba_trace_add(arg, name, t, err);
+}
+
+static int add_file(ba_trace *merged, const char *name, char err[BA_ERR_LEN]) {
+    return ba_trace_each(path_of(name), add_run, merged, err);
+}
+
+typedef struct seen {
+    char names[256];
+    size_t rows;
+    bool attributes;
+} seen;
+
+static int see_attribute(void *arg, const char *key, const char *value) {
+    bool *all = arg;
+    *all = *all && (strcmp(key, "schema") == 0 ? strcmp(value, "test/1") == 0 : strcmp(value, "one") == 0);
+    return 0;
+}
+
+static int see_run(void *arg, const char *name, const ba_trace *t, char err[BA_ERR_LEN]) {
+    seen *s = arg;
+    size_t used = strlen(s->names), row_size;
+    snprintf(s->names + used, sizeof s->names - used, "%s ", name);
+    ba_trace_attributes(t, see_attribute, &s->attributes);
+    CU_ASSERT_EQUAL(ba_trace_tables(t), 1);
+    const ba_column *c = ba_trace_columns(t, 0, &row_size);
+    CU_ASSERT_STRING_EQUAL(c[1].unit, "B");
+    char *raw = malloc(row_size);
+    for (size_t i = 0; i < ba_trace_rows(t, 0); i++) {
+        CU_ASSERT_EQUAL_FATAL(ba_trace_read(t, 0, i, 1, raw, err), 0);
+        row r = {0};
+        memcpy(&r.i, raw + c[0].offset, sizeof r.i);
+        memcpy(&r.u, raw + c[1].offset, sizeof r.u);
+        memcpy(&r.seconds, raw + c[2].offset, sizeof r.seconds);
+        memcpy(r.name, raw + c[3].offset, sizeof r.name);
+        memcpy(&r.note, raw + c[4].offset, sizeof r.note);
+        CU_ASSERT_TRUE(is_row(&r, (int64_t)i));
+        ba_trace_release(t, 0, raw, 1);
+    }
+    free(raw);
+    s->rows += ba_trace_rows(t, 0);
+    return 0;
+}
+
+/* Also more rows than are copied at once, and a merged file merged again. */
+static void merged_runs_come_back(void) {
+    char err[BA_ERR_LEN] = "";
+    ba_trace *t;
+    write_run("zebra.h5", 30000);
+    write_run("ant.h5", 0);
+    write_run("bee.h5", 3);
+    CU_ASSERT_EQUAL_FATAL(ba_trace_create(path_of("pair.h5"), BA_TRACE_MERGED_SCHEMA, &t, err), 0);
+    CU_ASSERT_EQUAL(add_file(t, "zebra.h5", err), 0);
+    CU_ASSERT_EQUAL(add_file(t, "ant.h5", err), 0);
+    CU_ASSERT_EQUAL(ba_trace_finish(t, err), 0);
+    ba_trace_close(t);
+    CU_ASSERT_EQUAL_FATAL(ba_trace_create(path_of("three.h5"), BA_TRACE_MERGED_SCHEMA, &t, err), 0);
+    CU_ASSERT_EQUAL(add_file(t, "pair.h5", err), 0);
+    CU_ASSERT_EQUAL(add_file(t, "bee.h5", err), 0);
+    CU_ASSERT_EQUAL(ba_trace_finish(t, err), 0);
+    ba_trace_close(t);
+    seen s = {.attributes = true};
+    CU_ASSERT_EQUAL(ba_trace_each(path_of("three.h5"), see_run, &s, err), 0);
+    CU_ASSERT_STRING_EQUAL(s.names, "zebra ant bee ");
+    CU_ASSERT_EQUAL(s.rows, 30003);
+    CU_ASSERT_TRUE(s.attributes);
+    CU_ASSERT_EQUAL_FATAL(ba_trace_open_run(path_of("three.h5"), "bee", &t, err), 0);
+    CU_ASSERT_EQUAL(see_run(&s, "", t, err), 0);
+    ba_trace_close(t);
+}
+
+static void bad_merges_are_refused(void) {
+    char err[BA_ERR_LEN] = "";
+    ba_trace *t, *none = NULL;
+    write_run("one.h5", 2);
+    write_run("..h5", 2);
+    CU_ASSERT_EQUAL_FATAL(ba_trace_create(path_of("merged.h5"), BA_TRACE_MERGED_SCHEMA, &t, err), 0);
+    CU_ASSERT_EQUAL(add_file(t, "one.h5", err), 0);
+    CU_ASSERT_EQUAL(add_file(t, "one.h5", err), BA_TRACE_REFUSED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "two runs are named one"));
+    CU_ASSERT_EQUAL(add_file(t, "..h5", err), BA_TRACE_REFUSED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "'.' is no name for a run"));
+    CU_ASSERT_EQUAL(ba_trace_finish(t, err), 0);
+    ba_trace_close(t);
+    CU_ASSERT_EQUAL(ba_trace_open_run(path_of("merged.h5"), "two", &none, err), BA_TRACE_REFUSED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "there is no run two"));
+    CU_ASSERT_PTR_NULL(none);
+}
+
 int ba_suite_trace(void) {
     CU_pSuite s = CU_add_suite("trace", NULL, NULL);
     if (!s || !CU_add_test(s, "rows, columns, units and attributes come back", round_trip) ||
@@ -492,6 +593,8 @@ int ba_suite_trace(void) {
         !CU_add_test(s, "other schemas and other files are left alone", foreign_files_are_left_alone) ||
         !CU_add_test(s, "files cut anywhere are refused", cut_files_are_refused) ||
         !CU_add_test(s, "gzipped traces are read, damaged or huge ones are not", gzipped_traces_are_read) ||
+        !CU_add_test(s, "merged runs come back whole, in order, also from a merged file", merged_runs_come_back) ||
+        !CU_add_test(s, "a run twice, without a name or not there is refused", bad_merges_are_refused) ||
         !CU_add_test(s, "kill -9 loses at most the running row", killed_at_any_moment) ||
         !CU_add_test(s, "a full disk keeps what was written", full_disk) ||
         !CU_add_test(s, "a missing folder is named", no_such_folder) ||
