@@ -485,6 +485,39 @@ static void a_run_can_be_stopped_anywhere(void) {
     close_engine(&f);
 }
 
+/* An extension that was interrupted has appended nothing: its tokens can be appended again, with the same result. */
+static void an_interrupted_extension_appends_nothing(void) {
+    enum { MORE = 6 };
+    const int32_t *more = text + 300;
+    fixture f = open_engine("openblas", 2);
+    ba_plan *plan = plan_of("block", five);
+    double want[MORE], logprob[MORE];
+    for (size_t steps = 0; steps < 4; steps++) {
+        size_t left = SIZE_MAX;
+        ba_engine_options opt = {.progress = stop_at, .arg = &left};
+        ba_run *run = NULL;
+        char err[BA_ERR_LEN];
+        CU_ASSERT_EQUAL_FATAL(ba_engine_run(f.engine, plan, &opt, MORE, &run, err), 0);
+        CU_ASSERT_EQUAL(ba_run_extend(run, more, MORE, want, err), 0);
+        double *whole = malloc(f.vocab * sizeof *whole), *again = malloc(f.vocab * sizeof *again);
+        CU_ASSERT_FATAL(whole && again);
+        memcpy(whole, ba_run_logits(run), f.vocab * sizeof *whole);
+        ba_run_rewind(run);
+        left = steps;
+        CU_ASSERT_EQUAL(ba_run_extend(run, more, MORE, logprob, err), BA_INTERRUPTED);
+        left = SIZE_MAX;
+        CU_ASSERT_EQUAL(ba_run_extend(run, more, MORE, logprob, err), 0);
+        memcpy(again, ba_run_logits(run), f.vocab * sizeof *again);
+        CU_ASSERT_TRUE(same_bits(&f, whole, again));
+        for (size_t i = 0; i < MORE; i++) {
+            CU_ASSERT_EQUAL(logprob[i], want[i]);
+        }
+        ba_run_free(run);
+    }
+    ba_plan_free(plan);
+    close_engine(&f);
+}
+
 /* FLOPs and bytes counted by the kernels equal the closed form exactly, cold and warm. */
 static void counted_equals_closed_form(void) {
     if (BA_SANITIZED) {
@@ -623,6 +656,7 @@ int ba_suite_engine(void) {
         {"appended tokens equal a longer prompt", more_tokens_equal_a_longer_prompt},
         {"a prompt over the memory limit is refused, and nothing stays pinned", over_the_memory_limit_is_refused},
         {"a run can be stopped anywhere, and the next one is right", a_run_can_be_stopped_anywhere},
+        {"an interrupted extension appends nothing", an_interrupted_extension_appends_nothing},
         {"counted FLOPs and bytes equal the closed form", counted_equals_closed_form},
         {"random plans: oracle, store and closed form agree", random_plans_agree},
         {"sampling follows the distribution", sampling_follows_the_distribution},
