@@ -15,7 +15,7 @@ typedef struct ba_mapping {
 
 /* A regular file that is not empty. 0, or -1 and err with the path. */
 int ba_mapping_open(const char *path, ba_mapping *out, char err[BA_ERR_LEN]);
-/* Also fine on a zeroed mapping. */
+/* A zeroed mapping is allowed. */
 void ba_mapping_close(ba_mapping *m);
 
 /* Installs the handler of SIGBUS; main calls it once. `lost` gets the path of the file that became shorter. It runs

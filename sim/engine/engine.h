@@ -104,8 +104,7 @@ const ba_run_stats *ba_run_get_stats(const ba_run *r);
  * change. */
 const double *ba_run_logits(ba_run *r);
 
-/* 0, or -1 and err if one of these logits is NaN or infinite: then no token may be chosen by them, and nothing averaged.
- */
+/* 0, or -1 and err if one of these logits is NaN or infinite: then they must not be used. */
 int ba_run_check(ba_run *r, char err[BA_ERR_LEN]);
 
 /* Appends n tokens to the last node; they see what it sees. logprob[i] = log P(ids[i] | all tokens before it), unless

@@ -106,7 +106,8 @@ int ba_run_extend(ba_run *r, const int32_t *ids, size_t n, double *logprob, char
     }
     ba_run_count(r, before);
     if (rc) {
-        return ba_fail(err, rc == BA_INTERRUPTED ? "interrupted" : "out of memory"), rc;
+        ba_fail(err, rc == BA_INTERRUPTED ? "interrupted" : "out of memory");
+        return rc;
     }
     for (size_t i = 0; logprob && i < n; i++) {
         if (!isfinite(logprob[i])) {

@@ -19,7 +19,7 @@ static bool is_looked_up(const ba_run *r, const ba_schedule *s, size_t node) {
     return r->plan->node[node].stored && s->same[node] == node;
 }
 
-/* What the store must have of a node: a scored context comes with its sum and its last row (ba_run_score). */
+/* What is looked up for a node; a scored context also has its sum of log P and its last row (ba_run_score). */
 static ba_wanted wanted_of(const ba_run *r, size_t node) {
     const ba_node *v = &r->plan->node[node];
     const size_t n_aux = ba_run_scored(r->plan, node) ? r->e->net.shape->d_model + 1 : 0;
