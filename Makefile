@@ -260,6 +260,7 @@ test: ## set up, build, run all tests; ONLY="plan cli" selects by name
 
 check: $(BUILD)/blockattn $(BUILD)/blockattn-tests ## run the tests without set-up
 	@tests/check_layers.sh
+	@tests/check_calls.sh $(BUILD)
 	@$(BUILD)/blockattn-tests $(ONLY)
 
 golden: ## every mode against the oracle's logits, and its properties: a table
