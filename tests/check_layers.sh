@@ -144,6 +144,7 @@ only_in() {
 only_in '^sim/trace/([a-z]*\.c|parts\.h|verify\.h)' hdf5
 only_in '^sim/store/lmdb' lmdb
 only_in '^sim/store/redis' hiredis
+only_in '^sim/store/key\.c' sodium
 
 engine=$(echo "$sources" | grep -E '^(kernels|sim)/')
 kernels=$(echo "$sources" | grep '^kernels/')

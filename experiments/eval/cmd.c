@@ -193,10 +193,11 @@ static int run(session *s, int argc, char **argv) {
         status = ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
     }
     if (!status) {
+        const size_t known = s->rows.n;
         status = eval_tasks(s);
-        if (status == 0 || status == BA_EXIT_INTERRUPTED) {
+        if (status == 0 || s->rows.n > known) { /* what is finished is kept, whatever ended the rest */
             int end = finish(s, status == 0);
-            status = end ? end : status;
+            status = status && status != BA_EXIT_INTERRUPTED ? status : end ? end : status;
         }
     }
     ba_dump_close(s->dump);

@@ -1,4 +1,4 @@
-/* What a set of rows says: one line a model, task and mode, with its uncertainty, held against full attention. */
+/* A summary of rows: one line for each model, task and mode, with its uncertainty, compared with full attention. */
 #ifndef BA_EVAL_SUMMARY_H
 #define BA_EVAL_SUMMARY_H
 
@@ -18,7 +18,7 @@ typedef struct ba_eval_summary {
     double score_change, score_change_low, score_change_high; /* from full, paired bootstrap */
     double p;                                                 /* McNemar's, exact */
     double nll_change, nll_change_low, nll_change_high;
-    char equal[8];                /* "yes": the score cannot be told from full's; "no"; "": there is no full */
+    char equal[8];                /* "yes": the score cannot be distinguished from full's; "no"; "": there is no full */
     double ttft_s, ttft_cold_s;   /* medians */
     double flops, flops_fraction; /* mean of a warm first token; of full's */
 } ba_eval_summary;
@@ -36,7 +36,7 @@ typedef struct ba_eval_contrast {
     ba_interval score, nll;
     double p;
 } ba_eval_contrast;
-/* Whether the scores cannot be told apart: p >= 0.05, or (graded) an interval of the change that holds 0. */
+/* Whether the scores cannot be distinguished: p >= 0.05, or (graded) an interval of the change that holds 0. */
 bool ba_eval_equal(const ba_eval_contrast *c);
 /* a - b. 0, or -1: out of memory. */
 int ba_eval_contrast_of(const ba_eval_rows *rows, const char *label_a, const char *mode_a, const char *label_b,

@@ -49,7 +49,7 @@ static int add_copy(ba_eval_rows *rows, const ba_eval_row *raw) {
     return failed || ba_eval_rows_add(rows, &row) ? -1 : 0;
 }
 
-/* Many rows at once: where texts lie is checked anew in every call of ba_trace_read. */
+/* Many rows at once: every call of ba_trace_read checks the addresses of texts again. */
 int ba_eval_rows_read(const ba_trace *t, ba_eval_rows *rows, char err[BA_ERR_LEN]) {
     enum { PIECE = 256 };
     size_t table = 0;

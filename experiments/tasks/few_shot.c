@@ -144,7 +144,7 @@ int ba_bbh_parse(const ba_task_source *from, const ba_shots *shots, const cJSON 
                : 0;
 }
 
-/* Exact match with what stands behind the first "the answer is", without the point that ends the sentence. */
+/* Exact match with what follows the first "the answer is", without the point that ends the sentence. */
 ba_scores ba_bbh_score(const ba_task_item *item, const char *output) {
     static const char mark[] = "the answer is ";
     const char *said = strstr(output, mark);

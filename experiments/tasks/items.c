@@ -112,7 +112,7 @@ static int read_file(const ba_task *t, const char *path, const ba_task_source *f
     return rc || out->n ? rc : ba_fail(err, "%s: no items", path);
 }
 
-/* FOLDER/FILE, or the same with .gz behind it; malloc'ed. NULL and err. */
+/* FOLDER/FILE, or FOLDER/FILE.gz; malloc'ed. NULL and err. */
 static char *find_file(const ba_task *t, const char *folder, const char *file, char err[BA_ERR_LEN]) {
     char *path = NULL;
     static const char *const end[] = {"", ".gz"};

@@ -186,7 +186,7 @@ static char *brace_roots(char *text) {
     return f && !fclose(f) ? out : NULL;
 }
 
-/* "\frac12" becomes "\frac{1}{2}", "\frac1{72}" becomes "\frac{1}{72}"; one that is cut short leaves all as it is. */
+/* "\frac12" becomes "\frac{1}{2}", "\frac1{72}" becomes "\frac{1}{72}"; one that is cut short leaves the text unchanged. */
 static char *brace_fractions(char *text) {
     char *out = NULL;
     size_t size = 0;
@@ -212,7 +212,7 @@ static char *brace_fractions(char *text) {
     return whole ? out : text;
 }
 
-/* Takes a whole number at *s and moves behind it. false: there is none, or it is too large. */
+/* Reads a whole number at *s, which moves past it. false: there is none, or it is too large. */
 static bool take_whole(const char **s, long *out) {
     char *end;
     errno = 0;
@@ -222,7 +222,7 @@ static bool take_whole(const char **s, long *out) {
     return taken;
 }
 
-/* Takes `text` at *s and moves behind it. */
+/* Whether `text` is at *s, which then moves past it. */
 static bool take_text(const char **s, const char *text) {
     size_t n = strlen(text);
     bool taken = strncmp(*s, text, n) == 0;

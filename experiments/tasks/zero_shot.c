@@ -87,7 +87,7 @@ int ba_humaneval_parse(const ba_task_source *from, const ba_shots *shots, const 
     if (!(out->id = strdup(id))) {
         return ba_fail(err, "out of memory");
     }
-    /* The reference solution stands in for a gold answer where only likelihoods are wanted. */
+    /* Where only likelihoods are wanted, the reference solution is the gold answer. */
     const char *solution = ba_task_text(line, "canonical_solution", err);
     const ba_field fields[] = {{"question", text}, {0}};
     return !solution || question(from, "humaneval", fields, out, err) || ba_task_answer(out, solution, err) ? -1 : 0;

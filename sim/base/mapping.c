@@ -81,8 +81,8 @@ static const char *path_at(const char *line, uintptr_t address) {
     return address >= from && address < to ? strchr(line, '/') : NULL;
 }
 
-/* The mapped file that holds the address, in `line`; NULL: none. The kernel's table is read, since LMDB does not tell
- * where it maps its file. Only system calls: this runs in a signal handler. */
+/* The mapped file that holds the address, in `line`; NULL: none. The kernel's table is read, since LMDB does not
+ * say where it maps its file. Only system calls: this runs in a signal handler. */
 static const char *find_path(uintptr_t address, char *line, size_t room) {
     char block[1024];
     const char *path = NULL;

@@ -1,5 +1,5 @@
-/* Where a block is found in any tier: what its bytes depend on, as hashes. And why a block was not found: from the
- * addresses of blocks with the same tokens alone. */
+/* The address of a block, the same in every tier: hashes of everything that its bytes depend on. Also the reason of a
+ * miss, from the addresses of blocks with the same tokens. */
 #ifndef BA_ADDRESS_H
 #define BA_ADDRESS_H
 
@@ -13,25 +13,25 @@ typedef struct ba_origin {
     const char *model;     /* ba_model_hash */
     const char *adapter;   /* "" if none */
     const char *dtype;     /* backend, element type, and what decides its bits: "openblas/f32 OpenBLAS ..." */
-    const char *tokenizer; /* ba_vocab_hash, or ""; told, not part of the address: ids are ids */
+    const char *tokenizer; /* ba_vocab_hash, or ""; for people, not part of the address */
     size_t layers, kv_heads, head_dim; /* of the model */
 } ba_origin;
 
-/* All that tells blocks apart. Blocks of one text stand side by side when addresses are sorted as bytes. No padding. */
+/* Everything that distinguishes blocks. Sorted as bytes, the addresses of one text are neighbours. No padding. */
 typedef struct ba_address {
     uint64_t ids[2]; /* hash of the tokens */
     uint64_t key[2]; /* ba_plan_node_key */
     uint64_t model, adapter, dtype;
-    uint64_t form; /* how KV is written: layout, version of the entry, coding; 0 in memory */
+    uint64_t form; /* how KV is written: layout, version of the block, coding, key; 0 in memory */
 } ba_address;
 
-/* From the closest reason to the farthest. */
+/* Reasons, the closest to a hit first. */
 typedef enum ba_lookup {
     BA_HIT,
-    BA_MISS_DAMAGED,   /* there, but its checksum or its tokens are wrong: not used */
-    BA_MISS_EVICTED,   /* seen, but pushed out by the budget */
+    BA_MISS_DAMAGED,   /* found, but not what the plan needs, or its checksum is wrong: not used */
+    BA_MISS_EVICTED,   /* stored before, then evicted by the budget */
     BA_MISS_TOO_LARGE, /* larger than the whole budget: never kept */
-    BA_MISS_CONTEXT,   /* same tokens, encoded at another step or seeing something else */
+    BA_MISS_CONTEXT,   /* same tokens, with another step between positions or other tokens in view */
     BA_MISS_FORM,      /* seen in another layout, version or coding */
     BA_MISS_DTYPE,     /* seen with another backend, element type or processor */
     BA_MISS_MODEL,     /* seen with another model or adapter */

@@ -1,10 +1,10 @@
-/* Which block goes first when a tier is full: policies as pure functions of how a block was used, and a heap of
- * candidates. Knows no store, no clock and no bytes but their number, so that a simulation evicts exactly what a real
- * tier does.
+/* Which block is evicted first when a tier is full: policies as pure functions of how a block was used, and a heap of
+ * candidates. Knows no store and no clock, and only the number of a block's bytes, so a simulation evicts exactly what a
+ * real tier does.
  *
- * A block's worth is computed when it is used and stands until its next use; the block of least worth goes first, of
- * equals the one that was not used for longest. `age` is the worth of what went last: policies that count uses add it,
- * so that a block which was popular long ago does not stay for ever (L. Cherkasova, "Improving WWW proxies performance
+ * A block's worth is computed at each use and does not change between uses. The block of least worth is evicted first, of
+ * equals the one used least recently. `age` is the worth of the block evicted last: policies that count uses add it, so
+ * that a block which was popular long ago does not stay for ever (L. Cherkasova, "Improving WWW proxies performance
  * with Greedy-Dual-Size-Frequency caching policy", HP Labs 1998). */
 #ifndef BA_EVICT_H
 #define BA_EVICT_H

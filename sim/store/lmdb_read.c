@@ -1,4 +1,4 @@
-/* Looking up. */
+/* Looking up, and walking over all blocks. */
 #include "lmdb.h"
 
 #include <errno.h>
@@ -121,35 +121,47 @@ size_t ba_lmdb_expect(ba_tier *tier, ba_tier_ask *ask, size_t n) {
     return left;
 }
 
+/* Shows the block under a cursor. LMDB's code; *result is the visitor's. */
+static int show(ba_lmdb *t, MDB_txn *txn, const MDB_val *key, const MDB_val *value, ba_tier_visit visit, void *arg,
+                int *result) {
+    ba_address a;
+    ba_lmdb_record r;
+    ba_use use = {0};
+    if (key->mv_size != sizeof a) {
+        return MDB_CORRUPTED;
+    }
+    memcpy(&a, key->mv_data, sizeof a);
+    int rc = ba_lmdb_get_record(t, txn, &a, &r);
+    if (rc && rc != MDB_NOTFOUND) {
+        return rc;
+    }
+    if (!rc) {
+        use = ba_lmdb_use_of(&r);
+    }
+    *result = visit(arg, &a, value->mv_data, value->mv_size, &use);
+    return 0;
+}
+
 int ba_lmdb_each(ba_tier *tier, ba_tier_visit visit, void *arg, char err[BA_ERR_LEN]) {
     ba_lmdb *t = (ba_lmdb *)tier;
     MDB_txn *txn;
     MDB_cursor *cursor = NULL;
+    MDB_val key, value;
     int rc = mdb_txn_begin(t->env, NULL, MDB_RDONLY, &txn), result = 0;
     if (rc) {
         return ba_lmdb_fail(t, rc, err);
     }
     rc = mdb_cursor_open(txn, t->blocks, &cursor);
-    MDB_val key, value;
-    while (!rc && !result && !(rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT))) {
-        ba_address a;
-        ba_lmdb_record r;
-        if (key.mv_size != sizeof a) {
-            rc = MDB_CORRUPTED;
+    if (rc) {
+        goto done;
+    }
+    while (result == 0 && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        if ((rc = show(t, txn, &key, &value, visit, arg, &result))) {
             break;
         }
-        memcpy(&a, key.mv_data, sizeof a);
-        rc = ba_lmdb_get_record(t, txn, &a, &r);
-        ba_use use = {0};
-        if (!rc) {
-            use = ba_lmdb_use_of(&r);
-        }
-        result = rc && rc != MDB_NOTFOUND ? 0 : visit(arg, &a, value.mv_data, value.mv_size, &use);
-        rc = rc == MDB_NOTFOUND ? 0 : rc;
     }
-    if (cursor) {
-        mdb_cursor_close(cursor);
-    }
+    mdb_cursor_close(cursor);
+done:
     mdb_txn_abort(txn);
     return result ? result : rc && rc != MDB_NOTFOUND ? ba_lmdb_fail(t, rc, err) : 0;
 }

@@ -1,4 +1,4 @@
-/* Keeping blocks, and what users do to them. */
+/* Writing: blocks to keep, uses to count, blocks to remove or to pin. */
 #include "lmdb.h"
 
 #include "kernels/base/clock.h"
@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 enum {
-    MAX_GONE = 1 << 16, /* evicted blocks that are remembered */
+    MAX_GONE = 1 << 16, /* records of evicted blocks */
     RETRY_S = 30        /* after a write that failed */
 };
 
@@ -31,9 +31,34 @@ static int count_use(ba_lmdb_change *c, const ba_address *a, ba_lmdb_record *r) 
     return ba_lmdb_put_record(c, a, r);
 }
 
+/* A block that does not fit: only its record is kept, with the reason. */
+static int put_gone(ba_lmdb_change *c, const ba_address *a, ba_lmdb_record *r, ba_lmdb_kept why) {
+    c->sums.gone++;
+    r->kept = why;
+    return ba_lmdb_put_record(c, a, r);
+}
+
+/* The bytes of a block, into the tree. */
+static int put_bytes(ba_lmdb_change *c, const ba_block *p) {
+    MDB_val key = ba_lmdb_key(&p->head.address), value = {ba_block_bytes(p), NULL};
+    int rc = mdb_put(c->txn, c->t->blocks, &key, &value, MDB_RESERVE);
+    if (rc) {
+        return rc;
+    }
+    char *to = value.mv_data;
+    for (size_t i = 0; i < BA_BLOCK_PARTS; i++) {
+        if (p->part[i].iov_len) { /* the address of an empty part may be NULL */
+            memcpy(to, p->part[i].iov_base, p->part[i].iov_len);
+            to += p->part[i].iov_len;
+        }
+    }
+    return 0;
+}
+
 static int put_block(ba_lmdb_change *c, const ba_block *p) {
     const ba_address *a = &p->head.address;
-    size_t size = ba_block_bytes(p), evicted = 0;
+    const uint64_t budget = c->t->base.spec.size;
+    size_t evicted = 0;
     ba_lmdb_record r;
     int rc = ba_lmdb_get_record(c->t, c->txn, a, &r);
     if (rc && rc != MDB_NOTFOUND) {
@@ -43,31 +68,24 @@ static int put_block(ba_lmdb_change *c, const ba_block *p) {
         return count_use(c, a, &r);
     }
     c->sums.gone -= !rc;
-    r = (ba_lmdb_record){.uses = rc ? 0 : r.uses, .bytes = ba_lmdb_takes(size), .seconds = p->head.seconds};
+    r = (ba_lmdb_record){
+        .uses = rc ? 0 : r.uses, .bytes = ba_lmdb_takes(ba_block_bytes(p)), .seconds = p->head.seconds};
     touch_record(c, &r);
-    if (c->t->base.spec.size && r.bytes > c->t->base.spec.size) {
-        c->sums.gone++;
-        r.kept = BA_LMDB_TOO_LARGE;
-        return ba_lmdb_put_record(c, a, &r);
+    if (budget && r.bytes > budget) {
+        return put_gone(c, a, &r, BA_LMDB_TOO_LARGE);
     }
-    rc = ba_lmdb_make_room(c, r.bytes, &evicted);
-    if (!rc && c->t->base.spec.size && c->sums.bytes + r.bytes > c->t->base.spec.size) {
-        c->sums.gone++;
-        r.kept = BA_LMDB_GONE;
-        return ba_lmdb_put_record(c, a, &r);
+    if ((rc = ba_lmdb_make_room(c, r.bytes, &evicted))) {
+        return rc;
     }
-    MDB_val key = ba_lmdb_key(a), value = {size, NULL};
-    (void)(rc || (rc = ba_lmdb_forget(c, MAX_GONE)) || (rc = mdb_put(c->txn, c->t->blocks, &key, &value, MDB_RESERVE)));
-    char *to = value.mv_data;
-    for (size_t i = 0; !rc && i < BA_BLOCK_PARTS; i++) {
-        if (p->part[i].iov_len) { /* a part that is not there has no place either */
-            memcpy(to, p->part[i].iov_base, p->part[i].iov_len);
-            to += p->part[i].iov_len;
-        }
+    if (budget && c->sums.bytes + r.bytes > budget) { /* only pinned blocks are left */
+        return put_gone(c, a, &r, BA_LMDB_GONE);
+    }
+    if ((rc = ba_lmdb_forget(c, MAX_GONE)) || (rc = put_bytes(c, p))) {
+        return rc;
     }
     c->sums.bytes += r.bytes;
     c->sums.entries++;
-    return rc ? rc : ba_lmdb_put_record(c, a, &r);
+    return ba_lmdb_put_record(c, a, &r);
 }
 
 void ba_lmdb_put(ba_tier *tier, const ba_block *const *block, size_t n) {

@@ -1,9 +1,10 @@
 /* Looking after the blocks on a server: listing, counting, removing. */
 #include "redis.h"
 
+#include "kernels/base/clock.h"
+
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     CURSOR = 24,          /* digits of a cursor, and NUL */
@@ -67,17 +68,15 @@ static redisReply *scan(ba_redis *t, char cursor[CURSOR], char err[BA_ERR_LEN]) 
 
 /* How far a walk has come. A server may send cursors for ever, so one that comes back, too many texts or too long a time
  * without any end it. The cursor that is compared changes at every power of two (R. P. Brent, "An improved Monte Carlo
- * factorization algorithm", BIT 20, 1980, section 2): no loop escapes, and one cursor is kept. */
+ * factorization algorithm", BIT 20, 1980, section 2), so that every loop is found while one cursor is kept. */
 typedef struct progress {
     char marked[CURSOR];
     size_t steps, next_mark, texts;
-    struct timespec last; /* text of ours */
+    double last; /* text of ours */
 } progress;
 
 static bool goes_on_for_ever(progress *p, const char *cursor) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (strcmp(cursor, p->marked) == 0 || p->texts > MOST_TEXTS || now.tv_sec - p->last.tv_sec > MOST_IDLE_S) {
+    if (strcmp(cursor, p->marked) == 0 || p->texts > MOST_TEXTS || ba_now() - p->last > MOST_IDLE_S) {
         return true;
     }
     if (++p->steps == p->next_mark) {
@@ -89,8 +88,7 @@ static bool goes_on_for_ever(progress *p, const char *cursor) {
 
 static int walk(ba_redis *t, visit_field visit, void *arg, char err[BA_ERR_LEN]) {
     char cursor[CURSOR] = "0";
-    progress p = {.next_mark = 1};
-    clock_gettime(CLOCK_MONOTONIC, &p.last);
+    progress p = {.next_mark = 1, .last = ba_now()};
     do {
         redisReply *r = scan(t, cursor, err);
         if (!r) {
@@ -102,7 +100,7 @@ static int walk(ba_redis *t, visit_field visit, void *arg, char err[BA_ERR_LEN])
             if (key->type == REDIS_REPLY_STRING && key->len == BA_REDIS_KEY) {
                 rc = walk_text(t, key, visit, arg, err);
                 p.texts++;
-                clock_gettime(CLOCK_MONOTONIC, &p.last);
+                p.last = ba_now();
             }
         }
         freeReplyObject(r);

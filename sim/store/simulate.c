@@ -5,7 +5,7 @@
 
 /* A block that was asked for at least once. */
 typedef struct block {
-    ba_use use[BA_SIM_TIERS]; /* one a tier, so that a heap's victim tells its block */
+    ba_use use[BA_SIM_TIERS]; /* one per tier; a heap's victim leads to its block */
     uint8_t held;             /* bit t: it is in tier t */
     bool pinned;              /* in memory */
 } block;
@@ -127,7 +127,8 @@ static void put(ba_sim *s, block *b, size_t t, uint64_t bytes, double seconds) {
     }
 }
 
-/* Where it is, n_tier: nowhere. Found, it comes into memory unless it is used where it lies, and is pinned there. */
+/* The tier that has it; n_tier: none. A block that is found comes into memory and is pinned there, unless it is used in
+ * place. */
 static size_t find(ba_sim *s, block *b, uint64_t bytes, double seconds) {
     size_t t = 0;
     while (t < s->n_tier && !(b->held >> t & 1) && !s->tier[t].spec.complete) {
@@ -143,8 +144,8 @@ static size_t find(ba_sim *s, block *b, uint64_t bytes, double seconds) {
     return t;
 }
 
-/* What the tiers below memory are told of a block found in tier t, when the lookups are over. */
-static void tell(ba_sim *s, block *b, size_t t, uint64_t bytes, double seconds) {
+/* After the lookups, the tiers below memory learn of a block that was found in tier t. */
+static void count_below(ba_sim *s, block *b, size_t t, uint64_t bytes, double seconds) {
     tier *l = &s->tier[t];
     if (b->held >> t & 1) {
         touch(l, &b->use[t]);
@@ -179,7 +180,7 @@ int ba_sim_request(ba_sim *s, const uint32_t *number, size_t n, uint64_t bytes, 
     }
     for (size_t i = 0; i < n; i++) {
         if (place[i] && place[i] < s->n_tier) {
-            tell(s, at(s, number[i]), place[i], bytes, seconds);
+            count_below(s, at(s, number[i]), place[i], bytes, seconds);
         }
     }
     for (size_t i = 0; i < n; i++) {

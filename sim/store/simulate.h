@@ -1,5 +1,5 @@
-/* Requests against a store in tiers, without weights and without bytes: which block is found where, and what is
- * evicted.
+/* A simulation of requests against a store in tiers, without weights and without bytes: where each block is found, and
+ * what is evicted.
  *
  * Does what the store does (store.h), in its order: a request's blocks are looked up one by one, memory first and then
  * the tiers below; what is found is pinned until the request ends; what is missing is encoded and put into memory and
@@ -17,8 +17,8 @@ enum { BA_SIM_TIERS = 3 };
 typedef struct ba_sim_tier {
     uint64_t bytes; /* budget */
     const ba_policy *policy;
-    bool mapped;   /* a block found here is used where it lies, and does not come into memory; not of tier 0 */
-    bool complete; /* holds the whole corpus from the beginning, whatever its bytes; not of tier 0 */
+    bool mapped;   /* a block found here is used in place, not copied into memory; never for tier 0 */
+    bool complete; /* holds the whole corpus from the beginning, without a budget; never for tier 0 */
 } ba_sim_tier;
 
 typedef struct ba_sim ba_sim;

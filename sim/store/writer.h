@@ -1,5 +1,5 @@
-/* Writing behind: a thread that brings blocks to one tier while nobody waits for a first token. Blocks are borrowed
- * until they come back; what the queue has no room for is not written, and counted. */
+/* A thread that writes blocks to one tier while no caller is waiting for its first token. Blocks are borrowed until they
+ * come back; a block for which the queue has no room is not written, and counted. */
 #ifndef BA_WRITER_H
 #define BA_WRITER_H
 
@@ -13,9 +13,9 @@ typedef struct ba_writer_stats {
     double seconds;         /* spent in the tier */
 } ba_writer_stats;
 
-/* limit: bytes that may wait. The tier must outlive it. NULL: no memory, or no thread. */
+/* limit: bytes that may wait. The tier must outlive the writer. NULL: no memory, or no thread can be started. */
 ba_writer *ba_writer_new(ba_tier *tier, uint64_t limit);
-/* Writes what is waiting, and ends the thread. */
+/* Writes what still waits, and ends the thread. */
 void ba_writer_free(ba_writer *b);
 
 /* A block to be kept; its memory is borrowed until `token` comes back from ba_writer_done. false: not taken. */
@@ -26,10 +26,10 @@ void ba_writer_remove(ba_writer *b, const ba_address *address);
 /* The token of a block that is done with, in the order they were put; NULL: none. */
 void *ba_writer_done(ba_writer *b);
 
-/* While somebody waits for a first token the thread begins nothing new; the end of that is the end of prefill, and what
- * is left of the first token is known to be short. */
+/* While on, the thread starts no new write, because a caller is waiting for its first token. Turned off when prefill
+ * ends; the remaining work until the token is short. */
 void ba_writer_hold(ba_writer *b, bool on);
-/* Returns when everything is written. */
+/* Returns when every waiting block is written. */
 void ba_writer_flush(ba_writer *b);
 ba_writer_stats ba_writer_get_stats(ba_writer *b);
 

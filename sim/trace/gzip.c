@@ -35,7 +35,7 @@ int ba_trace_gunzip(const char *path, char **bytes, size_t *n, char err[BA_ERR_L
             image = more;
         }
     }
-    /* Closing tells of a stream that was cut off. */
+    /* A stream that was cut off shows when it is closed. */
     bool large = *n > MAX_BYTES, whole = f && gzclose(f) == Z_OK && got == 0;
     if (!image || !f) {
         free(image);

@@ -47,8 +47,8 @@ static int copy_columns(ba_trace_table *tab, const ba_column *columns, size_t ro
     return tab->column ? 0 : -1;
 }
 
-/* A row as the file keeps it: no gaps, and in the order of the columns, whatever their order in the struct (HDF5 sorts
- * members by offset). */
+/* A row in the file: no gaps, and in the order of the columns; the struct may have another order (HDF5 sorts members by
+ * offset). */
 static hid_t packed_type(const ba_trace_table *tab) {
     ba_column *packed = calloc(tab->n_column + 1, sizeof *packed);
     size_t size = 0;

@@ -50,10 +50,10 @@ typedef struct ba_column {
 /* Begins a trace. If path exists it must be a trace with this schema (anything else is refused and left alone). */
 int ba_trace_create(const char *path, const char *schema, ba_trace **out, char err[BA_ERR_LEN]);
 
-/* Goes on with PATH.partial if there is one, else with path; if neither exists, begins. */
+/* Continues PATH.partial if there is one, else path; if neither exists, begins a trace. */
 int ba_trace_resume(const char *path, const char *schema, ba_trace **out, char err[BA_ERR_LEN]);
 
-/* For reading only, whatever its schema; plain or gzipped. */
+/* For reading only, of any schema; plain or gzipped. */
 int ba_trace_open(const char *path, ba_trace **out, char err[BA_ERR_LEN]);
 
 /* Sets a root attribute. If the trace has it already, its value must be the same: a resumed trace refuses to mix rows
@@ -74,7 +74,7 @@ int ba_trace_clear(ba_trace *t, size_t table, char err[BA_ERR_LEN]);
  * has written since is left alone, and the commit refused. */
 int ba_trace_commit(ba_trace *t, char err[BA_ERR_LEN]);
 
-/* Commits if it is time to, for callers that append often: at most once a second, and for a twentieth of the time. */
+/* Commits if it is due, for callers that append often: at most once a second, and at most a twentieth of the time. */
 int ba_trace_commit_due(ba_trace *t, char err[BA_ERR_LEN]);
 
 /* Commits, and takes the place of an older trace. */

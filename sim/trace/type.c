@@ -1,4 +1,4 @@
-/* How a row is told to HDF5. */
+/* Types of columns and rows as HDF5 describes them. */
 #include "parts.h"
 
 hid_t ba_trace_text_type(size_t size) {

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A text lies in a row as its length (4 bytes), the place of a heap (8) and an index (4) in it. HDF5 File Format
+/* A row holds a text as its length (4 bytes), the address of a heap (8) and an index into it (4). HDF5 File Format
  * Specification 3.0, III.E: such a heap begins with "GCOL", version, three zeros and its size (8); its objects, one
- * behind the other, with index (2), count of references (2), four zeros and their size (8). Index 0 is the free rest,
+ * after the other, with index (2), count of references (2), four zeros and their size (8). Index 0 is the free rest,
  * whose size counts its own header. All little-endian. */
 enum { TEXT_BYTES = 16, HEADER = 16, STEP = 8, MOST_TEXTS = 512, MOST_HEAP = 1 << 28 };
 static const unsigned char mark[8] = {'G', 'C', 'O', 'L', 1, 0, 0, 0};
@@ -52,7 +52,7 @@ static uint64_t object_at(const unsigned char *heap, uint64_t at, uint64_t *inde
     return *index ? HEADER + (*bytes + STEP - 1) / STEP * STEP : *bytes;
 }
 
-/* Whether the objects of a heap lie one behind the other, and inside of it. */
+/* Whether the objects of a heap follow each other without gaps, and end inside it. */
 static bool is_whole(const unsigned char *heap, uint64_t size) {
     for (uint64_t at = HEADER; size - at >= HEADER;) {
         uint64_t index, bytes, takes = object_at(heap, at, &index, &bytes), left = size - at;
@@ -102,7 +102,7 @@ static bool text_holds(reader *r, const unsigned char text[TEXT_BYTES]) {
     return found == length;
 }
 
-/* Byte b of row i of the chunk; shuffled, all first bytes lie together, then all second ones. */
+/* Byte b of row i of the chunk; shuffled, all first bytes come first, then all second ones. */
 static unsigned char byte_of(const reader *r, hsize_t i, size_t b) {
     return r->bytes[r->shuffled ? b * r->chunk + i : i * r->row + b];
 }
@@ -143,7 +143,7 @@ static bool chunk_holds(reader *r, hid_t data, hsize_t at, hsize_t from, hsize_t
     return true;
 }
 
-/* Where texts lie in a row of the file, and its size there: HDF5 tells of rows as they are in memory, where a text is a
+/* Offsets of texts in a row of the file, and its size there: HDF5 describes rows as they are in memory, where a text is a
  * pointer. */
 static bool describe_row(reader *r, hid_t data) {
     hid_t type = H5Dget_type(data);

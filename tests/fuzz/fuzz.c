@@ -45,7 +45,7 @@ bool ba_fuzz_check(bool held, const char *what) {
     return held;
 }
 
-/* Decodes the last row of a tensor: whatever the file says, it must lie inside of it. */
+/* Decodes the last row of a tensor: it must be inside the file, with any header. */
 static bool decode_last_row(const ba_tensor_view *v) {
     const ba_dtype_info *type = ba_dtype_get(v->type);
     size_t stride = v->cols / type->block * type->bytes;

@@ -18,7 +18,7 @@ typedef struct bench {
     size_t taken;
 } bench;
 
-/* A copy of its own size, so that the address sanitizer sees the first byte behind it. */
+/* A copy of its own size, so that the address sanitizer sees the first byte after it. */
 static void take(bench *b, const char *what, const char *bytes, size_t n) {
     unsigned char *copy = malloc(n ? n : 1);
     CU_ASSERT_PTR_NOT_NULL_FATAL(copy);

@@ -1,4 +1,4 @@
-/* Blocks from outside: whatever a store holds, a plan gets the block it needs or encodes it again. */
+/* Blocks from outside: a plan gets the block that it needs, or encodes it again, with any bytes in the store. */
 #include "sim/base/mapping.h"
 #include "sim/store/tiers.h"
 #include "tests/support/runner.h"

@@ -41,7 +41,7 @@ static void another_process_finds_it(void) {
             }
         }
         CU_ASSERT_EQUAL(shelf_look(&f, 3).why, BA_MISS_NEW);
-        CU_ASSERT_EQUAL(ba_store_get_stats(f.store).bytes, 0); /* used where it lies */
+        CU_ASSERT_EQUAL(ba_store_get_stats(f.store).bytes, 0); /* used in place */
         CU_ASSERT_EQUAL(shelf_remarks, 0);
         shelf_close(&f);
     }

@@ -227,7 +227,7 @@ static void write_text(const char *path, const char *text, size_t n) {
     fclose(f);
 }
 
-/* Of two runs with one --out the second to write is told so, and what the first has written stays. */
+/* Of two runs with one --out the second to write is refused, and what the first has written stays. */
 static void two_writers(void) {
     char *path = path_of("two.h5"), same[4200], err[BA_ERR_LEN] = "";
     size_t table;
@@ -390,16 +390,16 @@ static void gzipped_traces_are_read(void) {
     CU_ASSERT_PTR_NOT_NULL(strstr(err, "more than 256 MiB"));
 }
 
-/* A child appends and commits as fast as it can, and tells after each commit; it is killed at a random moment. The file
- * must open and hold every row told, and at most the running one more. */
+/* A child appends and commits as fast as it can, and reports each commit; it is killed at a random moment. The file
+ * must open and hold every row reported, and at most the running one more. */
 static void killed_at_any_moment(void) {
     char *path = path_of("killed.h5");
     size_t total = 0;
     srand(1);
     for (size_t trial = 0; trial < 60; trial++) {
         unlink(path);
-        int told[2];
-        CU_ASSERT_EQUAL_FATAL(pipe(told), 0);
+        int reports[2];
+        CU_ASSERT_EQUAL_FATAL(pipe(reports), 0);
         pid_t child = fork();
         CU_ASSERT_TRUE_FATAL(child >= 0);
         if (child == 0) {
@@ -408,23 +408,23 @@ static void killed_at_any_moment(void) {
             ba_trace *t = begin(path, &table);
             for (int64_t i = 0;; i++) {
                 row r = row_of(i);
-                if (ba_trace_append(t, table, &r, err) || ba_trace_commit(t, err) || write(told[1], "+", 1) != 1) {
+                if (ba_trace_append(t, table, &r, err) || ba_trace_commit(t, err) || write(reports[1], "+", 1) != 1) {
                     _exit(1);
                 }
             }
         }
-        close(told[1]);
+        close(reports[1]);
         char first;
-        CU_ASSERT_EQUAL(read(told[0], &first, 1), 1);
+        CU_ASSERT_EQUAL(read(reports[0], &first, 1), 1);
         pause_us(rand() % 20000);
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
         size_t committed = 1;
         char some[4096];
-        for (ssize_t n; (n = read(told[0], some, sizeof some)) > 0;) {
+        for (ssize_t n; (n = read(reports[0], some, sizeof some)) > 0;) {
             committed += (size_t)n;
         }
-        close(told[0]);
+        close(reports[0]);
         size_t found = rows_in(path);
         CU_ASSERT_TRUE(found == committed || found == committed + 1);
         total += committed;
