@@ -163,7 +163,7 @@ static void test_fields(void) {
     refuse("{}", "needs either \"blocks\" (texts) or \"ids\" (token ids)");
     refuse("{\"blocks\": [\"a\"], \"ids\": [[1]]}", "not both");
     refuse("{\"blocks\": [\"a\"], \"Blocks\": 1}",
-           "unknown field \"Blocks\"; there is blocks, ids, roles, num_local_attention_blocks, special");
+           "unknown field \"Blocks\"; there is blocks, ids, messages, roles, num_local_attention_blocks, special");
     refuse("{\"blocks\": [\"a\"], \"special\": true, \"special\": true}", "\"special\" is there twice");
     refuse("{\"blocks\": \"a\"}", "\"blocks\" is not a list");
     refuse("{\"blocks\": []}", "\"blocks\" is empty");
