@@ -4,8 +4,6 @@
 #include "kernels/base/clock.h"
 #include "sim/base/utf8.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,23 +19,17 @@ static int from_message(const char *text, size_t len, const ba_tokenizer *tok, b
     return ba_prompt_from_message(text, len, BA_MESSAGE_BLOCKS, true, tok, out, err);
 }
 
-/* Blocks are taken as they are. A chat model that is given some without any of its marks will hardly answer. */
-static void remark_raw(const ba_prompt *p, const ba_vocab *v) {
-    if (!ba_chat_of(v)) {
-        return;
-    }
+/* Whether no token of the prompt is a mark of a conversation. */
+static bool has_no_marks(const ba_prompt *p, const ba_vocab *v) {
     for (size_t i = 0; i < p->n_seg; i++) {
         for (size_t k = 0; k < p->seg[i].n; k++) {
             int32_t id = p->seg[i].ids[k];
             if (id >= 0 && (size_t)id < v->n && v->type[id] == BA_TOKEN_CONTROL) {
-                return;
+                return false;
             }
         }
     }
-    fprintf(stderr,
-            "%s: the prompt is taken as it is, without the model's chat template; \"messages\" or \"question\" and "
-            "\"documents\" in the request apply it\n",
-            program_invocation_short_name);
+    return true;
 }
 
 /* *raw: blocks or ids, which are taken as they are. */
@@ -74,8 +66,9 @@ int ba_ask(const ba_session *b, const char *request, const char *message, ba_ask
     *out = (ba_asked){0};
     int status =
         read_prompt(request, message, b->tok, ba_model_shape(b->model)->vocab, &out->prompt, &raw, &out->tokenize_s);
-    if (status == 0 && raw && !b->quiet) {
-        remark_raw(out->prompt, ba_model_vocab(b->model));
+    if (status == 0) {
+        const ba_vocab *v = ba_model_vocab(b->model);
+        out->unworded = raw && ba_chat_of(v) && has_no_marks(out->prompt, v);
     }
     return status;
 }

@@ -74,7 +74,6 @@ typedef struct ba_session {
     ba_packed *packed; /* or NULL */
     ba_engine *engine;
     double load_s; /* model opened, weights converted or mapped */
-    bool quiet;    /* no remarks on standard error */
 } ba_session;
 
 /* Path of the model: --model, else $BLOCKATTN_MODEL, else the cached default model. */

@@ -96,7 +96,7 @@ static int open_all(const ba_common *c, ba_session *b, char err[BA_ERR_LEN]) {
 int ba_session_open(const ba_common *c, ba_session *b) {
     char err[BA_ERR_LEN] = "";
     double start = ba_now();
-    *b = (ba_session){.quiet = c->quiet};
+    *b = (ba_session){0};
     int status = open_all(c, b, err);
     if (status != BA_EXIT_OK) {
         ba_session_close(b);

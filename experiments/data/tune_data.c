@@ -116,10 +116,10 @@ static int from_messages(const ba_tokenizer *tok, const cJSON *messages, ba_exam
         }
         list[i++] = (ba_message){role->valuestring, content->valuestring};
     }
-    if (n < 2) {
-        ba_fail(err, "field \"messages\" needs a question and its response");
-    } else if (strcmp(list[n - 1].role, "assistant") != 0) {
+    if (n && strcmp(list[n - 1].role, "assistant") != 0) {
         ba_fail(err, "%s", unanswered);
+    } else if (n < 2) {
+        ba_fail(err, "field \"messages\" needs a question and its response");
     } else if (ba_prompt_from_messages(list, n - 1, tok, &out->prompt, err) == 0) {
         rc = respond(tok, list[n - 1].content, out, err);
     }
