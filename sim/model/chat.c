@@ -173,6 +173,7 @@ static ba_chat *copy_of(const ba_chat *from) {
 /* ---- rendering -------------------------------------------------------------------------------------------------- */
 
 /* Texts of the probes: words that no template holds. */
+#define BOS    "pRoBe BoS"
 #define SYSTEM "pRoBe SyStEm"
 #define FIRST  "pRoBe FiRsT"
 #define ANSWER "pRoBe AnSwEr"
@@ -194,6 +195,24 @@ static char *token_text(const ba_vocab *v, int32_t id) {
     return id >= 0 && (size_t)id < v->n ? strndup(v->token[id].s, v->token[id].n) : NULL;
 }
 
+/* The rendering without a BOS at its beginning, and with the real one wherever else the template puts it. A BOS that
+ * the template spells out at the beginning goes where modes would add another. */
+static char *without_bos(const learner *l, const char *out) {
+    char *text = NULL;
+    size_t len = 0, k = l->bos ? strlen(l->bos) : 0;
+    out += strncmp(out, BOS, strlen(BOS)) == 0 ? strlen(BOS) : 0;
+    out += k && l->v->add_bos && strncmp(out, l->bos, k) == 0 ? k : 0;
+    FILE *f = open_memstream(&text, &len);
+    for (const char *found; f && (found = strstr(out, BOS)); out = found + strlen(BOS)) {
+        fprintf(f, "%.*s%s", (int)(found - out), out, l->bos);
+    }
+    if (f) {
+        fputs(out, f);
+        fclose(f);
+    }
+    return text;
+}
+
 /* What the template makes of a conversation up to its answer, without a BOS at its beginning, which modes add
  * themselves. NULL and l->why. */
 static char *render(const learner *l, const turn *turns, size_t n) {
@@ -208,7 +227,7 @@ static char *render(const learner *l, const turn *turns, size_t n) {
     cJSON_AddNullToObject(context, "tools");
     cJSON_AddNullToObject(context, "documents");
     if (l->bos) {
-        cJSON_AddStringToObject(context, "bos_token", l->bos);
+        cJSON_AddStringToObject(context, "bos_token", BOS);
     }
     if (l->eos) {
         cJSON_AddStringToObject(context, "eos_token", l->eos);
@@ -216,11 +235,12 @@ static char *render(const learner *l, const turn *turns, size_t n) {
     char *out = NULL;
     int rc = ba_jinja_render(l->v->chat_template, context, &out, l->why);
     cJSON_Delete(context);
-    size_t k = l->bos && *l->bos ? strlen(l->bos) : 0;
-    if (rc == 0 && k && strncmp(out, l->bos, k) == 0) {
-        memmove(out, out + k, strlen(out + k) + 1);
+    if (rc != 0) {
+        return NULL;
     }
-    return out;
+    char *text = without_bos(l, out);
+    free(out);
+    return text;
 }
 
 /* Cuts the rendering at the probes' texts, which must be there once and in this order: part[0 .. n]. Returns how much
@@ -339,6 +359,9 @@ static void learn_past(const learner *l, ba_chat *c, char **text) {
     c->past_close = part[2];
     int how = trims(l, c, turns, 3, 1);
     c->trims_answer = how == 1;
+    turns[1].text = "<think>\nnO\n</think>\n\n" ANSWER;
+    c->cuts_thoughts = !renders_as(l, c, turns, 3);
+    turns[1].text = ANSWER;
     if (how < 0 || !renders_as(l, c, turns, 5)) {
         c->past_open = c->past_close = NULL;
     }
