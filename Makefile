@@ -263,6 +263,12 @@ check: $(BUILD)/blockattn $(BUILD)/blockattn-tests ## run the tests without set-
 	@tests/check_calls.sh $(BUILD)
 	@$(BUILD)/blockattn-tests $(ONLY)
 
+# Generated inputs against the Python libraries that define what is right; a script without its libraries says so.
+PYTHON ?= python3
+differential: $(BUILD)/blockattn ## generated configurations, adapters, templates, tokenizers against the Python libraries
+	@status=0; for script in $$(grep -l __main__ tests/differential/*.py | grep -v golden); do \
+	    BLOCKATTN=$(abspath $(BUILD))/blockattn $(PYTHON) $$script || status=1; done; exit $$status
+
 golden: ## every mode against the oracle's logits, and its properties: a table
 	@$(MAKE) test ONLY=golden:
 
@@ -326,6 +332,6 @@ help: ## show this list
 	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: all install clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests tune bench bench-compare setup model gemma test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
+.PHONY: differential all install clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests tune bench bench-compare setup model gemma test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

@@ -46,9 +46,10 @@ sim/engine: sim/base/ sim/model/ sim/plan/ sim/store/ kernels/backend.h kernels/
 sim/train: sim/base/ sim/files/ sim/model/ sim/modes/ sim/plan/ sim/prompt/ kernels/backend.h kernels/train.h kernels/base/
 experiments: experiments/cli/ sim/base/mapping.h
 experiments/measure: sim/ kernels/backend.h kernels/base/
-experiments/data: sim/ experiments/cli/ kernels/base/
+experiments/convert: experiments/cli/ experiments/data/ sim/ kernels/base/
+experiments/data: sim/ kernels/base/
 experiments/tasks: experiments/data/ experiments/measure/ sim/base/ sim/prompt/ sim/text/ kernels/base/
-experiments/cli: experiments/measure/ sim/ kernels/backend.h kernels/base/
+experiments/cli: experiments/data/ experiments/measure/ sim/ kernels/backend.h kernels/base/
 experiments/cost: experiments/cli/ experiments/measure/ sim/ kernels/base/
 experiments/eval: experiments/cli/ experiments/measure/ experiments/tasks/ sim/ kernels/base/
 experiments/game: experiments/cli/ experiments/measure/ sim/ kernels/backend.h kernels/base/

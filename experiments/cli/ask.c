@@ -1,6 +1,8 @@
 #include "ask.h"
 
+#include "experiments/data/request.h"
 #include "kernels/base/clock.h"
+#include "sim/base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,30 +10,67 @@
 
 enum { MAX_REQUEST = 1 << 30 };
 
-int ba_read_prompt(const char *request, const char *message, const ba_tokenizer *tok, size_t n_vocab, ba_prompt **out,
-                   double *tokenize_s) {
+/* A plain message: text that a tokenizer can express. Marks in it are control tokens, as in the paper's code. */
+static int from_message(const char *text, size_t len, const ba_tokenizer *tok, ba_prompt **out, char err[BA_ERR_LEN]) {
+    size_t valid = ba_utf8_valid(text, len);
+    if (valid < len || memchr(text, 0, len)) {
+        return ba_fail(err, "byte %zu is no text in UTF-8", valid < len ? valid : strlen(text));
+    }
+    return ba_prompt_from_message(text, len, BA_MESSAGE_BLOCKS, true, tok, out, err);
+}
+
+/* Whether no token of the prompt is a mark of a conversation. */
+static bool has_no_marks(const ba_prompt *p, const ba_vocab *v) {
+    for (size_t i = 0; i < p->n_seg; i++) {
+        for (size_t k = 0; k < p->seg[i].n; k++) {
+            int32_t id = p->seg[i].ids[k];
+            if (id >= 0 && (size_t)id < v->n && v->type[id] == BA_TOKEN_CONTROL) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* *raw: blocks or ids, which are taken as they are. */
+static int read_prompt(const char *request, const char *message, const ba_tokenizer *tok, size_t n_vocab,
+                       ba_prompt **out, bool *raw, double *tokenize_s) {
     char err[BA_ERR_LEN], *text;
     const char *path = message ? message : request;
     size_t len;
     *out = NULL;
+    *raw = true;
     if (!request == !message) {
         return ba_cli_fail(BA_EXIT_USAGE,
                            "a prompt is needed: --request FILE or --message FILE (- for standard input)");
     }
-    if (ba_read_file(path, MAX_REQUEST, &text, &len, err)) {
+    if (ba_read_file(path, MAX_REQUEST, &text, &len, err) != 0) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     double start = ba_now();
-    int rc = message ? ba_prompt_from_message(text, len, BA_MESSAGE_BLOCKS, false, tok, out, err)
-                     : ba_prompt_parse(text, len, tok, n_vocab, out, err);
+    int rc =
+        message ? from_message(text, len, tok, out, err) : ba_request_parse(text, len, tok, n_vocab, out, raw, err);
     *tokenize_s = ba_now() - start;
     free(text);
     return rc ? ba_cli_fail(BA_EXIT_USAGE, "%s: %s", strcmp(path, "-") ? path : "standard input", err) : 0;
 }
 
+int ba_read_prompt(const char *request, const char *message, const ba_tokenizer *tok, size_t n_vocab, ba_prompt **out,
+                   double *tokenize_s) {
+    bool raw;
+    return read_prompt(request, message, tok, n_vocab, out, &raw, tokenize_s);
+}
+
 int ba_ask(const ba_session *b, const char *request, const char *message, ba_asked *out) {
+    bool raw;
     *out = (ba_asked){0};
-    return ba_read_prompt(request, message, b->tok, ba_model_shape(b->model)->vocab, &out->prompt, &out->tokenize_s);
+    int status =
+        read_prompt(request, message, b->tok, ba_model_shape(b->model)->vocab, &out->prompt, &raw, &out->tokenize_s);
+    if (status == 0) {
+        const ba_vocab *v = ba_model_vocab(b->model);
+        out->unworded = raw && ba_chat_of(v) && has_no_marks(out->prompt, v);
+    }
+    return status;
 }
 
 int ba_ask_mode(ba_asked *a, const char *mode) {

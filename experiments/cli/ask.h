@@ -9,6 +9,7 @@ typedef struct ba_asked {
     ba_prompt *prompt;
     ba_plan *plan;
     double tokenize_s;
+    bool unworded; /* blocks or ids without any mark, for a model that has a chat template */
 } ba_asked;
 
 /* Reads and tokenises a request, or (if message is not NULL) a plain message that is cut into blocks as the paper does.

@@ -22,7 +22,7 @@ __asm__(".pushsection .rodata\n"
         ".popsection\n");
 extern const char ba_prompts_json[];
 
-static const ba_chat plain_chat = {"plain", "", "", "", "", "\nAnswer:", ""};
+static const ba_chat plain_chat = {.family = "plain", .bare_begin = "", .answer_open = "\nAnswer:"};
 
 static const ba_chat *chat_of(const ba_tokenizer *tok) {
     const ba_chat *chat = ba_chat_of(ba_tokenizer_vocab(tok));
@@ -30,6 +30,9 @@ static const ba_chat *chat_of(const ba_tokenizer *tok) {
 }
 
 int ba_prompts_open(const char *path, const ba_tokenizer *tok, ba_prompts **out, char err[BA_ERR_LEN]) {
+    if (ba_chat_settled(ba_tokenizer_vocab(tok), err) != 0) {
+        return -1;
+    }
     ba_prompts *p = calloc(1, sizeof *p);
     if (!p) {
         return ba_fail(err, "out of memory");
@@ -131,24 +134,46 @@ static int encode(id_list *list, const ba_tokenizer *tok, bool marks, const char
 
 static int add(ba_prompt *p, const ba_tokenizer *tok, ba_role role, const char *marks, const char *text) {
     id_list list = {0};
-    int rc =
-        encode(&list, tok, true, marks) || encode(&list, tok, false, text) || ba_prompt_add(p, role, list.ids, list.n)
-            ? -1
-            : 0;
+    int rc = encode(&list, tok, true, marks);
+    if (rc == 0) {
+        rc = encode(&list, tok, false, text);
+    }
+    if (rc == 0) {
+        rc = ba_prompt_add(p, role, list.ids, list.n);
+    }
     free(list.ids);
     return rc;
 }
 
+static bool is_space(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* A copy of the text; where the template trims what a user says, without white space before the first part and after
+ * the last. NULL: out of memory. */
+static char *trimmed(const ba_chat *chat, const char *text, bool first, bool last) {
+    size_t n = strlen(text);
+    for (; chat->trims && first && is_space(*text); text++, n--) {
+    }
+    while (chat->trims && last && n && is_space(text[n - 1])) {
+        n--;
+    }
+    return strndup(text, n);
+}
+
 ba_prompt *ba_parts_prompt(const ba_part *part, size_t n, const ba_tokenizer *tok) {
     const ba_chat *chat = chat_of(tok);
-    char close[256];
-    snprintf(close, sizeof close, "%s%s", chat->user_close, chat->answer_open);
     ba_prompt *p = ba_prompt_new(tok);
     int rc = p ? 0 : -1;
-    for (size_t i = 0; !rc && i < n; i++) {
-        rc = add(p, tok, part[i].role, i == 0 ? chat->user_open : "", part[i].text);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        char *text = trimmed(chat, part[i].text, i == 0, i + 1 == n);
+        rc = text ? add(p, tok, part[i].role, i == 0 ? chat->bare_begin : "", text) : -1;
+        free(text);
     }
-    if (rc || add(p, tok, BA_ROLE_TASK, close, "")) {
+    if (rc == 0) {
+        rc = add(p, tok, BA_ROLE_TASK, chat->answer_open, "");
+    }
+    if (rc != 0) {
         ba_prompt_free(p);
         return NULL;
     }

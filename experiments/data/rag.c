@@ -50,6 +50,12 @@ static int parse_documents(const cJSON *list, ba_item *it, char err[BA_ERR_LEN])
     const cJSON *d;
     cJSON_ArrayForEach(d, list) {
         ba_document *doc = &it->doc[it->n_doc++];
+        if (cJSON_IsString(d)) {
+            if (!(doc->text = strdup(d->valuestring))) {
+                return ba_fail(err, "out of memory");
+            }
+            continue;
+        }
         if (!(doc->title = text_of(d, "title", err)) || !(doc->text = text_of(d, "text", err))) {
             return -1;
         }
@@ -75,20 +81,39 @@ static int parse_answers(const cJSON *list, ba_item *it, char err[BA_ERR_LEN]) {
     return 0;
 }
 
+/* The question and its documents. */
+static int parse_asked(const cJSON *o, ba_item *it, char err[BA_ERR_LEN]) {
+    const cJSON *docs = cJSON_GetObjectItemCaseSensitive(o, "documents");
+    if (!cJSON_IsArray(docs) || cJSON_GetArraySize(docs) == 0) {
+        return ba_fail(err, "field \"documents\" is missing or not a list with documents");
+    }
+    return (it->question = text_of(o, "question", err)) ? parse_documents(docs, it, err) : -1;
+}
+
+static int parse_item(const cJSON *o, ba_item *it, char err[BA_ERR_LEN]) {
+    const cJSON *answers = cJSON_GetObjectItemCaseSensitive(o, "answers");
+    if (parse_asked(o, it, err) != 0) {
+        return -1;
+    }
+    if (!cJSON_IsArray(answers)) {
+        return ba_fail(err, "field \"answers\" is missing or not a list");
+    }
+    return (it->id = text_of(o, "id", err)) ? parse_answers(answers, it, err) : -1;
+}
+
 int ba_item_parse(const cJSON *o, ba_item *it, char err[BA_ERR_LEN]) {
     *it = (ba_item){0};
-    const cJSON *docs = cJSON_GetObjectItemCaseSensitive(o, "documents");
-    const cJSON *answers = cJSON_GetObjectItemCaseSensitive(o, "answers");
-    int rc = 0;
-    if (!cJSON_IsArray(docs) || cJSON_GetArraySize(docs) == 0) {
-        rc = ba_fail(err, "field \"documents\" is missing or not a list with documents");
-    } else if (!cJSON_IsArray(answers)) {
-        rc = ba_fail(err, "field \"answers\" is missing or not a list");
-    } else if (!(it->id = text_of(o, "id", err)) || !(it->question = text_of(o, "question", err)) ||
-               parse_documents(docs, it, err) || parse_answers(answers, it, err)) {
-        rc = -1;
+    int rc = parse_item(o, it, err);
+    if (rc != 0) {
+        ba_item_free(it);
     }
-    if (rc) {
+    return rc;
+}
+
+int ba_item_asked(const cJSON *o, ba_item *it, char err[BA_ERR_LEN]) {
+    *it = (ba_item){0};
+    int rc = parse_asked(o, it, err);
+    if (rc != 0) {
         ba_item_free(it);
     }
     return rc;
@@ -139,8 +164,9 @@ int ba_item_parts(const ba_item *item, const ba_prompts *prompts, ba_order order
     part[0] = (ba_part){BA_ROLE_SYSTEM, ba_prompts_fill(prompts, "rag", "system", NULL, err)};
     for (size_t i = 0; i < item->n_doc; i++) {
         const ba_document *d = &item->doc[order == BA_BEST_FIRST ? item->n_doc - 1 - i : i];
-        const ba_field fields[] = {{"title", d->title}, {"text", d->text}, {0}};
-        part[1 + i] = (ba_part){BA_ROLE_PASSAGE, ba_prompts_fill(prompts, "rag", "passage", fields, err)};
+        const ba_field fields[] = {{"title", d->title ? d->title : ""}, {"text", d->text}, {0}};
+        char *text = d->title ? NULL : ba_prompts_fill(prompts, "rag", "untitled", fields, err);
+        part[1 + i] = (ba_part){BA_ROLE_PASSAGE, text ? text : ba_prompts_fill(prompts, "rag", "passage", fields, err)};
     }
     const ba_field fields[] = {{"question", item->question}, {0}};
     part[1 + item->n_doc] = (ba_part){BA_ROLE_QUESTION, ba_prompts_fill(prompts, "rag", "question", fields, err)};
@@ -155,18 +181,22 @@ int ba_item_parts(const ba_item *item, const ba_prompts *prompts, ba_order order
     return 0;
 }
 
-ba_prompt *ba_item_prompt(const ba_item *item, const ba_tokenizer *tok) {
-    char err[BA_ERR_LEN];
+int ba_item_prompt(const ba_item *item, const ba_tokenizer *tok, ba_prompt **out, char err[BA_ERR_LEN]) {
     ba_prompts *prompts = NULL;
     ba_part *part = NULL;
     size_t n = 0;
-    ba_prompt *p = NULL;
-    if (!ba_prompts_open(NULL, tok, &prompts, err) && !ba_item_parts(item, prompts, BA_BEST_LAST, &part, &n, err)) {
-        p = ba_parts_prompt(part, n, tok);
+    int rc = -1;
+    *out = NULL;
+    if (ba_prompts_open(NULL, tok, &prompts, err) != 0 ||
+        ba_item_parts(item, prompts, BA_BEST_LAST, &part, &n, err) != 0) {
+        goto done;
     }
+    *out = ba_parts_prompt(part, n, tok);
+    rc = *out ? 0 : ba_fail(err, "out of memory");
+done:
     ba_parts_free(part, n);
     ba_prompts_close(prompts);
-    return p;
+    return rc;
 }
 
 int ba_item_answer(const ba_item *item, const ba_tokenizer *tok, int32_t **ids, size_t *n) {

@@ -1,4 +1,4 @@
-/* RAG items (JSON Lines, plain or gzipped): {"id", "question", "answers": [..], "documents": [{"title", "text"}]}, and
+/* RAG items (JSON Lines, plain or gzipped): {"id", "question", "answers": [..], "documents": [{"title", "text"} or text]}, and
  * the prompt that one makes: a system block, one block per document, the question (paper, section 3.1), and as task
  * segment the marks that open the answer: part of the last block where a mode knows no task. */
 #ifndef BA_RAG_H
@@ -9,7 +9,7 @@
 #include <cjson/cJSON.h>
 
 typedef struct ba_document {
-    char *title, *text;
+    char *title, *text; /* title NULL: the document is a text alone */
 } ba_document;
 
 typedef struct ba_item {
@@ -31,6 +31,8 @@ void ba_items_free(ba_items *items);
 
 /* One item out of a line's object. 0, or -1 and err naming the field. */
 int ba_item_parse(const cJSON *object, ba_item *out, char err[BA_ERR_LEN]);
+/* A question and its documents alone, as a request has them. */
+int ba_item_asked(const cJSON *object, ba_item *out, char err[BA_ERR_LEN]);
 void ba_item_free(ba_item *item);
 
 /* The paper puts the most relevant document next to the question; its released scripts put it first. */
@@ -40,8 +42,9 @@ typedef enum ba_order { BA_BEST_LAST, BA_BEST_FIRST } ba_order;
 int ba_item_parts(const ba_item *item, const ba_prompts *prompts, ba_order order, ba_part **parts, size_t *n,
                   char err[BA_ERR_LEN]);
 
-/* The item's prompt with the built-in wording, in the model's chat format; NULL: out of memory. */
-ba_prompt *ba_item_prompt(const ba_item *item, const ba_tokenizer *tok);
+/* The item's prompt with the built-in wording, in the model's chat format. 0, or -1 and err: out of memory, or a chat
+ * template that is not understood. */
+int ba_item_prompt(const ba_item *item, const ba_tokenizer *tok, ba_prompt **out, char err[BA_ERR_LEN]);
 
 /* Ids of the gold answer as a continuation of the prompt: no special tokens; with the space in front that a plain
  * prompt needs. malloc'ed. 0, or -1: out of memory, or there is none (n = 0). */

@@ -7,38 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- ids ---- */
-
-typedef struct id_list {
-    int32_t *ids;
-    size_t n, cap;
-} id_list;
-
-/* Appends the ids of a text. Chat marks are control tokens; what comes out of a data file never is. */
-static int encode(id_list *list, const ba_tokenizer *tok, bool marks, const char *text) {
-    size_t n = 0;
-    int32_t *ids = NULL;
-    int rc = ba_tokenize(tok, text, strlen(text), marks, &ids, &n) ||
-                     ba_grow(&list->ids, &list->cap, list->n + n + 1, sizeof *list->ids)
-                 ? -1
-                 : 0;
-    if (!rc && n) {
-        memcpy(list->ids + list->n, ids, n * sizeof *ids);
-        list->n += n;
-    }
-    free(ids);
-    return rc;
-}
-
 /* The token that ends an answer: what closes a turn if generation ends there, else the vocabulary's; -1: none. */
 static int32_t end_token(const ba_tokenizer *tok) {
     const ba_chat *chat = ba_chat_of(ba_tokenizer_vocab(tok));
-    id_list list = {0};
-    int32_t end = ba_tokenizer_vocab(tok)->eos;
-    if (chat && encode(&list, tok, true, chat->user_close) == 0 && list.n && ba_token_ends(tok, list.ids[0])) {
-        end = list.ids[0];
+    int32_t end = ba_tokenizer_vocab(tok)->eos, *ids = NULL;
+    size_t n = 0;
+    if (chat && chat->past_close && ba_tokenize(tok, chat->past_close, strlen(chat->past_close), true, &ids, &n) == 0 &&
+        n && ba_token_ends(tok, ids[0])) {
+        end = ids[0];
     }
-    free(list.ids);
+    free(ids);
     return end;
 }
 
@@ -64,38 +42,44 @@ static int from_item(const ba_tokenizer *tok, const cJSON *line, ba_example *out
     if (ba_item_parse(line, &item, err)) {
         return -1;
     }
-    int rc = item.n_answer && *item.answers[0] ? 0 : ba_fail(err, "%s", unanswered);
-    if (!rc && (!(out->prompt = ba_item_prompt(&item, tok)) || ba_item_answer(&item, tok, &out->answer, &out->n))) {
+    int rc = item.n_answer && *item.answers[0] ? ba_item_prompt(&item, tok, &out->prompt, err)
+                                               : ba_fail(err, "%s", unanswered);
+    if (rc == 0 && ba_item_answer(&item, tok, &out->answer, &out->n) != 0) {
         rc = ba_fail(err, "out of memory");
     }
     ba_item_free(&item);
     return rc;
 }
 
+/* A response as it is, without the space that a plain item's answer begins with. */
 static int respond(const ba_tokenizer *tok, const char *response, ba_example *out, char err[BA_ERR_LEN]) {
-    return !*response                                            ? ba_fail(err, "%s", unanswered)
-           : ba_answer_ids(response, tok, &out->answer, &out->n) ? ba_fail(err, "out of memory")
-                                                                 : 0;
+    if (!*response) {
+        return ba_fail(err, "%s", unanswered);
+    }
+    return ba_tokenize(tok, response, strlen(response), false, &out->answer, &out->n) == 0
+               ? 0
+               : ba_fail(err, "out of memory");
 }
 
+/* Blocks are what a request's blocks are: taken as they are, nothing put around them. */
 static int from_blocks(const ba_tokenizer *tok, const cJSON *blocks, ba_example *out, char err[BA_ERR_LEN]) {
-    int n = cJSON_GetArraySize(blocks);
-    ba_part *part = calloc((size_t)n + 1, sizeof *part);
+    size_t n = (size_t)cJSON_GetArraySize(blocks), i = 0;
+    const char **text = calloc(n + 1, sizeof *text);
     const cJSON *b;
-    int i = 0, rc = part && n ? 0 : ba_fail(err, "field \"blocks\" is no list of texts");
+    int rc = -1;
+    if (!text) {
+        return ba_fail(err, "out of memory");
+    }
     cJSON_ArrayForEach(b, blocks) {
-        if (!rc && (!cJSON_IsString(b) || !*b->valuestring)) {
-            rc = ba_fail(err, "field \"blocks\" holds something that is no text, or an empty one");
+        if (!cJSON_IsString(b) || !*b->valuestring) {
+            ba_fail(err, "field \"blocks\" holds something that is no text, or an empty one");
+            goto done;
         }
-        if (!rc) {
-            part[i].role = i + 1 == n ? BA_ROLE_QUESTION : i == 0 && n > 2 ? BA_ROLE_SYSTEM : BA_ROLE_PASSAGE;
-            part[i++].text = strdup(b->valuestring);
-        }
+        text[i++] = b->valuestring;
     }
-    if (!rc && !(out->prompt = ba_parts_prompt(part, (size_t)n, tok))) {
-        rc = ba_fail(err, "out of memory");
-    }
-    ba_parts_free(part, (size_t)i);
+    rc = n ? ba_prompt_from_blocks(text, n, tok, &out->prompt, err) : ba_fail(err, "field \"blocks\" holds no texts");
+done:
+    free(text);
     return rc;
 }
 
@@ -106,69 +90,42 @@ static int from_official(const ba_tokenizer *tok, const cJSON *line, ba_example 
     if (!cJSON_IsString(response)) {
         return ba_fail(err, "field \"response\" is missing or no text");
     }
-    if (cJSON_IsArray(blocks)) {
-        return from_blocks(tok, blocks, out, err) || respond(tok, response->valuestring, out, err) ? -1 : 0;
-    }
-    if (!cJSON_IsString(prompt)) {
+    if (!cJSON_IsArray(blocks) && !cJSON_IsString(prompt)) {
         return ba_fail(err, "neither \"blocks\" nor \"prompt\" is there");
     }
-    return ba_prompt_from_message(prompt->valuestring, strlen(prompt->valuestring), BA_MESSAGE_BLOCKS, false, tok,
-                                  &out->prompt, err) ||
-                   respond(tok, response->valuestring, out, err)
-               ? -1
-               : 0;
-}
-
-/* One turn as a segment between its marks. */
-static int add_turn(ba_prompt *p, const ba_tokenizer *tok, const ba_chat *chat, const char *role, const char *text,
-                    bool last) {
-    const char *open = "", *close = "\n";
-    ba_role as = last ? BA_ROLE_QUESTION : BA_ROLE_PASSAGE;
-    if (chat && !strcmp(role, "system")) {
-        open = chat->system_open, close = chat->system_close;
-    } else if (chat && !strcmp(role, "assistant")) {
-        open = chat->answer_open, close = chat->user_close;
-    } else if (chat) {
-        open = ba_chat_user_open(chat, p->n_seg == 1 && p->seg[0].role == BA_ROLE_SYSTEM), close = chat->user_close;
-    }
-    if (!strcmp(role, "system") && p->n_seg == 0) {
-        as = BA_ROLE_SYSTEM;
-    }
-    id_list list = {0};
-    int rc = encode(&list, tok, true, open) || encode(&list, tok, false, text) || encode(&list, tok, true, close) ||
-                     (last && chat && encode(&list, tok, true, chat->answer_open)) ||
-                     ba_prompt_add(p, as, list.ids, list.n)
-                 ? -1
-                 : 0;
-    free(list.ids);
-    return rc;
+    int rc = cJSON_IsArray(blocks) ? from_blocks(tok, blocks, out, err)
+                                   : ba_prompt_from_message(prompt->valuestring, strlen(prompt->valuestring),
+                                                            BA_MESSAGE_BLOCKS, true, tok, &out->prompt, err);
+    return rc == 0 ? respond(tok, response->valuestring, out, err) : -1;
 }
 
 static int from_messages(const ba_tokenizer *tok, const cJSON *messages, ba_example *out, char err[BA_ERR_LEN]) {
-    const ba_chat *chat = ba_chat_of(ba_tokenizer_vocab(tok));
-    int n = cJSON_GetArraySize(messages), i = 0, rc = 0;
+    size_t n = (size_t)cJSON_GetArraySize(messages), i = 0;
+    ba_message *list = calloc(n + 1, sizeof *list);
     const cJSON *m;
-    if (!(out->prompt = ba_prompt_new(tok))) {
+    int rc = -1;
+    if (!list) {
         return ba_fail(err, "out of memory");
     }
     cJSON_ArrayForEach(m, messages) {
         const cJSON *role = cJSON_GetObjectItemCaseSensitive(m, "role");
         const cJSON *content = cJSON_GetObjectItemCaseSensitive(m, "content");
         if (!cJSON_IsString(role) || !cJSON_IsString(content)) {
-            return ba_fail(err, "message %d has no \"role\" and \"content\"", i + 1);
+            ba_fail(err, "message %zu has no \"role\" and \"content\"", i + 1);
+            goto done;
         }
-        if (i + 1 == n) {
-            rc = strcmp(role->valuestring, "assistant") != 0 ? ba_fail(err, "%s", unanswered)
-                                                             : respond(tok, content->valuestring, out, err);
-        } else if (add_turn(out->prompt, tok, chat, role->valuestring, content->valuestring, i + 2 == n)) {
-            rc = ba_fail(err, "out of memory");
-        }
-        if (rc) {
-            return -1;
-        }
-        i++;
+        list[i++] = (ba_message){role->valuestring, content->valuestring};
     }
-    return n > 1 ? 0 : ba_fail(err, "field \"messages\" needs a question and its response");
+    if (n && strcmp(list[n - 1].role, "assistant") != 0) {
+        ba_fail(err, "%s", unanswered);
+    } else if (n < 2) {
+        ba_fail(err, "field \"messages\" needs a question and its response");
+    } else if (ba_prompt_from_messages(list, n - 1, tok, &out->prompt, err) == 0) {
+        rc = respond(tok, list[n - 1].content, out, err);
+    }
+done:
+    free(list);
+    return rc;
 }
 
 static int parse(const ba_tokenizer *tok, const cJSON *line, ba_example *out, char err[BA_ERR_LEN]) {
@@ -177,7 +134,15 @@ static int parse(const ba_tokenizer *tok, const cJSON *line, ba_example *out, ch
     int rc = messages ? from_messages(tok, messages, out, err)
              : item   ? from_item(tok, line, out, err)
                       : from_official(tok, line, out, err);
-    return rc || add_end(tok, out) ? -1 : 0;
+    if (rc != 0) {
+        return -1;
+    }
+    return add_end(tok, out) == 0 ? 0 : ba_fail(err, "out of memory");
+}
+
+/* Forms that the model's chat template words. */
+static bool is_worded(const cJSON *line) {
+    return cJSON_GetObjectItemCaseSensitive(line, "messages") || cJSON_GetObjectItemCaseSensitive(line, "documents");
 }
 
 /* ---- files ---- */
@@ -204,6 +169,9 @@ static int take(const ba_examples_options *opt, ba_examples *out, const cJSON *l
     ba_example e = {0};
     char why[BA_ERR_LEN] = "";
     int rc = 0;
+    if (is_worded(line) && ba_chat_settled(ba_tokenizer_vocab(opt->tok), err) != 0) {
+        return -1;
+    }
     if (parse(opt->tok, line, &e, why)) {
         rc = pass_over(opt, out, path, number, why, err);
     } else if (ba_prompt_tokens(e.prompt) + e.n > opt->longest) {

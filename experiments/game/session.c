@@ -136,7 +136,7 @@ static int add_joined(ba_game_session *s, ba_prompt *p, ba_role role, const char
 
 static int fill(ba_game_session *s, const char *question, ba_prompt *p) {
     const ba_chat *chat = s->chat;
-    if (add_joined(s, p, BA_ROLE_SYSTEM, chat ? chat->user_open : "", s->system)) {
+    if (add_joined(s, p, BA_ROLE_SYSTEM, chat ? chat->bare_begin : "", s->system)) {
         return -1;
     }
     for (size_t i = 0; i < s->blocks.n; i++) {
@@ -147,7 +147,7 @@ static int fill(ba_game_session *s, const char *question, ba_prompt *p) {
     if (add_joined(s, p, BA_ROLE_QUESTION, "\n", question)) {
         return -1;
     }
-    return add_joined(s, p, BA_ROLE_TASK, chat ? chat->user_close : "", chat ? chat->answer_open : "\n");
+    return add_joined(s, p, BA_ROLE_TASK, "", chat ? chat->answer_open : "\n");
 }
 
 int ba_game_session_frame(ba_game_session *s, const char *state, size_t len, const char *name, const char *question,

@@ -28,9 +28,11 @@ static int read_items(const ba_session *b, const char *path, size_t limit, ba_ga
     int status = more ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     for (size_t i = 0; !status && i < items.n; i++) {
         ba_gate_prompt *p = &out->p[out->n++];
-        *p = (ba_gate_prompt){.prompt = ba_item_prompt(&items.item[i], b->tok)};
+        *p = (ba_gate_prompt){.prompt = NULL};
         snprintf(p->name, sizeof p->name, "%s", items.item[i].id);
-        if (!p->prompt || ba_item_answer(&items.item[i], b->tok, &p->answer, &p->n_answer)) {
+        if (ba_item_prompt(&items.item[i], b->tok, &p->prompt, err)) {
+            status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+        } else if (ba_item_answer(&items.item[i], b->tok, &p->answer, &p->n_answer)) {
             status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
         }
     }

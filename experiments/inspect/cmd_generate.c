@@ -4,6 +4,7 @@
 #include "experiments/cli/decode.h"
 #include "experiments/cli/json.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -98,6 +99,12 @@ static int run_one(const ba_common *c, const ba_session *b, const options *w, co
             fprintf(stderr,
                     "%s: %zu prompt tokens (%zu computed, %zu reused), first token after %.3f s, %zu tokens, %s\n",
                     a.plan->mode, s->n_prompt, s->n_computed, s->n_reused, ttft, out.n, out.stop);
+            if (a.unworded) {
+                fprintf(stderr,
+                        "%s: the blocks were taken as they are, without the model's chat template; a request of "
+                        "\"messages\", or \"question\" and \"documents\", applies it\n",
+                        program_invocation_short_name);
+            }
         }
     }
     ba_run_free(run);

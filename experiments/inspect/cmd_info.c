@@ -146,7 +146,12 @@ static void print_vocabulary(const ba_vocab *v) {
     }
     row("ends with", "%s", v->n_eog ? ends : "none");
     const ba_chat *chat = ba_chat_of(v);
-    row("chat", "%s", chat ? chat->family : v->chat_template ? "a template of no known family" : "no template");
+    char why[BA_ERR_LEN];
+    if (ba_chat_settled(v, why) != 0) {
+        row("chat", "%s", why);
+    } else {
+        row("chat", "%s", chat ? chat->family : "no template");
+    }
 }
 
 static void print_weights(ba_model *m) {

@@ -184,9 +184,12 @@ static int replay_items(session *s, const ba_items *items, const char *name, rec
     for (size_t i = 0; i < items->n && !rc; i++) {
         ba_plan *plan = NULL;
         uint8_t *have = NULL;
-        ba_prompt *prompt = ba_item_prompt(&items->item[i], s->b.tok);
+        ba_prompt *prompt = NULL;
         row[i].set = name;
-        rc = prompt ? ba_replay_next(&r, prompt, &plan, &have, &row[i].r, err) : ba_fail(err, "out of memory");
+        rc = ba_item_prompt(&items->item[i], s->b.tok, &prompt, err);
+        if (!rc) {
+            rc = ba_replay_next(&r, prompt, &plan, &have, &row[i].r, err);
+        }
         if (!rc && every && (items->n - 1 - i) % every == 0) {
             rc = ba_replay_run(s->b.engine, s->b.store, prompt, plan, have, &s->opt, &s->rng, &row[i].r, err);
         }

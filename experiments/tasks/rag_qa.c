@@ -9,7 +9,7 @@
 static bool in_documents(const ba_item *rag) {
     for (size_t i = 0; i < rag->n_doc; i++) {
         if (ba_subspan_em(rag->doc[i].text, rag->answers, rag->n_answer) > 0 ||
-            ba_subspan_em(rag->doc[i].title, rag->answers, rag->n_answer) > 0) {
+            (rag->doc[i].title && ba_subspan_em(rag->doc[i].title, rag->answers, rag->n_answer) > 0)) {
             return true;
         }
     }

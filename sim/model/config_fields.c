@@ -16,6 +16,7 @@
 #define BOOKKEEP   "bookkeeping of the library that wrote the file"
 #define OUTPUTS    "what the library returns, not what it computes"
 #define CLASSIFIER "about classification heads, which a language model has not"
+#define LENGTH     "its frequencies depend on the length of the prompt, so cached keys would be wrong in another one"
 #define EXPERTS    "a mixture of experts is another architecture"
 
 const ba_field_row ba_config_rows[] = {
@@ -51,6 +52,7 @@ const ba_field_row ba_config_rows[] = {
          "qwen2, qwen3: layers from this one on have the window; absent: 28"),
     READ("sliding_window_pattern", GEMMA, BA_WHOLE, window_pattern, "every n-th layer is global; absent: 6"),
     READ("layer_types", QWEN " " GEMMA, BA_LIST, layer_types, "wins over max_window_layers and the pattern"),
+    REFUSE("layer_types", "mistral", NULL, "transformers has no layers of different kinds in mistral; take it out"),
 
     REFUSE("mlp_bias", "llama", "false", "biases in the feed-forward network are not computed"),
     REFUSE("attn_logit_softcapping", GEMMA, NULL, "soft caps are not computed"),
@@ -179,6 +181,8 @@ const ba_field_row ba_rope_rows[] = {
     BA_ROW_REFUSE("config.json rope_parameters", "partial_rotary_factor", NULL, "1", "only whole heads can be rotated"),
     BA_ROW_REFUSE("config.json rope_parameters", "mrope_section", NULL, NULL,
                   "positions of images and video are not computed"),
+    BA_ROW_REFUSE("config.json rope_parameters", "short_factor", NULL, NULL, LENGTH),
+    BA_ROW_REFUSE("config.json rope_parameters", "long_factor", NULL, NULL, LENGTH),
     BA_ROW_PASS("config.json rope_parameters", "finetuned", "not read by transformers"),
     {{0}, 0, 0, 0, 0, 0},
 };

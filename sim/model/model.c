@@ -1,5 +1,6 @@
 #include "model.h"
 
+#include "chat.h"
 #include "config_fields.h"
 #include "parts.h"
 #include "shape_read.h"
@@ -103,6 +104,9 @@ static int open_gguf(ba_model *m, char err[BA_ERR_LEN]) {
         ba_gguf_string(m->gguf, "general.name", &name, err) != 0) {
         return -1;
     }
+    if (ba_chat_learn(&m->vocab) != 0) {
+        return ba_fail(err, "%s: out of memory", m->path);
+    }
     const char *slash = strrchr(m->path, '/');
     m->name = name.n ? strndup(name.s, name.n) : strdup(slash ? slash + 1 : m->path);
     m->stored = ba_gguf_tensors(m->gguf, &m->n_stored);
@@ -176,7 +180,10 @@ static int open_folder(ba_model *m, char err[BA_ERR_LEN]) {
     }
     m->shape.tied = config == m->config ? m->shape.tied : ba_bool_or(tied, true);
     m->shape.embed_scale = m->arch->embed_scaled ? sqrt((double)m->shape.d_model) : 1;
-    return ba_vocab_from_folder(m->path, config, m->shape.vocab, &m->vocab, &m->vocab_source, err);
+    if (ba_vocab_from_folder(m->path, config, m->shape.vocab, &m->vocab, &m->vocab_source, err) != 0) {
+        return -1;
+    }
+    return ba_chat_learn(&m->vocab) == 0 ? 0 : ba_fail(err, "%s: out of memory", m->path);
 }
 
 static int open_weights(ba_model *m, char err[BA_ERR_LEN]) {
@@ -261,6 +268,10 @@ const ba_shape *ba_model_shape(const ba_model *m) {
 
 const ba_vocab *ba_model_vocab(const ba_model *m) {
     return &m->vocab;
+}
+
+int ba_model_choose_chat(ba_model *m, const char *choice, const char *template_path, char err[BA_ERR_LEN]) {
+    return ba_chat_choose(&m->vocab, choice, template_path, err);
 }
 
 bool ba_model_has_weights(const ba_model *m) {

@@ -48,6 +48,10 @@ void ba_model_close(ba_model *m);
 
 const ba_shape *ba_model_shape(const ba_model *m);
 const ba_vocab *ba_model_vocab(const ba_model *m);
+/* How conversations are worded: "auto" (the model's chat template), "none" (plain text) or the name of a family; and the
+ * path of a template that takes the place of the model's own, or NULL. Before a tokenizer is made of the vocabulary. 0,
+ * or -1 and err. */
+int ba_model_choose_chat(ba_model *m, const char *choice, const char *template_path, char err[BA_ERR_LEN]);
 /* Whether the file or folder holds tensors at all, looked at or not. */
 bool ba_model_has_weights(const ba_model *m);
 const char *ba_model_path(const ba_model *m);

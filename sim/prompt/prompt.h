@@ -1,8 +1,8 @@
 /* What is asked: a prompt is a list of segments, each a run of token ids with a role. Owns its memory.
  *
- * Made from a request (CLI.md: {"blocks"| "ids", "roles", "num_local_attention_blocks", "special"}) or by hand. A
- * segment is tokenised by itself. Control tokens in text are parsed only in system and question segments unless
- * `special` says otherwise. */
+ * Made from a request ({"blocks" | "ids" | "messages", "roles", "num_local_attention_blocks", "special"}) or by hand. A
+ * segment is tokenised by itself. Blocks and ids are taken as they are: control tokens in text are parsed only in system
+ * and question segments unless `special` says otherwise. Messages are worded by the model's chat template. */
 #ifndef BA_PROMPT_H
 #define BA_PROMPT_H
 
@@ -42,10 +42,13 @@ typedef struct ba_prompt {
 
 /* From request JSON (`len` bytes, untrusted). tok may be NULL if the request has "ids" (then bos and newline are -1);
  * ids are checked against n_vocab unless that is 0. Without roles the last segment is the question, the first the
- * system text if there are three or more, the rest are passages. Text may be no UTF-8 at all, but holds no NUL. 0, or
- * -1 and err naming the field. */
+ * system text if there are three or more, the rest are passages. 0, or -1 and err naming the field. */
 int ba_prompt_parse(const char *json, size_t len, const ba_tokenizer *tok, size_t n_vocab, ba_prompt **out,
                     char err[BA_ERR_LEN]);
+
+/* Texts as blocks of a request: the same roles and the same reading of control tokens. 0, or -1 and err. */
+int ba_prompt_from_blocks(const char *const *block, size_t n, const ba_tokenizer *tok, ba_prompt **out,
+                          char err[BA_ERR_LEN]);
 
 /* An empty prompt, and a segment appended to it (ids copied). -1: out of memory. */
 ba_prompt *ba_prompt_new(const ba_tokenizer *tok);
@@ -61,6 +64,18 @@ size_t ba_prompt_tokens(const ba_prompt *p);
  * until at most max_blocks remain. Fills begin[] (byte offsets, begin[0] = 0) with at most max_blocks entries and
  * returns how many; 0: an empty message, max_blocks 0 or out of memory. */
 size_t ba_segment_message(const char *text, size_t len, size_t max_blocks, size_t *begin);
+
+/* One turn of a conversation; roles are system (first only), user and assistant. */
+typedef struct ba_message {
+    const char *role, *content;
+} ba_message;
+
+/* A conversation that ends with a user's turn, in the words of the model's chat template; without one its texts, a line
+ * end after each. The system turn is one segment, an earlier answer a passage, and a user's turn is cut as above; the
+ * last block is the question and holds what opens the answer. 0, or -1 and err: a turn that the template does not word,
+ * a template that is not understood. */
+int ba_prompt_from_messages(const ba_message *message, size_t n, const ba_tokenizer *tok, ba_prompt **out,
+                            char err[BA_ERR_LEN]);
 
 /* A plain message as a prompt: its segments as above, the last one the question, the others passages (special: control
  * tokens in it are parsed). 0, or -1 and err: no text, out of memory. */

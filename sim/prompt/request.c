@@ -11,8 +11,9 @@
 /* The parsed form takes up to 32 times the text: a limit that keeps a mistaken file from eating the machine. */
 enum { MAX_REQUEST = 128 << 20 };
 
-typedef enum field { BLOCKS, IDS, ROLES, LOCAL, SPECIAL, FIELD_COUNT } field;
-static const char *const field_names[FIELD_COUNT] = {"blocks", "ids", "roles", "num_local_attention_blocks", "special"};
+typedef enum field { BLOCKS, IDS, MESSAGES, ROLES, LOCAL, SPECIAL, FIELD_COUNT } field;
+static const char *const field_names[FIELD_COUNT] = {"blocks", "ids", "messages", "roles", "num_local_attention_blocks",
+                                                     "special"};
 
 typedef struct request {
     const cJSON *field[FIELD_COUNT]; /* NULL if absent */
@@ -74,9 +75,14 @@ static int find_fields(const cJSON *root, request *r, char err[BA_ERR_LEN]) {
         }
         r->field[f] = v;
     }
-    if (!r->field[BLOCKS] == !r->field[IDS]) {
-        return ba_fail(err, "request: needs either \"blocks\" (texts) or \"ids\" (token ids)%s",
-                       r->field[IDS] ? ", not both" : "");
+    int forms = !!r->field[BLOCKS] + !!r->field[IDS] + !!r->field[MESSAGES];
+    if (forms != 1) {
+        return ba_fail(err, "request: needs either \"blocks\" (texts) or \"ids\" (token ids)%s, or \"messages\"",
+                       forms > 1 ? ", not both" : "");
+    }
+    if (r->field[MESSAGES] && (r->field[ROLES] || r->field[SPECIAL])) {
+        return ba_fail(err, "request: field \"%s\" has no meaning beside \"messages\"",
+                       r->field[ROLES] ? "roles" : "special");
     }
     return 0;
 }
@@ -88,8 +94,8 @@ static bool is_whole(const cJSON *v, double most) {
 }
 
 static int check_shapes(request *r, char err[BA_ERR_LEN]) {
-    const char *name = r->field[BLOCKS] ? "blocks" : "ids";
-    r->segments = r->field[BLOCKS] ? r->field[BLOCKS] : r->field[IDS];
+    const char *name = r->field[BLOCKS] ? "blocks" : r->field[IDS] ? "ids" : "messages";
+    r->segments = r->field[BLOCKS] ? r->field[BLOCKS] : r->field[IDS] ? r->field[IDS] : r->field[MESSAGES];
     if (!cJSON_IsArray(r->segments)) {
         return ba_fail(err, "request: field \"%s\" is not a list", name);
     }
@@ -97,8 +103,8 @@ static int check_shapes(request *r, char err[BA_ERR_LEN]) {
     if (r->n == 0) {
         return ba_fail(err, "request: field \"%s\" is empty; the last entry is the question", name);
     }
-    if (r->field[BLOCKS] && !r->tok) {
-        return ba_fail(err, "request: without a vocabulary the blocks must come as \"ids\"");
+    if (!r->field[IDS] && !r->tok) {
+        return ba_fail(err, "request: without a vocabulary the %s must come as \"ids\"", name);
     }
     if (r->field[ROLES] && !cJSON_IsArray(r->field[ROLES])) {
         return ba_fail(err, "request: field \"roles\" is not a list");
@@ -201,25 +207,89 @@ static int add_segments(const request *r, ba_prompt *p, char err[BA_ERR_LEN]) {
     return 0;
 }
 
-int ba_prompt_parse(const char *json, size_t len, const ba_tokenizer *tok, size_t n_vocab, ba_prompt **out,
-                    char err[BA_ERR_LEN]) {
-    request r = {.tok = tok, .n_vocab = n_vocab};
-    *out = NULL;
-    cJSON *root = parse(json, len, err);
-    if (!root || find_fields(root, &r, err) || check_shapes(&r, err)) {
-        cJSON_Delete(root);
-        return -1;
+/* The text of a message's member; NULL and err. */
+static const char *member_text(const cJSON *message, const char *name, size_t i, char err[BA_ERR_LEN]) {
+    const cJSON *text = cJSON_GetObjectItemCaseSensitive(message, name);
+    if (!cJSON_IsString(text)) {
+        ba_fail(err, "request: \"messages\"[%zu] has no text \"%s\"", i, name);
+        return NULL;
     }
-    ba_prompt *p = ba_prompt_new(tok);
-    int rc = p ? add_segments(&r, p, err) : ba_fail(err, "out of memory");
-    if (!rc && r.field[LOCAL]) {
-        p->local_blocks = (size_t)r.field[LOCAL]->valuedouble;
+    return text->valuestring;
+}
+
+static int read_messages(const request *r, ba_prompt **out, char err[BA_ERR_LEN]) {
+    char why[BA_ERR_LEN];
+    ba_message *list = calloc(r->n, sizeof *list);
+    const cJSON *entry, *member;
+    size_t i = 0;
+    int rc = -1;
+    if (!list) {
+        return ba_fail(err, "out of memory");
     }
-    cJSON_Delete(root);
-    if (rc) {
+    cJSON_ArrayForEach(entry, r->segments) {
+        cJSON_ArrayForEach(member, entry) {
+            if (!member->string || (strcmp(member->string, "role") != 0 && strcmp(member->string, "content") != 0)) {
+                ba_fail(err, "request: \"messages\"[%zu] has a field \"%.64s\"; there is role, content", i,
+                        member->string ? member->string : "");
+                goto done;
+            }
+        }
+        if (!(list[i].role = member_text(entry, "role", i, err)) ||
+            !(list[i].content = member_text(entry, "content", i, err))) {
+            goto done;
+        }
+        i++;
+    }
+    rc = ba_prompt_from_messages(list, r->n, r->tok, out, why);
+    if (rc != 0) {
+        ba_fail(err, "request: %s", why);
+    }
+done:
+    free(list);
+    return rc;
+}
+
+static int read_segments(const request *r, ba_prompt **out, char err[BA_ERR_LEN]) {
+    ba_prompt *p = ba_prompt_new(r->tok);
+    if (!p) {
+        return ba_fail(err, "out of memory");
+    }
+    if (add_segments(r, p, err) != 0) {
         ba_prompt_free(p);
         return -1;
     }
     *out = p;
     return 0;
+}
+
+int ba_prompt_parse(const char *json, size_t len, const ba_tokenizer *tok, size_t n_vocab, ba_prompt **out,
+                    char err[BA_ERR_LEN]) {
+    request r = {.tok = tok, .n_vocab = n_vocab};
+    *out = NULL;
+    cJSON *root = parse(json, len, err);
+    int rc = -1;
+    if (!root || find_fields(root, &r, err) != 0 || check_shapes(&r, err) != 0) {
+        goto done;
+    }
+    rc = r.field[MESSAGES] ? read_messages(&r, out, err) : read_segments(&r, out, err);
+    if (rc == 0 && r.field[LOCAL]) {
+        (*out)->local_blocks = (size_t)r.field[LOCAL]->valuedouble;
+    }
+done:
+    cJSON_Delete(root);
+    return rc;
+}
+
+int ba_prompt_from_blocks(const char *const *block, size_t n, const ba_tokenizer *tok, ba_prompt **out,
+                          char err[BA_ERR_LEN]) {
+    request r = {.tok = tok, .n = n};
+    cJSON *list = cJSON_CreateStringArray((const char *const *)block, (int)n);
+    *out = NULL;
+    if (!list) {
+        return ba_fail(err, "out of memory");
+    }
+    r.field[BLOCKS] = r.segments = list;
+    int rc = read_segments(&r, out, err);
+    cJSON_Delete(list);
+    return rc;
 }

@@ -36,16 +36,28 @@ const ba_vocab *ba_tokenizer_vocab(const ba_tokenizer *t);
 bool ba_token_ends(const ba_tokenizer *t, int32_t id); /* end of generation */
 int32_t ba_token_newline(const ba_tokenizer *t);       /* the token of a single line feed, -1 if none */
 
-/* Chat template of the model's family, as data: text around a system text, a user turn and before an answer. */
+/* How a chat template words a conversation: the text before, between and after what people say, in the order
+ *   begin | system_open SYSTEM system_close, then USER, then past_open ANSWER past_close USER ..., then answer_open.
+ * It is learnt from what the template renders (sim/model/chat.c). NULL: the template has no such turn, or words it in a
+ * way that this form cannot hold. */
 typedef struct ba_chat {
-    const char *family;
-    const char *system_open, *system_close, *user_open, *user_close, *answer_open;
-    const char *default_system;
+    const char *family; /* of the table, or "own" */
+    const char *begin;  /* before the first user's text, if there is no system turn */
+    const char
+        *bare_begin; /* the same without the template's own system text, which a prompt that brings another leaves
+                               out */
+    const char *system_open, *system_close;
+    const char *past_open, *past_close;
+    const char *answer_open;                /* from the last user's text to the answer */
+    bool cuts_thoughts; /* an earlier answer loses what it holds up to "</think>" */
+    bool trims, trims_system, trims_answer; /* white space around these texts is taken away */
 } ba_chat;
-/* The family is recognised by marks in the model's own template ("<|im_start|>"); NULL if there is none. */
+/* What the vocabulary's chat template says; NULL: it has none, it is not understood, or --chat none. */
 const ba_chat *ba_chat_of(const ba_vocab *vocab);
-/* What opens a user's turn. In families whose system text stands inside the user's turn (system_open begins with
- * user_open) a turn that follows the system text is open already: "". */
-const char *ba_chat_user_open(const ba_chat *chat, bool behind_system);
+/* 0 if it is settled how a conversation is worded: by a template that is understood, or by plain text. Else -1 and err:
+ * why not, and the options that settle it. */
+int ba_chat_settled(const ba_vocab *vocab, char err[BA_ERR_LEN]);
+/* How much of the text between two turns belongs to the earlier one: what comes before the mark that opens a turn. */
+size_t ba_chat_cut(const ba_chat *chat, const char *between);
 
 #endif

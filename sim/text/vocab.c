@@ -21,6 +21,8 @@ int ba_vocab_alloc(ba_vocab *v, size_t n) {
 void ba_vocab_free(ba_vocab *v) {
     free((char *)v->pre);
     free((char *)v->chat_template);
+    free(v->chat);
+    free(v->chat_why);
     free(v->token);
     free(v->score);
     free(v->type);

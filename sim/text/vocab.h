@@ -33,6 +33,8 @@ typedef struct ba_vocab {
     size_t n_eog;
     bool add_bos, add_space_prefix;
     const char *chat_template; /* Jinja source from the file, or NULL */
+    struct ba_chat *chat;      /* what it says, in one piece of memory, or NULL */
+    char *chat_why;            /* why it is not understood, or NULL */
     int32_t first_link; /* link tokens (KVLink): ids behind the vocabulary, with trained embeddings and no text */
     size_t n_links;
 } ba_vocab;

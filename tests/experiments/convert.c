@@ -1,6 +1,7 @@
 /* Published formats to items: one record of each, the order of documents, and records that cannot be used. */
 #include "experiments/data/convert.h"
 #include "experiments/data/bm25.h"
+#include "experiments/data/lines.h"
 #include "experiments/data/rag.h"
 #include "tests/support/runner.h"
 
@@ -143,11 +144,43 @@ static void bm25_by_hand(void) {
     CU_ASSERT_EQUAL(score[1], 0);
 }
 
+/* A NUL, an invalid escape and bytes that are not UTF-8 make a line bad; none of them joins or hides another line. */
+static void test_lines(void) {
+    static const char text[] = "{\"id\": \"a\"}\n{\"id\": \"b\0\"}\n{\"id\": \"\\u00zz\"}\n\n{\"id\": \"\xff\"}\n"
+                               "{\"id\": \"\\u0000\"}\n{\"id\": \"g\"}";
+    static const struct {
+        int got;
+        size_t number;
+        const char *says;
+    } row[] = {{1, 1, "a"},          {BA_LINE_BAD, 2, "is NUL"},   {BA_LINE_BAD, 3, "hexadecimal"},
+               {BA_LINE_BAD, 5, "UTF-8"}, {BA_LINE_BAD, 6, "\\u0000"}, {1, 7, "g"},
+               {0, 8, ""}};
+    char path[4300], err[BA_ERR_LEN];
+    ba_lines *lines;
+    snprintf(path, sizeof path, "%s/lines.jsonl", ba_test_dir());
+    FILE *f = fopen(path, "wb");
+    CU_ASSERT_FATAL(f && fwrite(text, 1, sizeof text - 1, f) == sizeof text - 1 && fclose(f) == 0);
+    CU_ASSERT_EQUAL_FATAL(ba_lines_open(path, &lines, err), 0);
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        cJSON *o = NULL;
+        CU_ASSERT_EQUAL(ba_lines_next(lines, &o, err), row[i].got);
+        CU_ASSERT_EQUAL(ba_lines_number(lines), row[i].number);
+        if (row[i].got == 1) {
+            CU_ASSERT_STRING_EQUAL(cJSON_GetObjectItem(o, "id")->valuestring, row[i].says);
+        } else if (row[i].got == BA_LINE_BAD) {
+            CU_ASSERT_PTR_NOT_NULL(strstr(err, row[i].says));
+        }
+        cJSON_Delete(o);
+    }
+    ba_lines_close(lines);
+}
+
 int ba_suite_convert(void) {
     CU_pSuite s = CU_add_suite("convert", NULL, NULL);
     return s && CU_add_test(s, "HotpotQA and 2Wiki", multihop) && CU_add_test(s, "retrievers' lists", retrieved) &&
                    CU_add_test(s, "MuSiQue", musique) && CU_add_test(s, "records that are refused", refused) &&
-                   CU_add_test(s, "BM25 by hand", bm25_by_hand)
+                   CU_add_test(s, "BM25 by hand", bm25_by_hand) &&
+                   CU_add_test(s, "no line is joined or hidden by a NUL or an invalid escape", test_lines)
                ? 0
                : -1;
 }

@@ -62,6 +62,9 @@ static int seed(const ba_fuzz *self, const char *folder) {
         "{\"ids\": [[0, 5, 7], [9], [12, 13]], \"roles\": [\"passage\", \"question\", \"task\"]}",
         "{\"blocks\": [\"a\\u00e9\\n\", \"b\", \"c\"], \"roles\": [\"demonstration\", \"link\", \"question\"], "
         "\"special\": true}",
+        "{\"messages\": [{\"role\": \"system\", \"content\": \"Be kind.\"}, {\"role\": \"user\", \"content\": "
+        "\"a\\n\\nb\\n\\nWhat?\"}, {\"role\": \"assistant\", \"content\": \"c\"}, {\"role\": \"user\", \"content\": "
+        "\"?\"}]}",
         "{\"ids\": [[1, 2, 3, 4, 5, 6, 7, 8], [9, 10, 11], [12, 13], [14]], "
         "\"roles\": [\"system\", \"passage\", \"passage\", \"question\"]}"};
     int rc = 0;

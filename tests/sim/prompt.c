@@ -2,6 +2,7 @@
 #include "tests/support/golden_tokens.h"
 #include "tests/support/runner.h"
 
+#include "sim/model/chat.h"
 #include "sim/prompt/prompt.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +17,15 @@ static struct {
 static int set_up(void) {
     char err[BA_ERR_LEN];
     state.small = ba_golden_tokens_open("gpt-2");
-    return state.small && ba_tokenizer_new(&state.small->vocab, &state.tok, err) == 0 ? 0 : -1;
+    if (!state.small || ba_chat_choose(&state.small->vocab, "chatml", NULL, err) != 0) {
+        return -1;
+    }
+    return ba_tokenizer_new(&state.small->vocab, &state.tok, err);
 }
 
 static int clean_up(void) {
     ba_tokenizer_free(state.tok);
+    free(state.small->vocab.chat);
     ba_golden_tokens_close(state.small);
     return 0;
 }
@@ -114,6 +119,59 @@ static void test_text(void) {
     refuse("{\"blocks\": [\"\\udc00\\ud800\"]}", "half of a surrogate pair");
 }
 
+/* A conversation becomes the text that the chat template renders, a segment a turn; a long turn is cut. */
+static void test_messages(void) {
+    static const struct {
+        const char *json, *text;
+        size_t n_seg;
+    } row[] = {
+        {"{\"messages\": [{\"role\": \"user\", \"content\": \"Hi?\"}]}",
+         "<|im_start|>user\nHi?<|im_end|>\n<|im_start|>assistant\n", 1},
+        {"{\"messages\": [{\"role\": \"system\", \"content\": \"Be kind.\"}, {\"role\": \"user\", \"content\": "
+         "\"One.\\n\\nTwo.\\n\\nWhat?\"}], \"num_local_attention_blocks\": 7}",
+         "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nOne.\n\nTwo.\n\nWhat?<|im_end|>\n"
+         "<|im_start|>assistant\n",
+         4},
+        {"{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"b\"}, "
+         "{\"role\": \"user\", \"content\": \"c\"}]}",
+         "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n<|im_start|>user\nc<|im_end|>\n"
+         "<|im_start|>assistant\n",
+         3},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        ba_prompt *p = accept(row[i].json);
+        char text[512] = "";
+        size_t used = 0;
+        for (size_t k = 0; k < p->n_seg; k++) {
+            size_t len;
+            char *one = ba_detokenize(state.tok, p->seg[k].ids, p->seg[k].n, true, &len);
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s", one);
+            free(one);
+        }
+        CU_ASSERT_STRING_EQUAL(text, row[i].text);
+        CU_ASSERT_EQUAL(p->n_seg, row[i].n_seg);
+        CU_ASSERT_EQUAL(p->seg[p->n_seg - 1].role, BA_ROLE_QUESTION);
+        ba_prompt_free(p);
+    }
+    ba_prompt *p = accept("{\"messages\": [{\"role\": \"user\", \"content\": \"<|im_end|>\"}]}");
+    size_t marks = 0;
+    for (size_t i = 0; i < p->seg[0].n; i++) {
+        marks += state.small->vocab.type[p->seg[0].ids[i]] == BA_TOKEN_CONTROL;
+    }
+    CU_ASSERT_EQUAL(marks, 3); /* those of the template; what people say never is one */
+    ba_prompt_free(p);
+    refuse("{\"messages\": []}", "is empty");
+    refuse("{\"messages\": [{\"role\": \"user\"}]}", "\"messages\"[0] has no text \"content\"");
+    refuse("{\"messages\": [{\"role\": \"tool\", \"content\": \"x\"}, {\"role\": \"user\", \"content\": \"y\"}]}",
+           "message 1 is of role 'tool'");
+    refuse("{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"user\", \"content\": \"y\"}]}",
+           "message 2 is of role 'user'");
+    refuse("{\"messages\": [{\"role\": \"assistant\", \"content\": \"x\"}]}", "the last message must be the user's");
+    refuse("{\"messages\": [{\"role\": \"user\", \"content\": \"x\", \"name\": \"n\"}]}", "has a field \"name\"");
+    refuse("{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}], \"special\": true}", "no meaning beside");
+    refuse("{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}], \"ids\": [[1]]}", "not both");
+}
+
 static bool has_control(const ba_segment *s) {
     for (size_t i = 0; i < s->n; i++) {
         if (state.small->vocab.type[s->ids[i]] == BA_TOKEN_CONTROL) {
@@ -163,7 +221,7 @@ static void test_fields(void) {
     refuse("{}", "needs either \"blocks\" (texts) or \"ids\" (token ids)");
     refuse("{\"blocks\": [\"a\"], \"ids\": [[1]]}", "not both");
     refuse("{\"blocks\": [\"a\"], \"Blocks\": 1}",
-           "unknown field \"Blocks\"; there is blocks, ids, roles, num_local_attention_blocks, special");
+           "unknown field \"Blocks\"; there is blocks, ids, messages, roles, num_local_attention_blocks, special");
     refuse("{\"blocks\": [\"a\"], \"special\": true, \"special\": true}", "\"special\" is there twice");
     refuse("{\"blocks\": \"a\"}", "\"blocks\" is not a list");
     refuse("{\"blocks\": []}", "\"blocks\" is empty");
@@ -305,6 +363,7 @@ int ba_suite_prompt(void) {
     return s && CU_add_test(s, "roles given and by default", test_roles) &&
                    CU_add_test(s, "ids and number of local blocks", test_values) &&
                    CU_add_test(s, "text, escapes, invalid UTF-8", test_text) &&
+                   CU_add_test(s, "messages become what the chat template renders", test_messages) &&
                    CU_add_test(s, "control tokens by role or by special", test_special) &&
                    CU_add_test(s, "malformed JSON is refused with its place", test_malformed) &&
                    CU_add_test(s, "wrong fields are refused by name", test_fields) &&

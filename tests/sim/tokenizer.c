@@ -6,6 +6,7 @@
 #include "experiments/cli/cli.h"
 #include "sim/base/random.h"
 #include "sim/base/utf8.h"
+#include "sim/model/chat.h"
 #include "sim/text/pretokenize.h"
 #include <stdlib.h>
 #include <string.h>
@@ -311,33 +312,103 @@ static void test_spm_unknown(void) {
     ba_tokenizer_free(t);
 }
 
-static void test_chat(void) {
-    static const struct {
-        const char *template, *family, *user_behind_system;
-    } row[] = {
-        {"{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face' }}", "smollm2",
-         "<|im_start|>user\n"},
-        {"<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.", "qwen2.5",
-         "<|im_start|>user\n"},
-        {"<|im_start|>system\nYou are a helpful assistant.<|im_end|>", "qwen2", "<|im_start|>user\n"},
-        {"{{ '<|im_start|>' + message['role'] }}", "chatml", "<|im_start|>user\n"},
-        {"'<|start_header_id|>' + role + '<|end_header_id|>'", "llama-3",
-         "<|start_header_id|>user<|end_header_id|>\n\n"},
-        {"'<start_of_turn>' + role", "gemma", ""},
-        {"'[INST] ' + '<<SYS>>\\n'", "llama-2", ""},
-        {"'[INST] ' + content + ' [/INST]'", "mistral", ""},
-    };
-    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
-        const ba_chat *chat = ba_chat_of(&(ba_vocab){.chat_template = row[i].template});
-        CU_ASSERT_PTR_NOT_NULL_FATAL(chat);
-        CU_ASSERT_STRING_EQUAL(chat->family, row[i].family);
-        CU_ASSERT_STRING_EQUAL(ba_chat_user_open(chat, true), row[i].user_behind_system);
-        CU_ASSERT_PTR_EQUAL(ba_chat_user_open(chat, false), chat->user_open);
-        CU_ASSERT(chat->system_open && chat->system_close && chat->user_close && chat->answer_open &&
-                  chat->default_system);
+/* What template renders for a user's turn, an answer before it and a system turn; NULL where it has none. */
+typedef struct worded {
+    const char *template, *family, *begin, *bare_begin, *system_open, *past_close, *answer_open;
+    bool trims;
+} worded;
+
+#define IM(role) "{{ '<|im_start|>' + " role " + '\n' + m['content'] + '<|im_end|>\n' }}"
+#define IM_GEN   "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+#define IM_USER  "<|im_start|>user\n"
+#define EACH(x)  "{% for m in messages %}" x "{% endfor %}"
+#define SMOL     "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
+
+static const worded wordings[] = {
+    {EACH(IM("m.role")) IM_GEN, "chatml", IM_USER, IM_USER, "<|im_start|>system\n", "<|im_end|>\n" IM_USER,
+     "<|im_end|>\n<|im_start|>assistant\n", false},
+    {EACH("{% if loop.first and messages[0]['role'] != 'system' %}{{ '" SMOL "' }}{% endif %}" IM("m['role']")) IM_GEN,
+     "smollm2", SMOL IM_USER, IM_USER, "<|im_start|>system\n", "<|im_end|>\n" IM_USER,
+     "<|im_end|>\n<|im_start|>assistant\n", false},
+    /* neighbours of known families, which two words of them do not tell apart */
+    {EACH("{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' }}") IM_GEN, "own", IM_USER, IM_USER,
+     "<|im_start|>system\n", "<|im_end|>" IM_USER, "<|im_end|><|im_start|>assistant\n", false},
+    {EACH(IM("m.role")) "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n' }}{% endif %}", "own",
+     IM_USER, IM_USER, "<|im_start|>system\n", "<|im_end|>\n" IM_USER, "<|im_end|>\n<|im_start|>assistant\n<think>\n",
+     false},
+    {EACH("{{ '[INST] ' + m['content'] + '[/INST]' }}"), "own", "[INST] ", "[INST] ", "[INST] ", "[/INST][INST] ",
+     "[/INST]", false},
+    {"{{ bos_token }}" EACH("{% if m.role == 'user' %}{{ '[INST] ' + m.content + ' [/INST]' }}{% elif m.role == "
+                            "'assistant' %}{{ m.content + '</s>' }}{% else %}{{ raise_exception('no') }}{% endif %}"),
+     "mistral", "[INST] ", "[INST] ", NULL, "</s>[INST] ", " [/INST]", false},
+    {"{{- bos_token }}\n{%- set x = 1 %}" EACH(
+         "{%- set role = 'model' if m.role == 'assistant' else m.role -%}\n"
+         "{{ '<start_of_turn>' + role + '\n' + m.content | trim + '<end_of_turn>\n' }}") "{% if add_generation_prompt "
+                                                                                         "%}{{ "
+                                                                                         "'<start_of_turn>model\n' "
+                                                                                         "}}{% endif %}",
+     "own", "<start_of_turn>user\n", "<start_of_turn>user\n", "<start_of_turn>system\n",
+     "<end_of_turn>\n<start_of_turn>user\n", "<end_of_turn>\n<start_of_turn>model\n", true},
+};
+
+static void expect_text(const char *got, const char *want) {
+    if (!got != !want || (got && strcmp(got, want) != 0)) {
+        printf("         \"%s\" instead of \"%s\"\n", got ? got : "NULL", want ? want : "NULL");
+        CU_FAIL("text of a chat template");
     }
-    CU_ASSERT_PTR_NULL(ba_chat_of(&(ba_vocab){.chat_template = "{{ messages }}"}));
-    CU_ASSERT_PTR_NULL(ba_chat_of(&(ba_vocab){.chat_template = NULL}));
+}
+
+static void test_chat(void) {
+    for (size_t i = 0; i < sizeof wordings / sizeof *wordings; i++) {
+        const worded *w = &wordings[i];
+        ba_vocab v = {.bos = -1, .eos = -1, .chat_template = strdup(w->template)};
+        CU_ASSERT_EQUAL_FATAL(ba_chat_learn(&v), 0);
+        const ba_chat *chat = ba_chat_of(&v);
+        if (!chat) {
+            printf("         %zu: %s\n", i, v.chat_why);
+        }
+        CU_ASSERT_PTR_NOT_NULL_FATAL(chat);
+        expect_text(chat->family, w->family);
+        expect_text(chat->begin, w->begin);
+        expect_text(chat->bare_begin, w->bare_begin);
+        expect_text(chat->system_open, w->system_open);
+        expect_text(chat->past_close, w->past_close);
+        expect_text(chat->answer_open, w->answer_open);
+        CU_ASSERT_EQUAL(chat->trims, w->trims);
+        ba_vocab_free(&v);
+    }
+}
+
+/* A template that is not understood is never replaced by another one, and the line names the options that settle it. */
+static void test_chat_unknown(void) {
+    static const char *const bad[] = {
+        "{{ messages }}",
+        "{% macro f(x) %}{% endmacro %}{{ messages[0].content }}",
+        "{{ strftime_now('%d') }}{{ messages[0].content }}",
+        "{% for m in messages %}{{ m.content | reverse }}{% endfor %}",
+        "{% for m in messages %}{{ m.content }}",
+        "no text of anybody",
+        "{{ messages[0].content }} {{ messages[0].content }}",
+        "{% for m in messages %}{{ m.content | upper }}{% endfor %}",
+    };
+    char err[BA_ERR_LEN];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ba_vocab v = {.bos = -1, .eos = -1, .chat_template = strdup(bad[i])};
+        CU_ASSERT_EQUAL_FATAL(ba_chat_learn(&v), 0);
+        CU_ASSERT_PTR_NULL(ba_chat_of(&v));
+        CU_ASSERT_EQUAL(ba_chat_settled(&v, err), -1);
+        CU_ASSERT(strstr(err, "not understood") && strstr(err, "--chat none"));
+        CU_ASSERT_EQUAL(ba_chat_choose(&v, "no-such-family", NULL, err), -1);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err, "llama-3.1"));
+        CU_ASSERT_EQUAL(ba_chat_choose(&v, "none", NULL, err), 0);
+        CU_ASSERT(ba_chat_settled(&v, err) == 0 && !ba_chat_of(&v));
+        CU_ASSERT_EQUAL(ba_chat_choose(&v, "zephyr", NULL, err), 0);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(ba_chat_of(&v));
+        expect_text(ba_chat_of(&v)->begin, "<|user|>\n");
+        ba_vocab_free(&v);
+    }
+    ba_vocab none = {.bos = -1, .eos = -1};
+    CU_ASSERT(ba_chat_learn(&none) == 0 && !ba_chat_of(&none) && ba_chat_settled(&none, err) == 0);
 }
 
 int ba_suite_tokenizer(void) {
@@ -354,7 +425,8 @@ int ba_suite_tokenizer(void) {
                    CU_add_test(s, "longest mark first, control tokens only where allowed", test_marks) &&
                    CU_add_test(s, "bad vocabularies are refused by name", test_refused) &&
                    CU_add_test(s, "unknown characters and the space sign of SentencePiece", test_spm_unknown) &&
-                   CU_add_test(s, "chat templates by their marks", test_chat)
+                   CU_add_test(s, "chat templates by what they render", test_chat) &&
+                   CU_add_test(s, "a chat template that is not understood is refused", test_chat_unknown)
                ? 0
                : -1;
 }

@@ -462,6 +462,46 @@ static void test_data(void) {
     close_course(&s);
 }
 
+/* Blocks and prompts in the official form are what a request's blocks are: no template is put around them once more, and
+ * their marks stay control tokens. */
+static void test_official(void) {
+    static const char blocks[] = "[\"<|im_start|>user\\nUse it.\\n\", \"Rain.\\n\", \"Where?<|im_end|>\\n\"]";
+    char text[1024], path[4300], err[BA_ERR_LEN] = "";
+    course s;
+    ba_tokenizer *tok;
+    ba_examples all;
+    ba_prompt *asked;
+    open_net(&s, NULL, 4, 0);
+    CU_ASSERT_EQUAL_FATAL(ba_tokenizer_new(ba_model_vocab(s.model), &tok, err), 0);
+    snprintf(text, sizeof text,
+             "{\"blocks\": %s, \"response\": \"Bern\"}\n{\"prompt\": \"%s\", \"response\": \"Bern\"}\n", blocks,
+             "<|im_start|>user\\nUse it.\\nRain.\\nWhere?<|im_end|>\\n");
+    write_text(ba_test_dir(), "official.jsonl", text);
+    snprintf(path, sizeof path, "%s/official.jsonl", ba_test_dir());
+    ba_examples_options opt = {.tok = tok, .longest = 2000, .report = count_line};
+    CU_ASSERT_EQUAL_FATAL(ba_examples_read(path, &opt, &all, err), 0);
+    CU_ASSERT_EQUAL_FATAL(all.n, 2);
+    snprintf(text, sizeof text, "{\"blocks\": %s}", blocks);
+    CU_ASSERT_EQUAL_FATAL(ba_prompt_parse(text, strlen(text), tok, 0, &asked, err), 0);
+    const ba_prompt *taken = all.at[0].prompt;
+    CU_ASSERT_EQUAL_FATAL(taken->n_seg, asked->n_seg);
+    for (size_t i = 0; i < taken->n_seg; i++) {
+        CU_ASSERT(taken->seg[i].role == asked->seg[i].role && taken->seg[i].n == asked->seg[i].n &&
+                  memcmp(taken->seg[i].ids, asked->seg[i].ids, asked->seg[i].n * sizeof(int32_t)) == 0);
+    }
+    CU_ASSERT_EQUAL(ba_prompt_tokens(all.at[1].prompt), ba_prompt_tokens(asked));
+    int32_t *answer;
+    size_t n;
+    CU_ASSERT_EQUAL_FATAL(ba_tokenize(tok, "Bern", 4, false, &answer, &n), 0);
+    CU_ASSERT(all.at[0].n == n + 1 &&
+              memcmp(all.at[0].answer, answer, n * sizeof *answer) == 0); /* and the turn's end */
+    free(answer);
+    ba_prompt_free(asked);
+    ba_examples_free(&all);
+    ba_tokenizer_free(tok);
+    close_course(&s);
+}
+
 int ba_suite_tune(void) {
     CU_pSuite suite = CU_add_suite("tune", NULL, NULL);
     return !suite || !CU_add_test(suite, "the loss falls in every mode that can be trained", test_learns) ||
@@ -469,6 +509,7 @@ int ba_suite_tune(void) {
            !CU_add_test(suite, "a step that diverges changes nothing", test_diverges) ||
            !CU_add_test(suite, "the engine computes with what was saved what training computed", test_saved) ||
            !CU_add_test(suite, "a folder from a GGUF computes the same", test_from_gguf) ||
+           !CU_add_test(suite, "official blocks are not wrapped again", test_official) ||
            !CU_add_test(suite, "adapters that do not fit are refused", test_bad_adapters) ||
            !CU_add_test(suite, "modes that cannot be trained are refused", test_refused) ||
            !CU_add_test(suite, "samples in every form are read, and bad lines are refused", test_data);

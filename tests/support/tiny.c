@@ -284,7 +284,9 @@ ba_tiny_token ba_tiny_token_at(const ba_tiny_spec *s, size_t id) {
 
 const char *ba_tiny_chat_template(const ba_tiny_spec *s) {
     return s->o.spm ? "{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content }}<end_of_turn>\n{% endfor %}"
-                    : "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}";
+                      "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+                    : "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+                      "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 }
 
 /* ---- bytes ------------------------------------------------------------------------------------------------------ */

@@ -1,7 +1,7 @@
 /* blockattn convert: data sets as their authors publish them, to RAG items. */
-#include "convert.h"
 #include "experiments/cli/commands.h"
-#include "lines.h"
+#include "experiments/data/convert.h"
+#include "experiments/data/lines.h"
 #include "sim/base/json_read.h"
 #include "sim/base/whole_file.h"
 
