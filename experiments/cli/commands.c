@@ -21,6 +21,10 @@
     C(report)                                                                                                          \
     C(merge)                                                                                                           \
     C(export)                                                                                                          \
+    C(modes)                                                                                                           \
+    C(tasks)                                                                                                           \
+    C(shapes)                                                                                                          \
+    C(backends)                                                                                                        \
     C(help_pages)
 
 #define DECLARE(name) extern const ba_command ba_command_##name;

@@ -2,6 +2,7 @@
  * are found, and what is printed from the table. */
 #include "experiments/cli/commands.h"
 #include "experiments/cli/guess.h"
+#include "sim/modes/modes.h"
 #include "tests/support/program.h"
 #include "tests/support/runner.h"
 
@@ -296,6 +297,68 @@ static void test_pages(void) {
     free(zsh);
 }
 
+/* ---- lists ---- */
+
+/* What there is, as a list and as JSON; a page for every mode; a suggestion for a misspelt name. */
+static void test_lists(void) {
+    static const struct {
+        const char *command, *name, *says, *json;
+    } list[] = {{"modes", "lego", "must hold: ", "\"parameters\""},
+                {"tasks", "nq", "published at", "\"metric\""},
+                {"shapes", "qwen3-8b", "huggingface.co/Qwen/Qwen3-8B", "\"kv_heads\""},
+                {"backends", NULL, "ref", "\"dtype\""}};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        program_end o = program_run((const char *const[]){list[i].command, NULL});
+        CU_ASSERT_EQUAL(o.status, 0);
+        CU_ASSERT_PTR_NOT_NULL(strstr(o.out, list[i].name ? list[i].name : "ref"));
+        program_free(&o);
+        o = program_run((const char *const[]){list[i].command, list[i].name, NULL});
+        CU_ASSERT_EQUAL(o.status, 0);
+        CU_ASSERT_PTR_NOT_NULL(strstr(o.out, list[i].says));
+        program_free(&o);
+        o = program_run((const char *const[]){list[i].command, "--json", NULL});
+        CU_ASSERT_EQUAL(o.status, 0);
+        CU_ASSERT_TRUE(*o.out == '[' && program_is_one_line(o.out) && strstr(o.out, list[i].json));
+        program_free(&o);
+    }
+    for (size_t i = 0; ba_mode_at(i); i++) {
+        program_end o = program_run((const char *const[]){"modes", ba_mode_at(i)->name, NULL});
+        CU_ASSERT_EQUAL(o.status, 0);
+        CU_ASSERT_PTR_NOT_NULL(strstr(o.out, ba_mode_at(i)->source));
+        CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "\n1 0 0 0 ")); /* the mask */
+        program_free(&o);
+    }
+    static const program_refusal rows[] = {
+        {2, "did you mean 'lego'?", {"modes", "legoo"}},
+        {2, "did you mean 'hotpotqa'?", {"tasks", "hotpot-qa"}},
+        {2, "did you mean 'qwen3-8b'?", {"shapes", "qwen-8b"}},
+        {2, "unexpected operand 'cpu'", {"backends", "cpu"}},
+    };
+    EXPECT_REFUSALS(rows);
+}
+
+/* Sizes of published models follow from their shapes: weights within 2 % of the published number. */
+static void test_shapes(void) {
+    static const struct {
+        const char *name;
+        double weights;
+    } published[] = {{"llama-3.1-8b", 8.03e9}, {"llama-3.3-70b", 70.6e9}, {"qwen3-1.7b", 1.72e9},
+                     {"qwen3-4b", 4.02e9},     {"qwen3-8b", 8.19e9},      {"qwen3-14b", 14.8e9},
+                     {"qwen3-32b", 32.8e9},    {"gemma3-1b", 1.0e9},      {"gemma3-4b", 3.88e9},
+                     {"gemma3-12b", 11.8e9},   {"gemma3-27b", 27.0e9},    {"smollm2-1.7b", 1.71e9}};
+    for (size_t i = 0; i < sizeof published / sizeof *published; i++) {
+        const ba_shape *s = ba_shape_by_name(published[i].name);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+        double weights = (double)ba_shape_layer_weights(s) + (s->tied ? 1 : 2) * (double)ba_shape_head_weights(s);
+        CU_ASSERT_DOUBLE_EQUAL(weights / published[i].weights, 1, 0.02);
+        size_t global = 0;
+        for (size_t layer = 0; layer < s->layers; layer++) {
+            global += !s->local[layer];
+        }
+        CU_ASSERT_EQUAL(global, s->window ? s->layers / 6 : s->layers);
+    }
+}
+
 /* Defaults of all commands fit their own rows: --help and the parser read the same table. */
 static void test_tables(void) {
     for (size_t i = 0; ba_commands[i]; i++) {
@@ -328,6 +391,8 @@ int ba_suite_cli_options(void) {
                    CU_add_test(s, "experiment files are found by name", test_found_by_name) &&
                    CU_add_test(s, "every experiment file fits the options", test_experiment_files) &&
                    CU_add_test(s, "an installed program finds its data", test_installed) &&
+                   CU_add_test(s, "modes, tasks, shapes and backends are listed", test_lists) &&
+                   CU_add_test(s, "published shapes have the published number of weights", test_shapes) &&
                    CU_add_test(s, "manual page and completions name every option", test_pages)
                ? 0
                : -1;
