@@ -49,11 +49,23 @@ MAKEFLAGS += --no-print-directory
 JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
 ## Build
-all: $(BUILD)/blockattn ## build build/blockattn (default)
+# The manual page and the completions of shells are printed by the program, from its tables of commands and options.
+PAGES := $(addprefix $(BUILD)/pages/,blockattn.1 blockattn.bash _blockattn)
+all: $(BUILD)/blockattn $(PAGES) ## build build/blockattn (default)
 
 $(BUILD)/blockattn: $(call obj,$(LIB_SRC) $(EXP_SRC)) $(CUDA_OBJ)
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/pages/blockattn.1: experiments/cli/blockattn.1.in $(BUILD)/blockattn
+	@mkdir -p $(@D)
+	$(Q)$(BUILD)/blockattn help-pages man $< >$@
+$(BUILD)/pages/blockattn.bash: $(BUILD)/blockattn
+	@mkdir -p $(@D)
+	$(Q)$< help-pages bash >$@
+$(BUILD)/pages/_blockattn: $(BUILD)/blockattn
+	@mkdir -p $(@D)
+	$(Q)$< help-pages zsh >$@
 
 # Functions that tests/support/faults.c stands in for.
 FAULTY := malloc calloc realloc aligned_alloc free strdup strndup fopen fopen64 fclose open open64 close write rename
@@ -79,7 +91,7 @@ $(BUILD)/%_avx512.o: EXTRA = $(AVX512)
 $(BUILD)/%_avx512_bf16.o: EXTRA = $(AVX512) -mavx512bf16
 $(BUILD)/%_amx.o: EXTRA = $(AVX512) -mavx512bf16 -mamx-tile -mamx-bf16
 
-# The wording of prompts is put into the program as it stands in its file.
+# The wording of prompts becomes part of the program, byte by byte.
 $(BUILD)/experiments/data/prompts.o: experiments/data/prompts.json
 
 # The commit is baked into the one file that reports it.
@@ -108,18 +120,27 @@ $(BUILD)/commit: FORCE
 
 -include $(patsubst %.c,$(BUILD)/%.d,$(ALL_SRC))
 
-install: all ## install the program and its man page: PREFIX=/usr/local DESTDIR=
+# The data are what the program looks for by name: experiment files, hardware, tables of the report, rules of games.
+SHARE = $(DESTDIR)$(PREFIX)/share
+install: all ## install the program, its pages, completions and data: PREFIX=/usr/local DESTDIR=
 	install -Dm755 $(BUILD)/blockattn $(DESTDIR)$(PREFIX)/bin/blockattn
-	install -Dm644 experiments/cli/blockattn.1 $(DESTDIR)$(PREFIX)/share/man/man1/blockattn.1
+	install -Dm644 $(BUILD)/pages/blockattn.1 $(SHARE)/man/man1/blockattn.1
+	install -Dm644 $(BUILD)/pages/blockattn.bash $(SHARE)/bash-completion/completions/blockattn
+	install -Dm644 $(BUILD)/pages/_blockattn $(SHARE)/zsh/site-functions/_blockattn
+	install -d $(SHARE)/blockattn
+	install -m644 experiments/configs/*.json experiments/game/*.rules.json $(SHARE)/blockattn
 
 clean: ## remove everything that was built
 	rm -rf $(BUILD)
+
+# An existing trace is overwritten unless OPTIONS go on with it.
+FORCE_OUT = $(if $(findstring --resume,$(OPTIONS)),,--force)
 
 ## Run
 table3: ## from nothing to Table 3: set-up, model, build, measurement, figures in results/
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
-	$(BUILD)/blockattn run experiments/configs/table3.json
+	$(BUILD)/blockattn run experiments/configs/table3.json -- --force
 	@$(MAKE) figures
 
 # GATE=experiments/configs/gate50.json is the long one; OPTIONS="--resume" goes on after an interruption.
@@ -127,7 +148,7 @@ GATE := experiments/configs/gate.json
 gate: ## every mode against full attention: table, results/gate.h5, figures; DATA=items.jsonl[,...] OPTIONS=...
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
-	$(BUILD)/blockattn run $(GATE) -- --out results/gate.h5 $(if $(DATA),--data $(DATA)) $(OPTIONS)
+	$(BUILD)/blockattn run $(GATE) -- --out results/gate.h5 $(if $(DATA),--data $(DATA)) $(FORCE_OUT) $(OPTIONS)
 	@plots/draw.sh $(BUILD)/blockattn results/gate.h5 results
 
 figures: ## draw the figures of results/table3.h5
@@ -137,15 +158,15 @@ figures: ## draw the figures of results/table3.h5
 sweep: ## all modes x lengths x passage sizes: TTFT and distance from full, figures in results/; OPTIONS="--dtype bf16 --resume"
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
-	$(BUILD)/blockattn run experiments/configs/sweep.json $(if $(OPTIONS),-- $(OPTIONS))
+	$(BUILD)/blockattn run experiments/configs/sweep.json -- $(FORCE_OUT) $(OPTIONS)
 	@plots/draw.sh -s sweep $(BUILD)/blockattn results/sweep.h5 results
 
 game: ## an agent gets a game's state frame by frame: TTFT, tokens encoded, size of blocks; figures in results/
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
-	$(BUILD)/blockattn run experiments/configs/game_holdem.json
-	$(BUILD)/blockattn run experiments/configs/game.json
-	$(BUILD)/blockattn run experiments/configs/game_grain.json
+	$(BUILD)/blockattn run experiments/configs/game_holdem.json -- --force
+	$(BUILD)/blockattn run experiments/configs/game.json -- --force
+	$(BUILD)/blockattn run experiments/configs/game_grain.json -- --force
 	@plots/draw.sh $(BUILD)/blockattn results/game_holdem.h5 results
 	@plots/draw.sh $(BUILD)/blockattn results/game.h5 results
 	@plots/draw.sh -s grain $(BUILD)/blockattn results/game_grain.h5 results
@@ -153,15 +174,15 @@ game: ## an agent gets a game's state frame by frame: TTFT, tokens encoded, size
 replay: ## real questions in their order: which passages recur, what a store saves; figure in results/
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
-	$(BUILD)/blockattn run experiments/configs/replay.json
+	$(BUILD)/blockattn run experiments/configs/replay.json -- --force
 	@plots/draw.sh $(BUILD)/blockattn results/replay.h5 results
 
 requests: ## simulate 21 million passages in tiers: hit rates, TTFT, energy, money; figure in results/
 	@$(SETUP) build plots
 	@$(MAKE) $(JOBS) all
-	$(BUILD)/blockattn run experiments/configs/requests_ram.json
-	$(BUILD)/blockattn run experiments/configs/requests_zipf.json
-	$(BUILD)/blockattn run experiments/configs/requests_corpus.json
+	$(BUILD)/blockattn run experiments/configs/requests_ram.json -- --force
+	$(BUILD)/blockattn run experiments/configs/requests_zipf.json -- --force
+	$(BUILD)/blockattn run experiments/configs/requests_corpus.json -- --force
 	@plots/draw.sh $(BUILD)/blockattn results/requests_ram.h5 results/requests_zipf.h5 results
 
 tune: ## LoRA adapters of Table 1, rag and block-ft (many hours on a CPU): goes on where it stopped; figures in results/
@@ -228,7 +249,7 @@ traces: ## merge the traces of your runs into results/traces/, to be committed: 
 eval-synthetic: ## all modes on generated tasks, without any data, in minutes
 	@$(SETUP) build model
 	@$(MAKE) $(JOBS) all
-	$(BUILD)/blockattn run experiments/configs/synthetic.json
+	$(BUILD)/blockattn run experiments/configs/synthetic.json -- --force
 
 BENCH_PROGRAMS = $(BUILD)/blockattn $(BUILD)/bench $(BUILD)/bench-worker $(BUILD)/bench-kernels
 bench: ## ours, transformers and llama.cpp in turns: table, results/bench.h5, figures; QUICK=1, RESUME=1, BENCH_PYTHON=

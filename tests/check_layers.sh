@@ -54,7 +54,7 @@ experiments/cost: experiments/cli/ experiments/measure/ sim/ kernels/base/
 experiments/eval: experiments/cli/ experiments/measure/ experiments/tasks/ sim/ kernels/base/
 experiments/game: experiments/cli/ experiments/measure/ sim/ kernels/backend.h kernels/base/
 experiments/gate: experiments/cli/ experiments/data/ experiments/measure/ sim/ kernels/base/
-experiments/inspect: experiments/cli/ experiments/measure/ sim/ kernels/base/
+experiments/inspect: experiments/cli/ experiments/measure/ experiments/tasks/ sim/ kernels/base/
 experiments/replay: experiments/cli/ experiments/data/ experiments/measure/ sim/ kernels/base/
 experiments/report: experiments/cli/ experiments/data/ experiments/eval/ sim/ kernels/base/
 experiments/store: experiments/cli/ experiments/measure/ sim/ kernels/base/
@@ -159,10 +159,10 @@ refuse 'kernels know no mode' '\<(turborag|promptcache|pcw|superposition|lego|ca
 for suite in $(grep -rhoE '^int ba_suite_[a-z0-9_]+\(void\) \{' tests --include='*.c' | sed -E 's/^int (.*)\(.*/\1/'); do
     grep -q " S(${suite#ba_suite_})" tests/support/runner.h || fail "tests/support/runner.h does not list $suite"
 done
-for command in $(grep -rhoE '^int ba_cmd_[a-z]+\(.*\{' experiments --include='*.c' | sed -E 's/^int ba_cmd_([a-z]+).*/\1/'); do
-    grep -q "ba_cmd_$command}" experiments/cli/commands.c || fail "experiments/cli/commands.c does not list $command"
-    grep -q "^\.B $command\$" experiments/cli/blockattn.1 || fail "experiments/cli/blockattn.1 does not describe $command"
-    grep -q "\`$command\`" README.md || fail "README.md does not name $command"
+for command in $(grep -rhoE '^const ba_command ba_command_[a-z_]+ = ' experiments --include='*.c' | sed -E 's/.*ba_command_([a-z_]+) .*/\1/'); do
+    grep -q " C($command) " experiments/cli/commands.c || grep -q " C($command)\$" experiments/cli/commands.c ||
+        fail "experiments/cli/commands.c does not list $command"
+    [ "$command" = help_pages ] || grep -q "\`$command\`" README.md || fail "README.md does not name $command"
 done
 
 exit $status

@@ -32,15 +32,15 @@ static bool has_no_marks(const ba_prompt *p, const ba_vocab *v) {
     return true;
 }
 
-/* *raw: blocks or ids, which are taken as they are. */
-static int read_prompt(const char *request, const char *message, const ba_tokenizer *tok, size_t n_vocab,
-                       ba_prompt **out, bool *raw, double *tokenize_s) {
+/* *raw: blocks or ids, which are taken as they are. An exit status. */
+static int read_prompt(const ba_common *c, const ba_tokenizer *tok, size_t n_vocab, ba_prompt **out, bool *raw,
+                       double *tokenize_s) {
     char err[BA_ERR_LEN], *text;
-    const char *path = message ? message : request;
+    const char *path = c->message ? c->message : c->request;
     size_t len;
     *out = NULL;
     *raw = true;
-    if (!request == !message) {
+    if (!path) {
         return ba_cli_fail(BA_EXIT_USAGE,
                            "a prompt is needed: --request FILE or --message FILE (- for standard input)");
     }
@@ -48,29 +48,28 @@ static int read_prompt(const char *request, const char *message, const ba_tokeni
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     double start = ba_now();
-    int rc =
-        message ? from_message(text, len, tok, out, err) : ba_request_parse(text, len, tok, n_vocab, out, raw, err);
+    int rc = c->message ? from_message(text, len, tok, out, err)
+                        : ba_request_parse(text, len, tok, n_vocab, out, raw, err);
     *tokenize_s = ba_now() - start;
     free(text);
     return rc ? ba_cli_fail(BA_EXIT_USAGE, "%s: %s", strcmp(path, "-") ? path : "standard input", err) : 0;
 }
 
-int ba_read_prompt(const char *request, const char *message, const ba_tokenizer *tok, size_t n_vocab, ba_prompt **out,
-                   double *tokenize_s) {
+int ba_read_prompt(const ba_common *c, const ba_tokenizer *tok, size_t n_vocab, ba_prompt **out, double *tokenize_s) {
     bool raw;
-    return read_prompt(request, message, tok, n_vocab, out, &raw, tokenize_s);
+    return read_prompt(c, tok, n_vocab, out, &raw, tokenize_s);
 }
 
-int ba_ask(const ba_session *b, const char *request, const char *message, ba_asked *out) {
+int ba_ask(const ba_common *c, const ba_session *b, ba_asked *out) {
+    const ba_vocab *v = ba_model_vocab(b->model);
     bool raw;
     *out = (ba_asked){0};
-    int status =
-        read_prompt(request, message, b->tok, ba_model_shape(b->model)->vocab, &out->prompt, &raw, &out->tokenize_s);
-    if (status == 0) {
-        const ba_vocab *v = ba_model_vocab(b->model);
-        out->unworded = raw && ba_chat_of(v) && has_no_marks(out->prompt, v);
+    int status = read_prompt(c, b->tok, ba_model_shape(b->model)->vocab, &out->prompt, &raw, &out->tokenize_s);
+    if (status) {
+        return status;
     }
-    return status;
+    out->unworded = raw && ba_chat_of(v) && has_no_marks(out->prompt, v);
+    return 0;
 }
 
 int ba_ask_mode(ba_asked *a, const char *mode) {
@@ -89,32 +88,6 @@ void ba_asked_free(ba_asked *a) {
     *a = (ba_asked){0};
 }
 
-char **ba_modes_split(const char *list, size_t *n) {
-    char *copy = strdup(list), **mode = calloc(strlen(list) + 2, sizeof *mode);
-    *n = 0;
-    if (!copy || !mode) {
-        free(copy);
-        free(mode);
-        return NULL;
-    }
-    mode[(*n)++] = copy;
-    for (char *c = strchr(copy, ','); c; c = strchr(c + 1, ',')) {
-        size_t word = strcspn(c + 1, ",=:");
-        if (c[1 + word] != '=') {
-            *c = 0;
-            mode[(*n)++] = c + 1;
-        }
-    }
-    return mode;
-}
-
-void ba_modes_free(char **mode) {
-    if (mode) {
-        free(mode[0]);
-        free(mode);
-    }
-}
-
 int ba_engine_exit(int rc, const char *err) {
     if (rc == BA_INTERRUPTED) {
         return BA_EXIT_INTERRUPTED;
@@ -127,22 +100,10 @@ static int stop_on_interrupt(void *arg, ba_stage stage, uint64_t done, uint64_t 
     return ba_interrupted();
 }
 
-int ba_run_options(const char *executor, const char *memory, ba_engine_options *out) {
-    char err[BA_ERR_LEN];
-    *out = (ba_engine_options){.progress = stop_on_interrupt};
-    if (executor && !strcmp(executor, "merge")) {
-        out->executor = BA_MERGE_KEYS;
-    } else if (executor && strcmp(executor, "place") != 0) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--executor %s: it is place (keys where they lie) or merge (the paper's way)",
-                           executor);
-    }
-    if (memory) {
-        if (ba_parse_size(memory, &out->memory, err)) {
-            return ba_cli_fail(BA_EXIT_USAGE, "--memory: %s", err);
-        }
-        return 0;
-    }
+ba_engine_options ba_run_options(const ba_common *c) {
     long pages = sysconf(_SC_AVPHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    out->memory = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
-    return 0;
+    uint64_t available = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
+    return (ba_engine_options){.progress = stop_on_interrupt,
+                               .executor = (ba_executor)c->executor,
+                               .memory = c->memory ? c->memory : available};
 }

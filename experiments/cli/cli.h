@@ -1,4 +1,5 @@
-/* What all commands share: the table of commands, the common options of CLI.md, and how a command ends. */
+/* What all commands share: the values of the shared options, how a command ends, an opened model, numbers as people
+ * write and read them, progress and Ctrl-C. */
 #ifndef BA_CLI_H
 #define BA_CLI_H
 
@@ -14,41 +15,27 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#define BA_VERSION "0.1.0"
+
+/* Exit statuses: done; a check that the command exists for did not hold; bad usage or bad input; the machine failed
+ * (disk, memory, device); interrupted, and everything finished so far is kept. */
 enum { BA_EXIT_OK = 0, BA_EXIT_CHECK = 1, BA_EXIT_USAGE = 2, BA_EXIT_MACHINE = 3, BA_EXIT_INTERRUPTED = 130 };
-
-/* One command: one row of the table in main.c and one file cmd_NAME.c. argv[0] is the command's name. */
-typedef struct ba_command {
-    const char *name, *summary;
-    int (*run)(int argc, char **argv);
-} ba_command;
-
-/* One option of a command. Common options (below) are understood by every command that runs a model. */
-typedef struct ba_option {
-    const char *name;  /* "--lengths" without the dashes */
-    const char *value; /* "LIST" as shown in --help; NULL: a flag */
-    const char *help;
-    const char **text; /* where the value goes (borrowed from argv), or NULL */
-    bool *flag;        /* for flags */
-} ba_option;
 
 typedef enum ba_format { BA_FORMAT_TABLE, BA_FORMAT_JSON, BA_FORMAT_CSV } ba_format;
 
+/* Values of the shared options (shared.c has their rows). Texts are borrowed from argv. */
 typedef struct ba_common {
-    const char *model, *adapter, *mode, *dtype, *backend, *out, *store, *store_key;
-    bool mode_given; /* else mode is "full", and a command may have another default */
-    size_t threads;  /* default: processors available */
+    const char *model, *adapter, *mode, *dtype, *backend, *out, *store, *store_key, *request, *message;
+    bool mode_given; /* else mode is the command's default */
+    size_t threads;  /* default: the processors available */
     uint64_t seed;
-    ba_format format;
-    bool quiet;
+    unsigned executor; /* a ba_executor */
+    uint64_t memory;   /* bytes; 0: what is free */
+    ba_format format;  /* from json and csv */
+    bool json, csv, quiet, force, resume;
     bool no_packed; /* neither read nor write files of packed weights */
+    bool help, version;
 } ba_common;
-
-/* Parses options: the command's own (table ends with name NULL) and, if common is not NULL, the common ones; prints
- * --help and handles --version. Operands are left in argv[*first..argc), wherever they stood. Returns -1 to go on, or
- * an exit status. usage  what follows the command's name: "--request FILE [--mask]" about  free text; lines behind a
- * line "Example" or "Examples" are shown below the options */
-int ba_cli_parse(int argc, char **argv, const char *usage, const char *about, const ba_option *own, ba_common *common,
-                 int *first);
 
 /* Processors that this process may run on; at least 1. */
 size_t ba_processors(void);
@@ -59,10 +46,14 @@ int ba_cli_fail(int status, const char *format, ...) __attribute__((format(print
 /* A whole file, or standard input for "-". malloc'ed, NUL-terminated. 0, or -1 and err. */
 int ba_read_file(const char *path, size_t limit, char **text, size_t *len, char err[BA_ERR_LEN]);
 
-/* "50,512,1K,2K-32K*2" (ranges: A-B, A-B+STEP, A-B*FACTOR). malloc'ed list. */
+/* "50,512,1K,2K-32K*2"; ranges are A-B*FACTOR and A-B+STEP. *list is malloc'ed. 0, or -1 and err. */
 int ba_parse_sizes(const char *text, size_t **list, size_t *n, char err[BA_ERR_LEN]);
-/* One size with K or M or G (1024 each); whole text must match. */
+/* One size with K, M or G (powers of 1024); the whole text must match. */
 int ba_parse_size(const char *text, uint64_t *value, char err[BA_ERR_LEN]);
+
+/* Modes of a comma-separated list; commas inside a mode's parameters belong to it (key=value). NULL: out of memory. */
+char **ba_modes_split(const char *list, size_t *n);
+void ba_modes_free(char **mode);
 
 /* Everything that a command which runs a model needs, opened in order and closed together. */
 typedef struct ba_session {

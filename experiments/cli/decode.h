@@ -1,4 +1,4 @@
-/* Decoding: token by token behind a run's prompt, until an end token, a stop text or a number of tokens. */
+/* Decoding: token by token after the prompt of a run, until an end token, a stop text or a number of tokens. */
 #ifndef BA_DECODE_H
 #define BA_DECODE_H
 

@@ -108,7 +108,7 @@ static int write_word(FILE *f, const char *word) {
     return 0;
 }
 
-/* argv as one line for a shell. --resume does not change what is measured. */
+/* argv as one line for a shell, without the options that do not change what is measured. */
 static char *command_line(int argc, char **argv) {
     char *text = NULL;
     size_t size = 0;
@@ -119,7 +119,7 @@ static char *command_line(int argc, char **argv) {
     int failed = 0;
     fputs("blockattn", f);
     for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--resume") != 0) {
+        if (strcmp(argv[i], "--resume") != 0 && strcmp(argv[i], "--force") != 0) {
             putc(' ', f);
             failed |= write_word(f, argv[i]);
         }
@@ -131,7 +131,7 @@ static char *command_line(int argc, char **argv) {
     return text;
 }
 
-/* Variables that change what the libraries do; one that is not set is recorded as such. */
+/* Variables that change what the libraries do; unset ones are recorded too. */
 static int add_variables(ba_environment *env) {
     static const char *const name[] = {"OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "OMP_PROC_BIND",
                                        "OMP_PLACES"};

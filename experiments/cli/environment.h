@@ -15,7 +15,7 @@ typedef struct ba_environment {
     size_t n;
 } ba_environment;
 
-/* commit, command (argv without --resume, quoted for a shell), cpu, isa, cores, threads, OPENBLAS_* and OMP_*
+/* commit, command (argv without --resume and --force, quoted for a shell), cpu, isa, cores, threads, OPENBLAS_* and OMP_*
  * variables, backend, libraries, compiler, kernel. be may be NULL. 0, or -1: out of memory (nothing to free). */
 int ba_environment_capture(ba_environment *env, int argc, char **argv, const ba_backend *be, size_t threads);
 void ba_environment_free(ba_environment *env);

@@ -1,8 +1,7 @@
 #include "experiment.h"
 
-#include "commands.h"
-
 #include <cjson/cJSON.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,8 +10,26 @@ int ba_words_add(ba_words *words, const char *prefix, const char *text) {
         words->argv[words->argc] = NULL; /* which a failed asprintf leaves undefined */
         return -1;
     }
+    words->is_option[words->argc] = *prefix != '\0';
     words->argv[++words->argc] = NULL;
     return 0;
+}
+
+void ba_words_drop(ba_words *words, const char *name, size_t len) {
+    for (int i = 0; i < words->argc; i++) {
+        if (!words->is_option[i] || strncmp(words->argv[i] + 2, name, len) != 0 || words->argv[i][2 + len]) {
+            continue;
+        }
+        int n = i + 1 < words->argc && !words->is_option[i + 1] ? 2 : 1;
+        for (int k = i; k < i + n; k++) {
+            free(words->argv[k]);
+        }
+        size_t left = (size_t)(words->argc - i - n);
+        memmove(&words->argv[i], &words->argv[i + n], (left + 1) * sizeof *words->argv);
+        memmove(&words->is_option[i], &words->is_option[i + n], left * sizeof *words->is_option);
+        words->argc -= n;
+        return;
+    }
 }
 
 void ba_words_free(ba_words *words) {
@@ -87,8 +104,7 @@ static int words_of(const cJSON *doc, const char *path, ba_words *words, char er
     }
     const cJSON *command = cJSON_GetObjectItemCaseSensitive(doc, "command");
     const cJSON *options = cJSON_GetObjectItemCaseSensitive(doc, "options");
-    if (!cJSON_IsString(command) || strcmp(command->valuestring, "run") == 0 ||
-        !ba_command_find(command->valuestring)) {
+    if (!cJSON_IsString(command) || strcmp(command->valuestring, "run") == 0) {
         return ba_fail(err, "%s: field command: must name a command, as in \"command\": \"ttft\"", path);
     }
     if (options && !cJSON_IsObject(options)) {

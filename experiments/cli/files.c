@@ -23,7 +23,7 @@ static int read_all(FILE *in, size_t limit, char **text, size_t *len, const char
         errno = 0;
         size_t got = fread(*text + *len, 1, room - *len - 1, in);
         *len += got;
-        if (ferror(in)) { /* at once: a further fread may go on behind the fault, and errno would be lost */
+        if (ferror(in)) { /* at once: a further fread may read past the fault and change errno */
             *why = strerror(errno);
             return -1;
         }

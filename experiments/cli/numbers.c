@@ -9,7 +9,7 @@
 
 enum { MAX_LIST = 1 << 16 };
 
-/* One size at *text, which is moved behind it. 0 or -1. */
+/* One size at *text, which then points after it. 0 or -1. */
 static int take_size(const char **text, uint64_t *value) {
     const char *s = *text;
     uint64_t v = 0, unit = 1;
@@ -47,15 +47,17 @@ static int take_size(const char **text, uint64_t *value) {
 int ba_parse_size(const char *text, uint64_t *value, char err[BA_ERR_LEN]) {
     const char *s = text;
     if (take_size(&s, value) != 0 || *s) {
-        return ba_fail(err, "'%s' is not a size: a whole number, with K, M or G (1024 each) if you like", text);
+        return ba_fail(err, "'%s' is not a size: a whole number, optionally with K, M or G (powers of 1024)", text);
     }
     return 0;
 }
 
-/* One item of a list: A, A-B, A-B+STEP or A-B*FACTOR. */
+enum { NO_RANGE = -1, NO_STEP = -2 };
+
+/* One item of a list: A, A-B+STEP or A-B*FACTOR. 0, NO_RANGE, or NO_STEP: A-B alone, which may be meant either way. */
 static int take_range(const char **text, uint64_t *a, uint64_t *b, char *op, uint64_t *by) {
     if (take_size(text, a) != 0) {
-        return -1;
+        return NO_RANGE;
     }
     *b = *a;
     *op = '+';
@@ -63,17 +65,18 @@ static int take_range(const char **text, uint64_t *a, uint64_t *b, char *op, uin
     if (**text == '-') {
         ++*text;
         if (take_size(text, b) != 0) {
-            return -1;
+            return NO_RANGE;
         }
-        if (**text == '+' || **text == '*') {
-            *op = *(*text)++;
-            if (take_size(text, by) != 0) {
-                return -1;
-            }
+        if (**text != '+' && **text != '*') {
+            return NO_STEP;
+        }
+        *op = *(*text)++;
+        if (take_size(text, by) != 0) {
+            return NO_RANGE;
         }
     }
     bool moves = *op == '+' ? *by >= 1 : *by >= 2 && *a >= 1;
-    return *a <= *b && moves ? 0 : -1;
+    return *a <= *b && moves ? 0 : NO_RANGE;
 }
 
 int ba_parse_sizes(const char *text, size_t **list, size_t *n, char err[BA_ERR_LEN]) {
@@ -86,7 +89,17 @@ int ba_parse_sizes(const char *text, size_t **list, size_t *n, char err[BA_ERR_L
     for (;;) {
         uint64_t a, b, by;
         char op;
-        if (take_range(&s, &a, &b, &op, &by) != 0 || (*s && *s != ',')) {
+        const char *item = s;
+        int rc = take_range(&s, &a, &b, &op, &by);
+        if (rc == NO_STEP && (!*s || *s == ',')) {
+            free(out);
+            int len = (int)(s - item), first = (int)strcspn(item, "-");
+            return ba_fail(err,
+                           "'%.*s' has no step: write A-B*F (each number F times the one before), as %.*s*2, or A-B+S "
+                           "(each number S more), as %.*s+%.*s",
+                           len, item, len, item, len, item, first, item);
+        }
+        if (rc || (*s && *s != ',')) {
             break;
         }
         for (uint64_t v = a;;) {

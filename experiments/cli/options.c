@@ -1,227 +1,415 @@
-/* The command line: options of a command, the common options, and its --help page, all from one table. */
-#include "cli.h"
-#include "commands.h"
+/* From words on the command line to values in an options struct. */
+#include "options.h"
+#include "guess.h"
+#include "tracing.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <sched.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { MAX_OPTIONS = 64, MAX_THREADS = 1024 };
+enum { MAX_OPTIONS = 64, NO_ROW = -1 };
 
-int ba_cli_fail(int status, const char *format, ...) {
-    char line[4 * BA_ERR_LEN];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    /* What was printed so far comes first; and a line stays one line whatever a file name contains. */
-    fflush(stdout);
-    for (char *c = line; *c; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7f) {
-            *c = '?';
+/* All options of a command in one list: its own, then the shared ones. */
+typedef struct parser {
+    const ba_command *command;
+    const ba_option *row[MAX_OPTIONS];
+    char *base[MAX_OPTIONS]; /* of the struct that the row writes to */
+    const char *text[MAX_OPTIONS];
+    bool given[MAX_OPTIONS], unread[MAX_OPTIONS];
+    size_t n, n_own;
+} parser;
+
+_Static_assert(sizeof(size_t) == sizeof(uint64_t), "BA_COUNT writes either of them");
+
+/* ---- words ------------------------------------------------------------------------------------------------------ */
+
+static int refuse_word(const ba_option *o, const char *text, size_t len, char err[BA_ERR_LEN]) {
+    char list[BA_ERR_LEN / 2] = "", word[64];
+    ba_guess g = ba_guess_begin(text, len);
+    for (size_t i = 0, used = 0; ba_option_word(o, i, word); i++) {
+        ba_guess_offer(&g, word);
+        if (used < sizeof list) {
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", word);
         }
     }
-    fprintf(stderr, "%s: %s\n", program_invocation_short_name, line);
-    return status;
+    return ba_fail(err, "--%s %.*s: unknown; there is %s%s", o->name, (int)(len < 100 ? len : 100), text, list, g.text);
 }
 
-size_t ba_processors(void) {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) {
-        return 1;
-    }
-    int n = CPU_COUNT(&set);
-    return n > 0 ? (size_t)n : 1;
-}
-
-static size_t append(ba_option *all, size_t n, const ba_option *own) {
-    for (; own && own->name && n < MAX_OPTIONS; own++) {
-        all[n++] = *own;
-    }
-    return n;
-}
-
-/* ---- help ------------------------------------------------------------------------------------------------------ */
-
-static void heading(const char *text) {
-    const char *no_color = getenv("NO_COLOR");
-    if (isatty(STDOUT_FILENO) && !(no_color && *no_color)) {
-        printf("\n\033[1m%s\033[0m\n", text);
-    } else {
-        printf("\n%s\n", text);
-    }
-}
-
-static size_t left_width(const ba_option *o) {
-    return 2 + strlen(o->name) + (o->value ? 1 + strlen(o->value) : 0);
-}
-
-/* Text in a column of its own, broken at spaces; a line feed in it is kept. */
-static void print_wrapped(const char *text, size_t len, size_t indent) {
-    enum { PAGE = 100 };
-    const char *end = text + len;
-    size_t column = indent;
-    while (text < end) {
-        size_t word = strcspn(text, " \n");
-        word = word < (size_t)(end - text) ? word : (size_t)(end - text);
-        if (column > indent && column + 1 + word > PAGE) {
-            printf("\n%*s", (int)indent, "");
-            column = indent;
-        } else if (column > indent) {
-            putchar(' ');
-            column++;
-        }
-        fwrite(text, 1, word, stdout);
-        column += word;
-        for (text += word; text < end && (*text == ' ' || *text == '\n'); text++) {
-            if (*text == '\n') {
-                printf("\n%*s", (int)indent, "");
-                column = indent;
-            }
+/* Index of a word of [len] letters, or -1 and err. */
+static int find_word(const ba_option *o, const char *text, size_t len, char err[BA_ERR_LEN]) {
+    char word[64];
+    for (int i = 0; ba_option_word(o, (size_t)i, word); i++) {
+        if (strlen(word) == len && strncmp(word, text, len) == 0) {
+            return i;
         }
     }
-    putchar('\n');
+    return refuse_word(o, text, len, err);
 }
 
-static void print_options(const char *title, const ba_option *o, size_t n) {
-    size_t width = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (left_width(&o[i]) > width) {
-            width = left_width(&o[i]);
+static int parse_choices(const ba_option *o, const char *text, bool *out, char err[BA_ERR_LEN]) {
+    char word[64];
+    for (size_t i = 0; ba_option_word(o, i, word); i++) {
+        out[i] = false; /* a value replaces the default */
+    }
+    for (const char *s = text;; s++) {
+        size_t len = strcspn(s, ",");
+        int i = find_word(o, s, len, err);
+        if (i < 0) {
+            return -1;
         }
-    }
-    if (n) {
-        heading(title);
-    }
-    for (size_t i = 0; i < n; i++) {
-        int used = printf("  --%s%s%s", o[i].name, o[i].value ? " " : "", o[i].value ? o[i].value : "");
-        printf("%*s", (int)width + 4 - used, "");
-        print_wrapped(o[i].help, strlen(o[i].help), width + 4);
-    }
-}
-
-static void print_help(const char *command, const char *usage, const char *about, const ba_option *own, size_t n_own,
-                       const ba_option *common, size_t n_common) {
-    const char *example = strstr(about, "\nExample");
-    size_t about_len = example ? (size_t)(example - about) : strlen(about);
-    while (about_len && about[about_len - 1] == '\n') {
-        about_len--;
-    }
-    printf("usage: blockattn %s%s%s\n\n", command, *usage ? " " : "", usage);
-    print_wrapped(about, about_len, 0);
-    print_options("Options", own, n_own);
-    print_options("Common options", common, n_common);
-    if (example) {
-        const char *title_end = strchr(example + 1, '\n');
-        heading(example[8] == 's' ? "Examples" : "Example");
-        if (title_end) {
-            printf("%s\n", title_end + 1);
+        out[i] = true;
+        s += len;
+        if (!*s) {
+            return 0;
         }
     }
 }
 
-/* ---- parsing --------------------------------------------------------------------------------------------------- */
+/* ---- numbers ---------------------------------------------------------------------------------------------------- */
 
-static int unknown_option(char **argv, const ba_option *all, size_t n, const char *what) {
-    for (size_t i = 0; i < n; i++) {
-        if (optopt == 256 + (int)i) {
-            return ba_cli_fail(BA_EXIT_USAGE, "--%s %s; see 'blockattn %s --help'", all[i].name,
-                               all[i].value ? "needs a value" : "takes no value", argv[0]);
-        }
+/* "a whole number from 1 to 1024" */
+static int refuse_number(const ba_option *o, const char *text, char err[BA_ERR_LEN]) {
+    char range[80] = "";
+    bool from = o->least > -HUGE_VAL, to = o->most > 0;
+    if (from || to) {
+        snprintf(range, sizeof range, to ? " from %.15g to %.15g" : " from %.15g on", o->least, o->most);
     }
-    return ba_cli_fail(BA_EXIT_USAGE, "%s option '%s'; see 'blockattn %s --help'", what, argv[optind - 1], argv[0]);
+    bool whole = o->type == BA_COUNT || o->type == BA_COUNTS;
+    return ba_fail(err, "--%s %.100s: needs %s%s", o->name, text, whole ? "a whole number" : "a number", range);
 }
 
-static int check_common(ba_common *c, const char *threads, const char *seed, bool json, bool csv) {
-    char err[BA_ERR_LEN];
-    if (threads) {
-        uint64_t n;
-        if (ba_parse_size(threads, &n, err) != 0 || n < 1 || n > MAX_THREADS) {
-            return ba_cli_fail(BA_EXIT_USAGE, "--threads %s: needs a whole number from 1 to %d", threads, MAX_THREADS);
+static bool in_range(const ba_option *o, double x) {
+    return x >= o->least && (o->most == 0 || x <= o->most);
+}
+
+static int parse_count(const ba_option *o, const char *text, uint64_t *out, char err[BA_ERR_LEN]) {
+    char why[BA_ERR_LEN];
+    if (ba_parse_size(text, out, why) || !in_range(o, (double)*out)) {
+        return refuse_number(o, text, err);
+    }
+    return 0;
+}
+
+static int parse_real(const ba_option *o, const char *text, double *out, char err[BA_ERR_LEN]) {
+    char *end;
+    *out = strtod(text, &end);
+    return end == text || *end || !isfinite(*out) || !in_range(o, *out) ? refuse_number(o, text, err) : 0;
+}
+
+static int parse_counts(const ba_option *o, const char *text, ba_counts *out, char err[BA_ERR_LEN]) {
+    char why[BA_ERR_LEN], number[32];
+    if (ba_parse_sizes(text, &out->at, &out->n, why)) {
+        return ba_fail(err, "--%s: %.450s", o->name, why);
+    }
+    out->text = text;
+    for (size_t i = 0; i < out->n; i++) {
+        if (!in_range(o, (double)out->at[i])) {
+            snprintf(number, sizeof number, "%zu", out->at[i]);
+            return refuse_number(o, number, err);
         }
-        c->threads = (size_t)n;
     }
-    if (seed && ba_parse_size(seed, &c->seed, err) != 0) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--seed %s", err);
+    return 0;
+}
+
+static int parse_reals(const ba_option *o, const char *text, ba_reals *out, char err[BA_ERR_LEN]) {
+    size_t room = 1;
+    for (const char *c = text; *c; c++) {
+        room += *c == ',';
     }
-    if (json && csv) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--json and --csv exclude each other: standard output holds one of them");
+    if (!(out->at = calloc(room, sizeof *out->at))) {
+        return ba_fail(err, "out of memory");
     }
-    if (json || csv) {
-        c->format = json ? BA_FORMAT_JSON : BA_FORMAT_CSV;
+    out->text = text;
+    for (const char *s = text;; s++) {
+        char *end;
+        double x = out->at[out->n++] = strtod(s, &end);
+        if (end == s || (*end && *end != ',') || !isfinite(x) || !in_range(o, x)) {
+            return refuse_number(o, text, err);
+        }
+        if (!*end) {
+            return 0;
+        }
+        s = end;
+    }
+}
+
+/* ---- one value -------------------------------------------------------------------------------------------------- */
+
+static void free_list(const ba_option *o, char *base) {
+    if (o->type == BA_COUNTS) {
+        ba_counts *list = (void *)(base + o->at);
+        free(list->at);
+        *list = (ba_counts){0};
+    } else if (o->type == BA_REALS) {
+        ba_reals *list = (void *)(base + o->at);
+        free(list->at);
+        *list = (ba_reals){0};
+    }
+}
+
+/* Writes a value, given or default, to its member. */
+static int take(const ba_option *o, char *base, const char *text, char err[BA_ERR_LEN]) {
+    void *at = base + o->at;
+    int i;
+    free_list(o, base);
+    switch (o->type) {
+    case BA_FLAG:
+        *(bool *)at = true;
+        return 0;
+    case BA_WORD:
+    case BA_TEXT:
+    case BA_FILE:
+    case BA_FOLDER:
+        *(const char **)at = text;
+        return o->type == BA_WORD && find_word(o, text, strlen(text), err) < 0 ? -1 : 0;
+    case BA_CHOICE:
+        i = find_word(o, text, strlen(text), err);
+        *(unsigned *)at = i < 0 ? 0 : (unsigned)i;
+        return i < 0 ? -1 : 0;
+    case BA_CHOICES:
+        return parse_choices(o, text, at, err);
+    case BA_COUNT:
+        return parse_count(o, text, at, err);
+    case BA_REAL:
+        return parse_real(o, text, at, err);
+    case BA_COUNTS:
+        return parse_counts(o, text, at, err);
+    case BA_REALS:
+        return parse_reals(o, text, at, err);
+    case BA_MODE:
+    case BA_MODES:
+        *(const char **)at = text;
+        return ba_modes_check(text, o->type == BA_MODE, err);
     }
     return -1;
 }
 
-int ba_cli_parse(int argc, char **argv, const char *usage, const char *about, const ba_option *own, ba_common *common,
-                 int *first) {
-    const char *threads = NULL, *seed = NULL;
-    bool json = false, csv = false, help = false, version = false;
-    static const char standard_mode[] = "full";
-    ba_common unused = {0}, *c = common ? common : &unused;
-    *c = (ba_common){.mode = standard_mode, .dtype = "auto", .backend = "auto", .threads = ba_processors()};
-    const ba_option shared[] = {
-        {"model", "PATH",
-         "GGUF file or Hugging Face folder; default: $BLOCKATTN_MODEL, else the model that `make model` gets",
-         &c->model, 0},
-        {"adapter", "PATH", "adapter folder", &c->adapter, 0},
-        {"mode", "MODE", "attention mode, as name or name:key=value,...", &c->mode, 0},
-        {"dtype", "TYPE", "element type: auto, f32, bf16 or f64; default auto (f32)", &c->dtype, 0},
-        {"backend", "NAME",
-         "arithmetic: auto, cpu, openblas, cuda or ref; default auto", &c->backend,
-         0},
-        {"threads", "N", "threads; default: the processors available", &threads, 0},
-        {"seed", "N", "seed of everything random; default 0", &seed, 0},
-        {"store", "TIERS",
-         "where blocks are kept, in the order asked: ram:SIZE,lmdb:PATH:SIZE,redis://[USER:PASSWORD@]HOST:PORT; "
-         "default: half of the memory",
-         &c->store, 0},
-        {"store-key", "FILE", "use only stored blocks that were written with the key in FILE (16 bytes or more)",
-         &c->store_key, 0},
-        {"out", "FILE.h5", "also write a trace", &c->out, 0},
-        {"json", 0, "print JSON, and nothing else, on standard output", 0, &json},
-        {"csv", 0, "print CSV, and nothing else, on standard output", 0, &csv},
-        {"no-packed", 0, "convert the weights, and keep no file of packed ones for the next start", 0, &c->no_packed},
-        {"quiet", 0, "no progress and no remarks on standard error", 0, &c->quiet},
-        {0}};
-    const ba_option general[] = {
-        {"help", 0, "show this page", 0, &help}, {"version", 0, "show the version", 0, &version}, {0}};
-
-    ba_option all[MAX_OPTIONS];
-    size_t n_own = append(all, 0, own);
-    size_t n_all = append(all, n_own, common ? shared : NULL);
-    n_all = append(all, n_all, general);
-    struct option longopts[MAX_OPTIONS + 1] = {0};
-    for (size_t i = 0; i < n_all; i++) {
-        longopts[i] = (struct option){all[i].name, all[i].value ? required_argument : no_argument, NULL, 256 + (int)i};
-    }
-
-    optind = 0; /* glibc: start over, also for a second parse in one process */
-    opterr = 0;
-    for (int got; (got = getopt_long(argc, argv, ":h", longopts, NULL)) != -1;) {
-        if (got == 'h') {
-            help = true;
-        } else if (got == '?' || got == ':') {
-            return unknown_option(argv, all, n_all, "unknown");
-        } else if (all[got - 256].text) {
-            *all[got - 256].text = optarg;
-        } else if (all[got - 256].flag) {
-            *all[got - 256].flag = true;
+static int take_defaults(parser *p, char err[BA_ERR_LEN]) {
+    for (size_t i = 0; i < p->n; i++) {
+        const ba_option *o = p->row[i];
+        const char *standard = ba_option_standard(p->command, o);
+        if (!standard && o->type == BA_REAL) {
+            *(double *)(void *)(p->base[i] + o->at) = (double)NAN;
+        }
+        if (standard && take(o, p->base[i], standard, err)) {
+            return -1;
         }
     }
-    *first = optind;
-    c->mode_given = c->mode != standard_mode;
-    if (help) {
-        print_help(argv[0], usage, about, all, n_own, all + n_own, n_all - n_own);
-    } else if (version) {
-        printf("blockattn %s\n", BA_VERSION);
+    return 0;
+}
+
+/* ---- the command line ------------------------------------------------------------------------------------------- */
+
+static void add_row(parser *p, const ba_option *row, void *base, bool unread) {
+    if (p->n < MAX_OPTIONS) {
+        p->row[p->n] = row;
+        p->base[p->n] = base;
+        p->unread[p->n++] = unread;
     }
-    if (help || version) {
+}
+
+static int find_row(const parser *p, const char *name, size_t len) {
+    for (size_t i = 0; i < p->n; i++) {
+        if (strlen(p->row[i]->name) == len && strncmp(p->row[i]->name, name, len) == 0) {
+            return (int)i;
+        }
+    }
+    return NO_ROW;
+}
+
+static void add_rows(parser *p, void *options, ba_common *common) {
+    const ba_command *c = p->command;
+    for (const ba_option *o = c->own; o && o->name; o++) {
+        add_row(p, o, options, false);
+    }
+    p->n_own = p->n;
+    for (const ba_shared_option *s = ba_shared_options; s->row.name; s++) {
+        const char *name = s->row.name;
+        if (ba_command_takes(c, s)) {
+            add_row(p, &s->row, common, false);
+        } else if (c->takes & BA_TAKES_MODEL && s->taken & BA_TAKES_ANYWAY &&
+                   find_row(p, name, strlen(name)) == NO_ROW) {
+            add_row(p, &s->row, common, true);
+        }
+    }
+}
+
+/* A word that getopt_long refused: the option needs a value, or takes none, or does not exist. */
+static int refuse_option(const parser *p, const char *word, int code) {
+    const char *command = p->command->name;
+    if (code >= 256 && (size_t)code - 256 < p->n) {
+        const ba_option *o = p->row[code - 256];
+        return ba_cli_fail(BA_EXIT_USAGE, "--%s %s; see 'blockattn %s --help'", o->name,
+                           o->type == BA_FLAG ? "takes no value" : "needs a value", command);
+    }
+    char known[64];
+    ba_guess g = ba_guess_begin(word, strcspn(word, "="));
+    for (size_t i = 0; i < p->n; i++) {
+        snprintf(known, sizeof known, "--%s", p->unread[i] ? "" : p->row[i]->name);
+        ba_guess_offer(&g, known);
+    }
+    return ba_cli_fail(BA_EXIT_USAGE, "unknown option '%s'; see 'blockattn %s --help'%s", word, command, g.text);
+}
+
+/* Remembers the text of each option. -1 to continue, or an exit status. */
+static int read_words(parser *p, int argc, char **argv, int *first) {
+    struct option long_options[MAX_OPTIONS + 1] = {0};
+    for (size_t i = 0; i < p->n; i++) {
+        int value = p->row[i]->type == BA_FLAG ? no_argument : required_argument;
+        long_options[i] = (struct option){p->row[i]->name, value, NULL, 256 + (int)i};
+    }
+    optind = 0; /* glibc: start over, also for a second parse in one process */
+    opterr = 0;
+    for (int got; (got = getopt_long(argc, argv, ":h", long_options, NULL)) != -1;) {
+        int i = got == 'h' ? find_row(p, "help", 4) : got - 256;
+        if (got == '?' || got == ':') {
+            return refuse_option(p, argv[optind - 1], optopt);
+        }
+        if (p->given[i] && p->row[i]->type != BA_FLAG) {
+            bool list = p->row[i]->value && strstr(p->row[i]->value, "LIST");
+            return ba_cli_fail(BA_EXIT_USAGE, "--%s is given twice%s", p->row[i]->name,
+                               list ? "; a list has commas" : "");
+        }
+        p->given[i] = true;
+        p->text[i] = optarg;
+    }
+    *first = optind;
+    return -1;
+}
+
+/* The first option of `list` ("json,csv") that was given, or (given false) that was not given. NULL: there is none. */
+static const char *any_of(const parser *p, const char *list, bool given, char name[64]) {
+    for (const char *s = list; s && *s;) {
+        size_t len = strcspn(s, ",");
+        int i = find_row(p, s, len);
+        if (i != NO_ROW && p->given[i] == given) {
+            snprintf(name, 64, "%.*s", (int)len, s);
+            return name;
+        }
+        s += len + (s[len] == ',');
+    }
+    return NULL;
+}
+
+static int check_row(const parser *p, size_t i) {
+    const ba_option *o = p->row[i];
+    char other[64], value[64];
+    if (o->needed && !p->given[i]) {
+        ba_option_value(o, value, sizeof value);
+        return ba_cli_fail(BA_EXIT_USAGE, "--%s %s is missing; see 'blockattn %s --help'", o->name, value,
+                           p->command->name);
+    }
+    if (p->given[i] && any_of(p, o->with, false, other)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--%s goes with --%s, which is not given", o->name, other);
+    }
+    if (p->given[i] && any_of(p, o->against, true, other)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--%s and --%s exclude each other: give one of them", o->name, other);
+    }
+    return 0;
+}
+
+/* Values into their members. 0, or an exit status. */
+static int take_values(parser *p) {
+    char err[BA_ERR_LEN];
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->given[i] && take(p->row[i], p->base[i], p->text[i], err)) {
+            return ba_cli_fail(strcmp(err, "out of memory") ? BA_EXIT_USAGE : BA_EXIT_MACHINE, "%s", err);
+        }
+    }
+    for (size_t i = 0; i < p->n; i++) {
+        int status = check_row(p, i);
+        if (status) {
+            return status;
+        }
+    }
+    return 0;
+}
+
+static void remark_unread(const parser *p, const ba_common *c) {
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->given[i] && p->unread[i] && !c->quiet) {
+            fprintf(stderr, "%s: --%s has no effect here\n", program_invocation_short_name, p->row[i]->name);
+        }
+    }
+}
+
+/* ---- a call ----------------------------------------------------------------------------------------------------- */
+
+/* -1 to continue, or an exit status. */
+static int parse(parser *p, int argc, char **argv, ba_common *common, int *first) {
+    char err[BA_ERR_LEN];
+    int status = read_words(p, argc, argv, first);
+    if (status >= 0) {
+        return status;
+    }
+    if (p->given[find_row(p, "help", 4)]) {
+        ba_print_help(p->command);
         return BA_EXIT_OK;
     }
-    return check_common(c, threads, seed, json, csv);
+    if (p->given[find_row(p, "version", 7)]) {
+        puts("blockattn " BA_VERSION);
+        return BA_EXIT_OK;
+    }
+    if (take_defaults(p, err)) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
+    }
+    common->threads = ba_processors();
+    if ((status = take_values(p))) {
+        return status;
+    }
+    common->format = common->json ? BA_FORMAT_JSON : common->csv ? BA_FORMAT_CSV : BA_FORMAT_TABLE;
+    int mode = find_row(p, "mode", 4);
+    common->mode_given = mode != NO_ROW && p->given[mode];
+    size_t operands = (size_t)(argc - *first);
+    if (operands > p->command->operands) {
+        return ba_cli_fail(BA_EXIT_USAGE, "unexpected operand '%s'%s%s", argv[(size_t)*first + p->command->operands],
+                           p->command->hint ? "; " : "", p->command->hint ? p->command->hint : "");
+    }
+    if (common->resume && !common->out && p->command->takes & BA_TAKES_RESUME) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--resume goes on with a trace: name it with --out FILE.h5");
+    }
+    if ((status = ba_out_check(common, p->command->takes & (BA_TAKES_RESUME | BA_TAKES_CHECKPOINT)))) {
+        return status;
+    }
+    remark_unread(p, common);
+    return -1;
+}
+
+int ba_command_start(const ba_command *c, const ba_command *const *all, int argc, char **argv) {
+    ba_common common = {.mode = "full", .dtype = "auto", .backend = "auto"};
+    parser p = {.command = c};
+    int first = 0;
+    char *options = calloc(1, c->size + 1);
+    if (!options) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    add_rows(&p, options, &common);
+    int status = parse(&p, argc, argv, &common, &first);
+    if (status < 0) {
+        const ba_call call = {.command = c,
+                              .all = all,
+                              .common = &common,
+                              .options = options,
+                              .operand = argv + first,
+                              .n_operand = (size_t)(argc - first),
+                              .argc = argc,
+                              .argv = argv,
+                              .given = p.given};
+        status = c->run(&call);
+    }
+    for (size_t i = 0; i < p.n; i++) {
+        free_list(p.row[i], p.base[i]);
+    }
+    free(options);
+    return status;
+}
+
+bool ba_given(const ba_call *call, const char *option) {
+    for (size_t i = 0; call->command->own[i].name; i++) {
+        if (strcmp(call->command->own[i].name, option) == 0) {
+            return call->given[i];
+        }
+    }
+    return false;
 }

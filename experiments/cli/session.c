@@ -1,5 +1,6 @@
 /* Everything that a command which runs a model needs: found, opened in order, closed together. */
 #include "cli.h"
+#include "guess.h"
 
 #include "experiments/measure/protocol.h"
 #include "kernels/base/clock.h"
@@ -39,7 +40,20 @@ int ba_model_path_of(const ba_common *c, char *path, size_t size, char err[BA_ER
     return 0;
 }
 
-/* What the store has to say; nothing under --quiet. */
+/* Adds the nearest name to the message of a backend that does not exist. */
+static void suggest_backend(const char *name, char err[BA_ERR_LEN]) {
+    ba_guess g = ba_guess_begin(name, strlen(name));
+    const ba_backend_ops *ops;
+    for (size_t i = 0; (ops = ba_backend_at(i)); i++) {
+        ba_guess_offer(&g, ops->name);
+    }
+    size_t used = strlen(err);
+    if (g.distance) { /* 0: the name is right, and something else is not */
+        snprintf(err + used, BA_ERR_LEN - used, "%s", g.text);
+    }
+}
+
+/* Prints a message of the store. Under --quiet there are none. */
 static void remark(const char *line) {
     fprintf(stderr, "%s: %s\n", program_invocation_short_name, line);
 }
@@ -72,7 +86,11 @@ int ba_vocabulary_open(const ba_common *c, bool weights, ba_model **model, ba_to
 /* 0, or an exit status with err filled; the caller closes what is open. */
 static int open_all(const ba_common *c, ba_session *b, char err[BA_ERR_LEN]) {
     char replaced[BA_ERR_LEN];
-    if (!ba_backend_find(c->backend, c->dtype, replaced, err) || ba_store_spec_parse(c->store, c->store_key, &b->tiers, err) != 0 ||
+    if (!ba_backend_find(c->backend, c->dtype, replaced, err)) {
+        suggest_backend(c->backend, err);
+        return BA_EXIT_USAGE;
+    }
+    if (ba_store_spec_parse(c->store, c->store_key, &b->tiers, err) != 0 ||
         ba_vocabulary_open(c, true, &b->model, &b->tok, err) != 0) {
         return BA_EXIT_USAGE;
     }

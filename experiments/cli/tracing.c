@@ -2,8 +2,40 @@
 
 #include "environment.h"
 
+#include <sys/stat.h>
+
+/* An interrupted run that was to overwrite a trace leaves FILE.partial, which is a trace too. */
+static bool is_kept(const char *path, const char *suffix) {
+    char name[4096];
+    struct stat s;
+    snprintf(name, sizeof name, "%s%s", path, suffix);
+    return stat(name, &s) == 0 && S_ISREG(s.st_mode);
+}
+
+int ba_out_check(const ba_common *c, bool resumable) {
+    if (!c->out || c->force || c->resume) {
+        return 0;
+    }
+    bool whole = is_kept(c->out, "");
+    if (!whole && !is_kept(c->out, ".partial")) {
+        return 0;
+    }
+    return ba_cli_fail(BA_EXIT_USAGE, "%s%s exists already: --force overwrites it%s", c->out, whole ? "" : ".partial",
+                       resumable ? ", --resume continues it" : "");
+}
+
 int ba_tracing_exit(int rc, const char *err) {
     return rc ? ba_cli_fail(rc == BA_TRACE_MACHINE ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s", err) : 0;
+}
+
+/* A new trace with what the run depends on. What the trace returned. */
+static int describe(const char *path, const char *schema, const ba_environment *env, ba_model *model, ba_trace **out,
+                    char err[BA_ERR_LEN]) {
+    int rc = ba_trace_create(path, schema, out, err);
+    for (size_t i = 0; i < env->n && !rc; i++) {
+        rc = ba_trace_set(*out, env->key[i], env->value[i], err);
+    }
+    return rc || !model ? rc : ba_trace_set(*out, "model", ba_model_hash(model), err);
 }
 
 int ba_tracing_begin(const ba_common *c, const char *schema, int argc, char **argv, const ba_backend *be,
@@ -17,14 +49,8 @@ int ba_tracing_begin(const ba_common *c, const char *schema, int argc, char **ar
     if (ba_environment_capture(&env, argc, argv, be, c->threads)) {
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
-    int rc = ba_trace_create(c->out, schema, out, err);
-    for (size_t i = 0; !rc && i < env.n; i++) {
-        rc = ba_trace_set(*out, env.key[i], env.value[i], err);
-    }
+    int rc = describe(c->out, schema, &env, model, out, err);
     ba_environment_free(&env);
-    if (!rc && model) {
-        rc = ba_trace_set(*out, "model", ba_model_hash(model), err);
-    }
     if (rc) {
         ba_trace_close(*out);
         *out = NULL;

@@ -1,9 +1,13 @@
-/* How a command begins a trace and ends on one. */
+/* How a command begins the trace of --out, and the exit status of an error in it. */
 #ifndef BA_TRACING_H
 #define BA_TRACING_H
 
 #include "cli.h"
 #include "sim/trace/trace.h"
+
+/* Refuses to lose an earlier trace: if the file of --out is there already, --force must say that it is overwritten, or
+ * (where the command can continue a trace) --resume that it is continued. 0, or an exit status with its line printed. */
+int ba_out_check(const ba_common *c, bool resumable);
 
 /* Begins the trace of --out with what the run depends on; without --out *out is NULL. be and model may be NULL. 0, or
  * an exit status with the line already printed. */

@@ -1,5 +1,5 @@
-/* blockattn convert: data sets as their authors publish them, to RAG items. */
-#include "experiments/cli/commands.h"
+/* blockattn convert: data sets, in the form that their authors publish, to RAG items. */
+#include "experiments/cli/options.h"
 #include "experiments/data/convert.h"
 #include "experiments/data/lines.h"
 #include "sim/base/json_read.h"
@@ -107,65 +107,82 @@ static int convert(job *j, char err[BA_ERR_LEN]) {
     return !rc && !j->n ? ba_fail(err, "%s: nothing in it could be converted", j->path) : rc;
 }
 
-static int unknown_format(const char *name) {
-    char list[512] = "";
-    const ba_format_row *f;
-    for (size_t i = 0, used = 0; (f = ba_format_at(i)) && used < sizeof list; i++) {
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", f->name);
+typedef struct options {
+    unsigned from;
+    const char *out;
+    uint64_t limit, documents;
+    bool strict, quiet;
+} options;
+
+/* Converts into --out, whole or not at all, or to standard output. 0, or an exit status. */
+static int convert_to(job *j, const char *out, char err[BA_ERR_LEN]) {
+    ba_whole_file file = {0};
+    if (!out) {
+        j->out = stdout;
+        return convert(j, err) ? BA_EXIT_USAGE : 0;
     }
-    return ba_cli_fail(BA_EXIT_USAGE, "--from %s: unknown; there is %s", name ? name : "(missing)", list);
+    if (ba_whole_file_open(out, &file, err)) {
+        return BA_EXIT_MACHINE;
+    }
+    j->out = file.f;
+    int status = convert(j, err) ? BA_EXIT_USAGE : ba_whole_file_finish(&file, err) ? BA_EXIT_MACHINE : BA_EXIT_OK;
+    ba_whole_file_close(&file);
+    return status;
 }
 
-int ba_cmd_convert(int argc, char **argv) {
-    const char *from = NULL, *out = NULL, *limit = "0", *most = "0";
-    job j = {0};
-    const ba_option own[] = {
-        {"from", "FORMAT", "hotpotqa, 2wiki, nq, triviaqa, musique, or official (the paper's repository)", &from, NULL},
-        {"out", "FILE", "where items go, JSON Lines; default: standard output", &out, NULL},
-        {"limit", "N", "the first N items; 0 = all (0)", &limit, NULL},
-        {"documents", "N", "the N most relevant documents of each; 0 = all (0)", &most, NULL},
-        {"strict", NULL, "stop at the first malformed record", NULL, &j.strict},
-        {"quiet", NULL, "no remarks on standard error", NULL, &j.quiet},
-        {NULL, NULL, NULL, NULL, NULL}};
-    int first,
-        status = ba_cli_parse(argc, argv, "--from FORMAT FILE [--out FILE.jsonl]",
-                              "A data set as its authors publish it (a JSON list, or JSON Lines, plain or gzipped) to "
-                              "the RAG items that eval, gate and tune read. Documents come in ascending order of their "
-                              "score, the most relevant last; without scores, of their rank or of BM25.\n"
-                              "Examples\n"
-                              "  blockattn convert --from hotpotqa hotpot_dev_distractor_v1.json --out hotpotqa.jsonl\n"
-                              "  blockattn convert --from nq nq-open-10_total_documents_gold_at_0.jsonl.gz --limit 500",
-                              own, NULL, &first);
+static int run(const ba_call *call) {
+    const options *opt = call->options;
     char err[BA_ERR_LEN];
-    if (status >= 0) {
-        return status;
+    if (call->n_operand != 1) {
+        return ba_cli_fail(BA_EXIT_USAGE, "one file is needed after the options");
     }
-    if (!from || !(j.format = ba_format_by_name(from))) {
-        return unknown_format(from);
+    job j = {.format = ba_format_at(opt->from),
+             .path = call->operand[0],
+             .strict = opt->strict,
+             .quiet = opt->quiet,
+             .limit = opt->limit,
+             .most = opt->documents};
+    int status = convert_to(&j, opt->out, err);
+    if (status) {
+        return ba_cli_fail(strstr(err, "out of memory") ? BA_EXIT_MACHINE : status, "%s", err);
     }
-    if (first + 1 != argc) {
-        return ba_cli_fail(BA_EXIT_USAGE, "one file is needed behind the options");
-    }
-    if (ba_parse_size(limit, &j.limit, err) || ba_parse_size(most, &j.most, err)) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--limit or --documents: %s", err);
-    }
-    j.path = argv[first];
-    ba_whole_file file = {0};
-    if (out && ba_whole_file_open(out, &file, err)) {
-        return ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
-    }
-    j.out = out ? file.f : stdout;
-    int rc = convert(&j, err);
-    if (!rc && out && ba_whole_file_finish(&file, err)) {
-        status = ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
-    } else {
-        status =
-            rc ? ba_cli_fail(strstr(err, "out of memory") ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s", err) : BA_EXIT_OK;
-    }
-    ba_whole_file_close(&file);
-    if (!status && !j.quiet) {
+    if (!j.quiet) {
         fprintf(stderr, "%s: %zu items, %zu passed over, %zu with an answer that is in no document\n", j.path, j.n,
                 j.n_bad, j.n_without);
     }
-    return status;
+    return BA_EXIT_OK;
 }
+
+static const char *format_name(size_t i) {
+    const ba_format_row *f = ba_format_at(i);
+    return f ? f->name : NULL;
+}
+
+#define AT(member) .at = offsetof(options, member)
+
+static const ba_option own[] = {
+    {"from", "FORMAT", BA_CHOICE, AT(from), .word = format_name, .needed = true,
+     .help = "who published it; official is the paper's repository"},
+    {"out", "FILE", BA_FILE, AT(out), .help = "where items go, JSON Lines; default: standard output"},
+    {"limit", "N", BA_COUNT, AT(limit), .standard = "0", .help = "the first N items; 0 is all"},
+    {"documents", "N", BA_COUNT, AT(documents), .standard = "0",
+     .help = "the N most relevant documents of each item; 0 is all"},
+    {"strict", NULL, BA_FLAG, AT(strict), .help = "stop at the first malformed record"},
+    {"quiet", NULL, BA_FLAG, AT(quiet), .help = "no remarks on standard error"},
+    {.name = NULL}};
+
+const ba_command ba_command_convert = {
+    .name = "convert",
+    .summary = "published data sets to the items that eval reads",
+    .usage = "--from FORMAT FILE [--out FILE.jsonl]",
+    .about =
+        "A data set, in the form that its authors publish (a JSON list, or JSON Lines, plain or gzipped), to the RAG "
+        "items that eval, gate and tune read. Documents come in ascending order of their score, the most relevant "
+        "last; without scores, of their rank or of BM25.",
+    .example = "blockattn convert --from hotpotqa hotpot_dev_distractor_v1.json --out hotpotqa.jsonl\n"
+               "blockattn convert --from nq nq-open-10_total_documents_gold_at_0.jsonl.gz --limit 500",
+    .own = own,
+    .size = sizeof(options),
+    .operands = SIZE_MAX,
+    .run = run,
+};

@@ -1,6 +1,5 @@
 /* blockattn cost: what a mode costs on a shape, without weights, over prompt lengths. */
-#include "experiments/cli/cli.h"
-#include "experiments/cli/commands.h"
+#include "experiments/cli/options.h"
 #include "experiments/cli/rows.h"
 #include "experiments/cli/tracing.h"
 #include "experiments/measure/costing.h"
@@ -19,14 +18,11 @@
 enum { MAX_LENGTH = 1 << 22 };
 
 typedef struct sweep {
+    const ba_cost_options *o;
     const ba_shape *shape;
     const char *shape_name, *mode;
     char canonical[256];
     ba_sizes sizes;
-    size_t question, task, block_tokens, max_rows;
-    double peak_flops, bandwidth; /* of the hardware; 0 = not asked */
-    size_t *length;
-    size_t n;
 } sweep;
 
 /* One length: as printed by --csv and --json and kept in a trace. */
@@ -71,24 +67,29 @@ static const ba_column columns[] = {TEXT(shape),
 
 /* --- one length ------------------------------------------------------------------------------------------------- */
 
-/* Passages of block_tokens (the last one what is left), question, task; every token another id, so that no two passages
- * are one. */
+/* Passages of block_tokens (the last one takes what is left), question, task. Every token has another id, so that no two
+ * passages are equal. 0, or -1: out of memory. */
+static int fill_prompt(const ba_cost_options *o, size_t length, int32_t *ids, ba_prompt *p) {
+    size_t context = length - o->question - o->task;
+    for (size_t i = 0; i < length; i++) {
+        ids[i] = (int32_t)(i & INT32_MAX);
+    }
+    for (size_t at = 0, n; at < context; at += n) {
+        n = context - at < o->block_tokens ? context - at : o->block_tokens;
+        if (ba_prompt_add(p, BA_ROLE_PASSAGE, ids + at, n)) {
+            return -1;
+        }
+    }
+    if (ba_prompt_add(p, BA_ROLE_QUESTION, ids + context, o->question)) {
+        return -1;
+    }
+    return o->task ? ba_prompt_add(p, BA_ROLE_TASK, ids + context + o->question, o->task) : 0;
+}
+
 static ba_prompt *make_prompt(const sweep *s, size_t length) {
     ba_prompt *p = ba_prompt_new(NULL);
     int32_t *ids = calloc(length + 1, sizeof *ids);
-    size_t asked = s->question + s->task, context = length - asked;
-    int rc = p && ids ? 0 : -1;
-    for (size_t i = 0; !rc && i < length; i++) {
-        ids[i] = (int32_t)(i & INT32_MAX);
-    }
-    for (size_t at = 0, n; !rc && at < context; at += n) {
-        n = context - at < s->block_tokens ? context - at : s->block_tokens;
-        rc = ba_prompt_add(p, BA_ROLE_PASSAGE, ids + at, n);
-    }
-    rc = rc ? rc : ba_prompt_add(p, BA_ROLE_QUESTION, ids + context, s->question);
-    if (!rc && s->task) {
-        rc = ba_prompt_add(p, BA_ROLE_TASK, ids + context + s->question, s->task);
-    }
+    int rc = p && ids ? fill_prompt(s->o, length, ids, p) : -1;
     free(ids);
     if (rc) {
         ba_prompt_free(p);
@@ -101,11 +102,11 @@ static ba_prompt *make_prompt(const sweep *s, size_t length) {
 /* The least time in which hardware can do it: products at its peak rate or bytes at its bandwidth, whichever is more.
  */
 static double time_floor(const sweep *s, const ba_cost *c) {
-    if (!s->peak_flops || !s->bandwidth) {
+    if (isnan(s->o->peak_flops)) {
         return NAN;
     }
-    return fmax((double)c->flops_exact / s->peak_flops,
-                ((double)c->bytes_read + (double)c->bytes_written) / s->bandwidth);
+    return fmax((double)c->flops_exact / s->o->peak_flops,
+                ((double)c->bytes_read + (double)c->bytes_written) / s->o->bandwidth);
 }
 
 /* Fewest reuses of the stored blocks after which encoding them once and reusing them has cost no more than full
@@ -131,9 +132,9 @@ static int cost_of(const sweep *s, const ba_prompt *prompt, const char *mode, ba
     if (ba_mode_plan(mode, prompt, &plan, err)) {
         return -1;
     }
-    int rc = ba_cost_up_to_first(s->shape, plan, s->sizes, false, s->max_rows, cold, err);
+    int rc = ba_cost_up_to_first(s->shape, plan, s->sizes, false, s->o->max_rows, cold, err);
     if (!rc && warm) {
-        rc = ba_cost_up_to_first(s->shape, plan, s->sizes, true, s->max_rows, warm, err);
+        rc = ba_cost_up_to_first(s->shape, plan, s->sizes, true, s->o->max_rows, warm, err);
     }
     ba_plan_free(plan);
     return rc;
@@ -150,9 +151,9 @@ static int cost_of(const sweep *s, const ba_prompt *prompt, const char *mode, ba
 
 static int make_row(const sweep *s, size_t length, row *r, char err[BA_ERR_LEN]) {
     ba_cost full, cold, warm;
-    if (length < s->question + s->task || length > MAX_LENGTH) {
+    if (length < s->o->question + s->o->task || length > MAX_LENGTH) {
         return ba_fail(err, "--lengths %zu: a prompt has the %zu tokens of question and task, and at most %d", length,
-                       s->question + s->task, MAX_LENGTH);
+                       s->o->question + s->o->task, MAX_LENGTH);
     }
     ba_prompt *prompt = make_prompt(s, length);
     if (!prompt) {
@@ -167,8 +168,8 @@ static int make_row(const sweep *s, size_t length, row *r, char err[BA_ERR_LEN])
         .shape = s->shape_name,
         .mode = s->canonical,
         .length = length,
-        .question = s->question,
-        .block_tokens = s->block_tokens,
+        .question = s->o->question,
+        .block_tokens = s->o->block_tokens,
         .element_bytes = s->sizes.real,
         .warm_computed = warm.n_computed,
         .warm_reused = warm.n_reused,
@@ -236,7 +237,7 @@ static void print_dense(const row *r, size_t n) {
     }
 }
 
-/* The paper's convention cuts its figures off; its own row stands beside where it has one. */
+/* The paper cuts its figures off instead of rounding. Where it has a row for this length, that is printed too. */
 static void print_paper(const row *r, size_t n, bool beside) {
     printf("\nThe paper's count: 2 x (layer weights + LM head) per token, no attention, digits cut off\n"
            "%8s %10s %10s %10s%s\n",
@@ -262,8 +263,8 @@ static void print_paper(const row *r, size_t n, bool beside) {
 
 static void print_floor(const sweep *s, const row *r, size_t n) {
     char len[24], a[32], b[32], c[32];
-    printf("\nLeast time at %.3g FLOP/s and %.3g B/s\n%8s %12s %12s %12s\n", s->peak_flops, s->bandwidth, "length",
-           "full", "warm", "cold");
+    printf("\nLeast time at %.3g FLOP/s and %.3g B/s\n%8s %12s %12s %12s\n", s->o->peak_flops, s->o->bandwidth,
+           "length", "full", "warm", "cold");
     for (size_t i = 0; i < n; i++, r++) {
         ba_print_seconds(a, sizeof a, r->full_floor_s);
         ba_print_seconds(b, sizeof b, r->warm_floor_s);
@@ -279,14 +280,14 @@ static void print_tables(const sweep *s, const row *r) {
            "FLOPs up to the first token: full, and %s with all blocks in memory (warm) and with none (cold);\n"
            "question of %zu tokens, passages of %zu\n",
            s->shape_name, s->shape->layers, s->shape->d_model, s->shape->heads, s->shape->kv_heads, bytes,
-           s->sizes.real, s->canonical, s->question, s->block_tokens);
-    bool beside = strcmp(s->shape_name, BA_PAPER_SHAPE) == 0 && s->question == BA_PAPER_QUESTION &&
-                  strcmp(s->canonical, "block") == 0 && !s->task;
-    print_exact(r, s->n);
-    print_paper(r, s->n, beside);
-    print_dense(r, s->n);
-    if (s->peak_flops) {
-        print_floor(s, r, s->n);
+           s->sizes.real, s->canonical, s->o->question, s->o->block_tokens);
+    bool beside = strcmp(s->shape_name, BA_PAPER_SHAPE) == 0 && s->o->question == BA_PAPER_QUESTION &&
+                  strcmp(s->canonical, "block") == 0 && !s->o->task;
+    print_exact(r, s->o->lengths.n);
+    print_paper(r, s->o->lengths.n, beside);
+    print_dense(r, s->o->lengths.n);
+    if (!isnan(s->o->peak_flops)) {
+        print_floor(s, r, s->o->lengths.n);
     }
 }
 
@@ -300,75 +301,40 @@ static void print_rows(ba_rows_format format, const row *r, size_t n) {
     ba_rows_end(stdout, format);
 }
 
-static int write_trace(const char *path, const row *r, size_t n, char err[BA_ERR_LEN]) {
+static int write_trace(const ba_call *call, const row *r, size_t n) {
+    char err[BA_ERR_LEN];
     ba_trace *t = NULL;
     size_t table;
-    int rc = ba_trace_create(path, SCHEMA, &t, err);
-    rc = rc ? rc : ba_trace_declare(t, "cost", columns, sizeof *r, &table, err);
+    int status = ba_tracing_begin(call->common, SCHEMA, call->argc, call->argv, NULL, NULL, &t);
+    if (status || !t) {
+        return status;
+    }
+    int rc = ba_trace_declare(t, "cost", columns, sizeof *r, &table, err);
     for (size_t i = 0; !rc && i < n; i++) {
         rc = ba_trace_append(t, table, &r[i], err);
     }
     rc = rc ? rc : ba_trace_finish(t, err);
     ba_trace_close(t);
-    return rc;
-}
-
-static int report(const ba_common *c, const sweep *s, const row *r) {
-    char err[BA_ERR_LEN];
-    if (c->format == BA_FORMAT_TABLE) {
-        print_tables(s, r);
-    } else {
-        print_rows(c->format == BA_FORMAT_JSON ? BA_ROWS_JSON : BA_ROWS_CSV, r, s->n);
-    }
-    int rc = c->out ? write_trace(c->out, r, s->n, err) : 0;
     return ba_tracing_exit(rc, err);
 }
 
-/* --- options ---------------------------------------------------------------------------------------------------- */
-
-typedef struct texts {
-    const char *shape, *lengths, *question, *task, *block_tokens, *max_rows, *peak, *bandwidth;
-} texts;
-
-static int take_size(const char *name, const char *text, uint64_t least, size_t *out, char err[BA_ERR_LEN]) {
-    uint64_t value;
-    if (ba_parse_size(text, &value, err) || value < least || value > INT32_MAX) {
-        return ba_fail(err, "--%s %s: needs a whole number from %" PRIu64 " to %d", name, text, least, INT32_MAX);
+static int report(const ba_call *call, const sweep *s, const row *r) {
+    ba_format format = call->common->format;
+    if (format == BA_FORMAT_TABLE) {
+        print_tables(s, r);
+    } else {
+        print_rows(format == BA_FORMAT_JSON ? BA_ROWS_JSON : BA_ROWS_CSV, r, s->o->lengths.n);
     }
-    *out = (size_t)value;
-    return 0;
+    return write_trace(call, r, s->o->lengths.n);
 }
 
-static int take_rate(const char *name, const char *text, double *out, char err[BA_ERR_LEN]) {
-    char *end;
-    *out = text ? strtod(text, &end) : 0;
-    if (text && (end == text || *end || !isfinite(*out) || *out <= 0)) {
-        return ba_fail(err, "--%s %s: needs a number above 0, as 989e12", name, text);
-    }
-    return 0;
-}
-
-static int take_options(const ba_common *c, const texts *t, sweep *s, char err[BA_ERR_LEN]) {
-    s->mode = c->mode_given ? c->mode : "block";
-    if (ba_mode_check(s->mode, s->canonical, sizeof s->canonical, err) || ba_sizes_of(c->dtype, 2, &s->sizes, err) ||
-        take_size("question", t->question, 1, &s->question, err) || take_size("task", t->task, 0, &s->task, err) ||
-        take_size("block-tokens", t->block_tokens, 1, &s->block_tokens, err) ||
-        take_size("max-rows", t->max_rows, 1, &s->max_rows, err) ||
-        take_rate("peak-flops", t->peak, &s->peak_flops, err) ||
-        take_rate("bandwidth", t->bandwidth, &s->bandwidth, err)) {
-        return -1;
-    }
-    if (!t->peak != !t->bandwidth) {
-        return ba_fail(err, "--peak-flops and --bandwidth go together: the floor is the slower of both");
-    }
-    return ba_parse_sizes(t->lengths, &s->length, &s->n, err);
-}
+/* --- the command ------------------------------------------------------------------------------------------------ */
 
 /* --shape, or the shape of --model, or the one that the paper measured. */
-static int take_shape(const ba_common *c, const char *name, sweep *s, ba_model **model, char err[BA_ERR_LEN]) {
+static int take_shape(const ba_common *c, sweep *s, ba_model **model, char err[BA_ERR_LEN]) {
     char path[4096];
-    if (name || !c->model) {
-        s->shape_name = name ? name : BA_PAPER_SHAPE;
+    if (s->o->shape || !c->model) {
+        s->shape_name = s->o->shape ? s->o->shape : BA_PAPER_SHAPE;
         s->shape = ba_shape_named(s->shape_name, err);
         return s->shape ? 0 : -1;
     }
@@ -380,68 +346,97 @@ static int take_shape(const ba_common *c, const char *name, sweep *s, ba_model *
     return 0;
 }
 
-static int run(const ba_common *c, const sweep *s, char err[BA_ERR_LEN]) {
-    row *r = calloc(s->n, sizeof *r);
-    int rc = r ? 0 : ba_fail(err, "out of memory"), status = BA_EXIT_USAGE;
-    for (size_t i = 0; !rc && i < s->n; i++) {
-        rc = make_row(s, s->length[i], &r[i], err);
+/* Every length, printed and recorded. 0, or an exit status. */
+static int sweep_lengths(const ba_call *call, const sweep *s) {
+    char err[BA_ERR_LEN];
+    size_t n = s->o->lengths.n;
+    row *r = calloc(n, sizeof *r);
+    if (!r) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
-    status = rc ? ba_cli_fail(status, "%s", err) : report(c, s, r);
+    int status = 0;
+    for (size_t i = 0; !status && i < n; i++) {
+        status = make_row(s, s->o->lengths.at[i], &r[i], err) ? ba_cli_fail(BA_EXIT_USAGE, "%s", err) : 0;
+    }
+    status = status ? status : report(call, s, r);
     free(r);
     return status;
 }
 
-/* A stream of requests is another page of the same command, with options of its own. */
-static bool asks_for_requests(int argc, char **argv) {
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--requests") == 0 || strncmp(argv[i], "--requests=", 11) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-int ba_cmd_cost(int argc, char **argv) {
-    if (asks_for_requests(argc, argv)) {
-        return ba_cost_requests(argc, argv);
-    }
-    texts t = {NULL, "50,512,1K,2K,4K,8K,16K,32K", "50", "0", "128", "1024", NULL, NULL};
-    const ba_option own[] = {
-        {"shape", "NAME", "published shape (" BA_PAPER_SHAPE "), instead of --model's", &t.shape, NULL},
-        {"lengths", "LIST", "tokens of the whole prompt (50,512,1K,...,32K)", &t.lengths, NULL},
-        {"question", "N", "tokens of the question (50)", &t.question, NULL},
-        {"task", "N", "tokens of a task behind the question, for modes that need one (0)", &t.task, NULL},
-        {"block-tokens", "N", "tokens of a passage (128)", &t.block_tokens, NULL},
-        {"max-rows", "N", "rows of one pass (1024)", &t.max_rows, NULL},
-        {"peak-flops", "RATE", "FLOP/s of hardware, for the least time; with --bandwidth", &t.peak, NULL},
-        {"bandwidth", "RATE", "B/s of its memory", &t.bandwidth, NULL},
-        {NULL, NULL, NULL, NULL, NULL}};
-    ba_common c;
-    sweep s = {0};
+static int run(const ba_call *call) {
+    const ba_common *c = call->common;
+    sweep s = {.o = call->options, .mode = c->mode};
     ba_model *model = NULL;
     char err[BA_ERR_LEN];
-    int first,
-        status = ba_cli_parse(argc, argv, "[--shape NAME | --model PATH] [--mode MODE] [--lengths LIST]",
-                              "FLOPs, bytes, memory and least time of a mode against full attention, for any "
-                              "shape, without weights. Elements have 2 bytes unless --dtype says otherwise; the "
-                              "mode is block unless --mode says otherwise. A stream of requests against blocks in "
-                              "tiers: see cost --requests N --help.\n\nExample\n"
-                              "  blockattn cost --shape " BA_PAPER_SHAPE " --peak-flops 989e12 --bandwidth 3.35e12",
-                              own, &c, &first);
-    if (status >= 0) {
-        return status;
+    if (s.o->requests) {
+        return ba_cost_requests(call);
     }
-    if (first < argc) {
-        return ba_cli_fail(BA_EXIT_USAGE, "unexpected operand '%s'", argv[first]);
+    if (ba_mode_check(s.mode, s.canonical, sizeof s.canonical, err) || ba_sizes_of(c->dtype, 2, &s.sizes, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    if (take_options(&c, &t, &s, err) || take_shape(&c, t.shape, &s, &model, err)) {
-        status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
-    } else {
-        status = run(&c, &s, err);
-    }
-    free(s.length);
-    if (model) {
-        ba_model_close(model);
-    }
+    int status = take_shape(c, &s, &model, err) ? ba_cli_fail(BA_EXIT_USAGE, "%s", err) : sweep_lengths(call, &s);
+    ba_model_close(model);
     return status;
 }
+
+#define AT(member) .at = offsetof(ba_cost_options, member)
+#define STREAM     .with = "requests"
+#define NOT_STREAM .against = "requests"
+
+static const ba_option own[] = {
+    {"shape", "NAME", BA_WORD, AT(shape), .word = ba_shape_word,
+     .help = "published shape; default: the model's, or " BA_PAPER_SHAPE},
+    {"question", "N", BA_COUNT, AT(question), .standard = "50", .least = 1, .most = INT32_MAX,
+     .help = "tokens of the question"},
+    {"block-tokens", "N", BA_COUNT, AT(block_tokens), .standard = "128", .least = 1, .most = INT32_MAX,
+     .help = "tokens of a passage"},
+    {"lengths", "LIST", BA_COUNTS, AT(lengths), .standard = "50,512,1K,2K,4K,8K,16K,32K", .section = "Over lengths",
+     .most = MAX_LENGTH, NOT_STREAM, .help = "tokens of the whole prompt"},
+    {"task", "N", BA_COUNT, AT(task), .standard = "0", .most = INT32_MAX, NOT_STREAM,
+     .help = "tokens of a task after the question, for modes that need one"},
+    {"max-rows", "N", BA_COUNT, AT(max_rows), .standard = "1024", .least = 1, .most = INT32_MAX, NOT_STREAM,
+     .help = "rows of one pass"},
+    {"peak-flops", "RATE", BA_REAL, AT(peak_flops), .least = 1, .with = "bandwidth", NOT_STREAM,
+     .help = "FLOP/s of hardware, for the least time"},
+    {"bandwidth", "RATE", BA_REAL, AT(bandwidth), .least = 1, .with = "peak-flops", NOT_STREAM,
+     .help = "B/s of its memory"},
+    {"requests", "N", BA_COUNT, AT(requests), .least = 1, .most = 1 << 30, .section = "A stream of requests",
+     .help = "requests to simulate; the first fifth warms the tiers and is not counted"},
+    {"traffic", "FILE", BA_FILE, AT(traffic), STREAM,
+     .help = "requests from a file instead: lines {\"time\": 0.5, \"passages\": [3, 17]}"},
+    {"hardware", "NAME", BA_TEXT, AT(hardware), .standard = "h100", STREAM, .help = "row of the hardware file"},
+    {"hardware-file", "FILE", BA_FILE, AT(hardware_file), .standard = "hardware.json", STREAM,
+     .help = "machines as data"},
+    {"corpus", "LIST", BA_COUNTS, AT(corpus), .standard = "1M", .least = 1, .most = UINT32_MAX - 1, STREAM,
+     .help = "passages there are"},
+    {"passages", "N", BA_COUNT, AT(passages), .standard = "10", .least = 1, .most = BA_MAX_PASSAGES, STREAM,
+     .help = "passages of a request"},
+    {"zipf", "LIST", BA_REALS, AT(zipf), .standard = "0.8", .most = 10, STREAM,
+     .help = "exponents of the passages' popularity"},
+    {"rate", "X", BA_REAL, AT(rate), .standard = "1", .least = 1e-9, STREAM, .help = "requests per second"},
+    {"tiers", "LIST", BA_TEXT, AT(tiers), .standard = "ram:512G,disk:20000G", STREAM,
+     .help = "ram:SIZE[:POLICY],disk:SIZE[:POLICY],network:SIZE[:POLICY]"},
+    {"complete", NULL, BA_FLAG, AT(complete), STREAM,
+     .help = "the last tier holds the whole corpus from the beginning"},
+    {"ram", "LIST", BA_COUNTS, AT(ram), STREAM, .help = "sizes of memory to try, instead of the tier's"},
+    {"execute", "N", BA_COUNT, AT(execute), .standard = "0", STREAM,
+     .help = "instead: run the first N on --model with --store (else memory of this size), and compare"},
+    {.name = NULL}};
+
+const ba_command ba_command_cost = {
+    .name = "cost",
+    .summary = "FLOPs, bytes, memory and least time of a mode on any shape, without weights",
+    .usage = "[--shape NAME | --model PATH] [--mode MODE] [--lengths LIST | --requests N ...]",
+    .about = "FLOPs, bytes, memory and least time of a mode against full attention, for any shape, without weights. "
+             "Elements have 2 bytes without --dtype.\n"
+             "With --requests: a stream of requests on one machine that keeps blocks in tiers, simulated without "
+             "weights: hit rates, time to first token with waiting, energy and money.",
+    .example = "blockattn cost --shape " BA_PAPER_SHAPE " --peak-flops 989e12 --bandwidth 3.35e12\n"
+               "blockattn cost --requests 100000 --corpus 21000000 --tiers ram:512G,disk:20000G,network:400000G\n"
+               "blockattn cost --requests 60 --execute 60 --corpus 200 --passages 4 --tiers ram:100M",
+    .own = own,
+    .size = sizeof(ba_cost_options),
+    .takes = BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_SEED | BA_TAKES_OUT | BA_TAKES_JSON | BA_TAKES_CSV,
+    .mode = "block",
+    .run = run,
+};

@@ -246,13 +246,10 @@ static int execute(execution *x, const ba_store_spec *spec, const ba_common *c, 
 int ba_cost_execute(const ba_common *c, ba_traffic *traffic, size_t requests, size_t tokens, size_t question,
                     ba_executed *out) {
     char err[BA_ERR_LEN];
-    execution x = {.tokens = tokens, .question = question};
+    execution x = {.tokens = tokens, .question = question, .opt = ba_run_options(c)};
     ba_store_spec spec;
     *out = (ba_executed){0};
-    int status = ba_run_options(NULL, NULL, &x.opt);
-    if (status) {
-        return status;
-    }
+    int status;
     if (ba_store_spec_parse(c->store, c->store_key, &spec, err)) {
         status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
         goto done;

@@ -1,7 +1,7 @@
 /* blockattn cost --requests: the cost of a stream of requests on a machine that stores blocks in tiers. */
 #include "requests.h"
 
-#include "experiments/cli/commands.h"
+#include "experiments/cli/data.h"
 #include "experiments/cli/rows.h"
 #include "experiments/measure/costing.h"
 #include "experiments/measure/paper_row.h"
@@ -16,20 +16,16 @@
 
 #define SCHEMA "blockattn/requests/1"
 
-enum { MAX_EXPONENTS = 32 };
-
-typedef struct options {
-    const char *shape, *hardware, *file, *requests, *corpus, *passages, *tokens, *question, *zipf, *rate, *tiers, *ram,
-        *traffic, *execute;
-    bool complete;
-    uint64_t n_requests, n_passages, n_tokens, n_question, n_execute;
-    size_t *corpora, n_corpus, *rams, n_ram;
-    double exponent[MAX_EXPONENTS], per_second;
-    size_t n_exponent;
+/* The options, and the tiers that they describe. */
+typedef struct job {
+    const ba_cost_options *o;
+    uint64_t seed;     /* of the traffic */
+    const size_t *ram; /* [n_ram] sizes of memory to try */
+    size_t n_ram;
     ba_sim_tier tier[BA_SIM_TIERS];
     ba_place place[BA_SIM_TIERS + 1]; /* of each tier; BA_NOWHERE after the last */
     size_t n_tier;
-} options;
+} job;
 
 /* One simulation. Shares are of all requested passages. */
 typedef struct row {
@@ -87,23 +83,23 @@ static int no_memory(char err[BA_ERR_LEN]) {
 /* --- one simulation --------------------------------------------------------------------------------------------- */
 
 typedef struct stream {
-    const options *w;
+    const job *w;
     const ba_service *service;
     ba_sim *sim;
     ba_traffic traffic;
-    double *ttft; /* [n_requests] */
+    double *ttft; /* [requests] */
 } stream;
 
 /* One machine, first come, first served. */
 static int serve_all(stream *s, row *out, char err[BA_ERR_LEN]) {
-    const options *w = s->w;
+    const job *w = s->w;
     double free_at = 0, busy = 0, since = 0, share[BA_PLACES] = {0}, passages = 0;
     const double seconds = ba_passage_seconds(s->service, BA_NOWHERE);
-    size_t warm_up = w->traffic ? 0 : w->n_requests / 5;
+    size_t warm_up = w->o->traffic ? 0 : w->o->requests / 5;
     ba_arrival a;
     int rc = 1;
     size_t n = 0;
-    for (; n < w->n_requests && (rc = ba_traffic_next(&s->traffic, &a, err)) > 0; n++) {
+    for (; n < w->o->requests && (rc = ba_traffic_next(&s->traffic, &a, err)) > 0; n++) {
         uint8_t tier[BA_MAX_PASSAGES];
         size_t found[BA_PLACES] = {0};
         if (ba_sim_request(s->sim, a.passage, a.n, s->service->kv_bytes, seconds, tier)) {
@@ -151,7 +147,7 @@ static int serve_all(stream *s, row *out, char err[BA_ERR_LEN]) {
     return 0;
 }
 
-static int simulate(const options *w, const ba_service *service, const char *shape, size_t corpus, uint64_t ram,
+static int simulate(const job *w, const ba_service *service, const char *shape, size_t corpus, uint64_t ram,
                     double zipf, row *out, char err[BA_ERR_LEN]) {
     ba_sim_tier tier[BA_SIM_TIERS];
     memcpy(tier, w->tier, sizeof tier);
@@ -161,24 +157,24 @@ static int simulate(const options *w, const ba_service *service, const char *sha
                  .hardware = hw->name,
                  .policy = tier[0].policy->name,
                  .corpus = corpus,
-                 .passages = w->n_passages,
+                 .passages = w->o->passages,
                  .ram_bytes = ram,
-                 .zipf = w->traffic ? NAN : zipf,
-                 .rate = w->traffic ? NAN : w->per_second};
+                 .zipf = w->o->traffic ? NAN : zipf,
+                 .rate = w->o->traffic ? NAN : w->o->rate};
     double start = ba_now(), cpu_start = ba_cpu_clock();
-    stream s = {.w = w, .service = service, .ttft = malloc(w->n_requests * sizeof *s.ttft)};
+    stream s = {.w = w, .service = service, .ttft = malloc(w->o->requests * sizeof *s.ttft)};
     int rc = s.ttft ? ba_sim_new(tier, w->n_tier, corpus, &s.sim, err) : no_memory(err);
-    if (!rc && w->traffic) {
-        rc = ba_traffic_open(&s.traffic, w->traffic, corpus, err);
+    if (!rc && w->o->traffic) {
+        rc = ba_traffic_open(&s.traffic, w->o->traffic, corpus, err);
     } else if (!rc) {
-        ba_traffic_begin(&s.traffic, corpus, w->n_passages, zipf, w->per_second, 0);
+        ba_traffic_begin(&s.traffic, corpus, w->o->passages, zipf, w->o->rate, w->seed);
     }
     rc = rc ? rc : serve_all(&s, out, err);
     ba_traffic_end(&s.traffic);
     ba_sim_free(s.sim);
     free(s.ttft);
-    ba_served full, none = ba_serve(service, (size_t[BA_PLACES]){[BA_NOWHERE] = w->n_passages});
-    if (rc || ba_serve_full(service, w->n_passages, &full, err)) {
+    ba_served full, none = ba_serve(service, (size_t[BA_PLACES]){[BA_NOWHERE] = w->o->passages});
+    if (rc || ba_serve_full(service, w->o->passages, &full, err)) {
         return -1;
     }
     out->none_service = none.encode_s + none.prefill_s;
@@ -292,24 +288,23 @@ static int write_trace(const ba_common *c, const row *r, size_t n, int argc, cha
     return ba_tracing_exit(rc, err);
 }
 
-static int run(const ba_common *c, const options *w, const ba_service *service, const char *shape, int argc,
-               char **argv) {
+static int run(const ba_common *c, const job *w, const ba_service *service, const char *shape, int argc, char **argv) {
     char err[BA_ERR_LEN];
-    size_t n = w->n_corpus * w->n_ram * w->n_exponent, made = 0;
+    size_t n = w->o->corpus.n * w->n_ram * w->o->zipf.n, made = 0;
     row *r = calloc(n, sizeof *r);
     int rc = r ? 0 : no_memory(err);
     for (size_t i = 0; i < n && !rc; i++, made++) {
-        rc = simulate(w, service, shape, w->corpora[i / w->n_ram / w->n_exponent],
-                      w->rams[i / w->n_exponent % w->n_ram], w->exponent[i % w->n_exponent], &r[i], err);
+        rc = simulate(w, service, shape, w->o->corpus.at[i / w->n_ram / w->o->zipf.n],
+                      w->ram[i / w->o->zipf.n % w->n_ram], w->o->zipf.at[i % w->o->zipf.n], &r[i], err);
     }
     int status = rc ? ba_cli_fail(BA_EXIT_USAGE, "%s", err) : 0;
     if (!status && c->format == BA_FORMAT_TABLE) {
-        print_economics(service, shape, w->corpora[w->n_corpus - 1]);
+        print_economics(service, shape, w->o->corpus.at[w->o->corpus.n - 1]);
         print_rows(r, n);
-        if (w->n_corpus > 1) {
+        if (w->o->corpus.n > 1) {
             print_crossing(r, n);
         }
-        printf("simulated %" PRIu64 " requests in %.2f s (%.2f s of processor time)\n", w->n_requests,
+        printf("simulated %" PRIu64 " requests in %.2f s (%.2f s of processor time)\n", w->o->requests,
                r[n - 1].simulated_s, r[n - 1].simulated_cpu_s);
     } else if (!status) {
         ba_rows_format format = c->format == BA_FORMAT_JSON ? BA_ROWS_JSON : BA_ROWS_CSV;
@@ -324,17 +319,17 @@ static int run(const ba_common *c, const options *w, const ba_service *service, 
     return status;
 }
 
-static int execute(const ba_common *c, const options *w) {
+static int execute(const ba_common *c, const job *w) {
     ba_executed x;
     ba_traffic traffic;
     ba_common with = *c;
     char memory[64];
     if (!c->store) {
-        snprintf(memory, sizeof memory, "ram:%zu:%s", w->rams[0], w->tier[0].policy->name);
+        snprintf(memory, sizeof memory, "ram:%zu:%s", w->ram[0], w->tier[0].policy->name);
         with.store = memory;
     }
-    ba_traffic_begin(&traffic, w->corpora[0], w->n_passages, w->exponent[0], w->per_second, c->seed);
-    int status = ba_cost_execute(&with, &traffic, w->n_execute, w->n_tokens, w->n_question, &x);
+    ba_traffic_begin(&traffic, w->o->corpus.at[0], w->o->passages, w->o->zipf.at[0], w->o->rate, c->seed);
+    int status = ba_cost_execute(&with, &traffic, w->o->execute, w->o->block_tokens, w->o->question, &x);
     if (!status) {
         print_executed(&x);
         status = x.differing ? BA_EXIT_CHECK : BA_EXIT_OK;
@@ -342,155 +337,92 @@ static int execute(const ba_common *c, const options *w) {
     return status;
 }
 
-/* --- options ---------------------------------------------------------------------------------------------------- */
+/* --- the command ------------------------------------------------------------------------------------------------ */
 
-/* "ram:64G:lru,disk:10000G,network:400000G" */
-static int take_tiers(options *w, char err[BA_ERR_LEN]) {
-    char *list = strdup(w->tiers), *rest = list, *item;
-    int rc = list ? 0 : no_memory(err);
-    while (!rc && (item = strsep(&rest, ","))) {
-        const char *name = strsep(&item, ":"), *size = strsep(&item, ":"), *policy = item;
-        size_t p = 0;
-        while (p < BA_NOWHERE && strcmp(name, ba_place_name((ba_place)p)) != 0) {
-            p++;
-        }
-        ba_sim_tier t = {.policy = policy ? ba_policy_find(policy) : ba_policy_at(0), .mapped = p == BA_ON_DISK};
-        bool order = w->n_tier == 0 ? p == BA_IN_RAM : p > w->place[w->n_tier - 1];
-        if (p == BA_NOWHERE || !order || !size || !t.policy || ba_parse_size(size, &t.bytes, err)) {
-            rc = ba_fail(err,
-                         "--tiers %s: needs ram:SIZE[:POLICY], then disk: and network: if there are any; policies are "
-                         "lru, lfu, cost",
-                         w->tiers);
-        } else {
-            w->place[w->n_tier] = (ba_place)p;
-            w->tier[w->n_tier++] = t;
-        }
+/* One tier, as "disk:10000G:lru". 0, or -1. */
+static int take_tier(job *w, char *item) {
+    char err[BA_ERR_LEN];
+    const char *name = strsep(&item, ":"), *size = strsep(&item, ":"), *policy = item;
+    size_t p = 0;
+    while (p < BA_NOWHERE && strcmp(name, ba_place_name((ba_place)p)) != 0) {
+        p++;
     }
-    free(list);
-    w->place[w->n_tier] = BA_NOWHERE;
-    if (!rc && w->complete && w->n_tier < 2) {
-        rc = ba_fail(err, "--complete: the last of several tiers holds the whole corpus; --tiers has one");
-    }
-    if (!rc) {
-        w->tier[w->n_tier - 1].complete = w->complete;
-    }
-    return rc;
-}
-
-static int take_exponents(options *w, char err[BA_ERR_LEN]) {
-    for (const char *s = w->zipf;; s++) {
-        char *end;
-        double x = strtod(s, &end);
-        if (end == s || (*end && *end != ',') || !(x >= 0 && x <= 10) || w->n_exponent == MAX_EXPONENTS) {
-            return ba_fail(err, "--zipf %s: exponents from 0 to 10 are needed, as 0.6,0.8,1", w->zipf);
-        }
-        w->exponent[w->n_exponent++] = x;
-        if (!*end) {
-            return 0;
-        }
-        s = end;
-    }
-}
-
-static int take_options(options *w, char err[BA_ERR_LEN]) {
-    char *end;
-    w->per_second = strtod(w->rate, &end);
-    if (*end || !(w->per_second > 0) || !isfinite(w->per_second)) {
-        return ba_fail(err, "--rate %s: needs requests per second, above 0", w->rate);
-    }
-    if (ba_parse_size(w->requests, &w->n_requests, err) || ba_parse_size(w->passages, &w->n_passages, err) ||
-        ba_parse_size(w->tokens, &w->n_tokens, err) || ba_parse_size(w->question, &w->n_question, err) ||
-        ba_parse_size(w->execute, &w->n_execute, err) || ba_parse_sizes(w->corpus, &w->corpora, &w->n_corpus, err) ||
-        take_tiers(w, err) || take_exponents(w, err)) {
+    ba_sim_tier t = {.policy = policy ? ba_policy_find(policy) : ba_policy_at(0), .mapped = p == BA_ON_DISK};
+    bool order = w->n_tier == 0 ? p == BA_IN_RAM : p > w->place[w->n_tier - 1];
+    if (p == BA_NOWHERE || !order || !size || !t.policy || ba_parse_size(size, &t.bytes, err)) {
         return -1;
     }
-    if (w->ram && ba_parse_sizes(w->ram, &w->rams, &w->n_ram, err)) {
-        return -1;
-    }
-    if (!w->ram) {
-        w->rams = malloc(sizeof *w->rams);
-        if (!w->rams) {
-            return no_memory(err);
-        }
-        w->rams[w->n_ram++] = w->tier[0].bytes;
-    }
-    if (!w->n_requests || w->n_requests > 1u << 30 || !w->n_tokens || w->n_tokens > 1 << 20 || !w->n_question ||
-        w->n_question > 1 << 20 || !w->n_passages || w->n_passages > BA_MAX_PASSAGES) {
-        return ba_fail(err, "--requests, --block-tokens and --question begin at 1, and --passages goes from 1 to %d",
-                       BA_MAX_PASSAGES);
-    }
-    for (size_t i = 0; i < w->n_corpus; i++) {
-        if (w->corpora[i] < w->n_passages || w->corpora[i] >= UINT32_MAX) {
-            return ba_fail(err, "--corpus %zu: from the passages of a request on, below 2^32", w->corpora[i]);
-        }
-    }
+    w->place[w->n_tier] = (ba_place)p;
+    w->tier[w->n_tier++] = t;
     return 0;
 }
 
-int ba_cost_requests(int argc, char **argv) {
-    options w = {.shape = BA_PAPER_SHAPE,
-                 .hardware = "h100",
-                 .file = "experiments/configs/hardware.json",
-                 .corpus = "1M",
-                 .passages = "10",
-                 .tokens = "128",
-                 .question = "50",
-                 .zipf = "0.8",
-                 .rate = "1",
-                 .tiers = "ram:512G,disk:20000G",
-                 .execute = "0"};
-    const ba_option own[] = {
-        {"requests", "N", "requests to simulate; the first fifth warms the tiers and is not counted", &w.requests,
-         NULL},
-        {"traffic", "FILE", "requests from a file instead: lines {\"time\": 0.5, \"passages\": [3, 17]}", &w.traffic,
-         NULL},
-        {"shape", "NAME", "published shape (" BA_PAPER_SHAPE ")", &w.shape, NULL},
-        {"hardware", "NAME", "row of the hardware file (h100)", &w.hardware, NULL},
-        {"hardware-file", "FILE", "machines as data (experiments/configs/hardware.json)", &w.file, NULL},
-        {"corpus", "LIST", "passages there are (1M)", &w.corpus, NULL},
-        {"passages", "N", "passages of a request (10)", &w.passages, NULL},
-        {"block-tokens", "N", "tokens of a passage (128)", &w.tokens, NULL},
-        {"question", "N", "tokens of a question (50)", &w.question, NULL},
-        {"zipf", "LIST", "exponents of the passages' popularity (0.8)", &w.zipf, NULL},
-        {"rate", "X", "requests per second (1)", &w.rate, NULL},
-        {"tiers", "LIST", "ram:SIZE[:POLICY],disk:SIZE[:POLICY],network:SIZE[:POLICY] (ram:512G,disk:20000G)", &w.tiers,
-         NULL},
-        {"complete", NULL, "the last tier holds the whole corpus from the beginning", NULL, &w.complete},
-        {"ram", "LIST", "sizes of memory to try, instead of the tier's", &w.ram, NULL},
-        {"execute", "N", "instead: run the first N on --model with --store (else memory of this size), and compare",
-         &w.execute, NULL},
-        {NULL, NULL, NULL, NULL, NULL}};
-    ba_common c;
+/* "ram:64G:lru,disk:10000G,network:400000G" */
+static int take_tiers(job *w, char err[BA_ERR_LEN]) {
+    char *list = strdup(w->o->tiers), *rest = list, *item;
+    int rc = list ? 0 : no_memory(err);
+    while (!rc && (item = strsep(&rest, ","))) {
+        rc = take_tier(w, item) ? ba_fail(err,
+                                          "--tiers %s: needs ram:SIZE[:POLICY], then disk: and network: if there are "
+                                          "any; policies are lru, lfu, cost",
+                                          w->o->tiers)
+                                : 0;
+    }
+    free(list);
+    if (rc) {
+        return -1;
+    }
+    w->place[w->n_tier] = BA_NOWHERE;
+    if (w->o->complete && w->n_tier < 2) {
+        return ba_fail(err, "--complete: the last of several tiers holds the whole corpus; --tiers has one");
+    }
+    w->tier[w->n_tier - 1].complete = w->o->complete;
+    return 0;
+}
+
+static int check(job *w, char err[BA_ERR_LEN]) {
+    enum { MAX_TOKENS = 1 << 20 };
+    const ba_cost_options *o = w->o;
+    if (o->block_tokens > MAX_TOKENS || o->question > MAX_TOKENS) {
+        return ba_fail(err, "--%s %zu: needs a whole number from 1 to %d",
+                       o->question > MAX_TOKENS ? "question" : "block-tokens",
+                       o->question > MAX_TOKENS ? o->question : o->block_tokens, MAX_TOKENS);
+    }
+    for (size_t i = 0; i < o->corpus.n; i++) {
+        if (o->corpus.at[i] < o->passages) {
+            return ba_fail(err, "--corpus %zu: needs at least the %zu passages of a request", o->corpus.at[i],
+                           o->passages);
+        }
+    }
+    if (take_tiers(w, err)) {
+        return -1;
+    }
+    w->ram = o->ram.n ? o->ram.at : &w->tier[0].bytes;
+    w->n_ram = o->ram.n ? o->ram.n : 1;
+    return 0;
+}
+
+static int simulate_all(const ba_call *call, const job *w, char err[BA_ERR_LEN]) {
+    const char *name = w->o->shape ? w->o->shape : BA_PAPER_SHAPE;
+    char path[4096];
     ba_hardware hw;
     ba_service service;
     ba_sizes sizes;
+    const ba_shape *shape = ba_shape_named(name, err);
+    ba_data_find(w->o->hardware_file, path, sizeof path);
+    if (!shape || ba_sizes_of(call->common->dtype, 2, &sizes, err) ||
+        ba_hardware_read(path, w->o->hardware, &hw, err) ||
+        ba_service_begin(&service, shape, sizes, &hw, w->o->block_tokens, w->o->question, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+    }
+    return run(call->common, w, &service, name, call->argc, call->argv);
+}
+
+int ba_cost_requests(const ba_call *call) {
     char err[BA_ERR_LEN];
-    int first,
-        status = ba_cli_parse(argc, argv, "--requests N [--corpus LIST] [--zipf LIST] [--tiers LIST]",
-                              "A stream of requests on one machine that keeps blocks in tiers, simulated without "
-                              "weights: hit rates, time to first token with waiting, energy and money.\n"
-                              "Examples\n"
-                              "  blockattn cost --requests 100000 --corpus 21000000 --tiers "
-                              "ram:512G,disk:20000G,network:400000G\n"
-                              "  blockattn cost --requests 60 --execute 60 --corpus 200 --passages 4 --tiers ram:100M",
-                              own, &c, &first);
-    if (status >= 0) {
-        return status;
+    job w = {.o = call->options, .seed = call->common->seed};
+    if (check(&w, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    if (first < argc) {
-        return ba_cli_fail(BA_EXIT_USAGE, "unexpected operand '%s'", argv[first]);
-    }
-    if (take_options(&w, err) || ba_sizes_of(c.dtype, 2, &sizes, err)) {
-        status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
-    } else if (w.n_execute) {
-        status = execute(&c, &w);
-    } else {
-        const ba_shape *shape = ba_shape_named(w.shape, err);
-        bool wrong = !shape || ba_hardware_read(w.file, w.hardware, &hw, err) ||
-                     ba_service_begin(&service, shape, sizes, &hw, w.n_tokens, w.n_question, err);
-        status = wrong ? ba_cli_fail(BA_EXIT_USAGE, "%s", err) : run(&c, &w, &service, w.shape, argc, argv);
-    }
-    free(w.corpora);
-    free(w.rams);
-    return status;
+    return w.o->execute ? execute(call->common, &w) : simulate_all(call, &w, err);
 }

@@ -3,13 +3,29 @@
 #ifndef BA_COST_REQUESTS_H
 #define BA_COST_REQUESTS_H
 
+#include "experiments/cli/options.h"
 #include "experiments/cli/tracing.h"
 #include "service.h"
 #include "sim/store/simulate.h"
 #include "traffic.h"
 
-/* The command; argv holds --requests. Returns an exit status. */
-int ba_cost_requests(int argc, char **argv);
+/* Options of `cost`, both over lengths and of a stream of requests. */
+typedef struct ba_cost_options {
+    const char *shape; /* NULL: the model's, or the one that the paper measured */
+    size_t question, block_tokens;
+    ba_counts lengths; /* of whole prompts, tokens */
+    size_t task, max_rows;
+    double peak_flops, bandwidth;                           /* NaN: not asked */
+    size_t requests, passages, execute;                     /* passages: of a request */
+    const char *traffic, *hardware, *hardware_file, *tiers; /* traffic: path of a file, or NULL */
+    ba_counts corpus, ram;                                  /* passages there are; bytes */
+    ba_reals zipf;
+    double rate; /* requests per second */
+    bool complete;
+} ba_cost_options;
+
+/* `cost --requests`. Returns an exit status. */
+int ba_cost_requests(const ba_call *call);
 
 /* Results of executing the first requests of a stream. */
 typedef struct ba_executed {

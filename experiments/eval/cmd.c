@@ -1,7 +1,8 @@
 /* blockattn eval: accuracy and NLL of modes on tasks (Tables 1 and 2). */
 #include "dump.h"
 #include "experiments/cli/ask.h"
-#include "experiments/cli/commands.h"
+#include "experiments/cli/guess.h"
+#include "experiments/cli/options.h"
 #include "experiments/cli/rows.h"
 #include "experiments/cli/tracing.h"
 #include "outputs.h"
@@ -10,19 +11,23 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct options {
-    const char *task, *data, *limit, *skip, *every, *metric, *dump, *order, *prompts, *label, *outputs, *passages,
-        *words, *memory, *remark;
-    bool strict, resume;
-    uint64_t n_limit, n_skip, n_every, n_passages, n_words;
+    const char *task, *data, *dump, *prompts, *label, *outputs, *remark;
+    unsigned metric, order;
+    uint64_t limit, skip, every, passages, words;
+    bool strict;
 } options;
+
+enum { METRIC_ALL, METRIC_NLL };
 
 /* Everything of one call. */
 typedef struct session {
     const ba_common *c;
     const ba_session *b;
-    const options *w;
+    const options *opt;
+    const char *label;
     ba_task_source source;
     ba_engine_options engine;
     ba_eval_options eval;
@@ -45,43 +50,51 @@ static void report(void *arg, const char *line) {
     }
 }
 
-/* Keeps a row: in memory, in the trace, on standard output. */
+/* Prints a row, and (if it is new) records it. */
 static int keep(session *s, const ba_eval_row *row, bool fresh) {
     char err[BA_ERR_LEN];
     int status = s->c->format == BA_FORMAT_JSON ? ba_eval_print_row(row) : 0;
-    if (!status && fresh && s->trace) {
-        status = ba_tracing_exit(ba_eval_trace_add(s->trace, row, err), err);
+    if (status || !fresh || !s->trace) {
+        return status;
     }
-    return status;
+    return ba_tracing_exit(ba_eval_trace_add(s->trace, row, err), err);
 }
 
-/* One item in all modes that the trace has not got yet. */
-static int eval_item(session *s, const ba_task *task, const char *name, const ba_task_items *items, size_t i) {
+/* One item in one mode, unless the trace has it already. */
+static int eval_mode(session *s, const ba_task *task, const char *name, const ba_task_item *item, size_t i, size_t m) {
     char err[BA_ERR_LEN];
+    ba_eval_row row = {.index = i, .hash = item->hash};
+    snprintf(row.label, sizeof row.label, "%s", s->label);
+    snprintf(row.task, sizeof row.task, "%s", name);
+    snprintf(row.mode, sizeof row.mode, "%s", s->mode[m]);
+    const ba_eval_row *known = ba_eval_rows_find(&s->rows, &row);
+    if (known && known->hash != row.hash) {
+        return ba_cli_fail(BA_EXIT_USAGE,
+                           "%s: item %zu of task %s was made from other data or wording; leave out --resume", s->c->out,
+                           i, name);
+    }
+    if (known) {
+        return keep(s, known, false);
+    }
+    int status = ba_engine_exit(ba_eval_item(s->b, task, item, s->mode[m], &s->eval, &row, err), err);
+    if (status) {
+        return status;
+    }
+    return ba_eval_rows_add(&s->rows, &row) ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory")
+                                            : keep(s, &s->rows.row[s->rows.n - 1], true);
+}
+
+/* One item in all modes, and in the dump. */
+static int eval_item(session *s, const ba_task *task, const char *name, const ba_task_item *item, size_t i) {
+    char err[BA_ERR_LEN];
+    if (s->dump && ba_dump_item(s->dump, name, item, s->b->tok, err)) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
+    }
     for (size_t m = 0; m < s->n_mode; m++) {
         if (ba_interrupted()) { /* also where nothing is run: rows that the trace has already */
             return BA_EXIT_INTERRUPTED;
         }
-        ba_eval_row row = {.index = i, .hash = items->item[i].hash};
-        snprintf(row.label, sizeof row.label, "%s", s->w->label);
-        snprintf(row.task, sizeof row.task, "%s", name);
-        snprintf(row.mode, sizeof row.mode, "%s", s->mode[m]);
-        const ba_eval_row *known = ba_eval_rows_find(&s->rows, &row);
-        if (known && known->hash != row.hash) {
-            return ba_cli_fail(BA_EXIT_USAGE,
-                               "%s: item %zu of task %s was made from other data or wording; leave out --resume",
-                               s->c->out, i, name);
-        }
-        int status;
-        if (known) {
-            status = keep(s, known, false);
-        } else {
-            status = ba_engine_exit(ba_eval_item(s->b, task, &items->item[i], s->mode[m], &s->eval, &row, err), err);
-            if (!status) {
-                status = ba_eval_rows_add(&s->rows, &row) ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory")
-                                                          : keep(s, &s->rows.row[s->rows.n - 1], true);
-            }
-        }
+        int status = eval_mode(s, task, name, item, i, m);
         if (status) {
             return status;
         }
@@ -102,6 +115,30 @@ static void remark(const session *s, const char *name, const ba_task_items *item
     }
 }
 
+/* The items of a task that were asked for. */
+static int eval_items(session *s, const ba_task *task, const char *name, const ba_task_items *items) {
+    ba_progress bar;
+    int status = 0;
+    ba_progress_start(&bar, name, s->c->quiet);
+    for (size_t i = s->opt->skip; i < items->n && !status; i += s->opt->every) {
+        status = eval_item(s, task, name, &items->item[i], i);
+        ba_progress_update(&bar, (double)(i + 1) / (double)items->n);
+    }
+    ba_progress_end(&bar);
+    return status;
+}
+
+/* Outputs in the official form of the task. */
+static int write_outputs(const session *s, const ba_task *task, const char *name, const ba_task_items *items) {
+    char err[BA_ERR_LEN];
+    for (size_t m = 0; s->opt->outputs && m < s->n_mode; m++) {
+        if (ba_eval_outputs(s->opt->outputs, task, items, &s->rows, s->label, name, s->mode[m], err)) {
+            return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+        }
+    }
+    return 0;
+}
+
 static int eval_task(session *s, const char *name) {
     char err[BA_ERR_LEN];
     const ba_task *task;
@@ -109,34 +146,23 @@ static int eval_task(session *s, const char *name) {
     if (ba_task_read(name, &s->source, &task, &items, err)) {
         return ba_cli_fail(strcmp(err, "out of memory") ? BA_EXIT_USAGE : BA_EXIT_MACHINE, "%s", err);
     }
-    if (s->w->n_skip >= items.n) {
-        ba_task_items_free(&items);
-        return ba_cli_fail(BA_EXIT_USAGE, "--skip %s: task %s has %zu items", s->w->skip, name, items.n);
-    }
     const char *slash = strrchr(name, '/'), *shown = ba_task_by_name(name) || !slash ? name : slash + 1;
+    int status;
+    if (s->opt->skip >= items.n) {
+        status = ba_cli_fail(BA_EXIT_USAGE, "--skip %zu: task %s has %zu items", (size_t)s->opt->skip, name, items.n);
+        goto done;
+    }
     remark(s, shown, &items);
-    ba_progress bar;
-    int status = 0;
-    ba_progress_start(&bar, shown, s->c->quiet);
-    for (size_t i = s->w->n_skip; !status && i < items.n; i += s->w->n_every) {
-        status = s->dump && ba_dump_item(s->dump, shown, &items.item[i], s->b->tok, err)
-                     ? ba_cli_fail(BA_EXIT_MACHINE, "%s", err)
-                     : eval_item(s, task, shown, &items, i);
-        ba_progress_update(&bar, (double)(i + 1) / (double)items.n);
-    }
-    ba_progress_end(&bar);
-    for (size_t m = 0; !status && s->w->outputs && m < s->n_mode; m++) {
-        if (ba_eval_outputs(s->w->outputs, task, &items, &s->rows, s->w->label, shown, s->mode[m], err)) {
-            status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
-        }
-    }
+    status = eval_items(s, task, shown, &items);
+    status = status ? status : write_outputs(s, task, shown, &items);
+done:
     ba_task_items_free(&items);
     return status;
 }
 
 /* Tasks of a list; a mode's spelling never occurs in one. */
 static int eval_tasks(session *s) {
-    char *list = strdup(s->w->task), *rest = list, *name;
+    char *list = strdup(s->opt->task), *rest = list, *name;
     int status = list ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     while (!status && (name = strsep(&rest, ","))) {
         status = eval_task(s, name);
@@ -145,57 +171,85 @@ static int eval_tasks(session *s) {
     return status;
 }
 
-/* What there is when all is done, or when it was interrupted. */
+static void print_csv(const ba_eval_summary *summary, size_t n) {
+    ba_rows_begin(stdout, BA_ROWS_CSV, ba_eval_summary_columns);
+    for (size_t i = 0; i < n; i++) {
+        ba_rows_print(stdout, BA_ROWS_CSV, ba_eval_summary_columns, &summary[i], i == 0);
+    }
+    ba_rows_end(stdout, BA_ROWS_CSV);
+}
+
+/* The summaries, in the format that was asked for. */
+static int print_summaries(const session *s, const ba_eval_summary *summary, size_t n) {
+    int status = 0;
+    switch (s->c->format) {
+    case BA_FORMAT_TABLE:
+        ba_eval_print_table(summary, n);
+        return 0;
+    case BA_FORMAT_CSV:
+        print_csv(summary, n);
+        return 0;
+    case BA_FORMAT_JSON:
+        for (size_t i = 0; !status && i < n; i++) {
+            status = ba_eval_print_summary(&summary[i]);
+        }
+        return status;
+    }
+    return status;
+}
+
+/* At the end, or (not whole) after an interruption. */
 static int finish(session *s, bool whole) {
     char err[BA_ERR_LEN];
     size_t n = 0;
+    int status = 0;
     ba_eval_summary *summary = ba_eval_summarise(&s->rows, &n);
     if (!summary) {
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
-    int status = 0;
-    if (s->trace) {
-        status = ba_tracing_exit(ba_eval_trace_finish(s->trace, summary, n, whole, err), err);
+    if (s->trace && (status = ba_tracing_exit(ba_eval_trace_finish(s->trace, summary, n, whole, err), err))) {
+        goto done;
     }
-    if (!status && whole && s->dump && ba_dump_finish(s->dump, err)) {
+    if (!whole) {
+        goto done;
+    }
+    if (s->dump && ba_dump_finish(s->dump, err)) {
         status = ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
+        goto done;
     }
-    for (size_t i = 0; !status && whole && s->c->format == BA_FORMAT_JSON && i < n; i++) {
-        status = ba_eval_print_summary(&summary[i]);
-    }
-    if (!status && whole && s->c->format == BA_FORMAT_TABLE) {
-        ba_eval_print_table(summary, n);
-    } else if (!status && whole && s->c->format == BA_FORMAT_CSV) {
-        ba_rows_begin(stdout, BA_ROWS_CSV, ba_eval_summary_columns);
-        for (size_t i = 0; i < n; i++) {
-            ba_rows_print(stdout, BA_ROWS_CSV, ba_eval_summary_columns, &summary[i], i == 0);
-        }
-        ba_rows_end(stdout, BA_ROWS_CSV);
-    }
+    status = print_summaries(s, summary, n);
+done:
     free(summary);
     return status;
 }
 
-static int run(session *s, int argc, char **argv) {
+/* Trace and dump. 0, or an exit status. */
+static int open_outputs(session *s, int argc, char **argv) {
     char err[BA_ERR_LEN];
-    const options *w = s->w;
+    const options *opt = s->opt;
+    int status = 0;
+    const ba_eval_sitting sitting = {s->c, s->b, s->label, s->eval.generate ? "all" : "nll", s->c->resume, argc, argv};
+    if (s->c->out && (status = ba_tracing_exit(ba_eval_trace_begin(&sitting, &s->rows, &s->trace, err), err))) {
+        return status;
+    }
+    if (s->trace && opt->remark && (status = ba_tracing_exit(ba_eval_trace_remark(s->trace, opt->remark, err), err))) {
+        return status;
+    }
+    return opt->dump && ba_dump_begin(opt->dump, &s->dump, err) ? ba_cli_fail(BA_EXIT_MACHINE, "%s", err) : 0;
+}
+
+static int evaluate(session *s, int argc, char **argv) {
+    char err[BA_ERR_LEN];
     ba_prompts *prompts = NULL;
-    int status = ba_prompts_open(w->prompts, s->b->tok, &prompts, err) ? ba_cli_fail(BA_EXIT_USAGE, "%s", err) : 0;
+    if (ba_prompts_open(s->opt->prompts, s->b->tok, &prompts, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+    }
     s->source.prompts = prompts;
-    const ba_eval_sitting sitting = {s->c, s->b, w->label, s->eval.generate ? "all" : "nll", w->resume, argc, argv};
-    if (!status && s->c->out) {
-        status = ba_tracing_exit(ba_eval_trace_begin(&sitting, &s->rows, &s->trace, err), err);
-    }
-    if (!status && s->trace && w->remark) {
-        status = ba_tracing_exit(ba_eval_trace_remark(s->trace, w->remark, err), err);
-    }
-    if (!status && w->dump && ba_dump_begin(w->dump, &s->dump, err)) {
-        status = ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
-    }
+    int status = open_outputs(s, argc, argv);
     if (!status) {
         const size_t known = s->rows.n;
         status = eval_tasks(s);
-        if (status == 0 || s->rows.n > known) { /* what is finished is kept, whatever ended the rest */
+        if (status == 0 || s->rows.n > known) { /* what is finished is kept, for whatever reason the run ended */
             int end = finish(s, status == 0);
             status = status && status != BA_EXIT_INTERRUPTED ? status : end ? end : status;
         }
@@ -207,57 +261,49 @@ static int run(session *s, int argc, char **argv) {
     return status;
 }
 
-static int check(const ba_common *c, options *w, session *s) {
-    char err[BA_ERR_LEN];
-    if (!w->task) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--task is missing; --help lists the tasks");
-    }
-    const struct {
-        const char *name, *text;
-        uint64_t *value;
-    } number[] = {{"limit", w->limit, &w->n_limit},
-                  {"skip", w->skip, &w->n_skip},
-                  {"every", w->every, &w->n_every},
-                  {"passages", w->passages, &w->n_passages},
-                  {"words", w->words, &w->n_words}};
-    for (size_t i = 0; i < sizeof number / sizeof *number; i++) {
-        if (ba_parse_size(number[i].text, number[i].value, err)) {
-            return ba_cli_fail(BA_EXIT_USAGE, "--%s: %s", number[i].name, err);
+/* Tasks by name, or files that are there: a misspelt name is found before a model is loaded. */
+static int check_tasks(const char *list) {
+    char name[4096], known[BA_ERR_LEN] = "";
+    const ba_task *t;
+    for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(at, ","), at);
+        ba_guess g = ba_guess_begin(name, strlen(name));
+        if (ba_task_by_name(name) || access(name, F_OK) == 0) {
+            continue;
         }
+        for (size_t i = 0, n = 0; (t = ba_task_at(i)); i++) {
+            ba_guess_offer(&g, t->name);
+            n += n < sizeof known ? (size_t)snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", t->name) : 0;
+        }
+        return ba_cli_fail(BA_EXIT_USAGE, "--task %s: no such file, and no such task; there is %s%s", name, known,
+                           g.text);
     }
-    if (!w->n_every || w->n_every > SIZE_MAX / 2) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--every %s: it is 1 (all items) or more", w->every);
+    return 0;
+}
+
+static int check(const ba_call *call, session *s) {
+    const options *opt = call->options;
+    const char *adapter = call->common->adapter, *slash = adapter ? strrchr(adapter, '/') : NULL;
+    s->label = opt->label ? opt->label : !adapter ? "base" : slash && slash[1] ? slash + 1 : adapter;
+    if (strchr(s->label, '/')) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--label %s: becomes part of file names, so it holds no /", s->label);
     }
-    if (w->n_passages < 2 || w->n_words < 8 || w->n_passages > 4096 || w->n_words > 4096) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--passages needs 2 to 4096, --words 8 to 4096");
-    }
-    if (w->metric && strcmp(w->metric, "nll") != 0 && strcmp(w->metric, "all") != 0) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--metric %s: it is nll (no generation) or all", w->metric);
-    }
-    bool first = !strcmp(w->order, "best-first");
-    if (!first && strcmp(w->order, "best-last") != 0) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--order %s: it is best-last (as in the paper) or best-first", w->order);
-    }
-    if ((w->resume || w->remark) && !c->out) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--resume and --remark are about a trace: give --out FILE.h5");
-    }
-    if (!w->label) {
-        const char *slash = c->adapter ? strrchr(c->adapter, '/') : NULL;
-        w->label = !c->adapter ? "base" : slash && slash[1] ? slash + 1 : c->adapter;
-    }
-    if (strchr(w->label, '/')) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--label %s: becomes part of file names, so it holds no /", w->label);
-    }
-    s->source = (ba_task_source){.folder = w->data ? w->data : default_folder(),
-                                 .order = first ? BA_BEST_FIRST : BA_BEST_LAST,
-                                 .limit = w->n_limit,
-                                 .strict = w->strict,
-                                 .seed = c->seed,
-                                 .passages = w->n_passages,
-                                 .words = w->n_words,
+    s->source = (ba_task_source){.folder = opt->data ? opt->data : default_folder(),
+                                 .order = opt->order ? BA_BEST_FIRST : BA_BEST_LAST,
+                                 .limit = opt->limit,
+                                 .strict = opt->strict,
+                                 .seed = call->common->seed,
+                                 .passages = opt->passages,
+                                 .words = opt->words,
                                  .report = report,
                                  .arg = s};
-    char **mode = ba_modes_split(c->mode_given ? c->mode : "full,block", &s->n_mode);
+    return check_tasks(opt->task);
+}
+
+/* Modes in their canonical spelling. 0, or an exit status. */
+static int take_modes(session *s) {
+    char err[BA_ERR_LEN];
+    char **mode = ba_modes_split(s->c->mode, &s->n_mode);
     s->mode = mode ? calloc(s->n_mode, sizeof *s->mode) : NULL;
     int status = s->mode ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     for (size_t m = 0; !status && m < s->n_mode; m++) {
@@ -269,54 +315,67 @@ static int check(const ba_common *c, options *w, session *s) {
     return status;
 }
 
-int ba_cmd_eval(int argc, char **argv) {
-    options w = {.limit = "0", .skip = "0", .every = "1", .order = "best-last", .passages = "10", .words = "60"};
-    const ba_option own[] = {
-        {"task", "T[,T..]", "tasks by name, or files of RAG items (JSON Lines, plain or gzipped)", &w.task, NULL},
-        {"data", "DIR", "the data folder; default: $BLOCKATTN_DATA, else ../shared/data", &w.data, NULL},
-        {"limit", "N", "the first N items of each task; 0 = all (generated tasks: 100)", &w.limit, NULL},
-        {"skip", "K", "pass over the first K of them (0)", &w.skip, NULL},
-        {"every", "N", "then take only every N-th (1)", &w.every, NULL},
-        {"metric", "nll|all", "nll: only the likelihood of the gold answer, nothing is generated", &w.metric, NULL},
-        {"dump", "FILE", "also write each item as ids with its answer's ids, JSON Lines", &w.dump, NULL},
-        {"outputs", "DIR", "also write outputs in the official form of each task: DIR/LABEL.TASK.MODE.jsonl",
-         &w.outputs, NULL},
-        {"label", "TEXT", "name of the model in rows and reports (the adapter's, or base)", &w.label, NULL},
-        {"order", "ORDER", "documents best-last (the paper; default) or best-first (its scripts)", &w.order, NULL},
-        {"prompts", "FILE", "wording to use instead of the built-in one (experiments/data/prompts.json)", &w.prompts,
-         NULL},
-        {"passages", "N", "of generated items: passages (10)", &w.passages, NULL},
-        {"words", "N", "of generated items: words a passage (60)", &w.words, NULL},
-        {"strict", NULL, "stop at the first malformed line", NULL, &w.strict},
-        {"resume", NULL, "go on with --out where it stopped", NULL, &w.resume},
-        {"remark", "TEXT", "kept in the trace; `report` puts it under its tables", &w.remark, NULL},
-        {"memory", "SIZE", "refuse a prompt that needs more for KV and work space (free memory)", &w.memory, NULL},
-        {NULL, NULL, NULL, NULL, NULL}};
-    ba_common c;
+static int run(const ba_call *call) {
+    const options *opt = call->options;
     ba_session b;
-    session s = {.c = &c, .b = &b, .w = &w};
-    int first, status = ba_cli_parse(
-                   argc, argv, "--task T[,T..] [--mode MODE[,MODE..]] [--limit N] [--out FILE.h5 [--resume]]",
-                   "Accuracy and NLL of attention modes on tasks, item by item, with intervals. Modes share the store: "
-                   "a passage is encoded once.\n"
-                   "Examples\n"
-                   "  blockattn eval --task nq --mode full,block --limit 20\n"
-                   "  blockattn eval --task nq,2wiki,hotpotqa --mode full,block,lego --out results/eval.h5 --resume\n"
-                   "  blockattn eval --task my-items.jsonl.gz --metric nll --json",
-                   own, &c, &first);
-    if (status >= 0) {
+    session s = {.c = call->common, .b = &b, .opt = opt, .engine = ba_run_options(call->common)};
+    int status;
+    ba_catch_interrupt();
+    if ((status = check(call, &s)) || (status = take_modes(&s)) || (status = ba_session_open(call->common, &b))) {
+        free(s.mode);
         return status;
     }
-    if (first < argc) {
-        return ba_cli_fail(BA_EXIT_USAGE, "unexpected operand '%s'; tasks are given by --task", argv[first]);
-    }
-    ba_catch_interrupt();
-    if (!(status = check(&c, &w, &s)) && !(status = ba_run_options(NULL, w.memory, &s.engine)) &&
-        !(status = ba_session_open(&c, &b))) {
-        s.eval = (ba_eval_options){.generate = !w.metric || strcmp(w.metric, "nll") != 0, .engine = &s.engine};
-        status = run(&s, argc, argv);
-        ba_session_close(&b);
-    }
+    s.eval = (ba_eval_options){.generate = opt->metric != METRIC_NLL, .engine = &s.engine};
+    status = evaluate(&s, call->argc, call->argv);
+    ba_session_close(&b);
     free(s.mode);
     return status;
 }
+
+#define AT(member) .at = offsetof(options, member)
+
+static const ba_option own[] = {
+    {"task", "T[,T..]", BA_FILE, AT(task), .needed = true,
+     .help = "tasks by name, or files of RAG items (JSON Lines, plain or gzipped)"},
+    {"data", "DIR", BA_FOLDER, AT(data), .help = "the data folder; default: $BLOCKATTN_DATA, else ../shared/data"},
+    {"limit", "N", BA_COUNT, AT(limit), .standard = "0",
+     .help = "the first N items of each task; 0 is all (of generated tasks: 100)"},
+    {"skip", "K", BA_COUNT, AT(skip), .standard = "0", .help = "pass over the first K of them"},
+    {"every", "N", BA_COUNT, AT(every), .standard = "1", .least = 1, .most = 1 << 30,
+     .help = "then take only every N-th"},
+    {"metric", NULL, BA_CHOICE, AT(metric), .standard = "all", .words = "all|nll",
+     .help = "nll: only the likelihood of the gold answer, nothing is generated"},
+    {"dump", "FILE", BA_FILE, AT(dump), .help = "also write each item as ids with its answer's ids, JSON Lines"},
+    {"outputs", "DIR", BA_FOLDER, AT(outputs),
+     .help = "also write outputs in the official form of each task: DIR/LABEL.TASK.MODE.jsonl"},
+    {"label", "TEXT", BA_TEXT, AT(label),
+     .help = "name of the model in rows and reports; default: the adapter's, or base"},
+    {"order", NULL, BA_CHOICE, AT(order), .standard = "best-last", .words = "best-last|best-first",
+     .help = "order of the documents: the paper's, or that of its scripts"},
+    {"prompts", "FILE", BA_FILE, AT(prompts), .help = "wording to use instead of the built-in one"},
+    {"passages", "N", BA_COUNT, AT(passages), .standard = "10", .least = 2, .most = 4096,
+     .help = "passages of a generated item"},
+    {"words", "N", BA_COUNT, AT(words), .standard = "60", .least = 8, .most = 4096,
+     .help = "words of a passage of a generated item"},
+    {"strict", NULL, BA_FLAG, AT(strict), .help = "stop at the first malformed line"},
+    {"remark", "TEXT", BA_TEXT, AT(remark), .with = "out",
+     .help = "kept in the trace; 'report' puts it under its tables"},
+    {.name = NULL}};
+
+const ba_command ba_command_eval = {
+    .name = "eval",
+    .summary = "accuracy and NLL of modes on tasks",
+    .usage = "--task T[,T..] [--mode MODE[,MODE..]] [--limit N] [--out FILE.h5 [--resume]]",
+    .about = "Accuracy and NLL of attention modes on tasks, item by item, with intervals. Modes share the store: a "
+             "passage is encoded once.",
+    .example = "blockattn eval --task nq --mode full,block --limit 20\n"
+               "blockattn eval --task nq,2wiki,hotpotqa --mode full,block,lego --out results/eval.h5 --resume\n"
+               "blockattn eval --task my-items.jsonl.gz --metric nll --json",
+    .own = own,
+    .size = sizeof(options),
+    .takes = BA_TAKES_ENGINE | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT | BA_TAKES_RESUME |
+             BA_TAKES_JSON | BA_TAKES_CSV,
+    .mode = "full,block",
+    .hint = "tasks are given by --task",
+    .run = run,
+};

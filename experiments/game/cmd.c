@@ -1,6 +1,7 @@
-/* blockattn game: an agent that is told a game's state frame by frame, of which little changes. */
+/* blockattn game: an agent is sent a game's state frame by frame, of which little changes. */
 #include "experiments/cli/ask.h"
-#include "experiments/cli/commands.h"
+#include "experiments/cli/data.h"
+#include "experiments/cli/options.h"
 #include "experiments/cli/tracing.h"
 #include "frames.h"
 #include "report.h"
@@ -11,22 +12,23 @@
 
 #define SCHEMA "blockattn/game/1"
 
-enum { MAX_RULES = 1 << 20, MAX_CHANGES = 16, DEFAULT_LIMIT = 256 };
+enum { MAX_RULES = 1 << 20, DEFAULT_LIMIT = 256 };
 
 typedef struct options {
-    const char *world, *states, *rules, *question, *tokens, *change, *max_tokens, *frames, *measure_every, *memory;
+    const char *states, *rules, *question;
+    unsigned world;       /* index of its row */
+    ba_counts max_tokens; /* none: the rules' own */
+    ba_reals change;
+    uint64_t tokens, frames, measure_every;
     bool blocks;
-    const ba_world *made; /* NULL: recorded states */
-    uint64_t n_tokens, n_frames, every;
-    double changes[MAX_CHANGES];
-    size_t n_change, *limit, n_limit; /* no limit: the rules' own */
 } options;
 
 typedef struct game {
     const ba_common *common;
-    const options *w;
+    const options *opt;
+    const ba_world *made; /* NULL: recorded states */
     ba_session *b;
-    ba_engine_options opt;
+    ba_engine_options engine_opt;
     ba_rules rules; /* as in the file */
     ba_trace *trace;
     size_t frames_table, summary_table;
@@ -39,21 +41,20 @@ static int no_memory(void) {
 
 /* --- frames ----------------------------------------------------------------------------------------------------- */
 
-static const char *system_text(const options *w) {
-    return w->made ? w->made->system : "The state of a game follows, one part a line, each part behind its path.\n\n";
+static const char *system_text(const game *g) {
+    return g->made ? g->made->system : "The state of a game follows, one part a line, each part behind its path.\n\n";
 }
 
-static const char *question_text(const options *w) {
-    return w->question ? w->question : w->made ? w->made->question : "What is the best next move?";
+static const char *question_text(const game *g) {
+    return g->opt->question ? g->opt->question : g->made ? g->made->question : "What is the best next move?";
 }
 
 static int open_frames(const game *g, ba_frames **out) {
     char err[BA_ERR_LEN];
-    const options *w = g->w;
-    if (!w->made) {
-        return ba_frames_of_file(w->states, out, err) ? ba_cli_fail(BA_EXIT_USAGE, "%s", err) : 0;
+    if (!g->made) {
+        return ba_frames_of_file(g->opt->states, out, err) ? ba_cli_fail(BA_EXIT_USAGE, "%s", err) : 0;
     }
-    *out = ba_frames_of_world(w->made, g->entities, g->common->seed);
+    *out = ba_frames_of_world(g->made, g->entities, g->common->seed);
     return *out ? 0 : no_memory();
 }
 
@@ -67,7 +68,7 @@ typedef struct opening {
 /* 0, or an exit status; closed in either case. */
 static int open_first(const game *g, const ba_rules *rules, opening *o) {
     char err[BA_ERR_LEN];
-    *o = (opening){.session = ba_game_session_new(g->b->tok, rules, system_text(g->w))};
+    *o = (opening){.session = ba_game_session_new(g->b->tok, rules, system_text(g))};
     int status = o->session ? open_frames(g, &o->frames) : no_memory();
     if (status) {
         return status;
@@ -77,7 +78,7 @@ static int open_first(const game *g, const ba_rules *rules, opening *o) {
     if (!state) {
         return no_memory();
     }
-    return ba_game_session_frame(o->session, state, len, name, question_text(g->w), &o->prompt, err)
+    return ba_game_session_frame(o->session, state, len, name, question_text(g), &o->prompt, err)
                ? ba_cli_fail(BA_EXIT_USAGE, "%s", err)
                : 0;
 }
@@ -100,11 +101,11 @@ static int first_tokens(const game *g, const ba_rules *rules, size_t *tokens) {
 /* As many entities as the prompt asked for needs. */
 static int choose_entities(game *g, const ba_rules *rules) {
     int status = 0;
-    g->entities = g->w->made ? g->w->made->size : 0;
+    g->entities = g->made ? g->made->size : 0;
     for (int i = 0; i < 4 && g->entities && !status; i++) {
         size_t tokens;
         status = first_tokens(g, rules, &tokens);
-        double more = tokens ? (double)g->w->n_tokens / (double)tokens : 1;
+        double more = tokens ? (double)g->opt->tokens / (double)tokens : 1;
         g->entities = (size_t)fmax(4, round((double)g->entities * more));
     }
     return status;
@@ -125,21 +126,24 @@ static int keep(game *g, const ba_game_case *c, const ba_play_row *row) {
 
 static int play(game *g, const ba_game_case *c, ba_game_session *s, ba_frames *f, ba_play_row *rows, size_t *n) {
     char err[BA_ERR_LEN];
-    const options *w = g->w;
-    ba_player p = {
-        .engine = g->b->engine, .opt = &g->opt, .mode = c->mode, .question = question_text(w), .rng = g->common->seed};
+    const options *opt = g->opt;
+    ba_player p = {.engine = g->b->engine,
+                   .opt = &g->engine_opt,
+                   .mode = c->mode,
+                   .question = question_text(g),
+                   .rng = g->common->seed};
     ba_progress bar;
     int status = 0;
     ba_progress_start(&bar, "game", g->common->quiet || g->common->format == BA_FORMAT_TABLE);
-    for (*n = 0; *n < w->n_frames && !status;) {
+    for (*n = 0; *n < opt->frames && !status;) {
         size_t len;
         const char *name, *state = ba_frames_state(f, &len, &name);
-        bool measured = w->every && *n && (*n - 1) % w->every == 0;
+        bool measured = opt->measure_every && *n && (*n - 1) % opt->measure_every == 0;
         int rc = state ? ba_play(&p, s, state, len, name, measured, &rows[*n], err) : ba_fail(err, "out of memory");
         status = rc ? ba_engine_exit(rc, err) : keep(g, c, &rows[*n]);
         if (!status) {
             ++*n;
-            ba_progress_update(&bar, (double)*n / (double)w->n_frames);
+            ba_progress_update(&bar, (double)*n / (double)opt->frames);
             if (!ba_frames_step(f, (size_t)ceil(c->change * (double)rows[*n - 1].tokens))) {
                 break;
             }
@@ -156,8 +160,8 @@ static int play_case(game *g, const ba_game_case *c, ba_game_summary *out) {
         rules.rule[i].max_tokens = c->max_tokens;
     }
     rules.max_tokens = c->max_tokens != UINT64_MAX ? c->max_tokens : rules.max_tokens;
-    ba_play_row *rows = calloc(g->w->n_frames, sizeof *rows);
-    ba_game_session *s = ba_game_session_new(g->b->tok, &rules, system_text(g->w));
+    ba_play_row *rows = calloc(g->opt->frames, sizeof *rows);
+    ba_game_session *s = ba_game_session_new(g->b->tok, &rules, system_text(g));
     ba_frames *f = NULL;
     size_t n = 0;
     ba_store_clear(g->b->store);
@@ -196,15 +200,16 @@ static int report(game *g, const ba_game_summary *s, size_t n) {
 }
 
 static int play_all(game *g) {
-    const options *w = g->w;
-    size_t n_limit = w->n_limit ? w->n_limit : 1, n_change = w->made && w->made->size ? w->n_change : 1, n = 0;
+    const options *opt = g->opt;
+    size_t n_limit = opt->max_tokens.n ? opt->max_tokens.n : 1, n_change = g->made && g->made->size ? opt->change.n : 1,
+           n = 0;
     ba_game_summary *s = calloc(n_limit * n_change, sizeof *s);
     int status = s ? 0 : no_memory();
     for (size_t i = 0; i < n_limit * n_change && !status; i++) {
-        ba_game_case c = {.world = w->made ? w->made->name : "recorded",
-                          .mode = g->common->mode_given ? g->common->mode : "block",
-                          .max_tokens = w->n_limit ? w->limit[i % n_limit] : UINT64_MAX,
-                          .change = w->made && w->made->size ? w->changes[i / n_limit] : NAN};
+        ba_game_case c = {.world = g->made ? g->made->name : "recorded",
+                          .mode = g->common->mode,
+                          .max_tokens = opt->max_tokens.n ? opt->max_tokens.at[i % n_limit] : UINT64_MAX,
+                          .change = g->made && g->made->size ? opt->change.at[i / n_limit] : NAN};
         status = play_case(g, &c, &s[n]);
         n += s[n].c.world != NULL;
     }
@@ -241,8 +246,8 @@ static int print_blocks(const game *g) {
     return status;
 }
 
-static int run(game *g, int argc, char **argv) {
-    if (g->w->blocks) {
+static int play_or_print(game *g, int argc, char **argv) {
+    if (g->opt->blocks) {
         int status = choose_entities(g, &g->rules);
         return status ? status : print_blocks(g);
     }
@@ -252,16 +257,16 @@ static int run(game *g, int argc, char **argv) {
     return status;
 }
 
-/* --- options ---------------------------------------------------------------------------------------------------- */
+/* --- the command ------------------------------------------------------------------------------------------------ */
 
-static int read_rules(const char *path, ba_rules *out) {
-    char err[BA_ERR_LEN], *text;
+static int read_rules(const char *given, ba_rules *out) {
+    char err[BA_ERR_LEN], path[4096], *text;
     size_t len;
-    if (!path) {
+    if (!given) {
         *out = (ba_rules){.max_tokens = DEFAULT_LIMIT};
         return 0;
     }
-    if (ba_read_file(path, MAX_RULES, &text, &len, err)) {
+    if (ba_read_file(ba_data_find(given, path, sizeof path), MAX_RULES, &text, &len, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     int rc = ba_rules_parse(text, len, path, out, err);
@@ -269,96 +274,63 @@ static int read_rules(const char *path, ba_rules *out) {
     return rc ? ba_cli_fail(BA_EXIT_USAGE, "%s", err) : 0;
 }
 
-static int take_changes(options *w) {
-    const char *s = w->change;
-    for (;;) {
-        char *end;
-        double x = strtod(s, &end);
-        if (end == s || (*end && *end != ',') || !(x >= 0 && x <= 1) || w->n_change == MAX_CHANGES) {
-            return ba_cli_fail(BA_EXIT_USAGE, "--change %s: shares from 0 to 1 are needed, as 0.001,0.005 (at most %d)",
-                               w->change, MAX_CHANGES);
-        }
-        w->changes[w->n_change++] = x;
-        if (!*end) {
-            return 0;
-        }
-        s = end + 1;
-    }
-}
-
-static int take_options(options *w) {
-    char err[BA_ERR_LEN], list[512] = "";
-    if (w->states && w->world) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--states and --world: one of them");
-    }
-    const char *name = w->world ? w->world : "strategy";
-    w->made = w->states ? NULL : ba_world_find(name);
-    if (!w->states && !w->made) {
-        const ba_world *known;
-        for (size_t i = 0, n = 0; (known = ba_world_at(i)) && n < sizeof list; i++) {
-            n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", known->name);
-        }
-        return ba_cli_fail(BA_EXIT_USAGE, "--world %s: unknown; there is %s", name, list);
-    }
-    if (ba_parse_size(w->tokens, &w->n_tokens, err) || ba_parse_size(w->frames, &w->n_frames, err) ||
-        ba_parse_size(w->measure_every, &w->every, err) || !w->n_tokens || !w->n_frames || w->n_frames > 1 << 20) {
-        return ba_cli_fail(BA_EXIT_USAGE,
-                           "--tokens, --frames and --measure-every need whole numbers, the first two from 1 on");
-    }
-    if (w->max_tokens && ba_parse_sizes(w->max_tokens, &w->limit, &w->n_limit, err)) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--max-tokens: %s", err);
-    }
-    for (size_t i = 0; i < w->n_limit; i++) {
-        if (!w->limit[i]) {
-            return ba_cli_fail(BA_EXIT_USAGE, "--max-tokens: a block has 1 token at least");
-        }
-    }
-    return take_changes(w);
-}
-
-int ba_cmd_game(int argc, char **argv) {
-    options w = {.tokens = "8K", .change = "0.005", .frames = "20", .measure_every = "10"};
-    const ba_option own[] = {
-        {"world", "NAME", "strategy (default) or holdem", &w.world, NULL},
-        {"states", "FILE", "instead: recorded states, one JSON a line, - for standard input", &w.states, NULL},
-        {"rules", "FILE", "rules that cut a state into blocks (none: by size only, 256 tokens)", &w.rules, NULL},
-        {"question", "TEXT", "what is asked in every frame", &w.question, NULL},
-        {"tokens", "N", "tokens of the strategy game's prompt, about (8K)", &w.tokens, NULL},
-        {"change", "LIST", "share of it that changes in a frame, about (0.005)", &w.change, NULL},
-        {"max-tokens", "LIST", "limit of a block, instead of the rules'", &w.max_tokens, NULL},
-        {"frames", "N", "frames to play (20)", &w.frames, NULL},
-        {"measure-every", "N", "full prefill and prefix caching in every N-th frame too, 0 = never (10)",
-         &w.measure_every, NULL},
-        {"blocks", NULL, "only print the blocks of the first frame, and the tokens of each", NULL, &w.blocks},
-        {"memory", "SIZE", "refuse a prompt that needs more for KV and work space (free memory)", &w.memory, NULL},
-        {NULL, NULL, NULL, NULL, NULL}};
-    ba_common c;
+static int run(const ba_call *call) {
+    const options *opt = call->options;
     ba_session b = {0};
-    game g = {.common = &c, .w = &w, .b = &b};
-    int first,
-        status = ba_cli_parse(argc, argv, "[--world NAME | --states FILE] [--rules FILE] [--frames N]",
-                              "A game's state, frame by frame, cut into blocks of which only new and changed ones "
-                              "are encoded: time to first token against full prefill and against prefix caching. "
-                              "The mode is block unless --mode says otherwise.\nExamples\n"
-                              "  blockattn game --world holdem --rules experiments/game/holdem.rules.json\n"
-                              "  blockattn game --tokens 8K --change 0.005 --rules "
-                              "experiments/game/strategy.rules.json --out game.h5\n"
-                              "  blockattn game --states recorded.jsonl --blocks",
-                              own, &c, &first);
-    if (status >= 0) {
-        return status;
-    }
-    if (first < argc) {
-        return ba_cli_fail(BA_EXIT_USAGE, "unexpected operand '%s'; recorded states are given by --states",
-                           argv[first]);
-    }
+    game g = {.common = call->common,
+              .opt = opt,
+              .b = &b,
+              .made = opt->states ? NULL : ba_world_at(opt->world),
+              .engine_opt = ba_run_options(call->common)};
+    int status;
     ba_catch_interrupt();
-    if (!(status = take_options(&w)) && !(status = read_rules(w.rules, &g.rules)) &&
-        !(status = ba_run_options(NULL, w.memory, &g.opt)) && !(status = ba_session_open(&c, &b))) {
-        status = run(&g, argc, argv);
+    if (!(status = read_rules(opt->rules, &g.rules)) && !(status = ba_session_open(call->common, &b))) {
+        status = play_or_print(&g, call->argc, call->argv);
     }
     ba_session_close(&b);
     ba_rules_free(&g.rules);
-    free(w.limit);
     return status;
 }
+
+static const char *world_name(size_t i) {
+    const ba_world *world = ba_world_at(i);
+    return world ? world->name : NULL;
+}
+
+#define AT(member) .at = offsetof(options, member)
+
+static const ba_option own[] = {
+    {"world", "NAME", BA_CHOICE, AT(world), .standard = "strategy", .word = world_name, .help = "the game"},
+    {"states", "FILE", BA_FILE, AT(states), .against = "world",
+     .help = "instead: recorded states, one JSON a line, - for standard input"},
+    {"rules", "FILE", BA_FILE, AT(rules),
+     .help = "rules that cut a state into blocks; default: by size only, 256 tokens"},
+    {"question", "TEXT", BA_TEXT, AT(question), .help = "what is asked in every frame"},
+    {"tokens", "N", BA_COUNT, AT(tokens), .standard = "8K", .least = 1, .most = 1 << 24,
+     .help = "tokens of the strategy game's prompt, about"},
+    {"change", "LIST", BA_REALS, AT(change), .standard = "0.005", .most = 1,
+     .help = "share of it that changes in a frame, about"},
+    {"max-tokens", "LIST", BA_COUNTS, AT(max_tokens), .least = 1, .help = "limit of a block, instead of the rules'"},
+    {"frames", "N", BA_COUNT, AT(frames), .standard = "20", .least = 1, .most = 1 << 20, .help = "frames to play"},
+    {"measure-every", "N", BA_COUNT, AT(measure_every), .standard = "10",
+     .help = "full prefill and prefix caching in every N-th frame too; 0: never"},
+    {"blocks", NULL, BA_FLAG, AT(blocks), .help = "only print the blocks of the first frame, and the tokens of each"},
+    {.name = NULL}};
+
+const ba_command ba_command_game = {
+    .name = "game",
+    .summary = "a game's state sent frame by frame: only the blocks that changed are encoded",
+    .usage = "[--world NAME | --states FILE] [--rules FILE] [--frames N]",
+    .about = "A game's state, frame by frame, cut into blocks of which only new and changed ones are encoded: time to "
+             "first token against full prefill and against prefix caching.",
+    .example = "blockattn game --world holdem --rules holdem.rules.json\n"
+               "blockattn game --tokens 8K --change 0.005 --rules strategy.rules.json --out game.h5\n"
+               "blockattn game --states recorded.jsonl --blocks",
+    .own = own,
+    .size = sizeof(options),
+    .takes =
+        BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT | BA_TAKES_JSON | BA_TAKES_CSV,
+    .mode = "block",
+    .hint = "recorded states are given by --states",
+    .run = run,
+};

@@ -84,7 +84,7 @@ int ba_gate_prompts_read(const ba_session *b, const char *request, const char *d
     *out = (ba_gate_prompts){0};
     if (request) {
         ba_asked a;
-        int status = ba_ask(b, request, NULL, &a);
+        int status = ba_ask(&(ba_common){.request = request}, b, &a);
         if (!status && !(out->p = calloc(1, sizeof *out->p))) {
             status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
         }

@@ -1,5 +1,6 @@
-#include "experiments/cli/cli.h"
-#include "experiments/cli/commands.h"
+/* blockattn export: what is in a trace. */
+#include "experiments/cli/guess.h"
+#include "experiments/cli/options.h"
 #include "experiments/cli/rows.h"
 #include "sim/trace/merged.h"
 
@@ -124,58 +125,71 @@ static int print_everything(const ba_trace *t) {
 
 static int unknown_table(const ba_trace *t, const char *path, const char *name) {
     char list[1024] = "";
+    ba_guess g = ba_guess_begin(name, strlen(name));
     for (size_t i = 0, used = 0; i < ba_trace_tables(t) && used < sizeof list; i++) {
+        ba_guess_offer(&g, ba_trace_table_name(t, i));
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", ba_trace_table_name(t, i));
     }
-    return ba_cli_fail(BA_EXIT_USAGE, "%s: no table %s; there is %s", path, name, *list ? list : "none");
+    return ba_cli_fail(BA_EXIT_USAGE, "%s: no table %s; there is %s%s", path, name, *list ? list : "none", g.text);
 }
 
-int ba_cmd_export(int argc, char **argv) {
-    bool csv = false, json = false, markdown = false;
-    const ba_option options[] = {{"csv", 0, "as CSV, with a header (default if a table is named)", 0, &csv},
-                                 {"json", 0, "as JSON; without a table, everything in the file", 0, &json},
-                                 {"markdown", 0, "as a Markdown table", 0, &markdown},
-                                 {0}};
-    int first,
-        status = ba_cli_parse(argc, argv, "FILE.h5 [[RUN/]TABLE]",
-                              "Prints a table of a trace. Without a table: what the file contains, or its first "
-                              "table if a format is asked for. Blank figures are empty (null in JSON). A merged trace "
-                              "lists its runs; RUN/ alone says what one of them contains.\n"
-                              "Examples\n"
-                              "  blockattn export results/table3.h5\n"
-                              "  blockattn export results/table3.h5 samples --csv > samples.csv\n"
-                              "  blockattn export results/traces/tune.h5.gz tune-block-ft/steps",
-                              options, NULL, &first);
-    if (status >= 0) {
-        return status;
-    }
-    if (first == argc || argc - first > 2) {
-        return ba_cli_fail(BA_EXIT_USAGE, "needs a trace and at most one table: FILE.h5 [[RUN/]TABLE]");
-    }
-    if (csv + json + markdown > 1) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--csv, --json and --markdown exclude each other");
-    }
-    const char *path = argv[first], *name = first + 1 < argc ? argv[first + 1] : NULL;
-    ba_rows_format format = json ? BA_ROWS_JSON : markdown ? BA_ROWS_MARKDOWN : BA_ROWS_CSV;
-    char err[BA_ERR_LEN];
-    ba_trace *t;
-    if (open_named(path, &name, &t, err)) {
-        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
-    }
+typedef struct options {
+    bool csv, json, markdown;
+} options;
+
+/* name NULL: no table is named. */
+static int print(const ba_trace *t, const options *opt, const char *path, const char *name) {
+    ba_rows_format format = opt->json ? BA_ROWS_JSON : opt->markdown ? BA_ROWS_MARKDOWN : BA_ROWS_CSV;
     size_t table = 0;
+    if (!name && opt->json) {
+        return print_everything(t);
+    }
+    if (!name && !opt->csv && !opt->markdown) {
+        int status = print_contents(t);
+        return status ? status : print_runs(t, path);
+    }
     while (name && table < ba_trace_tables(t) && strcmp(ba_trace_table_name(t, table), name) != 0) {
         table++;
     }
-    if (!name && json) {
-        status = print_everything(t);
-    } else if (!name && !csv && !markdown) {
-        status = print_contents(t);
-        status = status ? status : print_runs(t, path);
-    } else if (table == ba_trace_tables(t)) {
-        status = unknown_table(t, path, name ? name : "at all");
-    } else {
-        status = print_table(t, table, format);
+    return table < ba_trace_tables(t) ? print_table(t, table, format) : unknown_table(t, path, name ? name : "at all");
+}
+
+static int run(const ba_call *call) {
+    char err[BA_ERR_LEN];
+    ba_trace *t;
+    if (!call->n_operand || call->n_operand > 2) {
+        return ba_cli_fail(BA_EXIT_USAGE, "needs a trace and at most one table: FILE.h5 [[RUN/]TABLE]");
     }
+    const char *path = call->operand[0], *name = call->n_operand > 1 ? call->operand[1] : NULL;
+    if (open_named(path, &name, &t, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+    }
+    int status = print(t, call->options, path, name);
     ba_trace_close(t);
     return status;
 }
+
+#define AT(member) .at = offsetof(options, member)
+
+static const ba_option own[] = {
+    {"csv", NULL, BA_FLAG, AT(csv), .help = "as CSV, with a header (default if a table is named)"},
+    {"json", NULL, BA_FLAG, AT(json), .against = "csv", .help = "as JSON; without a table, everything in the file"},
+    {"markdown", NULL, BA_FLAG, AT(markdown), .against = "csv,json", .help = "as a Markdown table"},
+    {.name = NULL}};
+
+const ba_command ba_command_export = {
+    .name = "export",
+    .summary = "a trace as CSV, JSON or Markdown",
+    .usage = "FILE.h5 [[RUN/]TABLE]",
+    .about = "Prints a table of a trace. Without a table: what the file contains, or its first table if a format is "
+             "asked for. Blank figures are empty (null in JSON). A merged trace lists its runs; RUN/ alone shows what "
+             "one of them "
+             "contains.",
+    .example = "blockattn export results/table3.h5\n"
+               "blockattn export results/table3.h5 samples --csv > samples.csv\n"
+               "blockattn export results/traces/tune.h5.gz tune-block-ft/steps",
+    .own = own,
+    .size = sizeof(options),
+    .operands = SIZE_MAX,
+    .run = run,
+};

@@ -1,13 +1,12 @@
 /* blockattn generate: text that follows a prompt, in any mode. */
 #include "experiments/cli/ask.h"
-#include "experiments/cli/commands.h"
 #include "experiments/cli/decode.h"
 #include "experiments/cli/json.h"
+#include "experiments/cli/options.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static int print_json(const ba_plan *plan, const ba_run_stats *s, const ba_decoded *a, double ttft) {
     cJSON *o = cJSON_CreateObject();
@@ -42,107 +41,115 @@ static int print_json(const ba_plan *plan, const ba_run_stats *s, const ba_decod
 }
 
 typedef struct options {
-    const char *request, *message, *max_tokens, *stop, *temperature, *executor, *memory;
-    uint64_t n;
-    double heat;
+    const char *stop;
+    uint64_t max_tokens;
+    double temperature;
 } options;
 
-static int check(options *w) {
-    char err[BA_ERR_LEN], *end;
-    if (ba_parse_size(w->max_tokens, &w->n, err) || w->n == 0) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--max-tokens %s: a number from 1 on is needed", w->max_tokens);
+/* What came of one request. */
+typedef struct answer {
+    ba_asked asked;
+    ba_run *run;
+    ba_decoded text;
+    double ttft;
+} answer;
+
+static double stages_of(const ba_run *run) {
+    double sum = 0;
+    for (ba_stage i = 0; i < BA_STAGE_COUNT; i++) {
+        sum += ba_run_get_stats(run)->stage[i];
     }
-    w->heat = strtod(w->temperature, &end);
-    if (*end || end == w->temperature || !(w->heat >= 0 && w->heat <= 100)) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--temperature %s: a number from 0 (greedy) to 100 is needed",
-                           w->temperature);
+    return sum;
+}
+
+/* 0, or an exit status. */
+static int generate(const ba_call *call, const ba_session *b, answer *a) {
+    const options *opt = call->options;
+    const ba_common *c = call->common;
+    const ba_engine_options engine_opt = ba_run_options(c);
+    const char *const stop[] = {opt->stop, NULL};
+    char err[BA_ERR_LEN];
+    int rc = ba_engine_run(b->engine, a->asked.plan, &engine_opt, opt->max_tokens, &a->run, err);
+    if (rc) {
+        return ba_engine_exit(rc, err);
     }
-    if (w->stop && !*w->stop) {
+    ba_run_logits(a->run);
+    a->ttft = a->asked.tokenize_s + stages_of(a->run);
+    const ba_decode_options how = {.max_tokens = opt->max_tokens,
+                                   .temperature = opt->temperature,
+                                   .seed = c->seed,
+                                   .stop = stop,
+                                   .live = c->format == BA_FORMAT_JSON ? NULL : stdout};
+    return ba_engine_exit(ba_decode(b->engine, b->tok, a->run, &how, &a->text, err), err);
+}
+
+static int report(const ba_common *c, const answer *a) {
+    ba_run_stats s = *ba_run_get_stats(a->run);
+    const char *mode = a->asked.plan->mode;
+    if (c->format == BA_FORMAT_JSON) {
+        s.stage[BA_STAGE_TOKENIZE] = a->asked.tokenize_s;
+        return print_json(a->asked.plan, &s, &a->text, a->ttft);
+    }
+    if (!c->quiet) {
+        fprintf(stderr, "%s: %zu prompt tokens (%zu computed, %zu reused), first token after %.3f s, %zu tokens, %s\n",
+                mode, s.n_prompt, s.n_computed, s.n_reused, a->ttft, a->text.n, a->text.stop);
+        if (a->asked.unworded) {
+            fputs("blockattn: the blocks were taken as they are, without the model's chat template; a request of "
+                  "\"messages\", or \"question\" and \"documents\", applies it\n",
+                  stderr);
+        }
+    }
+    return BA_EXIT_OK;
+}
+
+static int answer_request(const ba_call *call, const ba_session *b, answer *a) {
+    int status;
+    if ((status = ba_ask(call->common, b, &a->asked)) || (status = ba_ask_mode(&a->asked, call->common->mode)) ||
+        (status = generate(call, b, a))) {
+        return status;
+    }
+    return report(call->common, a);
+}
+
+static int run(const ba_call *call) {
+    const options *opt = call->options;
+    ba_session b;
+    answer a = {.run = NULL};
+    if (opt->stop && !*opt->stop) {
         return ba_cli_fail(BA_EXIT_USAGE, "--stop: the text is empty");
     }
-    return 0;
-}
-
-static int run_one(const ba_common *c, const ba_session *b, const options *w, const ba_engine_options *opt) {
-    ba_asked a;
-    ba_run *run = NULL;
-    ba_decoded out = {0};
-    char err[BA_ERR_LEN];
-    int status = ba_ask(b, w->request, w->message, &a);
-    if (!status) {
-        status = ba_ask_mode(&a, c->mode);
-    }
-    if (!status) {
-        bool json = c->format == BA_FORMAT_JSON;
-        int rc = ba_engine_run(b->engine, a.plan, opt, w->n, &run, err);
-        double ttft = a.tokenize_s;
-        if (!rc) {
-            ba_run_logits(run);
-            for (ba_stage i = 0; i < BA_STAGE_COUNT; i++) {
-                ttft += ba_run_get_stats(run)->stage[i];
-            }
-            const char *const stop[] = {w->stop, NULL};
-            ba_decode_options how = {.max_tokens = w->n,
-                                     .temperature = w->heat,
-                                     .seed = c->seed,
-                                     .stop = stop,
-                                     .live = json ? NULL : stdout};
-            rc = ba_decode(b->engine, b->tok, run, &how, &out, err);
-        }
-        status = ba_engine_exit(rc, err);
-        if (!status && json) {
-            ba_run_stats stats = *ba_run_get_stats(run);
-            stats.stage[BA_STAGE_TOKENIZE] = a.tokenize_s;
-            status = print_json(a.plan, &stats, &out, ttft);
-        } else if (!status && !c->quiet) {
-            const ba_run_stats *s = ba_run_get_stats(run);
-            fprintf(stderr,
-                    "%s: %zu prompt tokens (%zu computed, %zu reused), first token after %.3f s, %zu tokens, %s\n",
-                    a.plan->mode, s->n_prompt, s->n_computed, s->n_reused, ttft, out.n, out.stop);
-            if (a.unworded) {
-                fprintf(stderr,
-                        "%s: the blocks were taken as they are, without the model's chat template; a request of "
-                        "\"messages\", or \"question\" and \"documents\", applies it\n",
-                        program_invocation_short_name);
-            }
-        }
-    }
-    ba_run_free(run);
-    ba_asked_free(&a);
-    ba_decoded_free(&out);
-    return status;
-}
-
-int ba_cmd_generate(int argc, char **argv) {
-    options w = {.max_tokens = "200", .temperature = "0"};
-    const ba_option own[] = {
-        {"request", "FILE", "request JSON, - for standard input", &w.request, NULL},
-        {"message", "FILE", "instead: plain text, cut into blocks as the paper does; the last is the question",
-         &w.message, NULL},
-        {"max-tokens", "N", "at most so many tokens (200)", &w.max_tokens, NULL},
-        {"stop", "TEXT", "end before this text", &w.stop, NULL},
-        {"temperature", "T", "0 is greedy (default)", &w.temperature, NULL},
-        {"executor", "place|merge", "keys where they lie (default), or concatenated and rotated", &w.executor, NULL},
-        {"memory", "SIZE", "refuse a prompt that needs more for KV and work space (free memory)", &w.memory, NULL},
-        {NULL, NULL, NULL, NULL, NULL}};
-    ba_common c;
-    ba_session b;
-    ba_engine_options opt;
-    int first,
-        status = ba_cli_parse(argc, argv, "--request FILE [--mode MODE] [--max-tokens N] [--stop TEXT]",
-                              "Text that follows a request: greedy, or sampled with --temperature.", own, &c, &first);
-    if (status >= 0) {
-        return status;
-    }
-    if (first < argc) {
-        return ba_cli_fail(BA_EXIT_USAGE, "unexpected operand '%s'; a request is given by --request", argv[first]);
-    }
     ba_catch_interrupt();
-    if ((status = check(&w)) || (status = ba_run_options(w.executor, w.memory, &opt)) ||
-        (status = ba_session_open(&c, &b))) {
+    int status = ba_session_open(call->common, &b);
+    if (status) {
         return status;
     }
-    status = run_one(&c, &b, &w, &opt);
+    status = answer_request(call, &b, &a);
+    ba_run_free(a.run);
+    ba_asked_free(&a.asked);
+    ba_decoded_free(&a.text);
     ba_session_close(&b);
     return status;
 }
+
+#define AT(member) .at = offsetof(options, member)
+
+static const ba_option own[] = {
+    {"max-tokens", "N", BA_COUNT, AT(max_tokens), .standard = "200", .least = 1, .help = "tokens at most"},
+    {"stop", "TEXT", BA_TEXT, AT(stop), .help = "end before this text"},
+    {"temperature", "T", BA_REAL, AT(temperature), .standard = "0", .most = 100, .help = "of sampling; 0 is greedy"},
+    {.name = NULL}};
+
+const ba_command ba_command_generate = {
+    .name = "generate",
+    .summary = "text that follows a request",
+    .usage = "--request FILE [--mode MODE] [--max-tokens N] [--stop TEXT]",
+    .about = "Text that follows a request: greedy, or sampled with --temperature.",
+    .example = "echo '{\"blocks\": [\"Bern is a city. \", \"Where is Bern?\"]}' | blockattn generate --request -",
+    .own = own,
+    .size = sizeof(options),
+    .takes = BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_SEED | BA_TAKES_REQUEST | BA_TAKES_EXECUTOR | BA_TAKES_MEMORY |
+             BA_TAKES_JSON,
+    .mode = "full",
+    .hint = "a request is given by --request",
+    .run = run,
+};

@@ -1,7 +1,6 @@
 /* blockattn info: what a model is. */
-#include "experiments/cli/cli.h"
-#include "experiments/cli/commands.h"
 #include "experiments/cli/json.h"
+#include "experiments/cli/options.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -105,7 +104,7 @@ static void print_shape(const ba_shape *s) {
     row("attention", "%zu heads of %zu over %zu KV heads, scores x %.6g", s->heads, s->head_dim, s->kv_heads,
         s->attn_scale);
     row("variant", "%s head%s%s%s", s->tied ? "tied" : "untied", s->qkv_bias ? ", biases on Q, K, V" : "",
-        s->qk_norm ? ", norms on Q and K" : "", s->post_norms ? ", norms behind attention and feed-forward" : "");
+        s->qk_norm ? ", norms on Q and K" : "", s->post_norms ? ", norms after attention and feed-forward" : "");
     row("context", "%zu tokens", s->ctx);
     rope_row("rope", &s->rope);
     if (s->window) {
@@ -303,34 +302,34 @@ static int open_model(const char *path, ba_model **m, bool *weights, char err[BA
     return ba_model_open(path, true, m, err);
 }
 
-int ba_cmd_info(int argc, char **argv) {
-    ba_common c;
+static int run(const ba_call *call) {
+    ba_common c = *call->common;
     char path[4096], err[BA_ERR_LEN];
-    int first, status = ba_cli_parse(argc, argv, "[MODEL] [OPTIONS]",
-                                     "What a model is: shape, rotary positions, vocabulary, weights, bytes of KV.\n"
-                                     "MODEL is a GGUF file or a Hugging Face folder, like --model.\n"
-                                     "Examples\n"
-                                     "  blockattn info\n"
-                                     "  blockattn info model.gguf --json",
-                                     NULL, &c, &first);
-    if (status >= 0) {
-        return status;
+    if (call->n_operand > 1 || (call->n_operand && c.model)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "one model at a time: '%s' is one too many",
+                           call->operand[call->n_operand - 1]);
     }
-    if (argc - first > 1 || (argc > first && c.model)) {
-        return ba_cli_fail(BA_EXIT_USAGE, "one model at a time: '%s' is one too many", argv[argc - 1]);
-    }
-    if (c.format == BA_FORMAT_CSV) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--csv: a model is no table; --json prints it for programs");
-    }
-    if (argc > first) {
-        c.model = argv[first];
-    }
+    c.model = call->n_operand ? call->operand[0] : c.model;
     ba_model *m;
     bool weights;
     if (ba_model_path_of(&c, path, sizeof path, err) != 0 || open_model(path, &m, &weights, err) != 0) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    status = c.format == BA_FORMAT_JSON ? print_json(m, weights) : print_page(m, weights);
+    int status = c.format == BA_FORMAT_JSON ? print_json(m, weights) : print_page(m, weights);
     ba_model_close(m);
     return status;
 }
+
+const ba_command ba_command_info = {
+    .name = "info",
+    .summary = "what a model is: shape, vocabulary, weights, bytes of KV",
+    .usage = "[MODEL] [OPTIONS]",
+    .about =
+        "What a model is: shape, rotary positions, vocabulary, weights, bytes of KV per token. MODEL is a GGUF file "
+        "or a Hugging Face folder, like --model.",
+    .example = "blockattn info\n"
+               "blockattn info model.gguf --json",
+    .takes = BA_TAKES_MODEL | BA_TAKES_JSON,
+    .operands = SIZE_MAX,
+    .run = run,
+};

@@ -1,7 +1,7 @@
 /* blockattn logits: next-token logits after the last segment. */
 #include "experiments/cli/ask.h"
-#include "experiments/cli/commands.h"
 #include "experiments/cli/json.h"
+#include "experiments/cli/options.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -53,73 +53,83 @@ static void print_table(const ba_session *b, const ba_plan *plan, const ranked *
     }
 }
 
+static int print_ranked(const ba_common *c, const ba_session *b, const ba_plan *plan, const ranked *all, size_t k,
+                        double lse) {
+    if (c->format == BA_FORMAT_JSON) {
+        return print_json(plan, all, k, lse);
+    }
+    if (c->format == BA_FORMAT_TABLE) {
+        print_table(b, plan, all, k, lse);
+        return BA_EXIT_OK;
+    }
+    puts("id,value");
+    for (size_t i = 0; i < k; i++) {
+        printf("%d,%.9g\n", all[i].id, all[i].value);
+    }
+    return BA_EXIT_OK;
+}
+
 static int report(const ba_common *c, const ba_session *b, const ba_plan *plan, const double *logits, size_t k) {
     size_t vocab = ba_engine_shape(b->engine)->vocab;
     ranked *all = malloc(vocab * sizeof *all);
     if (!all) {
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
-    int status = BA_EXIT_OK;
     for (size_t i = 0; i < vocab; i++) {
         all[i] = (ranked){logits[i], (int32_t)i};
     }
-    if (!status) {
-        qsort(all, vocab, sizeof *all, highest_first);
-        k = k < vocab ? k : vocab;
-        double lse = ba_logsumexp(logits, vocab);
-        if (c->format == BA_FORMAT_JSON) {
-            status = print_json(plan, all, k, lse);
-        } else if (c->format == BA_FORMAT_CSV) {
-            puts("id,value");
-            for (size_t i = 0; i < k; i++) {
-                printf("%d,%.9g\n", all[i].id, all[i].value);
-            }
-        } else {
-            print_table(b, plan, all, k, lse);
-        }
-    }
+    qsort(all, vocab, sizeof *all, highest_first);
+    int status = print_ranked(c, b, plan, all, k < vocab ? k : vocab, ba_logsumexp(logits, vocab));
     free(all);
     return status;
 }
 
-int ba_cmd_logits(int argc, char **argv) {
-    const char *request = NULL, *message = NULL, *top = "10", *executor = NULL, *memory = NULL;
-    const ba_option own[] = {
-        {"request", "FILE", "request JSON, - for standard input", &request, NULL},
-        {"message", "FILE", "instead: plain text, cut into blocks as the paper does; the last is the question",
-         &message, NULL},
-        {"top", "K", "how many of the highest logits (10)", &top, NULL},
-        {"executor", "place|merge", "keys where they lie (default), or concatenated and rotated", &executor, NULL},
-        {"memory", "SIZE", "refuse a prompt that needs more for KV and work space (free memory)", &memory, NULL},
-        {NULL, NULL, NULL, NULL, NULL}};
-    ba_common c;
-    ba_session b;
-    ba_asked a;
-    ba_engine_options opt;
+typedef struct options {
+    uint64_t top;
+} options;
+
+static int answer(const ba_call *call, const ba_session *b, ba_asked *a, ba_run **run) {
+    const options *opt = call->options;
+    const ba_engine_options engine_opt = ba_run_options(call->common);
     char err[BA_ERR_LEN];
-    uint64_t k;
-    int first, status = ba_cli_parse(argc, argv, "--request FILE [--mode MODE] [--top K]",
-                                     "Next-token logits after the last segment of a request.", own, &c, &first);
-    if (status >= 0) {
+    int status;
+    if ((status = ba_ask(call->common, b, a)) || (status = ba_ask_mode(a, call->common->mode)) ||
+        (status = ba_engine_exit(ba_engine_run(b->engine, a->plan, &engine_opt, 0, run, err), err)) ||
+        (status = ba_engine_exit(ba_run_check(*run, err), err))) {
         return status;
     }
-    if (first < argc) {
-        return ba_cli_fail(BA_EXIT_USAGE, "unexpected operand '%s'; a request is given by --request", argv[first]);
-    }
-    if (ba_parse_size(top, &k, err) || k == 0) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--top %s: a number from 1 on is needed", top);
-    }
-    if ((status = ba_run_options(executor, memory, &opt)) || (status = ba_session_open(&c, &b))) {
+    return report(call->common, b, a->plan, ba_run_logits(*run), opt->top);
+}
+
+static int run(const ba_call *call) {
+    ba_session b;
+    ba_asked a = {.plan = NULL};
+    ba_run *prompt = NULL;
+    int status = ba_session_open(call->common, &b);
+    if (status) {
         return status;
     }
-    ba_run *run = NULL;
-    if (!(status = ba_ask(&b, request, message, &a)) && !(status = ba_ask_mode(&a, c.mode))) {
-        int rc = ba_engine_run(b.engine, a.plan, &opt, 0, &run, err);
-        rc = rc ? rc : ba_run_check(run, err);
-        status = rc ? ba_engine_exit(rc, err) : report(&c, &b, a.plan, ba_run_logits(run), k);
-    }
-    ba_run_free(run);
+    status = answer(call, &b, &a, &prompt);
+    ba_run_free(prompt);
     ba_asked_free(&a);
     ba_session_close(&b);
     return status;
 }
+
+static const ba_option own[] = {{"top", "K", BA_COUNT, offsetof(options, top), .standard = "10", .least = 1,
+                                 .help = "how many of the highest logits"},
+                                {.name = NULL}};
+
+const ba_command ba_command_logits = {
+    .name = "logits",
+    .summary = "next-token logits after a request",
+    .usage = "--request FILE [--mode MODE] [--top K]",
+    .about = "Next-token logits after the last segment of a request.",
+    .own = own,
+    .size = sizeof(options),
+    .takes = BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_REQUEST | BA_TAKES_EXECUTOR | BA_TAKES_MEMORY | BA_TAKES_JSON |
+             BA_TAKES_CSV,
+    .mode = "full",
+    .hint = "a request is given by --request",
+    .run = run,
+};

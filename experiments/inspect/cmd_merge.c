@@ -1,9 +1,7 @@
-/* Copies the traces of several runs into one file. */
-#include "experiments/cli/cli.h"
-#include "experiments/cli/commands.h"
+/* blockattn merge: copies the traces of several runs into one file. */
+#include "experiments/cli/options.h"
+#include "experiments/cli/tracing.h"
 #include "sim/trace/merged.h"
-
-#include <unistd.h>
 
 static int add(void *arg, const char *name, const ba_trace *t, char err[BA_ERR_LEN]) {
     return ba_trace_add(arg, name, t, err);
@@ -25,32 +23,44 @@ static int merge(const char *out, char **in, size_t n, char err[BA_ERR_LEN]) {
     return status;
 }
 
-int ba_cmd_merge(int argc, char **argv) {
-    bool force = false;
-    const ba_option own[] = {{"force", NULL, "overwrite OUT, if it is a merged trace", NULL, &force}, {0}};
-    int first,
-        status = ba_cli_parse(argc, argv, "OUT.h5 TRACE.h5... [--force]",
-                              "Copies the traces of several runs into one file, each under the name of its own file; "
-                              "the runs of a merged trace keep their names. report and export read such files, "
-                              "gzipped, too.\n"
-                              "Examples\n"
-                              "  blockattn merge results/all.h5 results/table1-*.h5\n"
-                              "  blockattn export results/all.h5 table1-base/items",
-                              own, NULL, &first);
-    if (status >= 0) {
-        return status;
-    }
-    if (argc - first < 2) {
+typedef struct options {
+    bool force;
+} options;
+
+static int run(const ba_call *call) {
+    const options *opt = call->options;
+    char err[BA_ERR_LEN];
+    if (call->n_operand < 2) {
         return ba_cli_fail(BA_EXIT_USAGE, "needs a file to write and at least one trace: OUT.h5 TRACE.h5...");
     }
-    if (!force && access(argv[first], F_OK) == 0) {
-        return ba_cli_fail(BA_EXIT_USAGE, "%s: exists; --force overwrites it", argv[first]);
-    }
-    char err[BA_ERR_LEN];
-    status = merge(argv[first], argv + first + 1, (size_t)(argc - first - 1), err);
+    const char *out = call->operand[0];
+    int status = ba_out_check(&(ba_common){.out = out, .force = opt->force}, false);
     if (status) {
-        return ba_cli_fail(status == BA_TRACE_MACHINE ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s", err);
+        return status;
     }
-    printf("%s\n", argv[first]);
+    int rc = merge(out, call->operand + 1, call->n_operand - 1, err);
+    if (rc) {
+        return ba_tracing_exit(rc, err);
+    }
+    printf("%s\n", out);
     return BA_EXIT_OK;
 }
+
+static const ba_option own[] = {
+    {"force", NULL, BA_FLAG, .at = offsetof(options, force), .help = "overwrite OUT, if it is a merged trace"},
+    {.name = NULL}};
+
+const ba_command ba_command_merge = {
+    .name = "merge",
+    .summary = "the traces of several runs into one file",
+    .usage = "OUT.h5 TRACE.h5... [--force]",
+    .about =
+        "Copies the traces of several runs into one file, each under the name of its own file; the runs of a merged "
+        "trace keep their names. report and export read such files, also gzipped.",
+    .example = "blockattn merge results/all.h5 results/table1-*.h5\n"
+               "blockattn export results/all.h5 table1-base/items",
+    .own = own,
+    .size = sizeof(options),
+    .operands = SIZE_MAX,
+    .run = run,
+};

@@ -1,16 +1,15 @@
 /* blockattn plan: what a mode makes of a request, without running it. */
 #include "experiments/cli/ask.h"
-#include "experiments/cli/commands.h"
+#include "experiments/cli/json.h"
+#include "experiments/cli/options.h"
 #include "experiments/measure/costing.h"
+#include "plan_page.h"
 #include "sim/modes/modes.h"
 #include "sim/plan/schedule.h"
 
-#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MAX_MASK = 4096 };
 
 /* Everything that is asked about one request. */
 typedef struct question {
@@ -31,69 +30,6 @@ static void print_segments(const ba_prompt *p) {
     for (size_t i = 0; i < p->n_seg; i++) {
         printf("%4zu  %-13s %8zu %8zu\n", i, ba_role_name(p->seg[i].role), p->seg[i].n, place);
         place += p->seg[i].n;
-    }
-}
-
-static void print_edge(const ba_edge *e) {
-    printf("%22s sees node %zu, keys %zu..%zu, first at %.10g", "", e->seen, e->first, e->first + e->n - 1,
-           e->at + (double)e->first);
-    if (e->refresh) {
-        printf(", computes the first %zu again", e->refresh);
-    }
-    if (e->inv_temp != 1) {
-        printf(", scores x %.6g", e->inv_temp);
-    }
-    if (e->bias != 0) {
-        printf(", scores + %.6g", e->bias);
-    }
-    if (e->group) {
-        printf(", group %d", e->group);
-    }
-    printf(e->selectable ? ", selectable\n" : "\n");
-}
-
-static void print_modifiers(const ba_node *v) {
-    for (size_t g = 0; g < v->n_group; g++) {
-        printf("%22s log-sum-exp of group %zu x %.6g\n", "", g + 1, v->lse_scale[g]);
-    }
-    if (v->select_k) {
-        printf("%22s keeps the best %zu selectable per layer%s, by the sum of %zu probabilities\n", "", v->select_k,
-               v->select_shared ? "" : ", head and row", v->select_top);
-    }
-    if (v->choice.on) {
-        printf("%22s computes all rows again below layer %zu, from there on the %zu whose %s changed most%s\n", "",
-               v->choice.layer, v->choice.count, v->choice.score == BA_SCORE_V ? "V" : "K",
-               v->choice.bottom_right ? "; bottom-right mask" : "");
-    }
-}
-
-static void print_nodes(const ba_plan *plan) {
-    printf("\nnodes\n%4s  %-9s %8s %10s %8s  %s\n", "#", "segments", "tokens", "place", "step", "key");
-    for (size_t i = 0; i < plan->n_node; i++) {
-        const ba_node *v = &plan->node[i];
-        char segments[48];
-        snprintf(segments, sizeof segments, v->n_seg > 1 ? "%zu-%zu" : "%zu", v->seg, v->seg + v->n_seg - 1);
-        printf("%4zu  %-9s %8zu %10.6g %8.6g  ", i, segments, v->n, v->pos, v->step);
-        if (v->stored) {
-            ba_key key = ba_plan_node_key(plan, i);
-            printf("stored %016" PRIx64 "%016" PRIx64, key.hi, key.lo);
-        } else {
-            printf("computed each time");
-        }
-        if (v->path) {
-            printf(", path %zu", v->path);
-        }
-        if (v->skip) {
-            printf(", nobody sees the first %zu", v->skip);
-        }
-        putchar('\n');
-        for (size_t e = 0; e < v->n_edge; e++) {
-            print_edge(&v->edge[e]);
-        }
-        print_modifiers(v);
-    }
-    if (plan->keep_paths) {
-        printf("of %zu paths the last node sees the best %zu\n", plan->n_path, plan->keep_paths);
     }
 }
 
@@ -137,38 +73,13 @@ static int print_page(const question *q, const ba_cost cost[2]) {
         printf("note: %s\n", q->plan->note);
     }
     print_segments(q->prompt);
-    print_nodes(q->plan);
+    ba_plan_print_nodes(q->plan);
     int status = print_passes(q, false);
     status = status ? status : print_passes(q, true);
     if (!status && q->shape) {
         print_cost(q, cost);
     }
     return status;
-}
-
-static int print_row(void *arg, size_t row, const uint8_t *flags, size_t n) {
-    (void)row;
-    char *line = arg;
-    for (size_t i = 0; i < n; i++) {
-        line[2 * i] = flags[i] ? '1' : '0';
-        line[2 * i + 1] = i + 1 < n ? ' ' : '\n';
-    }
-    return fwrite(line, 1, 2 * n, stdout) != 2 * n;
-}
-
-static int print_mask(const ba_plan *plan) {
-    size_t n = 0;
-    for (size_t i = 0; i < plan->n_node; i++) {
-        n += plan->node[i].n - plan->node[i].skip;
-    }
-    if (n > MAX_MASK) {
-        return ba_cli_fail(BA_EXIT_USAGE, "the mask has %zu rows; at most %d are printed: give a shorter request", n,
-                           MAX_MASK);
-    }
-    char *line = malloc(2 * n);
-    bool done = line && (ba_plan_mask(plan, print_row, line) == n || ferror(stdout));
-    free(line);
-    return done ? BA_EXIT_OK : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
 }
 
 /* --- for programs ----------------------------------------------------------------------------------------------- */
@@ -260,45 +171,47 @@ static int print_json(const question *q, const ba_cost cost[2]) {
             add_size(c, field[f].name, field[f].value);
         }
     }
-    char *text = cJSON_PrintUnformatted(o);
-    cJSON_Delete(o);
-    if (!text) {
-        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
-    }
-    puts(text);
-    free(text);
-    return BA_EXIT_OK;
+    return ba_json_print(o);
 }
 
 /* --- opening ---------------------------------------------------------------------------------------------------- */
 
-/* Token ids need no model; when there is one, its BOS and line feed serve the modes that insert them. */
-static int read_request(const ba_common *c, const char *request, const char *message, question *q) {
+typedef struct options {
+    const char *shape;
+    size_t max_rows;
+    bool mask, cost;
+} options;
+
+/* Token ids need no model; if there is one, its BOS and line feed serve the modes that insert them. */
+static int read_request(const ba_common *c, question *q) {
     char err[BA_ERR_LEN];
     double seconds;
-    if (ba_vocabulary_open(c, false, &q->model, &q->tok, err) && (c->model || message)) {
+    if (ba_vocabulary_open(c, false, &q->model, &q->tok, err) && (c->model || c->message)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    return ba_read_prompt(request, message, q->tok, q->tok ? ba_model_vocab(q->model)->n : 0, &q->prompt, &seconds);
+    return ba_read_prompt(c, q->tok, q->tok ? ba_model_vocab(q->model)->n : 0, &q->prompt, &seconds);
 }
 
-static int answer(const ba_common *c, question *q, const char *shape, bool mask, bool cost) {
+/* The shape that the cost is for: of --shape, else of the model. 0, or -1 and err. */
+static int find_shape(question *q, const char *name, char err[BA_ERR_LEN]) {
+    if (!name && !q->model) {
+        return ba_fail(err, "--cost needs a shape: give --shape NAME or --model PATH");
+    }
+    q->shape = name ? ba_shape_named(name, err) : ba_model_shape(q->model);
+    return q->shape ? 0 : -1;
+}
+
+static int answer(const ba_common *c, const options *opt, question *q) {
     char err[BA_ERR_LEN];
     ba_cost costs[2];
     if (ba_mode_plan(c->mode, q->prompt, &q->plan, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    if (mask) {
-        return print_mask(q->plan);
+    if (opt->mask) {
+        return ba_plan_print_mask(q->plan);
     }
-    if (cost || shape) {
-        q->shape = shape ? ba_shape_named(shape, err) : q->model ? ba_model_shape(q->model) : NULL;
-        if (!q->shape && !shape) {
-            ba_fail(err, "--cost needs a shape: give --shape NAME or --model PATH");
-        }
-        if (!q->shape) {
-            return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
-        }
+    if ((opt->cost || opt->shape) && find_shape(q, opt->shape, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     for (size_t warm = 0; q->shape && warm < 2; warm++) {
         if (ba_cost_up_to_first(q->shape, q->plan, q->sizes, warm, q->max_rows, &costs[warm], err)) {
@@ -308,50 +221,50 @@ static int answer(const ba_common *c, question *q, const char *shape, bool mask,
     return c->format == BA_FORMAT_JSON ? print_json(q, costs) : print_page(q, costs);
 }
 
-int ba_cmd_plan(int argc, char **argv) {
-    const char *request = NULL, *message = NULL, *shape = NULL, *max_rows = NULL;
-    bool mask = false, cost = false;
-    const ba_option own[] = {
-        {"request", "FILE", "request JSON, - for standard input", &request, NULL},
-        {"message", "FILE", "instead: plain text, cut into blocks as the paper does; the last is the question",
-         &message, NULL},
-        {"mask", NULL, "print who sees whom: one row of 0 and 1 for each token, and nothing else", NULL, &mask},
-        {"cost", NULL, "add FLOPs and bytes, with nothing stored and with everything", NULL, &cost},
-        {"shape", "NAME", "cost for a published shape instead of the model's", &shape, NULL},
-        {"max-rows", "N", "rows of one pass (1024)", &max_rows, NULL},
-        {NULL, NULL, NULL, NULL, NULL}};
-    ba_common c;
-    question q = {.max_rows = BA_PASS_ROWS};
+static int run(const ba_call *call) {
+    const options *opt = call->options;
+    question q = {.max_rows = opt->max_rows};
     char err[BA_ERR_LEN];
-    uint64_t rows = BA_PASS_ROWS;
-    int first, status = ba_cli_parse(argc, argv, "--request FILE [--mode MODE] [--mask | --cost]",
-                                     "The plan of a mode for a request: segments, nodes, what sees what from where, "
-                                     "passes, cost. Runs nothing and needs no weights; a request of token ids needs no "
-                                     "model at all.\n\nExample\n"
-                                     "  echo '{\"ids\": [[1,2,3],[4,5],[6,7]]}' | blockattn plan --request - --mode "
-                                     "block --mask",
-                                     own, &c, &first);
-    if (status >= 0) {
-        return status;
-    }
-    if (first < argc) {
-        return ba_cli_fail(BA_EXIT_USAGE, "unexpected operand '%s'; a request is given by --request", argv[first]);
-    }
-    if (max_rows && (ba_parse_size(max_rows, &rows, err) || rows < 1 || rows > INT32_MAX)) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--max-rows %s: needs a whole number from 1 to %d", max_rows, INT32_MAX);
-    }
-    if (c.format == BA_FORMAT_CSV || (mask && c.format != BA_FORMAT_TABLE)) {
+    if (opt->mask && call->common->format != BA_FORMAT_TABLE) {
         return ba_cli_fail(BA_EXIT_USAGE, "a plan is printed as a page, as --json, or as a --mask of 0 and 1 alone");
     }
-    q.max_rows = (size_t)rows;
-    if (ba_sizes_of(c.dtype, sizeof(float), &q.sizes, err)) {
+    if (ba_sizes_of(call->common->dtype, sizeof(float), &q.sizes, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    status = read_request(&c, request, message, &q);
-    status = status ? status : answer(&c, &q, shape, mask, cost);
+    int status = read_request(call->common, &q);
+    status = status ? status : answer(call->common, opt, &q);
     ba_plan_free(q.plan);
     ba_prompt_free(q.prompt);
     ba_tokenizer_free(q.tok);
     ba_model_close(q.model);
     return status;
 }
+
+#define AT(member) .at = offsetof(options, member)
+
+static const ba_option own[] = {
+    {"mask", NULL, BA_FLAG, AT(mask),
+     .help = "print which token sees which: a row of 0 and 1 a token, and nothing else"},
+    {"cost", NULL, BA_FLAG, AT(cost), .help = "add FLOPs and bytes, with nothing stored and with everything stored"},
+    {"shape", "NAME", BA_WORD, AT(shape), .word = ba_shape_word,
+     .help = "cost for a published shape instead of the model's"},
+    {"max-rows", "N", BA_COUNT, AT(max_rows), .standard = "1024", .least = 1, .most = INT32_MAX,
+     .help = "rows of one pass"},
+    {.name = NULL}};
+_Static_assert(BA_PASS_ROWS == 1024, "the default of --max-rows");
+
+const ba_command ba_command_plan = {
+    .name = "plan",
+    .summary = "the plan of a mode: segments, edges, mask, cost",
+    .usage = "--request FILE [--mode MODE] [--mask | --cost]",
+    .about =
+        "The plan of a mode for a request: segments, nodes, which node sees which keys at which positions, passes, "
+        "cost. Runs nothing and needs no weights; a request of token ids needs no model at all.",
+    .example = "echo '{\"ids\": [[1,2,3],[4,5],[6,7]]}' | blockattn plan --request - --mode block --mask",
+    .own = own,
+    .size = sizeof(options),
+    .takes = BA_TAKES_MODEL | BA_TAKES_MODE | BA_TAKES_DTYPE | BA_TAKES_REQUEST | BA_TAKES_JSON,
+    .mode = "full",
+    .hint = "a request is given by --request",
+    .run = run,
+};

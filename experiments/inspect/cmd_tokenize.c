@@ -1,7 +1,5 @@
 /* blockattn tokenize: text to token ids, with nothing but the vocabulary of a model. */
-#include "experiments/cli/commands.h"
-
-#include "experiments/cli/cli.h"
+#include "experiments/cli/options.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +13,7 @@ static bool printable(int32_t code) {
     return code == ' ' || (c != UTF8PROC_CATEGORY_CN && c < UTF8PROC_CATEGORY_ZS);
 }
 
-/* Writes bytes in double quotes, so that spaces and parts of characters can be told apart. quote: how one inside is
+/* Writes bytes in double quotes, so that spaces and parts of characters are visible. quote: how a quote inside is
  * written. */
 static void print_quoted(const char *s, size_t n, const char *quote) {
     putchar('"');
@@ -85,42 +83,59 @@ static int report(const ba_common *c, const ba_tokenizer *tok, const char *text,
     return rc ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory") : BA_EXIT_OK;
 }
 
-int ba_cmd_tokenize(int argc, char **argv) {
-    bool ids_only = false, special = false;
-    const ba_option own[] = {
-        {"ids", NULL, "print the ids as one JSON list, and nothing else", NULL, &ids_only},
-        {"special", NULL, "parse control tokens in the text; otherwise they are plain text", NULL, &special},
-        {NULL, NULL, NULL, NULL, NULL}};
-    ba_common c;
-    int first,
-        status = ba_cli_parse(argc, argv, "[OPTIONS] [TEXT]",
-                              "Token ids of a text (or of standard input, final newline included), without BOS.\n"
-                              "Needs no weights: a vocabulary-only GGUF will do.\n"
-                              "Examples\n"
-                              "  blockattn tokenize --ids 'Hello, world!'\n"
-                              "  blockattn tokenize -- -1",
-                              own, &c, &first);
-    if (status >= 0) {
-        return status;
-    }
-    if (argc - first > 1) {
-        return ba_cli_fail(BA_EXIT_USAGE, "one text at a time: put \"%s %s\" in quotes", argv[first], argv[first + 1]);
-    }
-    char err[BA_ERR_LEN], *owned = NULL;
-    size_t len;
-    const char *text = argv[first];
-    if (text) {
-        len = strlen(text);
-    } else if (ba_read_file("-", MAX_TEXT, &owned, &len, err)) {
-        return ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
-    }
+typedef struct options {
+    bool ids, special;
+} options;
+
+static int tokenize(const ba_call *call, const char *text, size_t len) {
+    const options *opt = call->options;
+    char err[BA_ERR_LEN];
     ba_model *model;
     ba_tokenizer *tok;
-    status = ba_vocabulary_open(&c, false, &model, &tok, err)
-                 ? ba_cli_fail(BA_EXIT_USAGE, "%s", err)
-                 : report(&c, tok, text ? text : owned, len, ids_only, special);
+    int status = ba_vocabulary_open(call->common, false, &model, &tok, err)
+                     ? ba_cli_fail(BA_EXIT_USAGE, "%s", err)
+                     : report(call->common, tok, text, len, opt->ids, opt->special);
     ba_tokenizer_free(tok);
     ba_model_close(model);
-    free(owned);
     return status;
 }
+
+static int run(const ba_call *call) {
+    char err[BA_ERR_LEN], *text;
+    size_t len;
+    if (call->n_operand > 1) {
+        return ba_cli_fail(BA_EXIT_USAGE, "one text at a time: put \"%s %s\" in quotes", call->operand[0],
+                           call->operand[1]);
+    }
+    if (call->n_operand) {
+        return tokenize(call, call->operand[0], strlen(call->operand[0]));
+    }
+    if (ba_read_file("-", MAX_TEXT, &text, &len, err)) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
+    }
+    int status = tokenize(call, text, len);
+    free(text);
+    return status;
+}
+
+#define AT(member) .at = offsetof(options, member)
+
+static const ba_option own[] = {
+    {"ids", NULL, BA_FLAG, AT(ids), .help = "print the ids as one JSON list, and nothing else"},
+    {"special", NULL, BA_FLAG, AT(special), .help = "parse control tokens in the text; otherwise they are plain text"},
+    {.name = NULL}};
+
+const ba_command ba_command_tokenize = {
+    .name = "tokenize",
+    .summary = "token ids of a text",
+    .usage = "[OPTIONS] [TEXT]",
+    .about = "Token ids of a text (or of standard input, final newline included), without BOS. Needs no weights: a "
+             "vocabulary-only GGUF will do.",
+    .example = "blockattn tokenize --ids 'Hello, world!'\n"
+               "blockattn tokenize -- -1",
+    .own = own,
+    .size = sizeof(options),
+    .takes = BA_TAKES_MODEL | BA_TAKES_JSON | BA_TAKES_CSV | BA_TAKES_QUIET,
+    .operands = SIZE_MAX,
+    .run = run,
+};

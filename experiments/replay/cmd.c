@@ -1,6 +1,6 @@
 /* blockattn replay: real question sets in their order, and what recurs in them. */
 #include "experiments/cli/ask.h"
-#include "experiments/cli/commands.h"
+#include "experiments/cli/options.h"
 #include "experiments/cli/rows.h"
 #include "experiments/cli/tracing.h"
 #include "experiments/data/rag.h"
@@ -18,10 +18,8 @@
 enum { MAX_SETS = 64 };
 
 typedef struct options {
-    const char *data, *limit, *measure, *memory;
-    char *list, *set[MAX_SETS]; /* paths; list owns the text */
-    size_t n_set;
-    uint64_t n_limit, n_measure;
+    const char *data;
+    uint64_t limit, measure;
 } options;
 
 typedef struct record {
@@ -157,10 +155,12 @@ static int summarise(const record *row, size_t n, summary *out) {
 
 typedef struct session {
     const ba_common *common;
-    const options *w;
+    const options *opt;
+    char *list, *set[MAX_SETS]; /* paths of --data; list owns the text */
+    size_t n_set;
     ba_session b; /* only model and tokenizer if nothing is measured */
     ba_sizes sizes;
-    ba_engine_options opt;
+    ba_engine_options engine_opt;
     uint64_t rng;
     ba_trace *trace;
     size_t rows_table, summary_table;
@@ -172,33 +172,37 @@ static char *set_name(const char *path) {
     return strndup(name, end ? (size_t)(end - name) : strlen(name));
 }
 
+/* One item: what it needs is counted, and (run) it is run. 0, or what the engine returned and err. */
+static int replay_item(session *s, ba_replay *r, const ba_item *item, bool run, ba_replay_row *row,
+                       char err[BA_ERR_LEN]) {
+    ba_plan *plan = NULL;
+    uint8_t *have = NULL;
+    ba_prompt *prompt = NULL;
+    int rc = ba_item_prompt(item, s->b.tok, &prompt, err);
+    if (rc) {
+        return rc;
+    }
+    rc = ba_replay_next(r, prompt, &plan, &have, row, err);
+    if (!rc && run) {
+        rc = ba_replay_run(s->b.engine, s->b.store, prompt, plan, have, &s->engine_opt, &s->rng, row, err);
+    }
+    ba_plan_free(plan);
+    free(have);
+    ba_prompt_free(prompt);
+    return rc ? rc : ba_interrupted() ? BA_INTERRUPTED : 0;
+}
+
 static int replay_items(session *s, const ba_items *items, const char *name, record *row) {
     char err[BA_ERR_LEN];
     ba_replay r;
     ba_progress bar;
     /* Evenly spread, the last item among them: by then the store is as warm as it gets. */
-    uint64_t every = s->w->n_measure ? (items->n + s->w->n_measure - 1) / s->w->n_measure : 0;
-    int rc = ba_replay_begin(&r, ba_model_shape(s->b.model), s->sizes,
-                             s->common->mode_given ? s->common->mode : "block", err);
+    uint64_t every = s->opt->measure ? (items->n + s->opt->measure - 1) / s->opt->measure : 0;
+    int rc = ba_replay_begin(&r, ba_model_shape(s->b.model), s->sizes, s->common->mode, err);
     ba_progress_start(&bar, name, s->common->quiet);
     for (size_t i = 0; i < items->n && !rc; i++) {
-        ba_plan *plan = NULL;
-        uint8_t *have = NULL;
-        ba_prompt *prompt = NULL;
         row[i].set = name;
-        rc = ba_item_prompt(&items->item[i], s->b.tok, &prompt, err);
-        if (!rc) {
-            rc = ba_replay_next(&r, prompt, &plan, &have, &row[i].r, err);
-        }
-        if (!rc && every && (items->n - 1 - i) % every == 0) {
-            rc = ba_replay_run(s->b.engine, s->b.store, prompt, plan, have, &s->opt, &s->rng, &row[i].r, err);
-        }
-        if (!rc && ba_interrupted()) {
-            rc = BA_INTERRUPTED;
-        }
-        ba_plan_free(plan);
-        free(have);
-        ba_prompt_free(prompt);
+        rc = replay_item(s, &r, &items->item[i], every && (items->n - 1 - i) % every == 0, &row[i].r, err);
         ba_progress_update(&bar, (double)(i + 1) / (double)items->n);
     }
     ba_progress_end(&bar);
@@ -206,26 +210,37 @@ static int replay_items(session *s, const ba_items *items, const char *name, rec
     return ba_engine_exit(rc, err);
 }
 
+/* Rows and summary of a set into the trace, if there is one. 0, or an exit status. */
+static int record_set(session *s, const record *row, size_t n, const summary *sum) {
+    char err[BA_ERR_LEN];
+    if (!s->trace) {
+        return 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        int rc = ba_trace_append(s->trace, s->rows_table, &row[i], err);
+        if (rc) {
+            return ba_tracing_exit(rc, err);
+        }
+    }
+    int rc = ba_trace_append(s->trace, s->summary_table, sum, err);
+    return ba_tracing_exit(rc ? rc : ba_trace_commit(s->trace, err), err);
+}
+
 /* name belongs to the caller and outlives the summary. */
 static int replay_set(session *s, const char *path, const char *name, summary *out) {
     char err[BA_ERR_LEN];
     ba_items items;
-    if (ba_items_read(path, s->w->n_limit, &items, err)) {
+    if (ba_items_read(path, s->opt->limit, &items, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     record *row = calloc(items.n, sizeof *row);
     int status = row ? replay_items(s, &items, name, row) : no_memory();
-    if (!status) {
-        estimate(row, items.n, (double)s->common->threads);
-        status = summarise(row, items.n, out) ? no_memory() : 0;
+    if (status) {
+        goto done;
     }
-    int rc = 0;
-    for (size_t i = 0; i < items.n && s->trace && !status && !rc; i++) {
-        rc = ba_trace_append(s->trace, s->rows_table, &row[i], err);
-    }
-    rc = rc || !s->trace || status ? rc : ba_trace_append(s->trace, s->summary_table, out, err);
-    rc = rc || !s->trace || status ? rc : ba_trace_commit(s->trace, err);
-    status = rc ? ba_tracing_exit(rc, err) : status;
+    estimate(row, items.n, (double)s->common->threads);
+    status = summarise(row, items.n, out) ? no_memory() : record_set(s, row, items.n, out);
+done:
     free(row);
     ba_items_free(&items);
     return status;
@@ -277,9 +292,9 @@ static int report(session *s, const summary *all, size_t n) {
 
 /* --- all together ----------------------------------------------------------------------------------------------- */
 
-static int open_bench(session *s) {
+static int open_session(session *s) {
     char err[BA_ERR_LEN], path[4096];
-    if (s->w->n_measure) {
+    if (s->opt->measure) {
         int status = ba_session_open(s->common, &s->b);
         if (!status) {
             s->sizes = (ba_sizes){s->b.be->real_size, s->b.be->weight_size, s->b.be->kv_size};
@@ -307,16 +322,15 @@ static int begin_trace(session *s, int argc, char **argv) {
     return ba_tracing_exit(rc, err);
 }
 
-static int run(session *s, int argc, char **argv) {
-    const options *w = s->w;
+static int replay_all(session *s, int argc, char **argv) {
     char *name[MAX_SETS] = {0};
-    summary *all = calloc(w->n_set, sizeof *all);
-    int status = all ? open_bench(s) : no_memory();
+    summary *all = calloc(s->n_set, sizeof *all);
+    int status = all ? open_session(s) : no_memory();
     status = status ? status : begin_trace(s, argc, argv);
     size_t n = 0;
-    for (; n < w->n_set && !status; n++) {
-        name[n] = set_name(w->set[n]);
-        status = name[n] ? replay_set(s, w->set[n], name[n], &all[n]) : no_memory();
+    for (; n < s->n_set && !status; n++) {
+        name[n] = set_name(s->set[n]);
+        status = name[n] ? replay_set(s, s->set[n], name[n], &all[n]) : no_memory();
     }
     status = status ? status : report(s, all, n);
     ba_trace_close(s->trace);
@@ -328,58 +342,55 @@ static int run(session *s, int argc, char **argv) {
     return status;
 }
 
-static int take_options(options *w) {
-    char err[BA_ERR_LEN];
-    if (!w->data) {
-        return ba_cli_fail(BA_EXIT_USAGE, "no questions given; --data FILE.jsonl[.gz], or several with commas");
-    }
-    if (ba_parse_size(w->limit, &w->n_limit, err) || ba_parse_size(w->measure, &w->n_measure, err)) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--limit or --measure: %s", err);
-    }
-    if (!(w->list = strdup(w->data))) {
+/* Files of --data. 0, or an exit status. */
+static int split_sets(session *s) {
+    char *rest = s->list = strdup(s->opt->data);
+    if (!rest) {
         return no_memory();
     }
-    char *rest = w->list;
     for (char *path; (path = strsep(&rest, ","));) {
-        if (w->n_set == MAX_SETS) {
+        if (s->n_set == MAX_SETS) {
             return ba_cli_fail(BA_EXIT_USAGE, "--data: more than %d files", MAX_SETS);
         }
-        w->set[w->n_set++] = path;
+        s->set[s->n_set++] = path;
     }
     return 0;
 }
 
-int ba_cmd_replay(int argc, char **argv) {
-    options w = {.limit = "0", .measure = "0"};
-    const ba_option own[] = {
-        {"data", "FILE[,FILE..]", "RAG items, JSON Lines, plain or gzipped; each file with a store of its own", &w.data,
-         NULL},
-        {"limit", "N", "the first N items of a file, 0 = all (0)", &w.limit, NULL},
-        {"measure", "N", "run about N items of a file, evenly spread; the others are accounted for (0)", &w.measure,
-         NULL},
-        {"memory", "SIZE", "refuse a prompt that needs more for KV and work space (free memory)", &w.memory, NULL},
-        {NULL, NULL, NULL, NULL, NULL}};
-    ba_common c;
-    int first,
-        status = ba_cli_parse(argc, argv, "--data FILE[,FILE..] [--measure N]",
-                              "Replays questions in their order: how many passages recur, and what is computed by "
-                              "full prefill, by prefix caching (any earlier request, in steps of 16 tokens) and "
-                              "in block mode with a store that keeps everything. Nothing is run unless --measure "
-                              "says so.\nExample\n"
-                              "  blockattn replay --data nq.eval.jsonl.gz,2wiki.eval.jsonl --measure 12 --out "
-                              "replay.h5",
-                              own, &c, &first);
-    if (status >= 0) {
-        return status;
-    }
-    if (first < argc) {
-        return ba_cli_fail(BA_EXIT_USAGE, "unexpected operand '%s'; questions are given by --data", argv[first]);
-    }
+static int run(const ba_call *call) {
+    const ba_common *c = call->common;
+    session s = {.common = c, .opt = call->options, .rng = c->seed, .engine_opt = ba_run_options(c)};
     ba_catch_interrupt();
-    session s = {.common = &c, .w = &w, .rng = c.seed};
-    if (!(status = take_options(&w)) && !(status = ba_run_options(NULL, w.memory, &s.opt))) {
-        status = run(&s, argc, argv);
-    }
-    free(w.list);
+    int status = split_sets(&s);
+    status = status ? status : replay_all(&s, call->argc, call->argv);
+    free(s.list);
     return status;
 }
+
+#define AT(member) .at = offsetof(options, member)
+
+static const ba_option own[] = {
+    {"data", "FILE[,FILE..]", BA_FILE, AT(data), .needed = true,
+     .help = "RAG items, JSON Lines, plain or gzipped; each file with a store of its own"},
+    {"limit", "N", BA_COUNT, AT(limit), .standard = "0", .help = "the first N items of a file; 0 is all"},
+    {"measure", "N", BA_COUNT, AT(measure), .standard = "0",
+     .help = "run about N items of a file, evenly spread; the others are counted without running"},
+    {.name = NULL}};
+
+const ba_command ba_command_replay = {
+    .name = "replay",
+    .summary = "real questions in order: what recurs, and what a store saves",
+    .usage = "--data FILE[,FILE..] [--measure N]",
+    .about =
+        "Replays questions in their order: how many passages recur, and what is computed by full prefill, by prefix "
+        "caching (any earlier request, in steps of 16 tokens) and in block mode with a store that keeps "
+        "everything. Runs the model only with --measure.",
+    .example = "blockattn replay --data nq.eval.jsonl.gz,2wiki.eval.jsonl --measure 12 --out replay.h5",
+    .own = own,
+    .size = sizeof(options),
+    .takes =
+        BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT | BA_TAKES_JSON | BA_TAKES_CSV,
+    .mode = "block",
+    .hint = "questions are given by --data",
+    .run = run,
+};

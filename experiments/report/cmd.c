@@ -1,5 +1,6 @@
 /* blockattn report: from the traces of `eval` to one page, with the paper's tables beside ours. */
-#include "experiments/cli/commands.h"
+#include "experiments/cli/data.h"
+#include "experiments/cli/options.h"
 #include "inputs.h"
 #include "report.h"
 #include "sim/base/whole_file.h"
@@ -23,16 +24,16 @@ static int open_data(const char *folder, const char *name, ba_whole_file *file, 
 }
 
 /* The data of both figures, and how many points each has. */
-static int write_figures(const options *w, const ba_report_spec *spec, const ba_report_inputs *in, size_t *pareto,
+static int write_figures(const options *opt, const ba_report_spec *spec, const ba_report_inputs *in, size_t *pareto,
                          size_t *steps, char err[BA_ERR_LEN]) {
     ba_whole_file file = {0};
-    if (open_data(w->folder, "pareto.csv", &file, err)) {
+    if (open_data(opt->folder, "pareto.csv", &file, err)) {
         return -1;
     }
     *pareto = ba_report_pareto(file.f, spec, &in->rows);
     int rc = ba_whole_file_finish(&file, err);
     ba_whole_file_close(&file);
-    if (rc || open_data(w->folder, "figure4.csv", &file, err)) {
+    if (rc || open_data(opt->folder, "figure4.csv", &file, err)) {
         return -1;
     }
     *steps = ba_report_steps(file.f, spec, &in->rows, &in->checks);
@@ -41,10 +42,11 @@ static int write_figures(const options *w, const ba_report_spec *spec, const ba_
     return rc;
 }
 
-static int write_page(const options *w, const ba_report_spec *spec, const ba_report_inputs *in, char err[BA_ERR_LEN]) {
+static int write_page(const options *opt, const ba_report_spec *spec, const ba_report_inputs *in,
+                      char err[BA_ERR_LEN]) {
     size_t pareto = 0, steps = 0;
     ba_whole_file page;
-    if (write_figures(w, spec, in, &pareto, &steps, err) || ba_whole_file_open(w->page, &page, err)) {
+    if (write_figures(opt, spec, in, &pareto, &steps, err) || ba_whole_file_open(opt->page, &page, err)) {
         return -1;
     }
     int rc = ba_report_print(page.f, spec, &in->rows, in->remarks) ? ba_fail(err, "out of memory") : 0;
@@ -63,10 +65,11 @@ static int write_page(const options *w, const ba_report_spec *spec, const ba_rep
 }
 
 /* Everything is read before anything is written. */
-static int make(const options *w, char **trace, size_t n, char err[BA_ERR_LEN]) {
+static int make(const options *opt, char **trace, size_t n, char err[BA_ERR_LEN]) {
     ba_report_spec spec;
     ba_report_inputs in;
-    if (ba_report_spec_read(w->spec, &spec, err)) {
+    char path[4096];
+    if (ba_report_spec_read(ba_data_find(opt->spec, path, sizeof path), &spec, err)) {
         return -1;
     }
     int rc = -1;
@@ -78,42 +81,51 @@ static int make(const options *w, char **trace, size_t n, char err[BA_ERR_LEN]) 
             goto done;
         }
     }
-    if (ba_report_inputs_end(&in, err) || (w->scores && ba_report_inputs_scores(&in, w->scores, err))) {
+    if (ba_report_inputs_end(&in, err) || (opt->scores && ba_report_inputs_scores(&in, opt->scores, err))) {
         goto done;
     }
-    rc = write_page(w, &spec, &in, err);
+    rc = write_page(opt, &spec, &in, err);
 done:
     ba_report_inputs_free(&in);
     ba_report_spec_free(&spec);
     return rc;
 }
 
-int ba_cmd_report(int argc, char **argv) {
-    options w = {.spec = "experiments/configs/report.json", .page = "results/REPORT.md", .folder = "results"};
-    const ba_option own[] = {
-        {"tables", "FILE", "tables, the paper's figures, claims (experiments/configs/report.json)", &w.spec, NULL},
-        {"scores", "FILE", "scores of other programs, JSON Lines {\"label\", \"task\", \"mode\", \"id\", \"score\"}",
-         &w.scores, NULL},
-        {"page", "FILE", "the page to write (results/REPORT.md)", &w.page, NULL},
-        {"folder", "DIR", "where the figures' data go: pareto.csv, figure4.csv (results)", &w.folder, NULL},
-        {NULL, NULL, NULL, NULL, NULL}};
-    int first,
-        status = ba_cli_parse(argc, argv, "TRACE.h5... [--page FILE] [--folder DIR]",
-                              "From traces of eval, of several models, sittings and machines, to one page: each table "
-                              "beside the paper's, intervals, costs, what agrees.\n"
-                              "Example\n"
-                              "  blockattn report results/table1-base.h5 results/table1-rag.h5",
-                              own, NULL, &first);
-    if (status >= 0) {
-        return status;
-    }
-    if (first == argc) {
+static int run(const ba_call *call) {
+    const options *opt = call->options;
+    char err[BA_ERR_LEN];
+    if (!call->n_operand) {
         return ba_cli_fail(BA_EXIT_USAGE, "no trace given; eval --out makes them");
     }
-    char err[BA_ERR_LEN];
-    if (make(&w, argv + first, (size_t)(argc - first), err)) {
+    if (make(opt, call->operand, call->n_operand, err)) {
         return ba_cli_fail(strstr(err, "out of memory") ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s", err);
     }
-    printf("%s\n", w.page);
+    printf("%s\n", opt->page);
     return BA_EXIT_OK;
 }
+
+#define AT(member) .at = offsetof(options, member)
+
+static const ba_option own[] = {
+    {"tables", "FILE", BA_FILE, AT(spec), .standard = "experiments/configs/report.json",
+     .help = "tables, the paper's figures and claims"},
+    {"scores", "FILE", BA_FILE, AT(scores),
+     .help = "scores of other programs, JSON Lines {\"label\", \"task\", \"mode\", \"id\", \"score\"}"},
+    {"page", "FILE", BA_FILE, AT(page), .standard = "results/REPORT.md", .help = "the page to write"},
+    {"folder", "DIR", BA_FOLDER, AT(folder), .standard = "results",
+     .help = "where the figures' data go: pareto.csv and figure4.csv"},
+    {.name = NULL}};
+
+const ba_command ba_command_report = {
+    .name = "report",
+    .summary = "from traces of eval to one page, beside the paper's tables",
+    .usage = "TRACE.h5... [--page FILE] [--folder DIR]",
+    .about =
+        "From traces of eval, of several models, sessions and machines, to one page: each table beside the paper's, "
+        "intervals, costs, what agrees.",
+    .example = "blockattn report results/table1-base.h5 results/table1-rag.h5",
+    .own = own,
+    .size = sizeof(options),
+    .operands = SIZE_MAX,
+    .run = run,
+};

@@ -1,8 +1,8 @@
 /* blockattn reload: what a tier of the store is worth. Time to first token of one prompt when its blocks are encoded,
  * come from memory, and come from a tier in a process that never saw them. */
 #include "experiments/cli/ask.h"
-#include "experiments/cli/commands.h"
 #include "experiments/cli/json.h"
+#include "experiments/cli/options.h"
 #include "experiments/cli/store_spec.h"
 #include "experiments/measure/distance.h"
 #include "experiments/measure/protocol.h"
@@ -35,7 +35,7 @@ static const struct {
     int process;
 } states[STATES] = {
     [COLD] = {"cold", "encoded", 0},
-    [WRITING] = {"cold, kept", "encoded, then written behind", 1},
+    [WRITING] = {"cold, kept", "encoded, then written in the background", 1},
     [BUSY] = {"memory, busy", "in memory, while blocks are written", 1},
     [MEMORY] = {"memory", "in memory", 1},
     [DISK] = {"disk", "another process, file not in the page cache", 2},
@@ -54,8 +54,7 @@ typedef struct sample {
 } sample;
 
 typedef struct options {
-    const char *length, *question, *block, *repeat;
-    uint64_t n_length, n_question, n_block, n_repeat;
+    uint64_t length, question, block, repeat;
 } options;
 
 /* ---- one process ------------------------------------------------------------------------------------------------ */
@@ -83,12 +82,12 @@ static bool read_all(int from, void *data, size_t n) {
     return true;
 }
 
-/* One sample into the pipe, its logits behind it. */
-static int take(const ba_session *b, const ba_plan *plan, const ba_engine_options *opt, int to) {
+/* Writes one sample into the pipe, then its logits. */
+static int take(const ba_session *b, const ba_plan *plan, const ba_engine_options *engine_opt, int to) {
     char err[BA_ERR_LEN];
     ba_run *run;
     double start = ba_now();
-    int rc = ba_engine_run(b->engine, plan, opt, 0, &run, err);
+    int rc = ba_engine_run(b->engine, plan, engine_opt, 0, &run, err);
     if (rc) {
         return ba_engine_exit(rc, err);
     }
@@ -104,44 +103,54 @@ static int take(const ba_session *b, const ba_plan *plan, const ba_engine_option
     return sent ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "%s", strerror(errno));
 }
 
-static int make_plan(const ba_common *c, const ba_session *b, const options *w, uint64_t seed, ba_plan **plan) {
+/* The words of a prompt as segments, the last one the question. 0, or -1: out of memory. */
+static int add_segments(const ba_tokenizer *tok, const ba_workload *words, ba_prompt *p) {
+    for (size_t i = 0; i < words->n; i++) {
+        int32_t *ids;
+        size_t n;
+        if (ba_tokenize(tok, words->text[i], strlen(words->text[i]), false, &ids, &n)) {
+            return -1;
+        }
+        int rc = ba_prompt_add(p, i + 1 < words->n ? BA_ROLE_PASSAGE : BA_ROLE_QUESTION, ids, n);
+        free(ids);
+        if (rc) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int make_plan(const ba_common *c, const ba_session *b, const options *opt, uint64_t seed, ba_plan **plan) {
     char err[BA_ERR_LEN];
     ba_workload words;
-    const ba_workload_spec spec = {.length = w->n_length, .question = w->n_question, .block = w->n_block, .seed = seed};
+    const ba_workload_spec spec = {.length = opt->length, .question = opt->question, .block = opt->block, .seed = seed};
     if (ba_workload_new(b->tok, &spec, &words, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     ba_prompt *p = ba_prompt_new(b->tok);
-    int rc = p ? 0 : -1;
-    for (size_t i = 0; !rc && i < words.n; i++) {
-        int32_t *ids = NULL;
-        size_t n;
-        rc = ba_tokenize(b->tok, words.text[i], strlen(words.text[i]), false, &ids, &n) ||
-             ba_prompt_add(p, i + 1 < words.n ? BA_ROLE_PASSAGE : BA_ROLE_QUESTION, ids, n);
-        free(ids);
-    }
-    ba_workload_free(&words);
-    int status = rc ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory") : 0;
-    if (!status && ba_mode_plan(c->mode, p, plan, err)) {
+    int status = 0;
+    if (!p || add_segments(b->tok, &words, p)) {
+        status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    } else if (ba_mode_plan(c->mode, p, plan, err)) {
         status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
-    }
-    ba_prompt_free(p);
-    if (!status && (*plan)->n_node < 2) {
+    } else if ((*plan)->n_node < 2) {
         status = ba_cli_fail(BA_EXIT_USAGE, "--mode %s keeps no blocks that could be loaded", c->mode);
     }
+    ba_workload_free(&words);
+    ba_prompt_free(p);
     return status;
 }
 
 /* The samples of one process, written to `to`. An exit status. */
-static int be_process(const ba_common *c, const options *w, int process, uint64_t seed, int to) {
+static int be_process(const ba_common *c, const options *opt, int process, uint64_t seed, int to) {
     ba_session b;
-    ba_engine_options opt;
+    const ba_engine_options engine_opt = ba_run_options(c);
     ba_plan *plan = NULL;
-    int status = ba_run_options(NULL, NULL, &opt);
-    if (status || (status = ba_session_open(c, &b))) {
+    int status = ba_session_open(c, &b);
+    if (status) {
         return status;
     }
-    status = make_plan(c, &b, w, seed, &plan);
+    status = make_plan(c, &b, opt, seed, &plan);
     for (state s = 0; !status && s < STATES; s++) {
         if (states[s].process != process) {
             continue;
@@ -150,7 +159,7 @@ static int be_process(const ba_common *c, const options *w, int process, uint64_
         if (s == MEMORY) {
             ba_store_flush(b.store);
         }
-        status = take(&b, plan, &opt, to);
+        status = take(&b, plan, &engine_opt, to);
     }
     ba_plan_free(plan);
     ba_session_close(&b);
@@ -180,7 +189,7 @@ static bool receive(int from, sample *out, double **cold) {
     return true;
 }
 
-static int run_process(const ba_common *c, const options *w, int process, uint64_t seed, sample taken[STATES],
+static int run_process(const ba_common *c, const options *opt, int process, uint64_t seed, sample taken[STATES],
                        double **cold) {
     int pipe_of[2], code = 0;
     fflush(NULL);
@@ -190,7 +199,7 @@ static int run_process(const ba_common *c, const options *w, int process, uint64
     pid_t child = fork();
     if (child == 0) {
         close(pipe_of[0]);
-        _exit(be_process(c, w, process, seed, pipe_of[1]));
+        _exit(be_process(c, opt, process, seed, pipe_of[1]));
     }
     close(pipe_of[1]);
     bool whole = child > 0;
@@ -207,7 +216,7 @@ static int run_process(const ba_common *c, const options *w, int process, uint64
     return status ? status : whole ? 0 : BA_EXIT_MACHINE;
 }
 
-/* Takes the tier's file out of the page cache: nobody has it mapped now. false: it has no file. */
+/* Takes the tier's file out of the page cache: no process has it mapped now. false: it has no file. */
 static bool drop_cache(const ba_tier_spec *t) {
     char path[4200];
     snprintf(path, sizeof path, "%s/data.mdb", t->place);
@@ -283,160 +292,187 @@ static bool same_bits(sample (*taken)[STATES], size_t n, state s) {
     return true;
 }
 
-/* An exit status: a check did not hold if logits differ where KV is exact. */
-static int print(const ba_common *c, const options *w, sample (*taken)[STATES], size_t n, bool has_file, bool exact,
-                 double disk) {
-    cJSON *rows = cJSON_CreateArray();
-    bool all_same = true;
-    if (c->format == BA_FORMAT_TABLE) {
-        printf("%zu prompt tokens, passages of %zu, question of %zu, mode %s; medians of %zu\n\n",
-               taken[0][COLD].prompt, (size_t)w->n_block, (size_t)w->n_question, c->mode, n);
-        printf("%-13s  %10s  %10s  %10s  %10s  %12s  %8s  %8s\n", "blocks", "TTFT", "load", "encode", "prefill",
-               "loaded", "|dlogit|", "KL");
-    }
+/* What was measured, and what is printed of it. */
+typedef struct result {
+    sample (*taken)[STATES]; /* [n] */
+    size_t n;
+    bool has_file;    /* the tier has a file that the page cache can hold */
+    double disk_rate; /* bytes a second that the disk gives of it, or NaN */
+} result;
+
+static cJSON *json_of_state(const result *r, state s) {
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "blocks", states[s].name);
+    ba_json_add_number(o, "ttft_s_median", median_of(r->taken, r->n, s, total));
+    ba_json_add_number(o, "load_s_median", median_of(r->taken, r->n, s, load));
+    ba_json_add_number(o, "encode_s_median", median_of(r->taken, r->n, s, encode));
+    ba_json_add_number(o, "prefill_s_median", median_of(r->taken, r->n, s, prefill));
+    ba_json_add_number(o, "load_bytes", median_of(r->taken, r->n, s, bytes));
+    ba_json_add_number(o, "load_bytes_per_s", median_of(r->taken, r->n, s, rate));
+    ba_json_add_number(o, "n_computed", median_of(r->taken, r->n, s, computed));
+    cJSON_AddBoolToObject(o, "same_logits", same_bits(r->taken, r->n, s));
+    ba_json_add_number(o, "max_dlogit", median_of(r->taken, r->n, s, max_abs));
+    ba_json_add_number(o, "kl", median_of(r->taken, r->n, s, kl));
+    return o;
+}
+
+static int print_json(const ba_common *c, const result *r) {
+    cJSON *o = cJSON_CreateObject(), *rows = cJSON_CreateArray();
     for (state s = 0; s < STATES; s++) {
-        if (s == DISK && !has_file) {
-            continue;
+        if (s != DISK || r->has_file) {
+            cJSON_AddItemToArray(rows, json_of_state(r, s));
         }
-        bool same = same_bits(taken, n, s);
-        all_same &= same;
-        if (c->format != BA_FORMAT_TABLE) {
-            cJSON *o = cJSON_CreateObject();
-            cJSON_AddStringToObject(o, "blocks", states[s].name);
-            ba_json_add_number(o, "ttft_s_median", median_of(taken, n, s, total));
-            ba_json_add_number(o, "load_s_median", median_of(taken, n, s, load));
-            ba_json_add_number(o, "encode_s_median", median_of(taken, n, s, encode));
-            ba_json_add_number(o, "prefill_s_median", median_of(taken, n, s, prefill));
-            ba_json_add_number(o, "load_bytes", median_of(taken, n, s, bytes));
-            ba_json_add_number(o, "load_bytes_per_s", median_of(taken, n, s, rate));
-            ba_json_add_number(o, "n_computed", median_of(taken, n, s, computed));
-            cJSON_AddBoolToObject(o, "same_logits", same);
-            ba_json_add_number(o, "max_dlogit", median_of(taken, n, s, max_abs));
-            ba_json_add_number(o, "kl", median_of(taken, n, s, kl));
-            cJSON_AddItemToArray(rows, o);
-            continue;
-        }
-        char ttft[32], stage[3][32], per_s[48] = "";
-        ba_print_seconds(ttft, sizeof ttft, median_of(taken, n, s, total));
-        ba_print_seconds(stage[0], sizeof stage[0], median_of(taken, n, s, load));
-        ba_print_seconds(stage[1], sizeof stage[1], median_of(taken, n, s, encode));
-        ba_print_seconds(stage[2], sizeof stage[2], median_of(taken, n, s, prefill));
-        double speed = median_of(taken, n, s, rate);
-        if (isfinite(speed)) {
-            char number[32];
-            ba_print_bytes(number, sizeof number, speed);
-            snprintf(per_s, sizeof per_s, "%s/s", number);
-        }
-        printf("%-13s  %10s  %10s  %10s  %10s  %12s  %8.2g  %8.2g  %s\n", states[s].name, ttft, stage[0], stage[1],
-               stage[2], per_s, median_of(taken, n, s, max_abs), median_of(taken, n, s, kl), states[s].about);
     }
-    if (c->format == BA_FORMAT_TABLE) {
-        char loaded[32], speed[32];
-        ba_print_bytes(loaded, sizeof loaded, median_of(taken, n, LOAD, bytes));
-        ba_print_bytes(speed, sizeof speed, disk);
-        printf("\n%s loaded; logits are %s", loaded,
-               all_same ? "the same to the bit in every line" : "NOT the same to the bit");
-        printf(isfinite(disk) ? "; the disk gives %s/s of the same file past the page cache\n" : "\n", speed);
+    cJSON_AddStringToObject(o, "mode", c->mode);
+    cJSON_AddNumberToObject(o, "n_prompt", (double)r->taken[0][COLD].prompt);
+    cJSON_AddNumberToObject(o, "n", (double)r->n);
+    ba_json_add_number(o, "disk_bytes_per_s", r->disk_rate);
+    cJSON_AddItemToObject(o, "rows", rows);
+    return ba_json_print(o);
+}
+
+static void print_state(const result *r, state s) {
+    char ttft[32], stage[3][32], per_s[48] = "", number[32];
+    double speed = median_of(r->taken, r->n, s, rate);
+    ba_print_seconds(ttft, sizeof ttft, median_of(r->taken, r->n, s, total));
+    ba_print_seconds(stage[0], sizeof stage[0], median_of(r->taken, r->n, s, load));
+    ba_print_seconds(stage[1], sizeof stage[1], median_of(r->taken, r->n, s, encode));
+    ba_print_seconds(stage[2], sizeof stage[2], median_of(r->taken, r->n, s, prefill));
+    if (isfinite(speed)) {
+        ba_print_bytes(number, sizeof number, speed);
+        snprintf(per_s, sizeof per_s, "%s/s", number);
     }
+    printf("%-13s  %10s  %10s  %10s  %10s  %12s  %8.2g  %8.2g  %s\n", states[s].name, ttft, stage[0], stage[1],
+           stage[2], per_s, median_of(r->taken, r->n, s, max_abs), median_of(r->taken, r->n, s, kl), states[s].about);
+}
+
+static void print_table(const ba_common *c, const options *opt, const result *r, bool all_same) {
+    char loaded[32], speed[32];
+    printf("%zu prompt tokens, passages of %zu, question of %zu, mode %s; medians of %zu\n\n", r->taken[0][COLD].prompt,
+           (size_t)opt->block, (size_t)opt->question, c->mode, r->n);
+    printf("%-13s  %10s  %10s  %10s  %10s  %12s  %8s  %8s\n", "blocks", "TTFT", "load", "encode", "prefill", "loaded",
+           "|dlogit|", "KL");
+    for (state s = 0; s < STATES; s++) {
+        if (s != DISK || r->has_file) {
+            print_state(r, s);
+        }
+    }
+    ba_print_bytes(loaded, sizeof loaded, median_of(r->taken, r->n, LOAD, bytes));
+    ba_print_bytes(speed, sizeof speed, r->disk_rate);
+    printf("\n%s loaded; logits are %s", loaded,
+           all_same ? "the same to the bit in every line" : "NOT the same to the bit");
+    printf(isfinite(r->disk_rate) ? "; the disk gives %s/s of the same file past the page cache\n" : "\n", speed);
+}
+
+/* An exit status: a check did not hold if logits differ although KV is exact. */
+static int print(const ba_common *c, const options *opt, const result *r, bool exact) {
+    bool all_same = true;
     int status = 0;
+    for (state s = 0; s < STATES; s++) {
+        all_same &= (s == DISK && !r->has_file) || same_bits(r->taken, r->n, s);
+    }
     if (c->format == BA_FORMAT_TABLE) {
-        cJSON_Delete(rows);
+        print_table(c, opt, r, all_same);
     } else {
-        cJSON *o = cJSON_CreateObject();
-        cJSON_AddStringToObject(o, "mode", c->mode);
-        cJSON_AddNumberToObject(o, "n_prompt", (double)taken[0][COLD].prompt);
-        cJSON_AddNumberToObject(o, "n", (double)n);
-        ba_json_add_number(o, "disk_bytes_per_s", disk);
-        cJSON_AddItemToObject(o, "rows", rows);
-        status = ba_json_print(o);
+        status = print_json(c, r);
     }
     return status ? status : all_same || !exact ? BA_EXIT_OK : BA_EXIT_CHECK;
 }
 
-static int measure(const ba_common *c, const options *w, const ba_store_spec *spec) {
-    sample(*taken)[STATES] = calloc(MAX_REPEAT, sizeof *taken);
-    ba_progress bar;
-    bool has_file = true;
-    int status = taken ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
-    size_t done = 0;
-    ba_progress_start(&bar, "reload", c->quiet);
-    for (; !status && done < w->n_repeat; done++) {
-        double *cold = NULL;
-        for (int p = 0; !status && p < PROCESSES; p++) {
-            if (p == 2) {
-                has_file = drop_cache(&spec->tier[0]);
-            }
-            status = run_process(c, w, p, c->seed + done, taken[done], &cold);
-            ba_progress_update(&bar, ((double)done + (p + 1.0) / PROCESSES) / (double)w->n_repeat);
+/* The samples of one prompt. 0, or an exit status. */
+static int measure_prompt(const ba_common *c, const options *opt, const ba_tier_spec *tier, ba_progress *bar,
+                          result *r) {
+    double *cold = NULL;
+    int status = 0;
+    for (int p = 0; p < PROCESSES && !status; p++) {
+        if (p == 2) {
+            r->has_file = drop_cache(tier);
         }
-        free(cold);
+        status = run_process(c, opt, p, c->seed + r->n, r->taken[r->n], &cold);
+        ba_progress_update(bar, ((double)r->n + (p + 1.0) / PROCESSES) / (double)opt->repeat);
     }
-    ba_progress_end(&bar);
-    if (!status && median_of(taken, done, LOAD, bytes) == 0) {
-        status = ba_cli_fail(BA_EXIT_MACHINE,
-                             "nothing came back from %s:%s: its budget is below a block, or it is out of reach",
-                             spec->tier[0].ops->name, spec->tier[0].place);
-    }
-    if (!status) {
-        status = print(c, w, taken, done, has_file, spec->tier[0].coding == BA_CODING_EXACT,
-                       has_file ? disk_rate(&spec->tier[0]) : (double)NAN);
-    }
-    free(taken);
+    free(cold);
+    r->n += !status;
     return status;
 }
 
-static int read_number(const char *option, const char *text, uint64_t most, uint64_t *out) {
-    char err[BA_ERR_LEN];
-    if (ba_parse_size(text, out, err) || *out < 1 || *out > most) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--%s %s: a number from 1 to %llu is needed", option, text,
-                           (unsigned long long)most);
+static int measure(const ba_common *c, const options *opt, const ba_store_spec *spec) {
+    const ba_tier_spec *tier = &spec->tier[0];
+    result r = {.taken = calloc(MAX_REPEAT, sizeof *r.taken), .has_file = true};
+    ba_progress bar;
+    int status = r.taken ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    ba_progress_start(&bar, "reload", c->quiet);
+    while (!status && r.n < opt->repeat) {
+        status = measure_prompt(c, opt, tier, &bar, &r);
+    }
+    ba_progress_end(&bar);
+    if (status) {
+        goto done;
+    }
+    if (median_of(r.taken, r.n, LOAD, bytes) == 0) {
+        status = ba_cli_fail(BA_EXIT_MACHINE,
+                             "nothing came back from %s:%s: its budget is below a block, or it is out of reach",
+                             tier->ops->name, tier->place);
+        goto done;
+    }
+    r.disk_rate = r.has_file ? disk_rate(tier) : (double)NAN;
+    status = print(c, opt, &r, tier->coding == BA_CODING_EXACT);
+done:
+    free(r.taken);
+    return status;
+}
+
+static int check(const options *opt, const ba_store_spec *spec) {
+    if (!spec->n_tier) {
+        return ba_cli_fail(BA_EXIT_USAGE, "which tier? give --store ram:2G,lmdb:PATH:10G");
+    }
+    if (opt->question > opt->length || opt->block > opt->length) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--%s %zu: needs a whole number from 1 to %zu, the prompt's --length",
+                           opt->question > opt->length ? "question" : "block",
+                           (size_t)(opt->question > opt->length ? opt->question : opt->block), (size_t)opt->length);
     }
     return 0;
 }
 
-int ba_cmd_reload(int argc, char **argv) {
-    options w = {.length = "8K", .question = "50", .block = "128", .repeat = "3"};
-    ba_common c;
+static int run(const ba_call *call) {
+    const options *opt = call->options;
     char err[BA_ERR_LEN];
-    const ba_option own[] = {{"length", "N", "tokens of the prompt (8K)", &w.length, 0},
-                             {"question", "N", "tokens of its question (50)", &w.question, 0},
-                             {"block", "N", "tokens of a passage (128)", &w.block, 0},
-                             {"repeat", "N", "prompts, each new (3)", &w.repeat, 0},
-                             {0}};
-    int first,
-        status = ba_cli_parse(argc, argv, "--store TIERS [--length N] [--mode MODE]",
-                              "What a tier of the store is worth: time to first token of one prompt when its "
-                              "blocks are encoded, lie in memory, or come from a tier in a process that never "
-                              "saw them; and whether writing them delays anybody. Every line is a process of its "
-                              "own. Exit status 1 if a logit differs by a bit, unless KV is kept in 8 bits (:q8): "
-                              "then the distance is what that costs. Blocks stay in the store; their prompts follow "
-                              "from --seed.\n"
-                              "Example\n"
-                              "  blockattn reload --store ram:2G,lmdb:blocks:10G --length 8K",
-                              own, &c, &first);
-    if (status >= 0) {
-        return status;
-    }
-    if (first < argc) {
-        return ba_cli_fail(BA_EXIT_USAGE, "unexpected operand '%s'", argv[first]);
-    }
-    c.mode = c.mode_given ? c.mode : "block";
     ba_store_spec spec;
-    if (ba_store_spec_parse(c.store, c.store_key, &spec, err)) {
-        status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
-    } else if (!spec.n_tier) {
-        status = ba_cli_fail(BA_EXIT_USAGE, "which tier? give --store ram:2G,lmdb:PATH:10G");
-    } else {
-        (void)((status = read_number("length", w.length, 1 << 20, &w.n_length)) ||
-               (status = read_number("question", w.question, w.n_length, &w.n_question)) ||
-               (status = read_number("block", w.block, w.n_length, &w.n_block)) ||
-               (status = read_number("repeat", w.repeat, MAX_REPEAT, &w.n_repeat)));
-        status = status > 0 ? status : 0;
-    }
-    ba_catch_interrupt();
+    int status = ba_store_spec_parse(call->common->store, call->common->store_key, &spec, err)
+                     ? ba_cli_fail(BA_EXIT_USAGE, "%s", err)
+                     : check(opt, &spec);
     if (!status) {
-        status = measure(&c, &w, &spec);
+        ba_catch_interrupt();
+        status = measure(call->common, opt, &spec);
     }
     ba_store_spec_free(&spec);
     return status;
 }
+
+#define AT(member) .at = offsetof(options, member)
+
+static const ba_option own[] = {
+    {"length", "N", BA_COUNT, AT(length), .standard = "8K", .least = 1, .most = 1 << 20,
+     .help = "tokens of the prompt"},
+    {"question", "N", BA_COUNT, AT(question), .standard = "50", .least = 1, .help = "tokens of its question"},
+    {"block", "N", BA_COUNT, AT(block), .standard = "128", .least = 1, .help = "tokens of a passage"},
+    {"repeat", "N", BA_COUNT, AT(repeat), .standard = "3", .least = 1, .most = MAX_REPEAT, .help = "prompts, each new"},
+    {.name = NULL}};
+
+const ba_command ba_command_reload = {
+    .name = "reload",
+    .summary = "what a tier of the store is worth: encoded, in memory, loaded by another process",
+    .usage = "--store TIERS [--length N] [--mode MODE]",
+    .about =
+        "What a tier of the store is worth: time to first token of one prompt when its blocks are encoded, are in "
+        "memory, or come from a tier in a process that never saw them; and whether writing them delays the answer. "
+        "Every line is measured in a process of its own. Exit status 1 if a logit differs by a bit, unless KV is "
+        "kept in 8 bits (:q8): then the distance is what that costs. Blocks stay in the store; their prompts "
+        "follow from --seed.",
+    .example = "blockattn reload --store ram:2G,lmdb:blocks:10G --length 8K",
+    .own = own,
+    .size = sizeof(options),
+    .takes = BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_SEED | BA_TAKES_JSON,
+    .mode = "block",
+    .run = run,
+};

@@ -1,14 +1,14 @@
 /* blockattn store: looks after the blocks that were kept outside of memory. */
-#include "experiments/cli/cli.h"
-#include "experiments/cli/commands.h"
+#include "experiments/cli/guess.h"
 #include "experiments/cli/json.h"
+#include "experiments/cli/options.h"
 #include "experiments/cli/store_spec.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A block as a walk met it. */
+/* A block that a walk found. */
 typedef struct block {
     ba_address address;
     ba_block_head head; /* meaningless if it is damaged */
@@ -211,18 +211,34 @@ static int print_stats(job *j) {
 
 /* ---- what changes something ------------------------------------------------------------------------------------- */
 
+/* Counts the damaged blocks of a place, and on request removes them. 0, or an exit status. */
+static int verify_place(const job *j, place *p, size_t *damaged) {
+    for (size_t k = 0; k < p->blocks.n; k++) {
+        if (!p->blocks.at[k].damaged) {
+            continue;
+        }
+        ++*damaged;
+        int status = j->remove ? remove_block(p, &p->blocks.at[k]) : 0;
+        if (status) {
+            return status;
+        }
+    }
+    return 0;
+}
+
 static int verify(job *j) {
     size_t damaged = 0, n = 0;
     int status = walk(j, true);
-    for (size_t i = 0; !status && i < j->n_place; i++) {
-        place *p = &j->place[i];
-        n += p->blocks.n;
-        for (size_t k = 0; !status && k < p->blocks.n; k++) {
-            damaged += p->blocks.at[k].damaged;
-            status = p->blocks.at[k].damaged && j->remove ? remove_block(p, &p->blocks.at[k]) : 0;
+    if (status) {
+        return status;
+    }
+    for (size_t i = 0; i < j->n_place; i++) {
+        n += j->place[i].blocks.n;
+        if ((status = verify_place(j, &j->place[i], &damaged))) {
+            return status;
         }
     }
-    if (status || (status = print_blocks(j, true))) {
+    if ((status = print_blocks(j, true))) {
         return status;
     }
     if (!j->json) {
@@ -231,103 +247,143 @@ static int verify(job *j) {
     return damaged ? BA_EXIT_CHECK : BA_EXIT_OK;
 }
 
-/* Hashes of the models of a comma-separated list, one behind the other, each 32 digits. 0, or an exit status. */
+/* Hashes of the models of a comma-separated list, one after the other, each 32 digits. 0, or an exit status. */
 static int hash_models(const char *paths, char **hashes) {
-    char *copy = strdup(paths), *next = copy, err[BA_ERR_LEN];
-    *hashes = calloc(strlen(paths) + 2, 34); /* more than one for each path */
-    char *end = *hashes;
-    int status = copy && *hashes ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
-    for (char *path; !status && (path = strsep(&next, ","));) {
+    char *copy = strdup(paths), *next = copy, *path, err[BA_ERR_LEN];
+    char *end = *hashes = calloc(strlen(paths) + 2, 34); /* more than one for each path */
+    int status = 0;
+    if (!copy || !end) {
+        status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+        goto done;
+    }
+    while ((path = strsep(&next, ","))) {
         ba_model *m = NULL;
         if (ba_model_open(path, true, &m, err)) {
             status = ba_cli_fail(BA_EXIT_USAGE, "--keep: %s", err);
-        } else {
-            end = stpcpy(stpcpy(end, ba_model_hash(m)), " ");
+            goto done;
         }
+        end = stpcpy(stpcpy(end, ba_model_hash(m)), " ");
         ba_model_close(m);
     }
+done:
     free(copy);
     return status;
 }
 
-static int collect(job *j) {
-    char err[BA_ERR_LEN], *hashes = NULL;
-    size_t strangers = 0, evicted = 0;
-    int status = j->keep ? hash_models(j->keep, &hashes) : 0;
-    if (!status) {
-        status = walk(j, false);
+/* Removes the blocks of a place whose model is not among the hashes. 0, or an exit status. */
+static int remove_others(place *p, const char *hashes, size_t *removed) {
+    for (size_t k = 0; k < p->blocks.n; k++) {
+        const block *b = &p->blocks.at[k];
+        if (!b->damaged && strstr(hashes, b->head.model)) {
+            continue;
+        }
+        int status = remove_block(p, b);
+        if (status) {
+            return status;
+        }
+        ++*removed;
     }
-    for (size_t i = 0; !status && i < j->n_place; i++) {
+    return 0;
+}
+
+/* hashes NULL: blocks of every model stay. */
+static int collect_all(job *j, const char *hashes, size_t *others, size_t *evicted) {
+    char err[BA_ERR_LEN];
+    int status = walk(j, false);
+    for (size_t i = 0; i < j->n_place && !status; i++) {
         place *p = &j->place[i];
-        for (size_t k = 0; hashes && !status && k < p->blocks.n; k++) {
-            const block *b = &p->blocks.at[k];
-            if (b->damaged || !strstr(hashes, b->head.model)) {
-                status = remove_block(p, b);
-                strangers++;
-            }
-        }
         size_t gone = 0;
-        if (!status && p->tier->ops->collect && p->tier->ops->collect(p->tier, &gone, err)) {
-            status = ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
+        if (hashes && (status = remove_others(p, hashes, others))) {
+            return status;
         }
-        evicted += gone;
-    }
-    free(hashes);
-    if (!status && j->json) {
-        cJSON *o = cJSON_CreateObject();
-        cJSON_AddNumberToObject(o, "evicted", (double)evicted);
-        cJSON_AddNumberToObject(o, "of_other_models", (double)strangers);
-        return ba_json_print(o);
-    }
-    if (!status) {
-        printf("%zu blocks evicted for the budget, %zu of other models removed\n", evicted, strangers);
+        if (p->tier->ops->collect && p->tier->ops->collect(p->tier, &gone, err)) {
+            return ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
+        }
+        *evicted += gone;
     }
     return status;
 }
 
-/* Whether the operand names the block: its first digits will do, four at least. */
+static int collect(job *j) {
+    char *hashes = NULL;
+    size_t others = 0, evicted = 0;
+    int status = j->keep ? hash_models(j->keep, &hashes) : 0;
+    status = status ? status : collect_all(j, hashes, &others, &evicted);
+    free(hashes);
+    if (status) {
+        return status;
+    }
+    if (j->json) {
+        cJSON *o = cJSON_CreateObject();
+        cJSON_AddNumberToObject(o, "evicted", (double)evicted);
+        cJSON_AddNumberToObject(o, "of_other_models", (double)others);
+        return ba_json_print(o);
+    }
+    printf("%zu blocks evicted for the budget, %zu of other models removed\n", evicted, others);
+    return BA_EXIT_OK;
+}
+
+/* Whether the operand names the block: its first digits are enough, at least four. */
 static bool names(const char *operand, const block *b) {
     size_t n = strlen(operand);
     return n >= 4 && n <= 16 && strncmp(operand, b->name, n) == 0;
 }
 
-/* Does something to every block that the operands name, or to all, and says to how many. */
+static bool is_named(const job *j, const block *b) {
+    for (size_t i = 0; i < j->n_names; i++) {
+        if (names(j->names[i], b)) {
+            return true;
+        }
+    }
+    return j->all;
+}
+
+/* Whether an operand names any block. */
+static bool is_there(const job *j, const char *operand) {
+    for (size_t i = 0; i < j->n_place; i++) {
+        for (size_t k = 0; k < j->place[i].blocks.n; k++) {
+            if (names(operand, &j->place[i].blocks.at[k])) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static int change_blocks(job *j, int (*change)(place *p, const block *b), size_t *changed) {
+    for (size_t i = 0; i < j->n_place; i++) {
+        place *p = &j->place[i];
+        for (size_t k = 0; k < p->blocks.n; k++) {
+            int status = is_named(j, &p->blocks.at[k]) ? change(p, &p->blocks.at[k]) : 0;
+            if (status) {
+                return status;
+            }
+            *changed += is_named(j, &p->blocks.at[k]);
+        }
+    }
+    return 0;
+}
+
+/* Changes every block that the operands name, or all blocks, and prints how many. done: what was done, for the print. */
 static int change_named(job *j, int (*change)(place *p, const block *b), const char *done) {
     size_t changed = 0;
     int status = walk(j, false);
-    for (size_t w = 0; !status && w < j->n_names; w++) {
-        size_t found = 0;
-        for (size_t i = 0; i < j->n_place; i++) {
-            for (size_t k = 0; k < j->place[i].blocks.n; k++) {
-                found += names(j->names[w], &j->place[i].blocks.at[k]);
-            }
-        }
-        if (!found) {
-            status = ba_cli_fail(BA_EXIT_USAGE, "no block '%s'; 'store ls' shows their names", j->names[w]);
+    for (size_t i = 0; i < j->n_names && !status; i++) {
+        if (!is_there(j, j->names[i])) {
+            status = ba_cli_fail(BA_EXIT_USAGE, "no block '%s'; 'store ls' shows their names", j->names[i]);
         }
     }
-    for (size_t i = 0; i < j->n_place; i++) {
-        place *p = &j->place[i];
-        for (size_t k = 0; !status && k < p->blocks.n; k++) {
-            bool named = j->all;
-            for (size_t w = 0; w < j->n_names; w++) {
-                named |= names(j->names[w], &p->blocks.at[k]);
-            }
-            if (named) {
-                status = change(p, &p->blocks.at[k]);
-                changed++;
-            }
-        }
+    status = status ? status : change_blocks(j, change, &changed);
+    if (status) {
+        return status;
     }
-    if (!status && j->json) {
+    if (j->json) {
         cJSON *o = cJSON_CreateObject();
         cJSON_AddNumberToObject(o, done, (double)changed);
         return ba_json_print(o);
     }
-    if (!status) {
-        printf("%zu blocks %s\n", changed, done);
-    }
-    return status;
+    printf("%zu blocks %s\n", changed, done);
+    return BA_EXIT_OK;
 }
 
 static int set_pin(place *p, const block *b, bool on) {
@@ -397,59 +453,52 @@ static int open_places(job *j, const char *text, const char *key) {
     return 0;
 }
 
-static int run(job *j, const char *name, const char *store, const char *key, const char *const argv[], size_t n) {
-    const action *a = actions;
-    while (a->name && strcmp(a->name, name) != 0) {
-        a++;
+/* NULL: there is no such action, and the line is printed. */
+static const action *find_action(const char *name) {
+    ba_guess g = ba_guess_begin(name, strlen(name));
+    for (const action *a = actions; a->name; a++) {
+        if (strcmp(a->name, name) == 0) {
+            return a;
+        }
+        ba_guess_offer(&g, a->name);
     }
-    if (!a->name) {
-        return ba_cli_fail(BA_EXIT_USAGE, "store %s: there is " ACTIONS, name);
+    ba_cli_fail(BA_EXIT_USAGE, "store %s: there is " ACTIONS "%s", name, g.text);
+    return NULL;
+}
+
+typedef struct options {
+    const char *store, *store_key, *keep;
+    bool remove, all, json;
+} options;
+
+static int act(job *j, const char *name, const char *store, const char *key) {
+    const action *a = find_action(name);
+    if (!a) {
+        return BA_EXIT_USAGE;
     }
-    j->names = (char *const *)argv;
-    j->n_names = n;
-    if (a->names_blocks && !n == !j->all) {
+    if (a->names_blocks && !j->n_names == !j->all) {
         return ba_cli_fail(BA_EXIT_USAGE, "store %s: name blocks as 'store ls' does, or say --all", name);
     }
-    if (!a->names_blocks && n) {
-        return ba_cli_fail(BA_EXIT_USAGE, "store %s: unexpected operand '%s'", name, argv[0]);
+    if (!a->names_blocks && j->n_names) {
+        return ba_cli_fail(BA_EXIT_USAGE, "store %s: unexpected operand '%s'", name, j->names[0]);
     }
     int status = open_places(j, store, key);
     return status ? status : a->run(j);
 }
 
-int ba_cmd_store(int argc, char **argv) {
-    const char *store = NULL, *key = NULL;
-    job j = {0};
-    const ba_option options[] = {
-        {"store", "TIERS", "the tiers, as lmdb:PATH or lmdb:PATH:SIZE", &store, 0},
-        {"store-key", "FILE", "verify: check blocks that were written with this key by it", &key, 0},
-        {"keep", "MODEL[,MODEL..]", "gc: remove blocks of all other models", &j.keep, 0},
-        {"remove", 0, "verify: remove what is damaged", 0, &j.remove},
-        {"all", 0, "rm, pin, unpin: every block", 0, &j.all},
-        {"json", 0, "print JSON, and nothing else, on standard output", 0, &j.json},
-        {0}};
-    int first,
-        status = ba_cli_parse(argc, argv, "ls|stats|verify|gc|rm|pin|unpin [BLOCK..] --store TIERS",
-                              "Looks after blocks that were kept outside of memory. ls lists them; stats sums up; "
-                              "verify checks every checksum, exit status 1 if one is wrong; gc enforces the budget "
-                              "in SIZE, forgets why evicted blocks are gone, and on request drops blocks of other "
-                              "models; rm removes blocks by the first digits of their names; pin keeps them whatever "
-                              "the budget says, in memory too once they are loaded, until unpin. Programs that use "
-                              "the store meanwhile go on.\n"
-                              "Examples\n"
-                              "  blockattn store ls --store lmdb:blocks\n"
-                              "  blockattn store verify --remove --store lmdb:blocks\n"
-                              "  blockattn store gc --keep model.gguf --store lmdb:blocks:50G\n"
-                              "  blockattn store pin 3f2a --store lmdb:blocks",
-                              options, NULL, &first);
-    if (status >= 0) {
-        return status;
-    }
-    if (first == argc) {
+static int run(const ba_call *call) {
+    const options *opt = call->options;
+    if (!call->n_operand) {
         return ba_cli_fail(BA_EXIT_USAGE, "store: what? there is " ACTIONS);
     }
+    job j = {.keep = opt->keep,
+             .json = opt->json,
+             .all = opt->all,
+             .remove = opt->remove,
+             .names = call->operand + 1,
+             .n_names = call->n_operand - 1};
     ba_catch_interrupt();
-    status = run(&j, argv[first], store, key, (const char *const *)argv + first + 1, (size_t)(argc - first - 1));
+    int status = act(&j, call->operand[0], opt->store, opt->store_key);
     for (size_t i = 0; i < j.n_place; i++) {
         j.place[i].tier->ops->close(j.place[i].tier);
         free(j.place[i].blocks.at);
@@ -457,3 +506,33 @@ int ba_cmd_store(int argc, char **argv) {
     ba_store_spec_free(&j.spec);
     return status;
 }
+
+#define AT(member) .at = offsetof(options, member)
+
+static const ba_option own[] = {
+    {"store", "TIERS", BA_TEXT, AT(store), .help = "the tiers, as lmdb:PATH or lmdb:PATH:SIZE"},
+    {"store-key", "FILE", BA_FILE, AT(store_key), .help = "verify: check blocks that were written with this key by it"},
+    {"keep", "MODEL[,MODEL..]", BA_FILE, AT(keep), .help = "gc: remove blocks of all other models"},
+    {"remove", NULL, BA_FLAG, AT(remove), .help = "verify: remove what is damaged"},
+    {"all", NULL, BA_FLAG, AT(all), .help = "rm, pin, unpin: every block"},
+    {"json", NULL, BA_FLAG, AT(json), .help = "print JSON, and nothing else, on standard output"},
+    {.name = NULL}};
+
+const ba_command ba_command_store = {
+    .name = "store",
+    .summary = "looks after blocks that were kept outside of memory",
+    .usage = "ls|stats|verify|gc|rm|pin|unpin [BLOCK..] --store TIERS",
+    .about = "Looks after blocks that were kept outside of memory. ls lists them; stats sums up; verify checks every "
+             "checksum, with exit status 1 if one is wrong; gc enforces the budget in SIZE, forgets why evicted blocks "
+             "are gone, and on request drops blocks of other models; rm removes blocks by the first digits of their "
+             "names; pin exempts them from eviction, in memory too once they are loaded, until unpin. Other programs "
+             "may use the store at the same time.",
+    .example = "blockattn store ls --store lmdb:blocks\n"
+               "blockattn store verify --remove --store lmdb:blocks\n"
+               "blockattn store gc --keep model.gguf --store lmdb:blocks:50G\n"
+               "blockattn store pin 3f2a --store lmdb:blocks",
+    .own = own,
+    .size = sizeof(options),
+    .operands = SIZE_MAX,
+    .run = run,
+};

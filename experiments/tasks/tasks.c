@@ -100,7 +100,7 @@ static const ba_task tasks[] = {
 };
 
 const ba_task *ba_task_at(size_t i) {
-    return &tasks[i];
+    return i + 1 < sizeof tasks / sizeof *tasks ? &tasks[i] : NULL;
 }
 
 const ba_task *ba_task_by_name(const char *name) {

@@ -150,13 +150,9 @@ static void close_session(ba_ttft_state *s) {
 }
 
 int ba_ttft_session(const ba_ttft_options *options, const ba_common *common, int argc, char **argv) {
-    ba_ttft_state s = {.common = common, .w = options, .held = SIZE_MAX};
-    int status = ba_run_options(NULL, options->memory, &s.opt);
-    if (status) {
-        return status;
-    }
+    ba_ttft_state s = {.common = common, .w = options, .held = SIZE_MAX, .opt = ba_run_options(common)};
     ba_catch_interrupt();
-    status = run_session(&s, argc, argv);
+    int status = run_session(&s, argc, argv);
     close_session(&s);
     return status;
 }

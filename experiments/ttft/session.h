@@ -25,9 +25,8 @@ typedef struct ba_ttft_options {
     bool distance;   /* from full attention, of every prompt */
     size_t repeat;
     double min_time;
-    const char *data;   /* path of a text, or NULL */
-    const char *memory; /* as --memory, or NULL */
-    bool resume, profile;
+    const char *data; /* path of a text, or NULL */
+    bool profile;
 } ba_ttft_options;
 
 /* Runs, writes the trace, prints. argv is for the record. Returns an exit status with its line printed. */

@@ -121,8 +121,8 @@ int ba_ttft_open_trace(ba_ttft_state *s) {
     }
     char err[BA_ERR_LEN];
     const char *path = s->common->out;
-    int rc = s->w->resume ? ba_trace_resume(path, BA_TTFT_SCHEMA, &s->trace, err)
-                          : ba_trace_create(path, BA_TTFT_SCHEMA, &s->trace, err);
+    int rc = s->common->resume ? ba_trace_resume(path, BA_TTFT_SCHEMA, &s->trace, err)
+                               : ba_trace_create(path, BA_TTFT_SCHEMA, &s->trace, err);
     if (!rc) {
         rc = describe_trace(s, err);
     }

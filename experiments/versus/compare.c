@@ -3,7 +3,8 @@
 #include "race.h"
 #include "scratch.h"
 
-#include "experiments/cli/cli.h"
+#include "experiments/cli/options.h"
+#include "experiments/cli/tracing.h"
 #include "experiments/measure/stats.h"
 
 #include <math.h>
@@ -27,8 +28,10 @@ static const struct {
 enum { N_BACKEND = sizeof backends / sizeof *backends, N_CASE = sizeof cases / sizeof *cases };
 
 typedef struct options {
-    const char *model, *base, *head, *out, *threads, *rounds, *threshold;
-    bool quiet;
+    const char *model, *base, *head, *threads;
+    size_t rounds;
+    double threshold;
+    const char *out; /* a shared option */
 } options;
 
 /* A row of the table `verdicts`. */
@@ -168,32 +171,28 @@ static int prepare(session *s, const options *w, size_t rounds, int argc, char *
     return ba_race_open(&s->race, w->out, SCHEMA, false);
 }
 
-int ba_versus_compare(int argc, char **argv) {
-    options w = {.out = "results/compare.h5", .rounds = "15", .threshold = "0.03"};
-    const ba_option own[] = {{"model", "PATH", "GGUF file", &w.model, NULL},
-                             {"base", "PATH", "bench-worker of the build to compare with", &w.base, NULL},
-                             {"head", "PATH", "bench-worker of the build in question", &w.head, NULL},
-                             {"threads", "N", "threads of each; default: all processors", &w.threads, NULL},
-                             {"rounds", "N", "visits of each case; default 15", &w.rounds, NULL},
-                             {"threshold", "X", "how much slower is too slow; default 0.03", &w.threshold, NULL},
-                             {"out", "FILE.h5", "the trace; default results/compare.h5", &w.out, NULL},
-                             {"quiet", NULL, "no progress and no remarks on standard error", NULL, &w.quiet},
-                             {NULL, NULL, NULL, NULL, NULL}};
-    char cores[16];
-    int first, status = ba_cli_parse(argc, argv, "--model PATH --base PATH --head PATH [OPTIONS]",
-                                     "Two builds at the same cases, in turns: what `make bench-compare` runs. Exit "
-                                     "status 1 if something got slower.",
-                                     own, NULL, &first);
-    if (status >= 0) {
-        return status;
+static int race(session *s, const options *w, const ba_call *call) {
+    int status = prepare(s, w, w->rounds, call->argc, call->argv);
+    if (!status) {
+        status = ba_race_run(&s->race, 0, s->entrant, 2 * N_BACKEND, "compare", s->log);
+        if (status == 0 || status == BA_EXIT_INTERRUPTED) {
+            int reported = report(&s->race, w->threshold, status == 0);
+            status = status ? status : reported;
+        }
     }
-    double threshold = strtod(w.threshold, NULL);
-    size_t rounds = strtoul(w.rounds, NULL, 10);
-    if (!w.model || !w.base || !w.head || rounds < 6 || rounds > MOST_ROUNDS || !(threshold >= 0 && threshold < 1)) {
-        return ba_cli_fail(BA_EXIT_USAGE,
-                           "--model, --base and --head are needed, --rounds from 6 to %d, --threshold "
-                           "from 0 to 1",
-                           MOST_ROUNDS);
+    unlink(s->ids);
+    rmdir(s->scratch);
+    return status;
+}
+
+static int run(const ba_call *call) {
+    options w = *(const options *)call->options;
+    ba_common c = *call->common;
+    char cores[16];
+    c.out = w.out = c.out ? c.out : "results/compare.h5";
+    int status = ba_out_check(&c, false);
+    if (status) {
+        return status;
     }
     snprintf(cores, sizeof cores, "%ld", sysconf(_SC_NPROCESSORS_ONLN));
     w.threads = w.threads ? w.threads : cores;
@@ -201,21 +200,38 @@ int ba_versus_compare(int argc, char **argv) {
     if (!s) {
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
-    s->race.quiet = w.quiet;
+    s->race.quiet = c.quiet;
     s->race.min_time = 0.2;
-    status = prepare(s, &w, rounds, argc, argv);
-    if (status) {
-        goto done;
-    }
-    status = ba_race_run(&s->race, 0, s->entrant, 2 * N_BACKEND, "compare", s->log);
-    if (status == 0 || status == BA_EXIT_INTERRUPTED) {
-        int reported = report(&s->race, threshold, status == 0);
-        status = status ? status : reported;
-    }
-done:
-    unlink(s->ids);
-    rmdir(s->scratch);
+    status = race(s, &w, call);
     ba_race_close(&s->race);
     free(s);
     return status;
+}
+
+#define AT(member) .at = offsetof(options, member)
+
+static const ba_option own[] = {
+    {"model", "PATH", BA_FILE, AT(model), .needed = true, .help = "GGUF file"},
+    {"base", "PATH", BA_FILE, AT(base), .needed = true, .help = "bench-worker of the build to compare with"},
+    {"head", "PATH", BA_FILE, AT(head), .needed = true, .help = "bench-worker of the build in question"},
+    {"threads", "N", BA_TEXT, AT(threads), .help = "threads of each; default: all processors"},
+    {"rounds", "N", BA_COUNT, AT(rounds), .standard = "15", .least = 6, .most = MOST_ROUNDS,
+     .help = "visits of each case"},
+    {"threshold", "X", BA_REAL, AT(threshold), .standard = "0.03", .most = 0.999,
+     .help = "how much slower is too slow"},
+    {.name = NULL}};
+
+static const ba_command command = {
+    .name = "compare",
+    .usage = "--model PATH --base PATH --head PATH [OPTIONS]",
+    .about = "Two builds at the same cases, in turns: what `make bench-compare` runs. Exit status 1 if something got "
+             "slower. The trace is results/compare.h5 without --out.",
+    .own = own,
+    .size = sizeof(options),
+    .takes = BA_TAKES_OUT | BA_TAKES_QUIET,
+    .run = run,
+};
+
+int ba_versus_compare(int argc, char **argv) {
+    return ba_command_start(&command, NULL, argc, argv);
 }

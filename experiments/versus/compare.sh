@@ -38,4 +38,4 @@ base_worker=$(worker_of "$base")
 head_worker=$build/bench-worker
 [ -z "$head" ] || head_worker=$(worker_of "$head")
 model=${BLOCKATTN_MODEL:-${XDG_CACHE_HOME:-${HOME:-}/.cache}/blockattn/SmolLM2-135M-Instruct.Q4_1.gguf}
-exec "$build/bench" compare --model "$model" --base "$base_worker" --head "$head_worker" --out "$results/compare.h5" "$@"
+exec "$build/bench" compare --model "$model" --base "$base_worker" --head "$head_worker" --out "$results/compare.h5" --force "$@"

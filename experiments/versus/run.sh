@@ -6,9 +6,12 @@ build=$1 results=$2
 shift 2
 cd "$(dirname "$0")/../.."
 cache=${XDG_CACHE_HOME:-${HOME:-}/.cache}/blockattn
-name=bench
-for option in "$@"; do # what is not all of it has a name of its own, and leaves no rows to commit
-    case $option in --quick | --only) name=bench-quick ;; esac
+name=bench again=--force
+for option in "$@"; do # a part of the cases has a name of its own, and leaves no rows to commit
+    case $option in
+    --quick | --only) name=bench-quick ;;
+    --resume) again= ;;
+    esac
 done
 
 models=${BLOCKATTN_MODEL:-$cache/SmolLM2-135M-Instruct.Q4_1.gguf}
@@ -22,7 +25,7 @@ python=$(experiments/versus/peers.sh python)
 
 status=0
 "$build/bench" versus --models "$(echo "$models" | tr ' ' ,)" --python "$python" --converted "$cache/converted" \
-    --out "$results/$name.h5" "$@" || status=$?
+    --out "$results/$name.h5" $again "$@" || status=$?
 [ $status = 0 ] || exit $status
 
 # Rows to commit, named after what decides the figures: the best instruction set and the number of processors.

@@ -1,6 +1,7 @@
 #include "versus.h"
 
-#include "experiments/cli/cli.h"
+#include "experiments/cli/options.h"
+#include "experiments/cli/tracing.h"
 #include "programs.h"
 #include "scratch.h"
 
@@ -17,9 +18,8 @@ typedef struct work {
 } work;
 
 static const work works[] = {
-    {"full-2k", "full",
-     "ours bf16,ours f32,ours openblas,ours avx2,transformers bf16,transformers f32,llama.cpp bf16", 2 * K,
-     5, 2},
+    {"full-2k", "full", "ours bf16,ours f32,ours openblas,ours avx2,transformers bf16,transformers f32,llama.cpp bf16",
+     2 * K, 5, 2},
     {"full-8k", "full", "ours bf16,ours f32,transformers bf16,llama.cpp bf16", 8 * K, 3, 0},
     {"warm-8k", "block", "ours bf16,ours f32", 8 * K, 9, 3},
     {"warm-8k", "released", "transformers bf16,transformers f32", 8 * K, 9, 3},
@@ -28,8 +28,7 @@ static const work works[] = {
     {"warm-32k", "released", "transformers bf16", 32 * K, 7, 0},
     {"warm-32k", "ready", "transformers bf16", 32 * K, 7, 0},
     {"question-50", "full",
-     "ours bf16,ours f32,ours openblas,ours avx2,transformers bf16,transformers f32,llama.cpp bf16",
-     QUESTION, 11, 5},
+     "ours bf16,ours f32,ours openblas,ours avx2,transformers bf16,transformers f32,llama.cpp bf16", QUESTION, 11, 5},
     {"cold-64x128", "cold", "ours bf16,ours f32,transformers bf16,transformers f32,llama.cpp bf16", 64 * BLOCK, 5, 2},
     {"start-50", "process", "ours bf16,converting bf16", QUESTION, 9, 3},
 };
@@ -42,8 +41,10 @@ typedef struct paths {
 } paths;
 
 typedef struct options {
-    const char *models, *python, *peers, *converted, *out, *threads, *only, *seed;
-    bool quick, resume, quiet;
+    const char *models, *python, *peers, *converted, *threads, *only;
+    bool quick;
+    const char *out; /* this and the next two: shared options */
+    bool resume, quiet;
 } options;
 
 enum { N_ENTRANT = 9 };
@@ -244,52 +245,14 @@ static void remove_scratch(const session *s) {
     rmdir(s->scratch);
 }
 
-int ba_versus_versus(int argc, char **argv) {
-    options w = {.peers = "experiments/peers", .out = "results/bench.h5", .seed = "0"};
-    const ba_option own[] = {
-        {"models", "LIST", "GGUF files, separated by commas", &w.models, NULL},
-        {"converted", "DIR", "where NAME.bf16.gguf of them are, which the others are given", &w.converted, NULL},
-        {"python", "PATH", "Python that has the others installed; without it only ours run", &w.python, NULL},
-        {"peers", "DIR", "their scripts; default experiments/peers", &w.peers, NULL},
-        {"threads", "N", "threads of each; default: all processors", &w.threads, NULL},
-        {"only", "LIST", "some of the cases", &w.only, NULL},
-        {"seed", "N", "of token ids and order; default 0", &w.seed, NULL},
-        {"out", "FILE.h5", "the trace; default results/bench.h5", &w.out, NULL},
-        {"quick", NULL, "fewer rounds, and no long cases", NULL, &w.quick},
-        {"resume", NULL, "go on with the trace", NULL, &w.resume},
-        {"quiet", NULL, "no progress and no remarks on standard error", NULL, &w.quiet},
-        {NULL, NULL, NULL, NULL, NULL}};
-    char cores[16], *list = NULL;
-    int first, status = ba_cli_parse(argc, argv, "--models LIST [OPTIONS]",
-                                     "Ours and others at the same work, in turns, in random order: what `make bench` "
-                                     "runs. All get the same token ids and threads; the clock runs from ids to the "
-                                     "first token.",
-                                     own, NULL, &first);
-    if (status >= 0) {
+/* Everything of one call; s is closed by the caller. */
+static int race(session *s, const options *w, const ba_call *call) {
+    int status = ba_versus_scratch(s->scratch, sizeof s->scratch);
+    if (status) {
         return status;
     }
-    snprintf(cores, sizeof cores, "%ld", sysconf(_SC_NPROCESSORS_ONLN));
-    w.threads = w.threads ? w.threads : cores;
-    session *s = calloc(1, sizeof *s);
-    if (!s || !(list = strdup(w.models ? w.models : ""))) {
-        free(s);
-        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
-    }
-    s->race.seed = strtoull(w.seed, NULL, 10);
-    s->race.min_time = 0.3;
-    s->race.quiet = w.quiet;
-    status = split(list, s->model, &s->n_model);
-    if (status) {
-        goto done;
-    }
-    status = ba_versus_scratch(s->scratch, sizeof s->scratch);
-    if (status) {
-        goto done;
-    }
-    status = prepare(s, &w, argc, argv);
-    if (!status) {
-        status = measure(s, &w);
-    }
+    status = prepare(s, w, call->argc, call->argv);
+    status = status ? status : measure(s, w);
     if (status == 0 || status == BA_EXIT_INTERRUPTED) {
         int reported = ba_versus_report(&s->race, &s->kernels, &s->peak, status == 0);
         status = status ? status : reported;
@@ -299,9 +262,65 @@ int ba_versus_versus(int argc, char **argv) {
                 ba_trace_path(s->race.trace));
     }
     remove_scratch(s);
-done:
+    return status;
+}
+
+static int run(const ba_call *call) {
+    options w = *(const options *)call->options;
+    ba_common c = *call->common;
+    char cores[16];
+    c.out = w.out = c.out ? c.out : "results/bench.h5";
+    w.resume = c.resume;
+    w.quiet = c.quiet;
+    int status = ba_out_check(&c, true);
+    if (status) {
+        return status;
+    }
+    snprintf(cores, sizeof cores, "%ld", sysconf(_SC_NPROCESSORS_ONLN));
+    w.threads = w.threads ? w.threads : cores;
+    session *s = calloc(1, sizeof *s);
+    char *list = strdup(w.models);
+    if (!s || !list) {
+        free(s);
+        free(list);
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    s->race.seed = c.seed;
+    s->race.min_time = 0.3;
+    s->race.quiet = w.quiet;
+    status = split(list, s->model, &s->n_model);
+    status = status ? status : race(s, &w, call);
     ba_race_close(&s->race);
     free(list);
     free(s);
     return status;
+}
+
+#define AT(member) .at = offsetof(options, member)
+
+static const ba_option own[] = {
+    {"models", "LIST", BA_FILE, AT(models), .needed = true, .help = "GGUF files, separated by commas"},
+    {"converted", "DIR", BA_FOLDER, AT(converted),
+     .help = "where NAME.bf16.gguf of them are, which the others are given"},
+    {"python", "PATH", BA_TEXT, AT(python), .help = "Python that has the others installed; without it only ours run"},
+    {"peers", "DIR", BA_FOLDER, AT(peers), .standard = "experiments/peers", .help = "their scripts"},
+    {"threads", "N", BA_TEXT, AT(threads), .help = "threads of each; default: all processors"},
+    {"only", "LIST", BA_TEXT, AT(only), .help = "some of the cases"},
+    {"quick", NULL, BA_FLAG, AT(quick), .help = "fewer rounds, and no long cases"},
+    {.name = NULL}};
+
+static const ba_command command = {
+    .name = "versus",
+    .usage = "--models LIST [OPTIONS]",
+    .about =
+        "Ours and others at the same work, in turns, in random order: what `make bench` runs. All get the same token "
+        "ids and threads; the clock runs from ids to the first token. The trace is results/bench.h5 without --out.",
+    .own = own,
+    .size = sizeof(options),
+    .takes = BA_TAKES_SEED | BA_TAKES_OUT | BA_TAKES_RESUME | BA_TAKES_QUIET,
+    .run = run,
+};
+
+int ba_versus_versus(int argc, char **argv) {
+    return ba_command_start(&command, NULL, argc, argv);
 }

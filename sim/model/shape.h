@@ -47,6 +47,7 @@ void ba_rope_freqs(const ba_rope *rope, size_t head_dim, double *freq, double *m
 typedef struct ba_named_shape {
     const char *name;
     ba_shape shape;
+    const char *source; /* whose config.json it is taken from, on huggingface.co */
 } ba_named_shape;
 const ba_named_shape *ba_named_shape_at(size_t i);
 const ba_shape *ba_shape_by_name(const char *name);

@@ -22,7 +22,12 @@ static int build_full(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN
     return 0;
 }
 
-const ba_mode ba_mode_full = {"full", "causal attention over everything", "Vaswani et al. 2017", {{0}}, build_full};
+const ba_mode ba_mode_full = {"full",
+                              "causal attention over everything",
+                              "Vaswani et al. 2017",
+                              {{0}},
+                              build_full,
+                              "splitting its plan anywhere changes no logit"};
 
 /* Every block except the last is encoded alone, at positions from 0; the last one sees all blocks at their positions in
  * the prompt, and itself. The system text is a block like any other. Only the first n blocks are local; all later ones
@@ -33,11 +38,13 @@ static int build_block(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LE
     return 0;
 }
 
-const ba_mode ba_mode_block = {"block",
-                               "each block alone; the last one sees all at their positions",
-                               "Ma et al., arXiv 2409.15355, section 2",
-                               {LOCAL_BLOCKS},
-                               build_block};
+const ba_mode ba_mode_block = {
+    "block",
+    "each block alone; the last one sees all at their positions",
+    "Ma et al., arXiv 2409.15355, section 2",
+    {LOCAL_BLOCKS},
+    build_block,
+    "with one block, or n=0, it equals full; the KV of a block does not depend on its neighbours"};
 
 /* Without position re-encoding (Table 1, "w/o-pos"): every block, also the system text, keeps its positions from 0 when
  * the last block sees it; the last block has its true position. */
@@ -47,11 +54,13 @@ static int build_block_nopos(ba_draft *d, const ba_mode_args *args, char err[BA_
     return 0;
 }
 
-const ba_mode ba_mode_block_nopos = {"block-nopos",
-                                     "block, but all blocks keep positions from 0",
-                                     "Ma et al., arXiv 2409.15355, table 1 (w/o-pos)",
-                                     {LOCAL_BLOCKS},
-                                     build_block_nopos};
+const ba_mode ba_mode_block_nopos = {
+    "block-nopos",
+    "block, but all blocks keep positions from 0",
+    "Ma et al., arXiv 2409.15355, table 1 (w/o-pos)",
+    {LOCAL_BLOCKS},
+    build_block_nopos,
+    "with one block it equals full; the KV of a block does not depend on its neighbours"};
 
 /* TurboRAG: composite positions keep every chunk at positions from 0, reordered positions give it those of the prompt.
  * How documents are cut (512 tokens, overlap of 10) belongs to the data, not to the plan. */
@@ -66,4 +75,5 @@ const ba_mode ba_mode_turborag = {
     "block-nopos, or block with order=reordered",
     "Lu et al., arXiv 2410.07590, section 3",
     {LOCAL_BLOCKS, {"order", "composite", "composite|reordered", 0, 0, false, "positions of the chunks"}},
-    build_turborag};
+    build_turborag,
+    "order=reordered equals block, order=composite equals block-nopos"};

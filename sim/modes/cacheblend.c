@@ -39,4 +39,5 @@ const ba_mode ba_mode_cacheblend = {
      {"mask", "exact", "exact|bottomright", 0, 0, false, "causal by position, or as in released versions"},
      {"n", "all", "all|context", 0, 0, false, "which tokens r is a share of"},
      {"brlayer", "1", NULL, 1, 2, true, "first layer with the bottom-right mask"}},
-    build};
+    build,
+    "with r=1 it equals full"};

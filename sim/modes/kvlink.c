@@ -56,4 +56,5 @@ const ba_mode ba_mode_kvlink = {"kvlink",
                                 "block, with link tokens that see everything before them",
                                 "Yang et al., arXiv 2502.16002, section 3",
                                 {{"k", "0", NULL, 0, 64, true, "trained link tokens after each document"}},
-                                build};
+                                build,
+                                "with k=0 it equals block"};

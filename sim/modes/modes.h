@@ -31,6 +31,7 @@ typedef struct ba_mode {
     const char *name, *summary, *source;         /* source: paper, section */
     ba_mode_param param[BA_MODE_MAX_PARAMS + 1]; /* ends with key NULL */
     int (*build)(struct ba_draft *draft, const ba_mode_args *args, char err[BA_ERR_LEN]);
+    const char *holds; /* what must hold of its results, for the reader of its page */
 } ba_mode;
 
 /* Row i of the table; NULL after the last. */

@@ -60,4 +60,5 @@ const ba_mode ba_mode_promptcache = {
     "Gim et al., arXiv 2311.04934, section 3",
     {{"scaffold", "joint", "joint|none", 0, 0, false, "none: each passage alone after the prefix, not seeing it"},
      {"skip", "none", NULL, 0, 1 << 30, true, "passage (from 0) that is in the scaffold but not imported"}},
-    build};
+    build,
+    "scaffold=joint reuses KV only for the same passages in the same order"};

@@ -76,7 +76,7 @@ static void test_killed(void) {
     }
     kill(child, SIGKILL);
     o = program_finish(child);
-    CU_ASSERT_EQUAL(o.status, 128 + SIGKILL); /* in the middle, not behind the end */
+    CU_ASSERT_EQUAL(o.status, 128 + SIGKILL); /* in the middle, not after the end */
     program_free(&o);
     o = program_run(TUNE("killed", "100", "--resume", NULL));
     CU_ASSERT_EQUAL(o.status, 0);

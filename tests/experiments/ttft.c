@@ -23,11 +23,17 @@ static int program(const char *before, const char *args) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* `blockattn ttft` on the tiny model, with short prompts. */
+/* `blockattn ttft` on the tiny model, with short prompts unless `more` has others: an option is given once. */
 static int ttft(const char *before, const char *more) {
+    static const char *const standard[][2] = {
+        {"--question", "16"}, {"--block-tokens", "24"}, {"--lengths", "16,60,200"}, {"--threads", "2"}};
     static char args[ARGS];
-    snprintf(args, sizeof args, "ttft --model '%s' --question 16 --block-tokens 24 --lengths 16,60,200 --threads 2 %s",
-             model, more);
+    size_t used = (size_t)snprintf(args, sizeof args, "ttft --model '%s' %s", model, more);
+    for (size_t i = 0; i < sizeof standard / sizeof *standard; i++) {
+        if (!strstr(more, standard[i][0])) {
+            used += (size_t)snprintf(args + used, sizeof args - used, " %s %s", standard[i][0], standard[i][1]);
+        }
+    }
     return program(before, args);
 }
 

@@ -8,7 +8,7 @@
 
 enum { PROGRAM_ARGS = 24 };
 
-/* Exit status and output of a run; the texts are freed with program_free. */
+/* The outcome of a run of the program; text is malloc'ed. */
 typedef struct program_end {
     int status; /* exit status, or 128 + signal */
     char *out, *err;

@@ -1,0 +1,399 @@
+/* The table of options, as users meet it: what is refused and how, what is suggested, which traces are kept, how files
+ * are found, and what is printed from the table. */
+#include "experiments/cli/commands.h"
+#include "experiments/cli/guess.h"
+#include "sim/modes/modes.h"
+#include "tests/support/program.h"
+#include "tests/support/runner.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NO_MODEL "--model", "absent.gguf"
+
+/* A value out of range is refused with the option, what was given and what is allowed, before the model is looked for. */
+static void test_ranges(void) {
+    static const program_refusal rows[] = {
+        {2,
+         "--batch 1: needs a multiple of 2",
+         {"tune", NO_MODEL, "--data", "d", "--steps", "1", "--save", "s", "--batch", "1"}},
+        {2,
+         "--batch 0: needs a whole number from 1 to",
+         {"tune", NO_MODEL, "--data", "d", "--steps", "1", "--save", "s", "--batch", "0"}},
+        {2,
+         "--lora 5000: needs a whole number from 0 to 4096",
+         {"tune", NO_MODEL, "--data", "d", "--steps", "1", "--save", "s", "--lora", "5000"}},
+        {2, "--steps N is missing", {"tune", NO_MODEL, "--data", "d", "--save", "s"}},
+        {2, "--temperature 1000: needs a number from 0 to 100", {"generate", NO_MODEL, "--temperature", "1000"}},
+        {2, "--temperature nan: needs a number", {"generate", NO_MODEL, "--temperature", "nan"}},
+        {2, "--min-agreement 1.5: needs a number from 0 to 1", {"gate", NO_MODEL, "--min-agreement", "1.5"}},
+        {2, "--top 0: needs a whole number from 1 on", {"logits", NO_MODEL, "--top", "0"}},
+        {2, "--passages 1: needs a whole number from 2 to 4096", {"eval", NO_MODEL, "--task", "kv", "--passages", "1"}},
+        {2, "--change 0.1,2: needs a number from 0 to 1", {"game", NO_MODEL, "--change", "0.1,2"}},
+        {2, "--block-tokens 0: needs a whole number from 1 to", {"ttft", NO_MODEL, "--block-tokens", "64,0"}},
+        {2, "--peak-flops goes with --bandwidth", {"cost", "--peak-flops", "1e12"}},
+        {2, "--zipf goes with --requests", {"cost", "--zipf", "1"}},
+        {2, "--lengths and --requests exclude each other", {"cost", "--requests", "9", "--lengths", "64"}},
+        {2, "--remark goes with --out", {"eval", NO_MODEL, "--task", "kv", "--remark", "busy"}},
+        {2, "one mode is needed", {"generate", NO_MODEL, "--mode", "full,block"}},
+    };
+    EXPECT_REFUSALS(rows);
+}
+
+/* A-B without a step used to start a case for every number between. */
+static void test_steps(void) {
+    static const program_refusal rows[] = {
+        {2, "A-B*F", {"ttft", NO_MODEL, "--lengths", "1K-16K"}},
+        {2, "A-B+S", {"ttft", NO_MODEL, "--lengths", "50,1K-16K,32K"}},
+        {2, "1K-16K*2", {"cost", "--lengths", "1K-16K"}},
+        {2, "1K-16K+1K", {"cost", "--lengths", "1K-16K"}},
+    };
+    EXPECT_REFUSALS(rows);
+}
+
+static void test_twice(void) {
+    static const program_refusal rows[] = {
+        {2, "--mode is given twice; a list has commas", {"ttft", "--mode", "full", "--mode", "block"}},
+        {2, "--request is given twice", {"logits", "--request", "a", "--request=b"}},
+        {2, "--threads is given twice", {"logits", "--threads", "1", "--thr", "2"}}, /* also if one is shortened */
+        {2, "exclude each other", {"logits", "--request", "a", "--message", "b"}},
+        {2, "exclude each other", {"export", "--csv", "--markdown", "x.h5"}},
+    };
+    EXPECT_REFUSALS(rows);
+    program_tiny();
+    program_end o = program_run((const char *const[]){
+        "ttft", "--model", "tiny.gguf", "--lengths",  "60",      "--question", "16", "--block-tokens",
+        "24",   "--mode",  "block",     "--executor", "place",   "--repeat",   "1",  "--min-time",
+        "0",    "--cold",  "--warm",    "--quiet",    "--quiet", "--csv",      NULL});
+    CU_ASSERT_EQUAL(o.status, 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "\nblock,60,16,24,1,"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "\nblock,60,16,24,0,"));
+    program_free(&o);
+}
+
+static void test_suggestions(void) {
+    program_write("mean.json", "{\"command\": \"tfft\"}");
+    static const program_refusal rows[] = {
+        {2, "did you mean 'ttft'?", {"tfft"}},
+        {2, "did you mean 'ttft'?", {"run", "mean.json"}},
+        {2, "did you mean 'table3'?", {"run", "tabel3"}},
+        {2, "did you mean '--lengths'?", {"ttft", "--lenghts", "5"}},
+        {2, "did you mean 'lego'?", {"logits", NO_MODEL, "--mode", "legoo"}},
+        {2, "did you mean 'block-nopos'?", {"gate", NO_MODEL, "--mode", "full,block-nops"}},
+        {2, "did you mean 'scaffold'?", {"gate", NO_MODEL, "--mode", "promptcache:scafold=none"}},
+        {2, "did you mean 'bf16'?", {"logits", NO_MODEL, "--dtype", "bf61"}},
+        {2, "did you mean 'openblas'?", {"logits", NO_MODEL, "--backend", "openbals"}},
+        {2, "did you mean 'hotpotqa'?", {"eval", NO_MODEL, "--task", "nq,hotpotaq"}},
+        {2, "did you mean 'llama-3.1-8b'?", {"cost", "--shape", "lama-3.1-8b"}},
+        {2, "did you mean 'llama-3.1-8b'?", {"plan", "--shape", "llama3.1-8b"}},
+        {2, "did you mean 'holdem'?", {"game", NO_MODEL, "--world", "holdme"}},
+        {2, "did you mean 'best-last'?", {"eval", NO_MODEL, "--task", "kv", "--order", "bestlast"}},
+        {2, "did you mean 'musique'?", {"convert", "--from", "musiqe", "in.jsonl"}},
+        {2, "did you mean 'verify'?", {"store", "verfy"}},
+    };
+    EXPECT_REFUSALS(rows);
+    program_end o = program_run((const char *const[]){"xyzzy", NULL}); /* near nothing */
+    CU_ASSERT_PTR_NULL(strstr(o.err, "did you mean"));
+    program_free(&o);
+}
+
+static void test_distance(void) {
+    static const struct {
+        const char *word, *known;
+        size_t distance;
+    } pair[] = {
+        {"legoo", "lego", 1}, {"lgeo", "lego", 1}, {"block", "Block", 0}, {"ape", "pcw", 0}, {"blcok", "block", 1}};
+    for (size_t i = 0; i < sizeof pair / sizeof *pair; i++) {
+        ba_guess g = ba_guess_begin(pair[i].word, strlen(pair[i].word));
+        ba_guess_offer(&g, pair[i].known);
+        bool near = i != 3;
+        CU_ASSERT_EQUAL(*g.text != '\0', near);
+        CU_ASSERT_TRUE(!near || g.distance == pair[i].distance);
+    }
+    char longest[5000];
+    memset(longest, 'a', sizeof longest);
+    ba_guess g = ba_guess_begin(longest, sizeof longest);
+    ba_guess_offer(&g, "a");
+    CU_ASSERT_EQUAL(*g.text, '\0');
+}
+
+/* An option of every command of a model is understood by all, and one without effect is said to have none. */
+static void test_no_effect(void) {
+    program_tiny();
+    program_end o =
+        program_run((const char *const[]){"tokenize", "--model", "tiny.gguf", "--threads", "2", "--ids", "a", NULL});
+    CU_ASSERT_EQUAL(o.status, 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(o.err, "--threads has no effect here"));
+    program_free(&o);
+    o = program_run((const char *const[]){"tokenize", "--help", NULL});
+    CU_ASSERT_PTR_NULL(strstr(o.out, "--threads"));
+    CU_ASSERT_PTR_NULL(strstr(o.out, "--mode "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "--model"));
+    program_free(&o);
+}
+
+/* ---- traces ---- */
+
+static program_end cost_to(const char *file, const char *force) {
+    return program_run((const char *const[]){"cost", "--lengths", "64", "--quiet", "--out", file, force, NULL});
+}
+
+/* What the file holds, [n] bytes; malloc'ed. */
+static char *contents(const char *name, size_t *n) {
+    char path[4096], err[BA_ERR_LEN], *text = NULL;
+    CU_ASSERT_EQUAL_FATAL(ba_read_file(program_path(name, path), SIZE_MAX, &text, n, err), 0);
+    return text;
+}
+
+static void test_kept_traces(void) {
+    size_t n, m;
+    program_end o = cost_to("kept.h5", NULL);
+    CU_ASSERT_EQUAL_FATAL(o.status, 0);
+    program_free(&o);
+    char *before = contents("kept.h5", &n);
+    static const program_refusal rows[] = {
+        {2, "kept.h5 exists already: --force overwrites it", {"cost", "--lengths", "64", "--out", "kept.h5"}},
+        {2, "--force overwrites it, --resume continues it", {"gate", NO_MODEL, "--out", "kept.h5"}},
+        {2, "--force overwrites it, --resume continues it", {"ttft", NO_MODEL, "--out", "kept.h5"}},
+        {2, "--force overwrites it, --resume continues it", {"eval", NO_MODEL, "--task", "kv", "--out", "kept.h5"}},
+        {2,
+         "--force overwrites it, --resume continues it",
+         {"tune", NO_MODEL, "--data", "d", "--steps", "1", "--save", "s", "--out", "kept.h5"}},
+        {2, "--force overwrites it", {"game", NO_MODEL, "--out", "kept.h5"}},
+        {2, "--force overwrites it", {"replay", NO_MODEL, "--data", "d", "--out", "kept.h5"}},
+        {2, "--force overwrites it", {"cost", "--requests", "9", "--out", "kept.h5"}},
+        {2, "--resume and --force exclude each other", {"gate", NO_MODEL, "--out", "kept.h5", "--resume", "--force"}},
+    };
+    EXPECT_REFUSALS(rows);
+    char *after = contents("kept.h5", &m);
+    CU_ASSERT_TRUE(n == m && memcmp(before, after, n) == 0);
+    free(before);
+    free(after);
+    o = cost_to("kept.h5", "--force");
+    CU_ASSERT_EQUAL(o.status, 0);
+    program_free(&o);
+    program_write("half.h5.partial", "of an interrupted run");
+    o = cost_to("half.h5", NULL);
+    CU_ASSERT_EQUAL(o.status, 2);
+    CU_ASSERT_PTR_NOT_NULL(strstr(o.err, "half.h5.partial exists already"));
+    program_free(&o);
+}
+
+/* ---- files ---- */
+
+/* Experiment files are found by name and by their older path; options after -- take the place of the file's. */
+static void test_found_by_name(void) {
+    static const char *const names[] = {"requests_ram", "requests_ram.json", "experiments/requests_ram.json"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        program_end o =
+            program_run((const char *const[]){"run", names[i], "--", "--requests", "50", "--corpus=2K", "--ram", "1G",
+                                              "--out", "by-name.h5", "--force", "--csv", NULL});
+        CU_ASSERT_EQUAL(o.status, 0);
+        CU_ASSERT_PTR_NOT_NULL(strstr(o.out, ",2048,40,10,")); /* a fifth of the requests warms up */
+        program_free(&o);
+    }
+    program_end o = program_run((const char *const[]){"export", "by-name.h5", NULL});
+    CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "--requests 50"));
+    CU_ASSERT_PTR_NULL(strstr(o.out, "200000"));
+    program_free(&o);
+    static const program_refusal rows[] = {
+        {2, "there is no such experiment file", {"run", "nowhere/none.json"}},
+        {2, "absent.gguf", {"run", "table1-base", "--", NO_MODEL, "--task", "kv", "--out", "x.h5", "--force"}},
+        {2, "absent.gguf", {"run", "game", "--", NO_MODEL, "--out", "x.h5"}}, /* its rules are found */
+    };
+    EXPECT_REFUSALS(rows);
+}
+
+/* Every experiment file names options that exist, with values that are allowed. */
+static void test_experiment_files(void) {
+    static const char *const names[] = {
+        "figure4",      "game",       "game_grain",      "game_holdem",  "gate",
+        "gate50",       "replay",     "requests_corpus", "requests_ram", "requests_zipf",
+        "sweep",        "synthetic",  "table1-base",     "table1-rag",   "table1-block-ft",
+        "table2-base",  "table2-rag", "table2-block-ft", "table3",       "tune-rag",
+        "tune-block-ft"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        /* All values before that of --threads are read, and then nothing is run. */
+        program_end o = program_run((const char *const[]){"run", names[i], "--", "--threads", "0", NULL});
+        bool right = o.status == 2 && strstr(o.err, "--threads 0: needs a whole number from 1 to 1024");
+        CU_ASSERT_TRUE(right);
+        if (!right) {
+            printf("  %s: %s", names[i], o.err);
+        }
+        program_free(&o);
+    }
+}
+
+static void copy_file(const char *from, const char *to) {
+    char err[BA_ERR_LEN], *text = NULL;
+    size_t n;
+    CU_ASSERT_EQUAL_FATAL(ba_read_file(from, SIZE_MAX, &text, &n, err), 0);
+    FILE *f = fopen(to, "wb");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    CU_ASSERT_EQUAL(fwrite(text, 1, n, f), n);
+    CU_ASSERT_EQUAL(fclose(f), 0);
+    CU_ASSERT_EQUAL(chmod(to, 0755), 0);
+    free(text);
+}
+
+/* Installed, the program finds its data from any folder. */
+static void test_installed(void) {
+    char path[4096], program[4096], command[9000];
+    static const char *const folders[] = {"prefix", "prefix/bin", "prefix/share", "prefix/share/blockattn"};
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        CU_ASSERT_EQUAL(mkdir(program_path(folders[i], path), 0700), 0);
+    }
+    copy_file(ba_test_program(), program_path("prefix/bin/blockattn", program));
+    copy_file("experiments/configs/requests_ram.json", program_path("prefix/share/blockattn/requests_ram.json", path));
+    copy_file("experiments/configs/hardware.json", program_path("prefix/share/blockattn/hardware.json", path));
+    snprintf(command, sizeof command,
+             "cd / && '%s' run requests_ram -- --requests 50 --corpus 2K --out '%s' >/dev/null", program,
+             program_path("installed.h5", path));
+    CU_ASSERT_EQUAL(system(command), 0);
+    CU_ASSERT_EQUAL(access(path, R_OK), 0);
+}
+
+/* ---- pages ---- */
+
+static char *page(const char *name, const char *template) {
+    program_end o = program_run((const char *const[]){"help-pages", name, template, NULL});
+    CU_ASSERT_EQUAL(o.status, 0);
+    CU_ASSERT_STRING_EQUAL(o.err, "");
+    free(o.err);
+    return o.out;
+}
+
+/* The manual page and the completions name every command and every option that a command reads. */
+static void test_pages(void) {
+    char template[4096], word[160];
+    CU_ASSERT_PTR_NOT_NULL_FATAL(realpath("experiments/cli/blockattn.1.in", template));
+    char *man = page("man", template), *bash = page("bash", NULL), *zsh = page("zsh", NULL);
+    CU_ASSERT_TRUE(!strstr(man, "@COMMANDS@") && !strstr(man, "@OPTIONS@"));
+    for (size_t i = 0; ba_commands[i]; i++) {
+        const ba_command *c = ba_commands[i];
+        if (c->hidden) {
+            continue;
+        }
+        snprintf(word, sizeof word, "\n.B %s\n", c->name);
+        CU_ASSERT_PTR_NOT_NULL(strstr(man, word));
+        snprintf(word, sizeof word, "\n    %s)\n", c->name);
+        const char *in_bash = strstr(bash, word), *in_zsh = strstr(zsh, word);
+        CU_ASSERT_TRUE_FATAL(in_bash && in_zsh);
+        for (const ba_option *o = c->own; o && o->name; o++) {
+            snprintf(word, sizeof word, "--%s", o->name);
+            CU_ASSERT_PTR_NOT_NULL(strstr(in_bash, word));
+            snprintf(word, sizeof word, "'--%s[", o->name);
+            CU_ASSERT_PTR_NOT_NULL(strstr(in_zsh, word));
+        }
+    }
+    program_write("completion.bash", bash);
+    char check[4200], path[4096];
+    snprintf(check, sizeof check, "bash -n '%s'", program_path("completion.bash", path));
+    CU_ASSERT_EQUAL(system(check), 0);
+    free(man);
+    free(bash);
+    free(zsh);
+}
+
+/* ---- lists ---- */
+
+/* What there is, as a list and as JSON; a page for every mode; a suggestion for a misspelt name. */
+static void test_lists(void) {
+    static const struct {
+        const char *command, *name, *says, *json;
+    } list[] = {{"modes", "lego", "must hold: ", "\"parameters\""},
+                {"tasks", "nq", "published at", "\"metric\""},
+                {"shapes", "qwen3-8b", "huggingface.co/Qwen/Qwen3-8B", "\"kv_heads\""},
+                {"backends", NULL, "ref", "\"dtype\""}};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        program_end o = program_run((const char *const[]){list[i].command, NULL});
+        CU_ASSERT_EQUAL(o.status, 0);
+        CU_ASSERT_PTR_NOT_NULL(strstr(o.out, list[i].name ? list[i].name : "ref"));
+        program_free(&o);
+        o = program_run((const char *const[]){list[i].command, list[i].name, NULL});
+        CU_ASSERT_EQUAL(o.status, 0);
+        CU_ASSERT_PTR_NOT_NULL(strstr(o.out, list[i].says));
+        program_free(&o);
+        o = program_run((const char *const[]){list[i].command, "--json", NULL});
+        CU_ASSERT_EQUAL(o.status, 0);
+        CU_ASSERT_TRUE(*o.out == '[' && program_is_one_line(o.out) && strstr(o.out, list[i].json));
+        program_free(&o);
+    }
+    for (size_t i = 0; ba_mode_at(i); i++) {
+        program_end o = program_run((const char *const[]){"modes", ba_mode_at(i)->name, NULL});
+        CU_ASSERT_EQUAL(o.status, 0);
+        CU_ASSERT_PTR_NOT_NULL(strstr(o.out, ba_mode_at(i)->source));
+        CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "\n1 0 0 0 ")); /* the mask */
+        program_free(&o);
+    }
+    static const program_refusal rows[] = {
+        {2, "did you mean 'lego'?", {"modes", "legoo"}},
+        {2, "did you mean 'hotpotqa'?", {"tasks", "hotpot-qa"}},
+        {2, "did you mean 'qwen3-8b'?", {"shapes", "qwen-8b"}},
+        {2, "unexpected operand 'cpu'", {"backends", "cpu"}},
+    };
+    EXPECT_REFUSALS(rows);
+}
+
+/* Sizes of published models follow from their shapes: weights within 2 % of the published number. */
+static void test_shapes(void) {
+    static const struct {
+        const char *name;
+        double weights;
+    } published[] = {{"llama-3.1-8b", 8.03e9}, {"llama-3.3-70b", 70.6e9}, {"qwen3-1.7b", 1.72e9},
+                     {"qwen3-4b", 4.02e9},     {"qwen3-8b", 8.19e9},      {"qwen3-14b", 14.8e9},
+                     {"qwen3-32b", 32.8e9},    {"gemma3-1b", 1.0e9},      {"gemma3-4b", 3.88e9},
+                     {"gemma3-12b", 11.8e9},   {"gemma3-27b", 27.0e9},    {"smollm2-1.7b", 1.71e9}};
+    for (size_t i = 0; i < sizeof published / sizeof *published; i++) {
+        const ba_shape *s = ba_shape_by_name(published[i].name);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+        double weights = (double)ba_shape_layer_weights(s) + (s->tied ? 1 : 2) * (double)ba_shape_head_weights(s);
+        CU_ASSERT_DOUBLE_EQUAL(weights / published[i].weights, 1, 0.02);
+        size_t global = 0;
+        for (size_t layer = 0; layer < s->layers; layer++) {
+            global += !s->local[layer];
+        }
+        CU_ASSERT_EQUAL(global, s->window ? s->layers / 6 : s->layers);
+    }
+}
+
+/* Defaults of all commands fit their own rows: --help and the parser read the same table. */
+static void test_tables(void) {
+    for (size_t i = 0; ba_commands[i]; i++) {
+        const ba_command *c = ba_commands[i];
+        CU_ASSERT_TRUE(c->name && c->summary && c->usage && c->about && c->run);
+        for (const ba_option *o = c->own; o && o->name; o++) {
+            CU_ASSERT_TRUE(o->help && *o->help);
+            CU_ASSERT_TRUE(o->at < c->size);
+            CU_ASSERT_EQUAL(o->type == BA_FLAG, !o->value && !o->words && !o->word);
+            for (const ba_option *p = c->own; p != o; p++) {
+                CU_ASSERT_STRING_NOT_EQUAL(p->name, o->name);
+            }
+            for (const ba_shared_option *s = ba_shared_options; s->row.name; s++) {
+                CU_ASSERT_FALSE(ba_command_takes(c, s) && strcmp(s->row.name, o->name) == 0);
+            }
+        }
+    }
+}
+
+int ba_suite_cli_options(void) {
+    CU_pSuite s = CU_add_suite("cli_options", NULL, NULL);
+    return s && CU_add_test(s, "every row has a name of its own, help and a member", test_tables) &&
+                   CU_add_test(s, "values out of range are refused before a model is read", test_ranges) &&
+                   CU_add_test(s, "a range without a step is refused with both spellings", test_steps) &&
+                   CU_add_test(s, "an option given twice is refused, --cold --warm is both", test_twice) &&
+                   CU_add_test(s, "a misspelt word gets a suggestion", test_suggestions) &&
+                   CU_add_test(s, "distances between words by hand", test_distance) &&
+                   CU_add_test(s, "an option without effect is said to have none", test_no_effect) &&
+                   CU_add_test(s, "an existing trace is kept unless --force or --resume is given", test_kept_traces) &&
+                   CU_add_test(s, "experiment files are found by name", test_found_by_name) &&
+                   CU_add_test(s, "every experiment file fits the options", test_experiment_files) &&
+                   CU_add_test(s, "an installed program finds its data", test_installed) &&
+                   CU_add_test(s, "modes, tasks, shapes and backends are listed", test_lists) &&
+                   CU_add_test(s, "published shapes have the published number of weights", test_shapes) &&
+                   CU_add_test(s, "manual page and completions name every option", test_pages)
+               ? 0
+               : -1;
+}
