@@ -48,8 +48,8 @@ static int read_prompt(const ba_common *c, const ba_tokenizer *tok, size_t n_voc
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     double start = ba_now();
-    int rc = c->message ? from_message(text, len, tok, out, err)
-                        : ba_request_parse(text, len, tok, n_vocab, out, raw, err);
+    int rc =
+        c->message ? from_message(text, len, tok, out, err) : ba_request_parse(text, len, tok, n_vocab, out, raw, err);
     *tokenize_s = ba_now() - start;
     free(text);
     return rc ? ba_cli_fail(BA_EXIT_USAGE, "%s: %s", strcmp(path, "-") ? path : "standard input", err) : 0;

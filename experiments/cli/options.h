@@ -43,6 +43,7 @@ typedef struct ba_option {
     const char *name;  /* "lengths": without the dashes */
     const char *value; /* "LIST" as --help shows it; NULL: the words, or for a flag nothing */
     ba_option_type type;
+    bool needed;                   /* the command cannot do without it */
     size_t at;                     /* offset of the member in the options struct */
     const char *standard;          /* default as a user would write it; NULL: 0, NULL, NaN or an empty list */
     double least, most;            /* of numbers, and of each number of a list; most 0: no upper limit */
@@ -52,7 +53,6 @@ typedef struct ba_option {
     const char *against;           /* options that exclude this one, as "json,csv" */
     const char *section;           /* heading of --help above this row; NULL: the same as the row before */
     const char *help;
-    bool needed; /* the command cannot do without */
 } ba_option;
 
 /* Shared options; a command adds up those that it reads. */

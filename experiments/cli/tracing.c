@@ -20,7 +20,7 @@ int ba_out_check(const ba_common *c, bool resumable) {
     if (!whole && !is_kept(c->out, ".partial")) {
         return 0;
     }
-    return ba_cli_fail(BA_EXIT_USAGE, "%s%s exists already: --force overwrites it%s", c->out, whole ? "" : ".partial",
+    return ba_cli_fail(BA_EXIT_USAGE, "%s%s: exists; --force overwrites it%s", c->out, whole ? "" : ".partial",
                        resumable ? ", --resume continues it" : "");
 }
 

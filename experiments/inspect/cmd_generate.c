@@ -93,11 +93,13 @@ static int report(const ba_common *c, const answer *a) {
     if (!c->quiet) {
         fprintf(stderr, "%s: %zu prompt tokens (%zu computed, %zu reused), first token after %.3f s, %zu tokens, %s\n",
                 mode, s.n_prompt, s.n_computed, s.n_reused, a->ttft, a->text.n, a->text.stop);
-        if (a->asked.unworded) {
-            fputs("blockattn: the blocks were taken as they are, without the model's chat template; a request of "
-                  "\"messages\", or \"question\" and \"documents\", applies it\n",
-                  stderr);
-        }
+    }
+    if (!c->quiet && a->asked.unworded) {
+        fprintf(
+            stderr,
+            "%s: the blocks were taken as they are, without the model's chat template; a request of \"messages\", or "
+            "\"question\" and \"documents\", applies it\n",
+            program_invocation_short_name);
     }
     return BA_EXIT_OK;
 }

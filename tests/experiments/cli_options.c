@@ -154,7 +154,7 @@ static void test_kept_traces(void) {
     program_free(&o);
     char *before = contents("kept.h5", &n);
     static const program_refusal rows[] = {
-        {2, "kept.h5 exists already: --force overwrites it", {"cost", "--lengths", "64", "--out", "kept.h5"}},
+        {2, "kept.h5: exists; --force overwrites it", {"cost", "--lengths", "64", "--out", "kept.h5"}},
         {2, "--force overwrites it, --resume continues it", {"gate", NO_MODEL, "--out", "kept.h5"}},
         {2, "--force overwrites it, --resume continues it", {"ttft", NO_MODEL, "--out", "kept.h5"}},
         {2, "--force overwrites it, --resume continues it", {"eval", NO_MODEL, "--task", "kv", "--out", "kept.h5"}},
@@ -177,7 +177,7 @@ static void test_kept_traces(void) {
     program_write("half.h5.partial", "of an interrupted run");
     o = cost_to("half.h5", NULL);
     CU_ASSERT_EQUAL(o.status, 2);
-    CU_ASSERT_PTR_NOT_NULL(strstr(o.err, "half.h5.partial exists already"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(o.err, "half.h5.partial: exists"));
     program_free(&o);
 }
 
