@@ -1,4 +1,4 @@
-"""Makes tests/golden/changed.json: python3 golden.py
+"""Makes tests/golden/changed/golden.json: python3 golden.py
 
 A small part of what configs.py and adapters.py generate, for tests without Python: changes to the config.json of the
 models in tests/golden/tiny, and adapters of them, with the logits that transformers and PEFT compute or the words with
@@ -138,7 +138,7 @@ def main():
             entry = {"base": base, "adapter": merge(PLAIN, changes), "tensors": listed}
             entry.update({"refused": refused} if refused else {"values": logits(folder, adapter)})
             entries.append(entry)
-    with open(os.path.join(GOLDEN, "changed.json"), "w") as f:
+    with open(os.path.join(GOLDEN, "changed/golden.json"), "w") as f:
         f.write(json.dumps({"made_with": f"transformers {transformers.__version__}, peft {peft.__version__}", "ids": IDS,
                             "entries": 0})[:-2] + "[\n" + ",\n".join(json.dumps(e) for e in entries) + "\n]}\n")
     print(len(entries), "entries")

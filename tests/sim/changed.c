@@ -1,4 +1,4 @@
-/* Changed config.json files and adapters of the tiny golden models (tests/golden/changed.json, made by
+/* Changed config.json files and adapters of the tiny golden models (tests/golden/changed/golden.json, made by
  * tests/differential/golden.py): the logits are those of transformers and PEFT, or the model is refused in the expected
  * words. What the differential tests generate in hundreds, in a small part and without Python. */
 #include "tests/support/rig.h"
@@ -154,7 +154,7 @@ static void test_changed(void) {
     char path[4096];
     double farthest = 0;
     size_t n = 0;
-    ba_test_golden("changed.json", path, sizeof path);
+    ba_test_golden("changed/golden.json", path, sizeof path);
     cJSON *all = load(path);
     const cJSON *entry, *ids = cJSON_GetObjectItem(all, "ids");
     cJSON_ArrayForEach(entry, cJSON_GetObjectItem(all, "entries")) {
