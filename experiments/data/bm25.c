@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How often a word of length len stands in a normalised text. */
+/* How often a word of length len occurs in a normalised text. */
 static size_t occurrences(const char *text, const char *word, size_t len) {
     size_t n = 0;
     for (const char *s = text; (s = strstr(s, word)); s++) {

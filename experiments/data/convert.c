@@ -215,19 +215,24 @@ static int give_scores(ba_record *r, bool best_first, char err[BA_ERR_LEN]) {
     }
     const char **text = calloc(r->n_doc, sizeof *text);
     double *score = calloc(r->n_doc, sizeof *score);
-    int rc = text && score ? 0 : -1;
-    for (size_t i = 0; !rc && i < r->n_doc; i++) {
+    int rc = -1;
+    if (!text || !score) {
+        goto done;
+    }
+    for (size_t i = 0; i < r->n_doc; i++) {
         text[i] = r->doc[i].text;
     }
-    if (!rc && !best_first) {
-        rc = ba_bm25(r->question, text, r->n_doc, score);
+    if (!best_first && ba_bm25(r->question, text, r->n_doc, score) != 0) {
+        goto done;
     }
-    for (size_t i = 0; !rc && i < r->n_doc; i++) {
+    for (size_t i = 0; i < r->n_doc; i++) {
         r->doc[i].score = best_first ? (double)(r->n_doc - i) : score[i];
     }
+    rc = 0;
+done:
     free(text);
     free(score);
-    return rc ? ba_fail(err, "out of memory") : 0;
+    return rc == 0 ? 0 : ba_fail(err, "out of memory");
 }
 
 /* Ascending score; of equals the later one in the file comes first, so that the first is the most relevant. */
@@ -286,14 +291,23 @@ static cJSON *item_of(const ba_format_row *format, const ba_record *r, size_t nu
 cJSON *ba_convert(const ba_format_row *format, const cJSON *record, size_t number, size_t most, char err[BA_ERR_LEN]) {
     ba_record r = {0};
     cJSON *out = NULL;
-    int rc = cJSON_IsObject(record) ? format->read(record, &r, err) : ba_fail(err, "not a JSON object");
-    if (!rc && !r.n_answer) {
-        rc = ba_fail(err, "no answer");
+    if (!cJSON_IsObject(record)) {
+        ba_fail(err, "not a JSON object");
+        return NULL;
     }
-    if (!rc && !give_scores(&r, format->best_first, err)) {
-        put_in_order(&r);
-        out = item_of(format, &r, number, most);
+    if (format->read(record, &r, err) != 0) {
+        goto done;
     }
+    if (!r.n_answer) {
+        ba_fail(err, "no answer");
+        goto done;
+    }
+    if (give_scores(&r, format->best_first, err) != 0) {
+        goto done;
+    }
+    put_in_order(&r);
+    out = item_of(format, &r, number, most);
+done:
     for (size_t i = 0; i < r.n_doc; i++) {
         free(r.doc[i].text);
     }

@@ -68,7 +68,7 @@ static int append(buffer *b, const char *s, size_t n) {
     return 0;
 }
 
-/* The field whose {name} stands at s; NULL: none does. */
+/* The field whose {name} begins at s; NULL: there is none. */
 static const ba_field *field_at(const char *s, const ba_field *fields) {
     for (const ba_field *f = fields; f && f->name; f++) {
         size_t n = strlen(f->name);
@@ -118,18 +118,17 @@ typedef struct id_list {
 /* Appends the ids of a text. Chat marks are control tokens; what comes out of a data file never is. */
 static int encode(id_list *list, const ba_tokenizer *tok, bool marks, const char *text) {
     size_t n = 0;
-    int32_t *ids = NULL, *more = NULL;
-    int rc = ba_tokenize(tok, text, strlen(text), marks, &ids, &n);
-    if (!rc && n) {
-        more = realloc(list->ids, (list->n + n) * sizeof *more);
-        rc = more ? 0 : -1;
+    int32_t *ids = NULL;
+    if (ba_tokenize(tok, text, strlen(text), marks, &ids, &n) != 0) {
+        return -1;
     }
+    int32_t *more = n ? realloc(list->ids, (list->n + n) * sizeof *more) : NULL;
     if (more) {
         memcpy(more + list->n, ids, n * sizeof *more);
         *list = (id_list){more, list->n + n};
     }
     free(ids);
-    return rc;
+    return n && !more ? -1 : 0;
 }
 
 static int add(ba_prompt *p, const ba_tokenizer *tok, ba_role role, const char *marks, const char *text) {

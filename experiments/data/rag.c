@@ -119,6 +119,27 @@ int ba_item_asked(const cJSON *o, ba_item *it, char err[BA_ERR_LEN]) {
     return rc;
 }
 
+/* The next line's item. 1; 0: there are no more; -1 and err. */
+static int read_item(ba_lines *lines, const char *path, ba_items *out, size_t *cap, char err[BA_ERR_LEN]) {
+    char why[BA_ERR_LEN];
+    cJSON *o = NULL;
+    int got = ba_lines_next(lines, &o, why);
+    if (got <= 0) {
+        return got == 0 ? 0 : ba_fail(err, "%s", why);
+    }
+    if (ba_grow(&out->item, cap, out->n + 1, sizeof *out->item) != 0) {
+        cJSON_Delete(o);
+        return ba_fail(err, "out of memory");
+    }
+    bool bad = got == BA_LINE_BAD || ba_item_parse(o, &out->item[out->n], why) != 0;
+    cJSON_Delete(o);
+    if (bad) {
+        return ba_fail(err, "%s: line %zu: %s", path, ba_lines_number(lines), why);
+    }
+    out->n++;
+    return 1;
+}
+
 int ba_items_read(const char *path, size_t limit, ba_items *out, char err[BA_ERR_LEN]) {
     *out = (ba_items){0};
     ba_lines *lines;
@@ -126,33 +147,19 @@ int ba_items_read(const char *path, size_t limit, ba_items *out, char err[BA_ERR
         return -1;
     }
     size_t cap = 0;
-    int rc = 0, got = 1;
-    char why[BA_ERR_LEN];
-    while (!rc && (!limit || out->n < limit)) {
-        cJSON *o = NULL;
-        got = ba_lines_next(lines, &o, why);
-        if (got == 0) {
-            break;
-        }
-        if (got < 0) {
-            rc = ba_fail(err, "%s", why);
-        } else if (ba_grow(&out->item, &cap, out->n + 1, sizeof *out->item)) {
-            rc = ba_fail(err, "out of memory");
-        } else if (got == BA_LINE_BAD || ba_item_parse(o, &out->item[out->n], why)) {
-            rc = ba_fail(err, "%s: line %zu: %s", path, ba_lines_number(lines), why);
-        } else {
-            out->n++;
-        }
-        cJSON_Delete(o);
+    int rc = 1;
+    while (rc == 1 && (!limit || out->n < limit)) {
+        rc = read_item(lines, path, out, &cap, err);
     }
     ba_lines_close(lines);
-    if (!rc && out->n == 0) {
+    if (rc >= 0 && out->n == 0) {
         rc = ba_fail(err, "%s: no items", path);
     }
-    if (rc) {
+    if (rc < 0) {
         ba_items_free(out);
+        return -1;
     }
-    return rc;
+    return 0;
 }
 
 int ba_item_parts(const ba_item *item, const ba_prompts *prompts, ba_order order, ba_part **parts, size_t *n,

@@ -192,17 +192,17 @@ static int read_file(const char *path, const ba_examples_options *opt, ba_exampl
     if (ba_lines_open(path, &lines, err)) {
         return -1;
     }
-    int rc = 0, got;
-    cJSON *line = NULL;
-    while (!rc && (!opt->limit || out->n < opt->limit) && (got = ba_lines_next(lines, &line, why))) {
-        if (got == BA_LINE_BAD) {
-            rc = pass_over(opt, out, path, ba_lines_number(lines), why, err);
-        } else if (got < 0) {
-            rc = ba_fail(err, "%s", why);
-        } else {
-            rc = take(opt, out, line, path, ba_lines_number(lines), err);
-            cJSON_Delete(line);
+    int rc = 0;
+    while (rc == 0 && (!opt->limit || out->n < opt->limit)) {
+        cJSON *line = NULL;
+        int got = ba_lines_next(lines, &line, why);
+        if (got == 0) {
+            break;
         }
+        rc = got < 0              ? ba_fail(err, "%s", why)
+             : got == BA_LINE_BAD ? pass_over(opt, out, path, ba_lines_number(lines), why, err)
+                                  : take(opt, out, line, path, ba_lines_number(lines), err);
+        cJSON_Delete(line);
     }
     ba_lines_close(lines);
     return rc;
@@ -211,16 +211,19 @@ static int read_file(const char *path, const ba_examples_options *opt, ba_exampl
 int ba_examples_read(const char *paths, const ba_examples_options *opt, ba_examples *out, char err[BA_ERR_LEN]) {
     *out = (ba_examples){0};
     char *copy = strdup(paths), *rest = NULL;
-    int rc = copy ? 0 : ba_fail(err, "out of memory");
-    for (char *path = copy ? strtok_r(copy, ",", &rest) : NULL; !rc && path; path = strtok_r(NULL, ",", &rest)) {
+    int rc = 0;
+    if (!copy) {
+        return ba_fail(err, "out of memory");
+    }
+    for (char *path = strtok_r(copy, ",", &rest); rc == 0 && path; path = strtok_r(NULL, ",", &rest)) {
         rc = read_file(path, opt, out, err);
     }
-    if (!rc && !out->n) {
+    free(copy);
+    if (rc == 0 && out->n == 0) {
         rc = ba_fail(err, "%s: no sample to train on (%zu lines malformed, %zu without an answer, %zu too long)", paths,
                      out->malformed, out->unanswered, out->too_long);
     }
-    free(copy);
-    if (rc) {
+    if (rc != 0) {
         ba_examples_free(out);
     }
     return rc;

@@ -1,8 +1,8 @@
 /* Samples for training, from JSON Lines (plain or gzipped), each line one of
  *   {"question", "answers", "documents"}        a RAG item, in the prompt that eval and gate ask it in (rag.h)
- *   {"prompt", "blocks": [str], "response"}     the official form; the last block is the question, and without blocks
- *                                               the prompt is cut as the paper does
- *   {"messages": [{"role", "content"}]}         a conversation: each turn a block; the last one is the response
+ *   {"prompt", "blocks": [str], "response"}     the official form, taken as a request takes it: nothing is put around the
+ *                                               blocks; without blocks the prompt is cut as the paper does
+ *   {"messages": [{"role", "content"}]}         a conversation in the model's chat template; the last turn is the response
  * The response ends with the token that ends a turn of the model's chat format. */
 #ifndef BA_TUNE_DATA_H
 #define BA_TUNE_DATA_H

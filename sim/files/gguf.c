@@ -263,7 +263,7 @@ void ba_gguf_texts(const ba_gguf_value *value, ba_span *out) {
 
 /* ---- tensors ---------------------------------------------------------------------------------------------------- */
 
-/* The offset counts from the data section, whose place is known only behind the last entry. */
+/* The offset counts from the data section, whose place is known only after the last entry. */
 static int read_entry(ba_gguf *g, cursor *c, uint64_t i, uint64_t n, ba_file_tensor *t, uint64_t *offset,
                       char err[BA_ERR_LEN]) {
     uint32_t n_dims, type;
@@ -311,7 +311,7 @@ static int place_tensor(const ba_gguf *g, ba_file_tensor *t, size_t data_at, siz
     }
     if (offset > room || t->bytes > room - offset) {
         return ba_fail(err,
-                       "%s: tensor '%.*s' %s ends behind the end of the file (offset %" PRIu64 " + %zu of %zu bytes); "
+                       "%s: tensor '%.*s' %s ends after the end of the file (offset %" PRIu64 " + %zu of %zu bytes); "
                        "the file is truncated: download it again",
                        g->path, (int)t->name.n, t->name.s, dims, offset, t->bytes, room);
     }

@@ -28,7 +28,7 @@ typedef enum ba_gguf_type {
     BA_GGUF_TYPES
 } ba_gguf_type;
 
-/* A value as it lies in the file. */
+/* A value as the file holds it. */
 typedef struct ba_gguf_value {
     ba_span key;
     ba_gguf_type type; /* of the value, or of the elements of an array */

@@ -80,7 +80,7 @@ static int read_entry(const shard *s, const cJSON *entry, ba_file_tensor *t, cha
     }
     if (begin > end || end > room) {
         return ba_fail(err,
-                       "%s: tensor '%s' lies at bytes %zu to %zu of %zu: the file is truncated, or its header wrong; "
+                       "%s: tensor '%s' is at bytes %zu to %zu of %zu: the file is truncated, or its header wrong; "
                        "download it again",
                        s->path, entry->string, begin, end, room);
     }

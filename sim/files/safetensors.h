@@ -1,5 +1,5 @@
 /* Weights of a Hugging Face folder: model.safetensors, or the shards that model.safetensors.index.json lists, mapped
- * and read into one table of tensors. Nothing is trusted: headers are bounded and well formed, every tensor lies inside
+ * and read into one table of tensors. Nothing is trusted: headers are bounded and well formed, every tensor is inside
  * its file and has exactly the bytes that its type and shape need, no name occurs twice, every tensor of the index is
  * in the shard that it names. Format: github.com/huggingface/safetensors. */
 #ifndef BA_SAFETENSORS_H

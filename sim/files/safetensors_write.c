@@ -69,16 +69,21 @@ int ba_safetensors_write(const char *path, const ba_tensor_out *tensor, size_t n
     if (!header) {
         return ba_fail(err, "%s: out of memory", path);
     }
+    uint64_t length = strlen(header);
     int rc = ba_whole_file_open(path, &file, err);
-    if (!rc) {
-        uint64_t length = strlen(header);
-        fwrite(&length, sizeof length, 1, file.f); /* little endian, as all that this program runs on */
-        fputs(header, file.f);
-        for (size_t i = 0; !rc && i < n; i++) {
-            rc = write_tensor(file.f, &tensor[i], i, read, arg) ? ba_fail(err, "%s: out of memory", path) : 0;
+    if (rc != 0) {
+        goto done;
+    }
+    fwrite(&length, sizeof length, 1, file.f); /* little endian, like every machine that this program runs on */
+    fputs(header, file.f);
+    for (size_t i = 0; i < n; i++) {
+        if (write_tensor(file.f, &tensor[i], i, read, arg) != 0) {
+            rc = ba_fail(err, "%s: out of memory", path);
+            goto done;
         }
     }
-    rc = rc ? rc : ba_whole_file_finish(&file, err);
+    rc = ba_whole_file_finish(&file, err);
+done:
     ba_whole_file_close(&file);
     free(header);
     return rc;

@@ -11,7 +11,8 @@
 
 typedef enum ba_rope_scaling { BA_ROPE_NONE, BA_ROPE_LINEAR, BA_ROPE_LLAMA3, BA_ROPE_YARN } ba_rope_scaling;
 
-/* Position-independent frequencies only (DESIGN.md): dynamic NTK and LongRoPE are refused at load. */
+/* Only frequencies that do not depend on the length of the prompt, so that cached keys stay right: dynamic NTK and
+ * LongRoPE are refused when a model is opened. */
 typedef struct ba_rope {
     double theta;
     ba_rope_scaling scaling;
@@ -33,7 +34,7 @@ typedef struct ba_shape {
     double embed_scale; /* 1, or sqrt(d_model) for gemma */
     ba_glu glu;
     bool tied;                          /* LM head is the embedding matrix */
-    bool qkv_bias, qk_norm, post_norms; /* post_norms: gemma's norms behind attention and FFN */
+    bool qkv_bias, qk_norm, post_norms; /* post_norms: gemma's norms after attention and FFN */
     ba_rope rope;                       /* of global layers */
     ba_rope rope_local;                 /* of sliding-window layers, if window > 0 */
     size_t window;                      /* tokens a local layer sees, itself included; 0: no local layers */

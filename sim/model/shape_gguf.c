@@ -145,7 +145,7 @@ int ba_shape_from_gguf(const ba_gguf *g, const ba_arch *arch, ba_shape *s, char 
         return -1;
     }
     if (s->layers > BA_MAX_LAYERS || s->heads == 0) {
-        return 0; /* the check behind this refuses it */
+        return 0; /* ba_shape_check refuses it */
     }
     s->rope_local = (ba_rope){.theta = arch->theta_local, .magnitude = 1};
     if (read_rope(&k, arch, s) != 0 || real_of(&k, "rope.freq_base_swa", &s->rope_local.theta) != 0 ||

@@ -112,8 +112,9 @@ static int word_turn(const ba_chat *chat, const ba_message *m, size_t n, size_t 
         return -1;
     }
     if (chat->cuts_thoughts && is(&m[i], "assistant") && strstr(m[i].content, "</think>")) {
-        return ba_fail(err, "message %zu holds </think>, up to which the model's chat template drops an earlier answer; "
-                            "give the answer alone",
+        return ba_fail(err,
+                       "message %zu holds </think>, up to which the model's chat template drops an earlier answer; "
+                       "give the answer alone",
                        i + 1);
     }
     size_t cut = i ? ba_chat_cut(chat, before) : 0;

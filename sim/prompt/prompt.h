@@ -58,8 +58,8 @@ void ba_prompt_free(ba_prompt *p);
 size_t ba_prompt_tokens(const ba_prompt *p);
 
 /* The paper's segmentation of a plain message, as in the released code. The first of "\n\n", "---", "===", "\n\t",
- * "\n" that occurs anywhere cuts the message behind each of its places; a separator is the whole run of its character
- * with the (ASCII) white space behind it ("\n\t" only itself), and belongs to the block before it; no block is blank or
+ * "\n" that occurs anywhere cuts the message after each of its places; a separator is the whole run of its character
+ * with the (ASCII) white space after it ("\n\t" only itself), and belongs to the block before it; no block is blank or
  * nothing but a separator. Then the block with the fewest characters (the first of equals) joins the one before it,
  * until at most max_blocks remain. Fills begin[] (byte offsets, begin[0] = 0) with at most max_blocks entries and
  * returns how many; 0: an empty message, max_blocks 0 or out of memory. */

@@ -184,13 +184,16 @@ static int add_segment(const request *r, size_t i, const cJSON *segment, const c
         return -1;
     }
     int rc = r->field[BLOCKS] ? text_ids(r, i, segment, role, &ids, &n, err) : listed_ids(r, i, segment, &ids, &n, err);
-    if (!rc && n == 0) {
+    if (rc != 0) {
+        goto done;
+    }
+    if (n == 0) {
         rc = ba_fail(err, "request: \"%s\"[%zu] is empty: a block needs at least one token",
                      r->field[BLOCKS] ? "blocks" : "ids", i);
+        goto done;
     }
-    if (!rc && ba_prompt_add(p, role, ids, n)) {
-        rc = ba_fail(err, "out of memory");
-    }
+    rc = ba_prompt_add(p, role, ids, n) == 0 ? 0 : ba_fail(err, "out of memory");
+done:
     free(ids);
     return rc;
 }

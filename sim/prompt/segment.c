@@ -18,7 +18,7 @@ typedef struct blocks {
 
 typedef struct separator {
     const char *text;
-    bool repeats; /* a longer run of its character is one separator, white space behind it belongs to it */
+    bool repeats; /* a longer run of its character is one separator, white space after it belongs to it */
 } separator;
 
 /* The first of these that occurs in the message is the one that cuts it. */
@@ -80,30 +80,45 @@ static int cut(const char *text, size_t len, blocks *b) {
     return add(b, text, begin, len);
 }
 
+static int push(ba_agenda *shortest, const block *b, size_t at) {
+    return ba_agenda_push(shortest, (ba_candidate){.order = (double)b->chars, .at = at, .n = b->n});
+}
+
+/* Block i takes in the one after it. */
+static void join(blocks *b, size_t i) {
+    block *keep = &b->item[i], *gone = &b->item[keep->next];
+    keep->n += gone->n;
+    keep->chars += gone->chars;
+    keep->next = gone->next;
+    gone->n = 0;
+    if (keep->next < b->n) {
+        b->item[keep->next].prev = i;
+    }
+}
+
 /* While there are too many, the shortest block joins the one before it (the first one takes in the second). */
 static int merge(blocks *b, size_t most) {
     ba_agenda shortest = {0};
-    int rc = 0;
-    for (size_t i = 0; !rc && i < b->n; i++) {
-        rc = ba_agenda_push(&shortest, (ba_candidate){.order = (double)b->item[i].chars, .at = i, .n = b->item[i].n});
-    }
     ba_candidate c;
-    for (size_t left = b->n; !rc && left > most && ba_agenda_pop(&shortest, &c);) {
+    int rc = -1;
+    for (size_t i = 0; i < b->n; i++) {
+        if (push(&shortest, &b->item[i], i) != 0) {
+            goto done;
+        }
+    }
+    for (size_t left = b->n; left > most && ba_agenda_pop(&shortest, &c);) {
         if (b->item[c.at].n != c.n) {
-            continue; /* has grown or gone since */
+            continue; /* it has grown or gone since */
         }
         size_t i = c.at ? b->item[c.at].prev : 0;
-        block *keep = &b->item[i], *gone = &b->item[keep->next];
-        keep->n += gone->n;
-        keep->chars += gone->chars;
-        keep->next = gone->next;
-        gone->n = 0;
-        if (keep->next < b->n) {
-            b->item[keep->next].prev = i;
-        }
+        join(b, i);
         left--;
-        rc = ba_agenda_push(&shortest, (ba_candidate){.order = (double)keep->chars, .at = i, .n = keep->n});
+        if (push(&shortest, &b->item[i], i) != 0) {
+            goto done;
+        }
     }
+    rc = 0;
+done:
     free(shortest.item);
     return rc;
 }
@@ -120,30 +135,43 @@ size_t ba_segment_message(const char *text, size_t len, size_t max_blocks, size_
     return n;
 }
 
+static int add_block(ba_prompt *p, const ba_tokenizer *tok, ba_role role, const char *text, size_t len, bool special) {
+    int32_t *ids = NULL;
+    size_t n = 0;
+    int rc = ba_tokenize(tok, text, len, special, &ids, &n);
+    if (rc == 0 && n) {
+        rc = ba_prompt_add(p, role, ids, n);
+    }
+    free(ids);
+    return rc;
+}
+
 int ba_prompt_from_message(const char *text, size_t len, size_t max_blocks, bool special, const ba_tokenizer *tok,
                            ba_prompt **out, char err[BA_ERR_LEN]) {
-    size_t *begin = calloc(max_blocks + 1, sizeof *begin),
-           n = begin ? ba_segment_message(text, len, max_blocks, begin) : 0;
-    ba_prompt *p = *out = ba_prompt_new(tok);
-    int rc = begin && p ? 0 : -1;
-    for (size_t i = 0; !rc && i < n; i++) {
-        size_t end = i + 1 < n ? begin[i + 1] : len, n_ids = 0;
-        int32_t *ids = NULL;
-        rc = ba_tokenize(tok, text + begin[i], end - begin[i], special, &ids, &n_ids);
-        if (!rc && n_ids) {
-            rc = ba_prompt_add(p, i + 1 < n ? BA_ROLE_PASSAGE : BA_ROLE_QUESTION, ids, n_ids);
-        }
-        free(ids);
-    }
-    free(begin);
-    if (!rc && p->n_seg == 0) {
-        rc = ba_fail(err, "the message is empty");
-    } else if (rc) {
+    size_t *begin = calloc(max_blocks + 1, sizeof *begin), n = 0;
+    ba_prompt *p = ba_prompt_new(tok);
+    int rc = -1;
+    *out = NULL;
+    if (!begin || !p) {
         ba_fail(err, "out of memory");
+        goto done;
     }
-    if (rc) {
+    n = ba_segment_message(text, len, max_blocks, begin);
+    for (size_t i = 0; i < n; i++) {
+        size_t end = i + 1 < n ? begin[i + 1] : len;
+        ba_role role = i + 1 < n ? BA_ROLE_PASSAGE : BA_ROLE_QUESTION;
+        if (add_block(p, tok, role, text + begin[i], end - begin[i], special) != 0) {
+            ba_fail(err, "out of memory");
+            goto done;
+        }
+    }
+    rc = p->n_seg ? 0 : ba_fail(err, "the message is empty");
+done:
+    free(begin);
+    if (rc != 0) {
         ba_prompt_free(p);
-        *out = NULL;
+        return -1;
     }
-    return rc;
+    *out = p;
+    return 0;
 }

@@ -49,7 +49,7 @@ typedef struct ba_chat {
     const char *system_open, *system_close;
     const char *past_open, *past_close;
     const char *answer_open;                /* from the last user's text to the answer */
-    bool cuts_thoughts; /* an earlier answer loses what it holds up to "</think>" */
+    bool cuts_thoughts;                     /* an earlier answer loses what it holds up to "</think>" */
     bool trims, trims_system, trims_answer; /* white space around these texts is taken away */
 } ba_chat;
 /* What the vocabulary's chat template says; NULL: it has none, it is not understood, or --chat none. */

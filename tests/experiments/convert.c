@@ -134,7 +134,7 @@ static void refused(void) {
     CU_ASSERT_PTR_NULL(ba_format_by_name("squad"));
 }
 
-/* Two passages of 3 and 5 words, mean 4. "river" stands once in the first only: idf ln(1 + 1.5 / 1.5) = ln 2, and
+/* Two passages of 3 and 5 words, mean 4. "river" occurs once in the first only: idf ln(1 + 1.5 / 1.5) = ln 2, and
  * f (k1 + 1) / (f + k1 (1 - b + b 3 / 4)) = 1.9 / (1 + 0.9 (0.6 + 0.3)). */
 static void bm25_by_hand(void) {
     const char *const passage[] = {"river runs deep", "hills rise over old Rome"};
@@ -152,8 +152,12 @@ static void test_lines(void) {
         int got;
         size_t number;
         const char *says;
-    } row[] = {{1, 1, "a"},          {BA_LINE_BAD, 2, "is NUL"},   {BA_LINE_BAD, 3, "hexadecimal"},
-               {BA_LINE_BAD, 5, "UTF-8"}, {BA_LINE_BAD, 6, "\\u0000"}, {1, 7, "g"},
+    } row[] = {{1, 1, "a"},
+               {BA_LINE_BAD, 2, "is NUL"},
+               {BA_LINE_BAD, 3, "hexadecimal"},
+               {BA_LINE_BAD, 5, "UTF-8"},
+               {BA_LINE_BAD, 6, "\\u0000"},
+               {1, 7, "g"},
                {0, 8, ""}};
     char path[4300], err[BA_ERR_LEN];
     ba_lines *lines;

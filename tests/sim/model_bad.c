@@ -1,4 +1,4 @@
-/* Models that are not fine: one clear line that names file and field, whatever is wrong; never a crash, never a leak.
+/* Models that are not fine: one clear line that names file and field, in every case; never a crash, never a leak.
  */
 #include "sim/base/random.h"
 #include "tests/support/runner.h"
@@ -136,8 +136,8 @@ static void test_bad_tensors(void) {
         {{.retype = true, .ggml_type = 9999}, "stored as type 9999, which cannot be decoded"},
         {{.retype = true, .ggml_type = 12}, "dimensions [64, 96], which Q4_K cannot have"},
         {{.misaligned = true}, "not a multiple of the alignment 32"},
-        {{.offset = UINT64_C(1) << 40}, "ends behind the end of the file"},
-        {{.offset = UINT64_MAX - 31}, "ends behind the end of the file"},
+        {{.offset = UINT64_C(1) << 40}, "ends after the end of the file"},
+        {{.offset = UINT64_MAX - 31}, "ends after the end of the file"},
         {{.n_dims = 2, .dim = {96, 64}}, "is [96, 64], where [64, 96] is expected"},
         {{.n_dims = 1, .dim = {64}}, "is [64], where [64, 96] is expected"},
         {{.n_dims = 3, .dim = {64, 48, 2}}, "is [64, 48, 2], where [64, 96] is expected"},
@@ -339,8 +339,8 @@ static void test_bad_safetensors(void) {
     } rows[] = {
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,16]}}",
          "has 16 bytes, which is not what [2] of F32"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,32]}}", "lies at bytes 0 to 32 of 16"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[16,0]}}", "lies at bytes 16 to 0"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,32]}}", "is at bytes 0 to 32 of 16"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[16,0]}}", "is at bytes 16 to 0"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,16]}}", "which is not what"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-4],\"data_offsets\":[0,16]}}", "something that is no size"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,4],\"data_offsets\":[0,16]}}", "a list of up to 4 sizes"},

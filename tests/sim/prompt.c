@@ -297,7 +297,7 @@ static void test_damaged(void) {
             size_t n = bit < 0 ? i : len;
             memcpy(copy, whole, len + 1);
             copy[i] = bit < 0 ? copy[i] : (char)(copy[i] ^ 1 << bit);
-            char *exact = malloc(n + 1); /* so that a sanitizer sees every byte behind the end */
+            char *exact = malloc(n + 1); /* so that a sanitizer sees every byte after the end */
             CU_ASSERT_PTR_NOT_NULL_FATAL(exact);
             memcpy(exact + 1, copy, n);
             int rc = ba_prompt_parse(exact + 1, n, state.tok, state.small->vocab.n, &p, err);
