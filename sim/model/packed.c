@@ -177,9 +177,10 @@ static int open_part(const ba_packed *p) {
         return -1;
     }
     errno = 0;
-    /* Between open and lock the other one may have renamed it: then this is no longer the part, but the file. */
+    /* Between open and lock the other one may have renamed it: then this is no longer the part, but the file. A second
+     * name of it was planted: what it holds is somebody else's. */
     if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &opened) == 0 && stat(p->part, &named) == 0 &&
-        opened.st_ino == named.st_ino && ftruncate(fd, 0) == 0) {
+        opened.st_ino == named.st_ino && opened.st_nlink == 1 && S_ISREG(opened.st_mode) && ftruncate(fd, 0) == 0) {
         return fd;
     }
     int why = errno == ENOENT || errno == 0 ? EWOULDBLOCK : errno;

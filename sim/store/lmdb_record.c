@@ -58,6 +58,7 @@ int ba_lmdb_length(const ba_lmdb *t, uint64_t *has, uint64_t *needs) {
     MDB_stat stat;
     struct stat file;
     int fd, rc;
+    *has = *needs = 0;
     if ((rc = mdb_env_info(t->env, &info)) || (rc = mdb_env_stat(t->env, &stat)) ||
         (rc = mdb_env_get_fd(t->env, &fd))) {
         return rc;
@@ -72,7 +73,7 @@ int ba_lmdb_length(const ba_lmdb *t, uint64_t *has, uint64_t *needs) {
 /* LMDB does not write a last page that was used and freed within one transaction; then the file would look cut off. The
  * page is allocated without changing what is there: another process may be writing it. */
 static void fill_up(const ba_lmdb *t) {
-    uint64_t has, needs;
+    uint64_t has = 0, needs = 0;
     int fd;
     if (!ba_lmdb_length(t, &has, &needs) && has < needs && !mdb_env_get_fd(t->env, &fd)) {
         (void)!posix_fallocate(fd, (off_t)needs - 1, 1); /* if that fails, the file is refused later: no harm */

@@ -101,14 +101,16 @@ static int make_image(ba_trace *t, char **image, size_t *n, char err[BA_ERR_LEN]
     if (size <= 0) {
         return ba_trace_hdf5_failed(t, "make a file image", err);
     }
-    if (!(*image = malloc((size_t)size))) {
+    char *bytes = malloc((size_t)size);
+    if (!bytes) {
         return ba_trace_no_memory(err);
     }
-    *n = (size_t)size;
-    if (H5Fget_file_image(t->file, *image, *n) != size) {
-        free(*image);
-        return ba_trace_hdf5_failed(t, "make a file image", err);
+    if (H5Fget_file_image(t->file, bytes, (size_t)size) != size) {
+        free(bytes);
+        return ba_trace_hdf5_failed(t, "make a file image", err), BA_TRACE_MACHINE;
     }
+    *image = bytes;
+    *n = (size_t)size;
     return 0;
 }
 
