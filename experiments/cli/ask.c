@@ -36,20 +36,26 @@ static bool has_no_marks(const ba_prompt *p, const ba_vocab *v) {
 static int read_prompt(const ba_common *c, const ba_tokenizer *tok, size_t n_vocab, ba_prompt **out, bool *raw,
                        double *tokenize_s) {
     char err[BA_ERR_LEN], *text;
-    const char *path = c->message ? c->message : c->request;
+    const char *path = c->question ? c->documents : c->message ? c->message : c->request;
     size_t len;
     *out = NULL;
     *raw = true;
     if (!path) {
         return ba_cli_fail(BA_EXIT_USAGE,
-                           "a prompt is needed: --request FILE or --message FILE (- for standard input)");
+                           "a prompt is needed: --request FILE or --message FILE (- for standard input), "
+                           "or --question TEXT --documents FILE");
+    }
+    if (c->question && !tok) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--question: the model has no vocabulary");
     }
     if (ba_read_file(path, MAX_REQUEST, &text, &len, err) != 0) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     double start = ba_now();
-    int rc =
-        c->message ? from_message(text, len, tok, out, err) : ba_request_parse(text, len, tok, n_vocab, out, raw, err);
+    int rc = c->question  ? ba_request_ask(c->question, text, len, tok, out, err)
+             : c->message ? from_message(text, len, tok, out, err)
+                          : ba_request_parse(text, len, tok, n_vocab, out, raw, err);
+    *raw = *raw && !c->question;
     *tokenize_s = ba_now() - start;
     free(text);
     return rc ? ba_cli_fail(BA_EXIT_USAGE, "%s: %s", strcmp(path, "-") ? path : "standard input", err) : 0;

@@ -25,7 +25,8 @@ typedef enum ba_format { BA_FORMAT_TABLE, BA_FORMAT_JSON, BA_FORMAT_CSV } ba_for
 
 /* Values of the shared options (shared.c has their rows). Texts are borrowed from argv. */
 typedef struct ba_common {
-    const char *model, *adapter, *mode, *dtype, *backend, *out, *store, *store_key, *request, *message;
+    const char *model, *adapter, *mode, *dtype, *backend, *out, *store, *store_key, *request, *message, *question,
+        *documents, *chat, *chat_template;
     bool mode_given; /* else mode is the command's default */
     size_t threads;  /* default: the processors available */
     uint64_t seed;

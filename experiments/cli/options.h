@@ -72,10 +72,11 @@ enum {
     BA_TAKES_CSV = 1 << 12,
     BA_TAKES_NO_PACKED = 1 << 13,
     BA_TAKES_QUIET = 1 << 14,
-    BA_TAKES_REQUEST = 1 << 15, /* and --message */
+    BA_TAKES_REQUEST = 1 << 15, /* --message, and --question with --documents */
     BA_TAKES_EXECUTOR = 1 << 16,
     BA_TAKES_MEMORY = 1 << 17,
     BA_TAKES_CHECKPOINT = 1 << 18, /* --resume of a command that keeps checkpoints */
+    BA_TAKES_CHAT = 1 << 19,       /* --chat and --chat-template: a command that words conversations */
     /* What a command needs that computes with a model. */
     BA_TAKES_ENGINE = BA_TAKES_MODEL | BA_TAKES_ADAPTER | BA_TAKES_DTYPE | BA_TAKES_BACKEND | BA_TAKES_THREADS |
                       BA_TAKES_STORE | BA_TAKES_NO_PACKED | BA_TAKES_QUIET,

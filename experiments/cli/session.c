@@ -77,7 +77,8 @@ int ba_vocabulary_open(const ba_common *c, bool weights, ba_model **model, ba_to
     *model = NULL;
     *tok = NULL;
     if (ba_model_path_of(c, path, sizeof path, err) || ba_model_open(path, weights, model, err) ||
-        (weights && c->adapter && ba_adapter_merge(c->adapter, *model, err))) {
+        (weights && c->adapter && ba_adapter_merge(c->adapter, *model, err)) ||
+        ba_model_choose_chat(*model, c->chat, c->chat_template, err)) {
         return -1;
     }
     return ba_tokenizer_new(ba_model_vocab(*model), tok, why) ? ba_fail(err, "%s: %s", path, why) : 0;

@@ -373,8 +373,8 @@ const ba_command ba_command_eval = {
                "blockattn eval --task my-items.jsonl.gz --metric nll --json",
     .own = own,
     .size = sizeof(options),
-    .takes = BA_TAKES_ENGINE | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT | BA_TAKES_RESUME |
-             BA_TAKES_JSON | BA_TAKES_CSV,
+    .takes = BA_TAKES_ENGINE | BA_TAKES_CHAT | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT |
+             BA_TAKES_RESUME | BA_TAKES_JSON | BA_TAKES_CSV,
     .mode = "full,block",
     .hint = "tasks are given by --task",
     .run = run,

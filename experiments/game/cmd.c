@@ -328,8 +328,8 @@ const ba_command ba_command_game = {
                "blockattn game --states recorded.jsonl --blocks",
     .own = own,
     .size = sizeof(options),
-    .takes =
-        BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT | BA_TAKES_JSON | BA_TAKES_CSV,
+    .takes = BA_TAKES_CHAT | BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT |
+             BA_TAKES_JSON | BA_TAKES_CSV,
     .mode = "block",
     .hint = "recorded states are given by --states",
     .run = run,

@@ -208,8 +208,8 @@ const ba_command ba_command_gate = {
     .example = "blockattn gate --mode block,lego --max-kl 0.5 --min-agreement 0.8",
     .own = own,
     .size = sizeof(options),
-    .takes = BA_TAKES_ENGINE | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT | BA_TAKES_RESUME |
-             BA_TAKES_JSON | BA_TAKES_CSV,
+    .takes = BA_TAKES_ENGINE | BA_TAKES_CHAT | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT |
+             BA_TAKES_RESUME | BA_TAKES_JSON | BA_TAKES_CSV,
     .mode = "block",
     .hint = "a request is given by --request",
     .run = run,

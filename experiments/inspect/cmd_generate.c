@@ -149,8 +149,8 @@ const ba_command ba_command_generate = {
     .example = "echo '{\"blocks\": [\"Bern is a city. \", \"Where is Bern?\"]}' | blockattn generate --request -",
     .own = own,
     .size = sizeof(options),
-    .takes = BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_SEED | BA_TAKES_REQUEST | BA_TAKES_EXECUTOR | BA_TAKES_MEMORY |
-             BA_TAKES_JSON,
+    .takes = BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_SEED | BA_TAKES_REQUEST | BA_TAKES_CHAT | BA_TAKES_EXECUTOR |
+             BA_TAKES_MEMORY | BA_TAKES_JSON,
     .mode = "full",
     .hint = "a request is given by --request",
     .run = run,

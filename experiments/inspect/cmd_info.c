@@ -1,6 +1,7 @@
 /* blockattn info: what a model is. */
 #include "experiments/cli/json.h"
 #include "experiments/cli/options.h"
+#include "sim/model/fields.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -302,8 +303,40 @@ static int open_model(const char *path, ba_model **m, bool *weights, char err[BA
     return ba_model_open(path, true, m, err);
 }
 
+typedef struct options {
+    bool fields;
+} options;
+
+/* What the readers of a Hugging Face folder do with each field. */
+static int print_fields(bool json) {
+    const ba_field *f;
+    cJSON *list = json ? cJSON_CreateArray() : NULL;
+    for (size_t i = 0; (f = ba_model_field_at(i)); i++) {
+        if (!json) {
+            printf("%-30s %-34s %-9s %s\n", f->file, f->field, f->verdict, f->why);
+            continue;
+        }
+        cJSON *row = cJSON_CreateObject();
+        add_text(row, "file", f->file);
+        add_text(row, "field", f->field);
+        add_text(row, "verdict", f->verdict);
+        add_text(row, "why", f->why);
+        cJSON_AddItemToArray(list, row);
+    }
+    char *text = list ? cJSON_PrintUnformatted(list) : NULL;
+    if (text) {
+        puts(text);
+    }
+    cJSON_free(text);
+    cJSON_Delete(list);
+    return json && !text ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory") : BA_EXIT_OK;
+}
+
 static int run(const ba_call *call) {
     ba_common c = *call->common;
+    if (((const options *)call->options)->fields) {
+        return print_fields(c.format == BA_FORMAT_JSON);
+    }
     char path[4096], err[BA_ERR_LEN];
     if (call->n_operand > 1 || (call->n_operand && c.model)) {
         return ba_cli_fail(BA_EXIT_USAGE, "one model at a time: '%s' is one too many",
@@ -320,6 +353,11 @@ static int run(const ba_call *call) {
     return status;
 }
 
+static const ba_option own[] = {
+    {"fields", NULL, BA_FLAG, offsetof(options, fields),
+     .help = "instead: every field of config.json and adapter_config.json that is honoured, refused or harmless"},
+    {.name = NULL}};
+
 const ba_command ba_command_info = {
     .name = "info",
     .summary = "what a model is: shape, vocabulary, weights, bytes of KV",
@@ -329,6 +367,8 @@ const ba_command ba_command_info = {
         "or a Hugging Face folder, like --model.",
     .example = "blockattn info\n"
                "blockattn info model.gguf --json",
+    .own = own,
+    .size = sizeof(options),
     .takes = BA_TAKES_MODEL | BA_TAKES_JSON,
     .operands = SIZE_MAX,
     .run = run,

@@ -127,8 +127,8 @@ const ba_command ba_command_logits = {
     .about = "Next-token logits after the last segment of a request.",
     .own = own,
     .size = sizeof(options),
-    .takes = BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_REQUEST | BA_TAKES_EXECUTOR | BA_TAKES_MEMORY | BA_TAKES_JSON |
-             BA_TAKES_CSV,
+    .takes = BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_REQUEST | BA_TAKES_CHAT | BA_TAKES_EXECUTOR | BA_TAKES_MEMORY |
+             BA_TAKES_JSON | BA_TAKES_CSV,
     .mode = "full",
     .hint = "a request is given by --request",
     .run = run,

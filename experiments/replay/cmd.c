@@ -388,8 +388,8 @@ const ba_command ba_command_replay = {
     .example = "blockattn replay --data nq.eval.jsonl.gz,2wiki.eval.jsonl --measure 12 --out replay.h5",
     .own = own,
     .size = sizeof(options),
-    .takes =
-        BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT | BA_TAKES_JSON | BA_TAKES_CSV,
+    .takes = BA_TAKES_CHAT | BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT |
+             BA_TAKES_JSON | BA_TAKES_CSV,
     .mode = "block",
     .hint = "questions are given by --data",
     .run = run,

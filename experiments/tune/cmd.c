@@ -456,8 +456,9 @@ const ba_command ba_command_tune = {
                "blockattn tune --data nq.train.jsonl.gz --steps 50 --lora 8 --mode kvlink:k=5 --save links",
     .own = own,
     .size = sizeof(options),
-    .takes = BA_TAKES_MODEL | BA_TAKES_ADAPTER | BA_TAKES_MODES | BA_TAKES_DTYPE | BA_TAKES_BACKEND | BA_TAKES_THREADS |
-             BA_TAKES_SEED | BA_TAKES_OUT | BA_TAKES_CHECKPOINT | BA_TAKES_JSON | BA_TAKES_CSV | BA_TAKES_QUIET,
+    .takes = BA_TAKES_MODEL | BA_TAKES_CHAT | BA_TAKES_ADAPTER | BA_TAKES_MODES | BA_TAKES_DTYPE | BA_TAKES_BACKEND |
+             BA_TAKES_THREADS | BA_TAKES_SEED | BA_TAKES_OUT | BA_TAKES_CHECKPOINT | BA_TAKES_JSON | BA_TAKES_CSV |
+             BA_TAKES_QUIET,
     .mode = "full,block",
     .hint = "samples are given by --data",
     .run = run,

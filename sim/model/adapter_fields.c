@@ -10,19 +10,21 @@
 #define INIT                        "settings of an init_lora_weights, which itself decides"
 
 const ba_field_row ba_adapter_rows[] = {
-    READ("peft_type", BA_TEXT, peft_type, "must be LORA"),
-    READ("task_type", BA_TEXT, task_type, "CAUSAL_LM or null; other tasks have other heads"),
-    READ("r", BA_WHOLE, rank, "must be the rank of the tensors; absent: 8"),
-    READ("lora_alpha", BA_REAL, alpha, "absent: 8"),
-    READ("use_rslora", BA_BOOL, use_rslora, "scale alpha / sqrt(r)"),
-    READ("rank_pattern", BA_OBJECT, rank_pattern, "r of modules by regular expression"),
-    READ("alpha_pattern", BA_OBJECT, alpha_pattern, "lora_alpha of modules by regular expression"),
-    READ("target_modules", BA_TEXT | BA_LIST, target_modules,
+    READ("peft_type", BA_JSON_TEXT, peft_type, "must be LORA"),
+    READ("task_type", BA_JSON_TEXT, task_type, "CAUSAL_LM or null; other tasks have other heads"),
+    READ("r", BA_JSON_WHOLE, rank, "must be the rank of the tensors; absent: 8"),
+    READ("lora_alpha", BA_JSON_REAL, alpha, "absent: 8"),
+    READ("use_rslora", BA_JSON_BOOL, use_rslora, "scale alpha / sqrt(r)"),
+    READ("rank_pattern", BA_JSON_OBJECT, rank_pattern, "r of modules by regular expression"),
+    READ("alpha_pattern", BA_JSON_OBJECT, alpha_pattern, "lora_alpha of modules by regular expression"),
+    READ("target_modules", BA_JSON_TEXT | BA_JSON_LIST, target_modules,
          "list, regular expression or all-linear; tensors of other modules are ignored; absent: q_proj, v_proj"),
-    READ("exclude_modules", BA_TEXT | BA_LIST, exclude_modules, "tensors of these modules are ignored"),
-    READ("layers_to_transform", BA_WHOLE | BA_LIST, layers_to_transform, "tensors of other layers are ignored"),
-    READ("layers_pattern", BA_TEXT | BA_LIST, layers_pattern, "must be layers, the name of the list of layers"),
-    READ("init_lora_weights", BA_BOOL | BA_TEXT, init_lora_weights,
+    READ("exclude_modules", BA_JSON_TEXT | BA_JSON_LIST, exclude_modules, "tensors of these modules are ignored"),
+    READ("layers_to_transform", BA_JSON_WHOLE | BA_JSON_LIST, layers_to_transform,
+         "tensors of other layers are ignored"),
+    READ("layers_pattern", BA_JSON_TEXT | BA_JSON_LIST, layers_pattern,
+         "must be layers, the name of the list of layers"),
+    READ("init_lora_weights", BA_JSON_BOOL | BA_JSON_TEXT, init_lora_weights,
          "true, false, gaussian, eva, orthogonal; those that change the base (pissa, olora, corda, loftq, ...) are "
          "refused"),
 

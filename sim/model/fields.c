@@ -56,22 +56,22 @@ static const ba_field_row *row_of(const ba_field_row *rows, const char *family, 
 
 static bool has_type(const cJSON *item, unsigned types) {
     size_t whole;
-    return ((types & BA_WHOLE) && ba_json_whole(item, &whole)) ||
-           ((types & BA_REAL) && cJSON_IsNumber(item) && isfinite(item->valuedouble)) ||
-           ((types & BA_BOOL) && cJSON_IsBool(item)) || ((types & BA_TEXT) && cJSON_IsString(item)) ||
-           ((types & BA_OBJECT) && cJSON_IsObject(item)) || ((types & BA_LIST) && cJSON_IsArray(item));
+    return ((types & BA_JSON_WHOLE) && ba_json_whole(item, &whole)) ||
+           ((types & BA_JSON_REAL) && cJSON_IsNumber(item) && isfinite(item->valuedouble)) ||
+           ((types & BA_JSON_BOOL) && cJSON_IsBool(item)) || ((types & BA_JSON_TEXT) && cJSON_IsString(item)) ||
+           ((types & BA_JSON_OBJECT) && cJSON_IsObject(item)) || ((types & BA_JSON_LIST) && cJSON_IsArray(item));
 }
 
 static int wrong_type(const ba_field_row *r, const char *path, char err[BA_ERR_LEN]) {
     static const struct {
         unsigned type;
         const char *name;
-    } names[] = {{BA_WHOLE, "a whole number, not negative"},
-                 {BA_REAL, "a finite number"},
-                 {BA_BOOL, "true or false"},
-                 {BA_TEXT, "a string"},
-                 {BA_OBJECT, "an object"},
-                 {BA_LIST, "a list"}};
+    } names[] = {{BA_JSON_WHOLE, "a whole number, not negative"},
+                 {BA_JSON_REAL, "a finite number"},
+                 {BA_JSON_BOOL, "true or false"},
+                 {BA_JSON_TEXT, "a string"},
+                 {BA_JSON_OBJECT, "an object"},
+                 {BA_JSON_LIST, "a list"}};
     char list[128] = "";
     size_t used = 0;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

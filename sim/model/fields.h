@@ -14,14 +14,21 @@
 typedef enum ba_field_use { BA_FIELD_READ, BA_FIELD_REFUSE, BA_FIELD_PASS } ba_field_use;
 
 /* JSON types that a field may have; null may always stand in its place. */
-enum { BA_WHOLE = 1, BA_REAL = 2, BA_BOOL = 4, BA_TEXT = 8, BA_OBJECT = 16, BA_LIST = 32 };
+enum {
+    BA_JSON_WHOLE = 1,
+    BA_JSON_REAL = 2,
+    BA_JSON_BOOL = 4,
+    BA_JSON_TEXT = 8,
+    BA_JSON_OBJECT = 16,
+    BA_JSON_LIST = 32
+};
 
 typedef struct ba_field_row {
     ba_field shown;
     const char *families; /* model types whose reference reads the field, separated by spaces; NULL: all. The others
                              ignore it, as the reference does */
     ba_field_use use;
-    unsigned types;      /* read: BA_WHOLE, ... */
+    unsigned types;      /* read: BA_JSON_WHOLE, ... */
     size_t at;           /* read: offset of the `const cJSON *` in the caller's struct */
     const char *neutral; /* refused: values, as JSON, separated by |, that change nothing; null never does */
 } ba_field_row;

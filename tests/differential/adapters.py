@@ -115,7 +115,7 @@ def tensors(model, c, targets, rank, r, seed):
 
 def reference(base, adapter):
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, attn_implementation="eager")
-    model = peft.PeftModel.from_pretrained(model, adapter).eval()
+    model = peft.PeftModel.from_pretrained(model, adapter).eval().double()  # large factors: rounding is not the question
     with torch.no_grad():
         return model(input_ids=torch.tensor([IDS])).logits[0, -1].tolist()
 
