@@ -68,14 +68,13 @@ static bool take(void *arg, const unsigned char *data, size_t size) {
 static int seed(const ba_fuzz *self, const char *folder) {
     (void)self;
     static const char *const config[] = {
-        "{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 4, \"target_modules\": [\"q_proj\", \"v_proj\"], "
-        "\"layers_to_transform\": [0], \"layers_pattern\": \"layers\", \"exclude_modules\": "
-        "[\"layers.0.mlp.up_proj\"]}",
-        "{\"peft_type\": \"LORA\", \"r\": 2, \"target_modules\": \".*\\\\.(?:q|v)_proj\", \"rank_pattern\": "
-        "{\"layers\\\\.\\\\d+\\\\.self_attn.[qk]_proj\": 2}, \"alpha_pattern\": {\"q_proj\": 0.5}, \"use_rslora\": "
-        "true}",
-        "{\"peft_type\": \"LORA\", \"r\": 2, \"target_modules\": \"all-linear\", \"init_lora_weights\": \"gaussian\", "
-        "\"bias\": \"none\", \"modules_to_save\": null, \"exclude_modules\": \".*[^q]_proj\", \"use_dora\": false}"};
+        ("{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 4, \"target_modules\": [\"q_proj\", \"v_proj\"], "
+         "\"layers_to_transform\": [0], \"layers_pattern\": \"layers\", \"exclude_modules\": [\"mlp.up_proj\"]}"),
+        ("{\"peft_type\": \"LORA\", \"r\": 2, \"target_modules\": \".*\\\\.(?:q|v)_proj\", \"rank_pattern\": "
+         "{\"layers\\\\.\\\\d+\\\\.self_attn.[qk]_proj\": 2}, \"alpha_pattern\": {\"q_proj\": 0.5}, "
+         "\"use_rslora\": true}"),
+        ("{\"peft_type\": \"LORA\", \"r\": 2, \"target_modules\": \"all-linear\", \"init_lora_weights\": \"gaussian\", "
+         "\"bias\": \"none\", \"modules_to_save\": null, \"exclude_modules\": \".*[^q]_proj\", \"use_dora\": false}")};
     int rc = 0;
     for (size_t i = 0; i < sizeof config / sizeof *config; i++) {
         const char name[] = {'s', (char)('0' + i), 0};
