@@ -8,7 +8,7 @@ WERROR ?= -Werror
 PREFIX ?= /usr/local
 
 # What `pkg-config` knows about the libraries, asked once, at first use.
-PKGS       := openblas hdf5 libcjson libxxhash libutf8proc zlib lmdb hiredis libsodium
+PKGS       := openblas hdf5 libcjson libxxhash libutf8proc oniguruma zlib lmdb hiredis libsodium
 once        = $(eval $(1) := $(2))$($(1))
 LIB_CFLAGS  = $(call once,LIB_CFLAGS,$(shell pkg-config --cflags $(PKGS) 2>/dev/null))
 LIB_LIBS    = $(call once,LIB_LIBS,$(shell pkg-config --libs $(PKGS) 2>/dev/null))
@@ -28,7 +28,8 @@ NVCC_FLAGS  = -std=c++17 -I. -O3 --fmad=false -arch=$(CUDA_ARCH) -Werror all-war
 # about a square root, and without that question compilers make vector code of it.
 WARN       := -Wall -Wextra -Wpedantic -Wvla -Wshadow $(WERROR)
 CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE -iquote . $(WARN) $(CFLAGS) -ffp-contract=off -fno-math-errno $(LIB_CFLAGS) $(CUDA_CFLAGS)
-LIBS        = $(LIB_LIBS) $(CUDA_LIBS) -lm -lpthread
+# Oniguruma has a regcomp of its own, with another syntax than POSIX: the C library's must be found first.
+LIBS        = -lc $(LIB_LIBS) $(CUDA_LIBS) -lm -lpthread
 
 # Sources are found, not listed: a new file in any folder is part of the build.
 find       = $(sort $(shell find $(1) -name '$(2)'))

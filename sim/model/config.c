@@ -152,7 +152,7 @@ static void add_model(cJSON *root, const ba_vocab *v) {
     cJSON *model = cJSON_AddObjectToObject(root, "model"), *vocab, *merges;
     cJSON_AddStringToObject(model, "type", "BPE");
     cJSON_AddFalseToObject(model, "byte_fallback");
-    cJSON_AddTrueToObject(model, "ignore_merges");
+    cJSON_AddBoolToObject(model, "ignore_merges", strcmp(v->pre, "llama-bpe") == 0);
     vocab = cJSON_AddObjectToObject(model, "vocab");
     merges = cJSON_AddArrayToObject(model, "merges");
     for (size_t i = 0; i < v->n; i++) {

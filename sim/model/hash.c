@@ -96,6 +96,9 @@ const char *ba_model_vocab_hash(ba_model *m) {
     if (v->score) {
         XXH3_128bits_update(state, v->score, v->n * sizeof *v->score);
     }
+    if (v->recipe) {
+        XXH3_128bits_update(state, v->recipe->digest_text, strlen(v->recipe->digest_text));
+    }
     name_hash(state, m->vocab_hash);
     XXH3_freeState(state);
     return m->vocab_hash;

@@ -12,7 +12,7 @@ int ba_vocab_from_gguf(const ba_gguf *g, ba_vocab *v, char err[BA_ERR_LEN]);
 
 /* What texts of a folder's vocabulary are borrowed from. */
 typedef struct ba_vocab_source {
-    cJSON *tokenizer;
+    cJSON *tokenizer, *tokenizer_config;
     char *merges; /* pairs joined to "left right" */
 } ba_vocab_source;
 

@@ -1,39 +1,25 @@
 #include "bpe.h"
 
 #include "merge.h"
+#include "normal_form.h"
+#include "pair_rules.h"
 #include "pretokenize.h"
 #include "sim/base/utf8.h"
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
-
-typedef struct rule {
-    int32_t left, right, joined; /* left = -1: free slot */
-    uint32_t rank;
-} rule;
 
 struct ba_bpe {
     const ba_vocab_bytes *pieces;
     const ba_pre *pre;
-    rule *rule; /* [mask + 1] hash table by (left, right) */
-    size_t mask;
+    ba_bpe_options options;
+    ba_pair_rules rules;
 };
-
-static size_t find_rule(const ba_bpe *b, int32_t left, int32_t right) {
-    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    key *= UINT64_C(0x9e3779b97f4a7c15); /* Fibonacci hashing: the high half is well mixed */
-    size_t i = (size_t)(key >> 32) & b->mask;
-    while (b->rule[i].left >= 0 && (b->rule[i].left != left || b->rule[i].right != right)) {
-        i = (i + 1) & b->mask;
-    }
-    return i;
-}
 
 static bool join(const void *rules, const char *text, const ba_symbol *left, const ba_symbol *right,
                  ba_candidate *out) {
     (void)text;
     const ba_bpe *b = rules;
-    const rule *r = &b->rule[find_rule(b, left->id, right->id)];
+    const ba_rule *r = ba_pair_rules_find(&b->rules, left->id, right->id);
     if (r->left < 0) {
         return false;
     }
@@ -53,16 +39,17 @@ static int add_rule(ba_bpe *b, size_t rank, char *scratch, char err[BA_ERR_LEN])
     ba_span part[2] = {{m.s, cut}, {space + 1, m.n - cut - 1}};
     size_t n0 = ba_piece_decode(BA_VOCAB_BPE, BA_TOKEN_NORMAL, part[0], scratch);
     size_t n1 = ba_piece_decode(BA_VOCAB_BPE, BA_TOKEN_NORMAL, part[1], scratch + n0);
-    rule r = {ba_vocab_bytes_find(b->pieces, scratch, n0), ba_vocab_bytes_find(b->pieces, scratch + n0, n1),
-              ba_vocab_bytes_find(b->pieces, scratch, n0 + n1), (uint32_t)rank};
+    ba_rule r = {ba_vocab_bytes_find(b->pieces, scratch, n0), ba_vocab_bytes_find(b->pieces, scratch + n0, n1),
+                 ba_vocab_bytes_find(b->pieces, scratch, n0 + n1), (uint32_t)rank};
     if (r.left < 0 || r.right < 0 || r.joined < 0) {
         return ba_fail(err,
                        "merge %zu of its tokenizer, \"%.*s\": a part of it or the whole is not in the vocabulary; "
                        "use the tokenizer that belongs to the model",
                        rank, m.n < 64 ? (int)m.n : 64, m.s);
     }
-    rule *slot = &b->rule[find_rule(b, r.left, r.right)];
-    if (slot->left < 0 && ba_vocab_bytes_plain(b->pieces, r.joined)) {
+    ba_rule *slot = ba_pair_rules_find(&b->rules, r.left, r.right);
+    /* A pair that is listed twice: `tokenizers` takes the last, llama.cpp the first. */
+    if ((slot->left < 0 || b->pieces->vocab->recipe) && ba_vocab_bytes_plain(b->pieces, r.joined)) {
         *slot = r;
     }
     return 0;
@@ -70,32 +57,32 @@ static int add_rule(ba_bpe *b, size_t rank, char *scratch, char err[BA_ERR_LEN])
 
 static int add_rules(ba_bpe *b, char err[BA_ERR_LEN]) {
     const ba_vocab *v = b->pieces->vocab;
-    size_t slots = 16, longest = 0;
+    size_t longest = 0;
+    int rc = 0;
     if (v->n_merge > UINT32_MAX / 4) {
         return ba_fail(err, "%zu merges: more than ids can name", v->n_merge);
-    }
-    while (slots < 2 * v->n_merge) {
-        slots *= 2;
     }
     for (size_t i = 0; i < v->n_merge; i++) {
         longest = v->merge[i].n > longest ? v->merge[i].n : longest;
     }
-    b->mask = slots - 1;
-    b->rule = malloc(slots * sizeof *b->rule);
     char *scratch = malloc(longest + 1);
-    int rc = b->rule && scratch ? 0 : ba_fail(err, "out of memory");
-    for (size_t i = 0; !rc && i < slots; i++) {
-        b->rule[i].left = -1;
+    if (!scratch || ba_pair_rules_init(&b->rules, v->n_merge)) {
+        rc = ba_fail(err, "out of memory");
+        goto done;
     }
-    for (size_t i = 0; !rc && i < v->n_merge; i++) {
-        rc = add_rule(b, i, scratch, err);
+    for (size_t i = 0; i < v->n_merge; i++) {
+        if ((rc = add_rule(b, i, scratch, err)) != 0) {
+            goto done;
+        }
     }
+done:
     free(scratch);
     return rc;
 }
 
-int ba_bpe_new(const ba_vocab_bytes *pieces, ba_bpe **out, char err[BA_ERR_LEN]) {
-    const ba_pre *pre = ba_pre_find(pieces->vocab->pre, err);
+int ba_bpe_new(const ba_vocab_bytes *pieces, const char *family, const ba_bpe_options *options, ba_bpe **out,
+               char err[BA_ERR_LEN]) {
+    const ba_pre *pre = ba_pre_find(family, err);
     if (!pre) {
         return -1;
     }
@@ -105,6 +92,7 @@ int ba_bpe_new(const ba_vocab_bytes *pieces, ba_bpe **out, char err[BA_ERR_LEN])
     }
     b->pieces = pieces;
     b->pre = pre;
+    b->options = options ? *options : (ba_bpe_options){pre->whole_word_first, pre->nfc};
     if (add_rules(b, err)) {
         ba_bpe_free(b);
         return -1;
@@ -115,14 +103,14 @@ int ba_bpe_new(const ba_vocab_bytes *pieces, ba_bpe **out, char err[BA_ERR_LEN])
 
 void ba_bpe_free(ba_bpe *b) {
     if (b) {
-        free(b->rule);
+        ba_pair_rules_free(&b->rules);
         free(b);
     }
 }
 
 /* One piece of the pre-tokeniser. */
 static int encode_piece(const ba_bpe *b, ba_merger *m, const char *text, size_t n, ba_ids *out) {
-    if (b->pre->whole_word_first) {
+    if (b->options.whole_word_first) {
         int32_t id = ba_vocab_bytes_find(b->pieces, text, n);
         if (id >= 0 && ba_vocab_bytes_plain(b->pieces, id)) {
             return ba_ids_push(out, id);
@@ -157,13 +145,12 @@ static int encode_valid(const ba_bpe *b, ba_merger *m, const char *text, size_t 
 }
 
 static int encode_normalised(const ba_bpe *b, ba_merger *m, const char *text, size_t n, ba_ids *out) {
-    utf8proc_uint8_t *nfc;
-    utf8proc_ssize_t len =
-        utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, &nfc, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-    if (len < 0) {
+    char *nfc;
+    size_t len;
+    if (ba_normal_form(BA_NFC, text, n, &nfc, &len, NULL)) {
         return -1;
     }
-    int rc = encode_valid(b, m, (const char *)nfc, (size_t)len, out);
+    int rc = encode_valid(b, m, nfc, len, out);
     free(nfc);
     return rc;
 }
@@ -174,7 +161,7 @@ int ba_bpe_encode(const ba_bpe *b, const char *text, size_t n, ba_ids *out) {
     for (size_t i = 0, valid; !rc && i < n; i += valid) {
         valid = ba_utf8_valid(text + i, n - i);
         if (valid) {
-            rc = (b->pre->nfc ? encode_normalised : encode_valid)(b, &m, text + i, valid, out);
+            rc = (b->options.nfc ? encode_normalised : encode_valid)(b, &m, text + i, valid, out);
         } else {
             valid = 1;
             rc = encode_piece(b, &m, text + i, 1, out);

@@ -1,10 +1,10 @@
 #include "pretokenize.h"
 
 #include "sim/base/utf8.h"
+#include "unicode.h"
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <utf8proc.h>
 
 typedef enum char_kind { END, LETTER, NUMBER, SPACE, OTHER } char_kind;
 
@@ -22,24 +22,7 @@ static char_kind kind_of(int32_t code) {
                : code == ' ' || (code >= 9 && code <= 13) ? SPACE
                                                           : OTHER;
     }
-    switch (utf8proc_category(code)) {
-    case UTF8PROC_CATEGORY_LU:
-    case UTF8PROC_CATEGORY_LL:
-    case UTF8PROC_CATEGORY_LT:
-    case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO:
-        return LETTER;
-    case UTF8PROC_CATEGORY_ND:
-    case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_NO:
-        return NUMBER;
-    case UTF8PROC_CATEGORY_ZS:
-    case UTF8PROC_CATEGORY_ZL:
-    case UTF8PROC_CATEGORY_ZP:
-        return SPACE;
-    default:
-        return code == 0x85 ? SPACE : OTHER; /* NEXT LINE: the one White_Space outside ASCII that is no separator */
-    }
+    return ba_is_letter(code) ? LETTER : ba_is_number(code) ? NUMBER : ba_is_white(code) ? SPACE : OTHER;
 }
 
 static character at(const char *text, size_t n, size_t i) {

@@ -1,8 +1,7 @@
 /* Pre-tokenisers: what byte-level BPE must not merge across. One table row per family.
  *
  * The families are written as regular expressions by their makers; here each is a matcher over code points and Unicode
- * categories that gives the same pieces. Categories are those of utf8proc's Unicode version (15.0 in Debian 12); the
- * Python tokenizers differ from it in nothing but code points assigned since. */
+ * categories that gives the same pieces, faster. Categories are those of the Python tokenizers (unicode.h). */
 #ifndef BA_PRETOKENIZE_H
 #define BA_PRETOKENIZE_H
 

@@ -3,6 +3,7 @@
 #include "kernels/base/sizes.h"
 
 #include "bpe.h"
+#include "recipe_encode.h"
 #include "special_tokens.h"
 #include "spm.h"
 #include <stdlib.h>
@@ -12,13 +13,30 @@ struct ba_tokenizer {
     const ba_vocab *vocab;
     ba_vocab_bytes pieces;
     ba_special_tokens marks[2]; /* [special]: user-defined tokens; these and control tokens */
-    ba_bpe *bpe;                /* NULL for SPM */
+    ba_bpe *bpe;                /* byte-level BPE without a recipe */
+    ba_recipe_encoder *recipe;  /* NULL: by the vocabulary's kind */
     int32_t newline;
 };
 
 static int32_t newline_token(const ba_vocab_bytes *p) {
     int32_t id = ba_vocab_bytes_find(p, "\n", 1);
     return id >= 0 && ba_vocab_bytes_plain(p, id) ? id : p->byte_id['\n'];
+}
+
+static int open_tokenizer(ba_tokenizer *t, char err[BA_ERR_LEN]) {
+    if (ba_vocab_bytes_init(&t->pieces, t->vocab, err) != 0) {
+        return -1;
+    }
+    t->newline = newline_token(&t->pieces);
+    if (t->vocab->recipe) {
+        return ba_recipe_encoder_new(&t->pieces, &t->recipe, err);
+    }
+    for (int special = 0; special < 2; special++) {
+        if (ba_special_tokens_init(&t->marks[special], &t->pieces, special)) {
+            return ba_fail(err, "out of memory");
+        }
+    }
+    return t->vocab->kind == BA_VOCAB_BPE ? ba_bpe_new(&t->pieces, t->vocab->pre, NULL, &t->bpe, err) : 0;
 }
 
 int ba_tokenizer_new(const ba_vocab *vocab, ba_tokenizer **out, char err[BA_ERR_LEN]) {
@@ -31,24 +49,17 @@ int ba_tokenizer_new(const ba_vocab *vocab, ba_tokenizer **out, char err[BA_ERR_
         return ba_fail(err, "out of memory");
     }
     t->vocab = vocab;
-    int rc = ba_vocab_bytes_init(&t->pieces, vocab, err);
-    for (int special = 0; !rc && special < 2; special++) {
-        rc = ba_special_tokens_init(&t->marks[special], &t->pieces, special) ? ba_fail(err, "out of memory") : 0;
-    }
-    if (!rc && vocab->kind == BA_VOCAB_BPE) {
-        rc = ba_bpe_new(&t->pieces, &t->bpe, err);
-    }
-    if (rc) {
+    if (open_tokenizer(t, err) != 0) {
         ba_tokenizer_free(t);
         return -1;
     }
-    t->newline = newline_token(&t->pieces);
     *out = t;
     return 0;
 }
 
 void ba_tokenizer_free(ba_tokenizer *t) {
     if (t) {
+        ba_recipe_encoder_free(t->recipe);
         ba_bpe_free(t->bpe);
         ba_special_tokens_free(&t->marks[0]);
         ba_special_tokens_free(&t->marks[1]);
@@ -63,43 +74,50 @@ static int encode_plain(const ba_tokenizer *t, const char *text, size_t n, bool 
                   : ba_spm_encode(&t->pieces, text, n, opens && t->vocab->add_space_prefix, out);
 }
 
-/* A text opens at its beginning and behind control tokens; user-defined tokens are part of it. */
-static int encode(const ba_tokenizer *t, const char *text, size_t len, bool special, ba_ids *out) {
+/* A text opens at its beginning and after control tokens; user-defined tokens are part of it. */
+static int encode_by_kind(const ba_tokenizer *t, const char *text, size_t len, bool special, ba_ids *out) {
     bool opens = true;
     for (size_t from = 0; from < len;) {
-        int32_t id = -1;
-        size_t mark = ba_special_tokens_next(&t->marks[special], text, from, len, &id);
-        bool user = mark < len && t->vocab->type[id] == BA_TOKEN_USER;
+        const ba_mark *found = NULL;
+        size_t mark = ba_special_tokens_next(&t->marks[special], text, from, len, &found);
+        bool user = mark < len && t->vocab->type[found->id] == BA_TOKEN_USER;
         if ((mark > from || user) && encode_plain(t, text + from, mark - from, opens, out)) {
             return -1;
         }
         if (mark == len) {
             break;
         }
-        if (ba_ids_push(out, id)) {
+        if (ba_ids_push(out, found->id)) {
             return -1;
         }
         opens = !user;
-        from = mark + t->pieces.bytes[id].n;
+        from = mark + found->text.n;
     }
     return 0;
 }
 
+static int encode(const ba_tokenizer *t, const char *text, size_t len, bool special, ba_ids *out) {
+    size_t lost = 0;
+    if (t->recipe) {
+        return ba_recipe_encode(t->recipe, text, len, special, out, &lost);
+    }
+    if (t->bpe) {
+        return encode_by_kind(t, text, len, special, out);
+    }
+    char *seen = malloc(len + 1);
+    if (!seen) {
+        return -1;
+    }
+    int rc = encode_by_kind(t, seen, ba_spm_normalise(text, len, seen), special, out);
+    free(seen);
+    return rc;
+}
+
 int ba_tokenize(const ba_tokenizer *t, const char *text, size_t len, bool special, int32_t **ids, size_t *n) {
     ba_ids list = {0};
-    char *seen = NULL;
     *ids = NULL;
     *n = 0;
-    if (!t->bpe) {
-        if (!(seen = malloc(len + 1))) {
-            return -1;
-        }
-        len = ba_spm_normalise(text, len, seen);
-        text = seen;
-    }
-    int rc = encode(t, text, len, special, &list);
-    free(seen);
-    if (rc) {
+    if (encode(t, text, len, special, &list)) {
         free(list.id);
         return -1;
     }
@@ -110,6 +128,15 @@ int ba_tokenize(const ba_tokenizer *t, const char *text, size_t len, bool specia
 
 size_t ba_tokenizer_lost(const ba_tokenizer *t, const char *text, size_t len) {
     size_t lost = 0;
+    if (t->recipe && ba_recipe_complete(t->recipe)) {
+        return 0;
+    }
+    if (t->recipe) {
+        ba_ids list = {0};
+        int rc = ba_recipe_encode(t->recipe, text, len, false, &list, &lost);
+        free(list.id);
+        return rc ? 0 : lost;
+    }
     for (size_t i = 0; t->bpe && i < len; i++) {
         lost += t->pieces.byte_id[(unsigned char)text[i]] < 0;
     }

@@ -28,6 +28,7 @@ void ba_vocab_free(ba_vocab *v) {
     free(v->type);
     free(v->merge);
     free(v->eog);
+    ba_recipe_free(v->recipe);
     *v = (ba_vocab){0};
 }
 

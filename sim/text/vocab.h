@@ -2,6 +2,7 @@
 #ifndef BA_VOCAB_H
 #define BA_VOCAB_H
 
+#include "recipe.h"
 #include "sim/base/span.h"
 
 #include <stdbool.h>
@@ -35,7 +36,8 @@ typedef struct ba_vocab {
     const char *chat_template; /* Jinja source from the file, or NULL */
     struct ba_chat *chat;      /* what it says, in one piece of memory, or NULL */
     char *chat_why;            /* why it is not understood, or NULL */
-    int32_t first_link; /* link tokens (KVLink): ids behind the vocabulary, with trained embeddings and no text */
+    ba_recipe *recipe;         /* how tokenizer.json says to tokenise, or NULL: by kind and pre */
+    int32_t first_link;        /* link tokens (KVLink): ids after the vocabulary, with trained embeddings and no text */
     size_t n_links;
 } ba_vocab;
 

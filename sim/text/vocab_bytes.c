@@ -4,7 +4,6 @@
 #include "sim/base/utf8.h"
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #define SPM_SPACE "\xe2\x96\x81" /* U+2581 */
 
@@ -16,6 +15,13 @@ static int byte_of_code(int32_t code) {
     }
     int rank = code - 256;
     return rank < 0 ? -1 : rank < 33 ? rank : rank < 67 ? rank - 33 + 127 : rank == 67 ? 173 : -1;
+}
+
+int32_t ba_byte_letter(unsigned char byte) {
+    if ((byte >= 33 && byte <= 126) || byte >= 174 || (byte >= 161 && byte <= 172)) {
+        return byte;
+    }
+    return byte < 33 ? 256 + byte : byte < 161 ? 256 + 33 + byte - 127 : 256 + 67;
 }
 
 /* A text with a character outside the alphabet is no byte-level text (added tokens are stored as they are). */
@@ -32,6 +38,17 @@ static size_t decode_byte_level(ba_span text, char *out) {
         out[n++] = (char)byte;
     }
     return n;
+}
+
+bool ba_is_byte_level(ba_span text, bool plain) {
+    int32_t code;
+    for (size_t i = 0, len; i < text.n; i += len) {
+        len = ba_utf8_next(text.s + i, text.n - i, &code);
+        if (len == 0 || byte_of_code(code) < 0 || (plain && code > 126)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static int hex(char c) {
@@ -70,38 +87,23 @@ size_t ba_piece_decode(ba_vocab_kind kind, ba_token_type type, ba_span text, cha
     return text.n;
 }
 
-static bool same_bytes(ba_span a, const char *bytes, size_t n) {
-    return a.n == n && memcmp(a.s, bytes, n) == 0;
-}
-
-/* Slot that holds these bytes, or the free one where they belong. */
-static size_t find_slot(const ba_vocab_bytes *p, const char *bytes, size_t n) {
-    size_t i = XXH3_64bits(bytes, n) & p->mask;
-    while (p->slot[i] >= 0 && !same_bytes(p->bytes[p->slot[i]], bytes, n)) {
-        i = (i + 1) & p->mask;
-    }
-    return i;
-}
-
 int32_t ba_vocab_bytes_find(const ba_vocab_bytes *p, const char *bytes, size_t n) {
-    return n && n <= p->longest ? p->slot[find_slot(p, bytes, n)] : -1;
+    return n && n <= p->longest ? ba_span_table_find(&p->table, bytes, n) : -1;
 }
 
 bool ba_vocab_bytes_plain(const ba_vocab_bytes *p, int32_t id) {
     return p->vocab->type[id] == BA_TOKEN_NORMAL || p->vocab->type[id] == BA_TOKEN_USER;
 }
 
+/* Of several tokens with the same bytes the first counts. */
 static void enter(ba_vocab_bytes *p, size_t id) {
-    ba_span t = p->bytes[id];
-    size_t i = t.n ? find_slot(p, t.s, t.n) : 0;
-    if (t.n && p->slot[i] < 0) {
-        p->slot[i] = (int32_t)id;
+    if (p->bytes[id].n) {
+        ba_span_table_add(&p->table, (int32_t)id);
     }
 }
 
 static void fill_table(ba_vocab_bytes *p) {
     const ba_vocab *v = p->vocab;
-    memset(p->slot, 0xff, (p->mask + 1) * sizeof *p->slot);
     memset(p->byte_id, 0xff, sizeof p->byte_id);
     for (size_t id = 0; id < v->n; id++) {
         if (ba_vocab_bytes_plain(p, (int32_t)id)) {
@@ -125,7 +127,7 @@ static void fill_table(ba_vocab_bytes *p) {
 
 int ba_vocab_bytes_init(ba_vocab_bytes *p, const ba_vocab *vocab, char err[BA_ERR_LEN]) {
     *p = (ba_vocab_bytes){.vocab = vocab};
-    size_t total = 0, slots = 16;
+    size_t total = 0;
     for (size_t i = 0; i < vocab->n; i++) {
         if (!ba_add_sizes(total, vocab->token[i].n, &total)) {
             return ba_fail(err, "the vocabulary is larger than memory");
@@ -134,14 +136,9 @@ int ba_vocab_bytes_init(ba_vocab_bytes *p, const ba_vocab *vocab, char err[BA_ER
     if (vocab->n > INT32_MAX) {
         return ba_fail(err, "a vocabulary of %zu tokens: ids have 31 bits", vocab->n);
     }
-    while (slots < 2 * vocab->n) {
-        slots *= 2;
-    }
-    p->mask = slots - 1;
     p->bytes = calloc(vocab->n + 1, sizeof *p->bytes);
     p->arena = malloc(total + 1);
-    p->slot = malloc(slots * sizeof *p->slot);
-    if (!p->bytes || !p->arena || !p->slot) {
+    if (!p->bytes || !p->arena || ba_span_table_init(&p->table, p->bytes, vocab->n)) {
         ba_vocab_bytes_free(p);
         return ba_fail(err, "out of memory");
     }
@@ -159,6 +156,6 @@ int ba_vocab_bytes_init(ba_vocab_bytes *p, const ba_vocab *vocab, char err[BA_ER
 void ba_vocab_bytes_free(ba_vocab_bytes *p) {
     free(p->bytes);
     free(p->arena);
-    free(p->slot);
+    ba_span_table_free(&p->table);
     *p = (ba_vocab_bytes){0};
 }

@@ -3,6 +3,7 @@
 #define BA_VOCAB_BYTES_H
 
 #include "kernels/base/error.h"
+#include "span_table.h"
 #include "vocab.h"
 
 typedef struct ba_vocab_bytes {
@@ -11,8 +12,7 @@ typedef struct ba_vocab_bytes {
     char *arena;          /* what bytes points into */
     int32_t byte_id[256]; /* token of a single byte, -1 if there is none */
     size_t longest;
-    int32_t *slot; /* [mask + 1] hash table of ids, -1 = free */
-    size_t mask;
+    ba_span_table table; /* over bytes */
 } ba_vocab_bytes;
 
 /* 0, or -1 and err. Borrows the vocabulary. */
@@ -24,6 +24,10 @@ int32_t ba_vocab_bytes_find(const ba_vocab_bytes *p, const char *bytes, size_t n
 /* May plain text become this token? Never a control token, whatever its text looks like. */
 bool ba_vocab_bytes_plain(const ba_vocab_bytes *p, int32_t id);
 
+/* The character of a byte in GPT-2's alphabet: printable Latin-1 stands for itself, the others follow from U+0100. */
+int32_t ba_byte_letter(unsigned char byte);
+/* Are all characters of the text in GPT-2's alphabet of bytes? plain: and does each stand for itself? */
+bool ba_is_byte_level(ba_span text, bool plain);
 /* Bytes that a token's text in the file stands for; out has room for text.n bytes. Returns how many. */
 size_t ba_piece_decode(ba_vocab_kind kind, ba_token_type type, ba_span text, char *out);
 

@@ -193,7 +193,7 @@ static const char *const bpe_merges[] = {
     "a r",  "t i", "ti on",  "l o",   "k e", "ke y", "a s",  "ar e", "c h",  "o u",    "n e",  "s t",   "l l",
 };
 static const char *const spm_merges[] = {
-    B " t", "h e", B "t he", "i n", "o n", "e r", B " a", "a n", "an d", B "a nd", "r e", "o r", B " o", B "o f",
+    B " t", "h e", B "t he", "i n", "o n", "e r", B " a", "a n", "an d", B " and", "r e", "o r", B " o", B "o f",
 };
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 
