@@ -6,6 +6,7 @@
  * their sum is that of the rounded ones. */
 #include "bf16.cuh"
 #include "device.h"
+#include "out.cuh"
 #include "tile.cuh"
 
 namespace {
@@ -262,7 +263,6 @@ __global__ void __launch_bounds__(THREADS) merge_kernel(ba_dev_attention a, int 
     }
     merge_group(all, group, in_hand, a.lse_scale + job.scale0, a.dim, lane);
     int row = t.row + r / t.heads, head = t.head + r % t.heads;
-    float *out = a.out.at + (size_t)(job.row0 + row) * a.out.stride + (size_t)head * a.dim;
     float factor = all.l == 0 ? 0 : 1 / all.l;
     if (a.lse && lane == 0) {
         a.lse[(size_t)(job.row0 + row) * a.lse_stride + head] = all.l == 0 ? -INFINITY : (all.m + log2f(all.l)) / LOG2E;
@@ -270,7 +270,7 @@ __global__ void __launch_bounds__(THREADS) merge_kernel(ba_dev_attention a, int 
 #pragma unroll
     for (int i = 0; i < BA_DEV_DIM_MAX / WARP; i++) {
         if (i * WARP + lane < a.dim) {
-            out[i * WARP + lane] = all.o[i] * factor;
+            put(a.out, (size_t)(job.row0 + row), (size_t)head * a.dim + i * WARP + lane, all.o[i] * factor);
         }
     }
 }

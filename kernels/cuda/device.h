@@ -20,36 +20,46 @@ typedef struct ba_dev_matrix {
     size_t stride;
 } ba_dev_matrix;
 
+/* Where results go: reals at `at`, or, if `half` is not NULL, what products take, rounded. */
+typedef struct ba_dev_out {
+    float *at;
+    uint16_t *half;
+    size_t stride; /* of half a multiple of 8 */
+} ba_dev_out;
+
+typedef enum ba_dev_glu { BA_DEV_NO_GLU, BA_DEV_SILU, BA_DEV_GELU } ba_dev_glu; /* GELU: tanh */
+
 /* ---- rows.cu: every row by itself; nothing happens for rows == 0 ---- */
 
 void ba_dev_embed(cudaStream_t stream, const uint16_t *w, size_t w_stride, const int32_t *ids, size_t n, size_t cols,
                   float scale, ba_dev_matrix out);
 void ba_dev_rmsnorm(cudaStream_t stream, ba_dev_matrix x, size_t rows, size_t groups, size_t cols, const float *gain,
-                    float eps, ba_dev_matrix out);
+                    float eps, ba_dev_out out);
 void ba_dev_add(cudaStream_t stream, ba_dev_matrix x, ba_dev_matrix y, size_t rows, size_t cols);
-/* gelu: GELU (tanh) instead of SiLU. */
-void ba_dev_glu(cudaStream_t stream, bool gelu, ba_dev_matrix x, size_t rows, size_t cols, ba_dev_matrix out);
+void ba_dev_gate(cudaStream_t stream, ba_dev_glu glu, ba_dev_matrix x, size_t rows, size_t cols, ba_dev_out out);
 void ba_dev_gather(cudaStream_t stream, ba_dev_matrix src, const size_t *row, size_t n, size_t cols, ba_dev_matrix dst);
 void ba_dev_round(cudaStream_t stream, ba_dev_matrix x, size_t rows, size_t cols, uint16_t *out, size_t out_stride);
-void ba_dev_fill(cudaStream_t stream, ba_dev_matrix out, size_t rows, size_t cols, float value);
+void ba_dev_fill(cudaStream_t stream, ba_dev_out out, size_t rows, size_t cols, float value);
 
-/* ---- linear.cu ---- */
+/* ---- linear.cu and hopper_linear*.cu ---- */
 
+/* y (+)= x w^T (+ bias). With glu, w has 2 out rows, of gates and then of units: y = act(gate) unit. */
 typedef struct ba_dev_linear {
     const uint16_t *w; /* [out, w_stride], zero behind column `in` */
     size_t w_stride;   /* a multiple of 8 */
-    const float *bias; /* [out] or NULL */
+    const float *bias; /* one a row of w, or NULL */
     size_t in, out, rows;
-    ba_dev_matrix x, y; /* [rows, in], [rows, out] */
-    uint16_t *rounded;  /* [rows, w_stride] scratch, needed for more than BA_DEV_FEW_ROWS rows */
+    const uint16_t *x; /* [rows, in] */
+    size_t x_stride;   /* a multiple of 8 */
+    ba_dev_out y;      /* [rows, out]; reals without glu */
     bool add;
+    ba_dev_glu glu;
 } ba_dev_linear;
 
-enum { BA_DEV_FEW_ROWS = 64 };
-
-/* Products of bf16, summed in fp32 in steps of 16 columns from the left: the same bits of a row in any call. */
-void ba_dev_linear_stable(cudaStream_t stream, const ba_dev_linear *op);
-/* One row, unrounded, summed across a warp. */
+/* Products of bf16, summed in fp32 in steps of 16 columns from the left: the same bits of a row in any call on one
+ * card. hopper: by its own kernels. false: glu is not for this card and shape, and nothing was done. */
+bool ba_dev_linear_stable(cudaStream_t stream, const ba_dev_linear *op, bool hopper);
+/* One row without glu, summed across a warp. */
 void ba_dev_linear_row(cudaStream_t stream, const ba_dev_linear *op);
 
 /* ---- kv.cu ---- */
@@ -116,7 +126,8 @@ typedef struct ba_dev_attention {
     int heads, kv_heads, dim;
     size_t layer;
     const float *rot; /* [.., 2, dim / 2] */
-    ba_dev_matrix q, out;
+    ba_dev_matrix q;
+    ba_dev_out out;
     float *lse; /* [rows, lse_stride] log-sum-exp of every row and head that has a job, or NULL */
     size_t lse_stride;
 } ba_dev_attention;

@@ -181,6 +181,7 @@ static void cuda_close(ba_backend *be) {
     ba_gpu *cuda = (ba_gpu *)be;
     if (cuda->stream) {
         ba_cuda_free(cuda, cuda->rounded);
+        ba_cuda_free(cuda, cuda->gates);
         ba_cuda_free(cuda, cuda->partial);
         ba_cuda_free(cuda, cuda->scratch);
         for (size_t i = 0; i < BA_CUDA_ROUNDED; i++) {
@@ -226,9 +227,10 @@ static int open_device(ba_gpu *be, size_t threads, char err[BA_ERR_LEN]) {
         (status = cudaStreamCreateWithFlags(&be->stream, cudaStreamNonBlocking)) != cudaSuccess) {
         return ba_fail(err, "backend cuda: %s: %s", p.name, cudaGetErrorString(status));
     }
+    be->hopper = p.major == 9;
     cudaRuntimeGetVersion(&version);
-    snprintf(be->describe, sizeof be->describe, "CUDA %d.%d, own kernels, %s (compute capability %d.%d); %zu threads",
-             version / 1000, version % 1000 / 10, p.name, p.major, p.minor, threads);
+    snprintf(be->describe, sizeof be->describe, "CUDA %d.%d, own kernels%s, %s (compute capability %d.%d); %zu threads",
+             version / 1000, version % 1000 / 10, be->hopper ? " for Hopper" : "", p.name, p.major, p.minor, threads);
     return 0;
 }
 
@@ -265,7 +267,7 @@ const ba_backend_ops ba_cuda = {
     .close = cuda_close,
     .describe = cuda_describe,
     .buf_new = ba_cuda_buf_new,
-    .operand_new = ba_cuda_buf_new,
+    .operand_new = ba_cuda_operand_new,
     .buf_free = ba_cuda_buf_free,
     .upload = ba_cuda_upload,
     .download = ba_cuda_download,
@@ -286,6 +288,7 @@ const ba_backend_ops ba_cuda = {
     .kv_distance = ba_cuda_kv_distance,
     .embed = ba_cuda_embed,
     .linear = ba_cuda_linear,
+    .gated = ba_cuda_gated,
     .rmsnorm = ba_cuda_rmsnorm,
     .add = ba_cuda_add,
     .glu = ba_cuda_glu,

@@ -233,13 +233,17 @@ static void land(ba_gpu *be, const void *from, size_t n, size_t size, void *to) 
     }
 }
 
+static ba_dev_out rows_of(ba_dev_out out, size_t row0) {
+    size_t first = row0 * out.stride;
+    return (ba_dev_out){out.at ? out.at + first : NULL, out.half ? out.half + first : NULL, out.stride};
+}
+
 static void launch_select(call *c, size_t j) {
     ba_gpu *be = c->be;
     const ba_attn_job *job = &c->job[j];
     size_t n = job->rows * (size_t)c->on.heads * job->n_seg;
     double *room = ba_cuda_alloc(be, n, BA_DEV_TOP_MAX + 7, 1, sizeof *room); /* the last for the bytes of chosen */
-    ba_dev_matrix out = c->on.out;
-    out.at += job->row0 * out.stride;
+    ba_dev_out out = rows_of(c->on.out, job->row0);
     if (!room || job->select_top > BA_DEV_TOP_MAX) {
         ba_dev_fill(be->stream, out, job->rows, (size_t)c->on.heads * (size_t)c->on.dim, NAN);
         ba_cuda_free(be, room);
@@ -298,8 +302,7 @@ static void count(call *c) {
 /* Without memory the rows are NaN, which no check lets pass, rather than something wrong. */
 static void give_up(call *c) {
     for (size_t j = 0; j < c->n_jobs; j++) {
-        ba_dev_matrix out = c->on.out;
-        out.at += c->job[j].row0 * out.stride;
+        ba_dev_out out = rows_of(c->on.out, c->job[j].row0);
         ba_dev_fill(c->be->stream, out, c->job[j].rows, (size_t)c->on.heads * (size_t)c->on.dim, NAN);
     }
     c->be->base.no_memory = true;
@@ -319,7 +322,7 @@ void ba_cuda_attention(ba_backend *be, size_t layer, size_t heads, double scale,
                      .layer = layer,
                      .rot = rot->at,
                      .q = ba_cuda_matrix(q),
-                     .out = ba_cuda_matrix(out)}};
+                     .out = ba_cuda_out(out)}};
     const char *lists = n_jobs ? stage_lists(&c) : NULL;
     if (!lists) {
         give_up(&c);
