@@ -56,18 +56,4 @@ bool map_results(const ba_dev_linear *op, int height, CUtensorMap *map) {
     return whole && ba_map_make(map, at, &shape);
 }
 
-launch_plan::launch_plan(cudaStream_t stream, unsigned threads, size_t shared, unsigned cluster)
-    : config{}, attribute{} {
-    attribute[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attribute[0].val.programmaticStreamSerializationAllowed = 1;
-    attribute[1].id = cudaLaunchAttributeClusterDimension;
-    attribute[1].val.clusterDim.x = cluster;
-    attribute[1].val.clusterDim.y = attribute[1].val.clusterDim.z = 1;
-    config.blockDim = dim3(threads);
-    config.dynamicSmemBytes = shared;
-    config.stream = stream;
-    config.attrs = attribute;
-    config.numAttrs = 2;
-}
-
 } // namespace ba

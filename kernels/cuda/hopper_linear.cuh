@@ -7,10 +7,10 @@
 #define BA_CUDA_HOPPER_LINEAR_CUH
 
 #include "act.cuh"
+#include "hopper_launch.cuh"
 #include "hopper_linear.h"
 #include "map.h"
 #include "out.cuh"
-#include "tma.cuh"
 #include "wgmma.cuh"
 
 namespace ba {
@@ -50,20 +50,6 @@ bool map_weights(const ba_dev_linear *op, int height, int depth, CUtensorMap *ma
 bool map_rows(const ba_dev_linear *op, int height, int depth, CUtensorMap *map);
 /* y in boxes of `height` rows of 128 bytes. false: y does not lie so that they can be copied. */
 bool map_results(const ba_dev_linear *op, int height, CUtensorMap *map);
-
-/* Dynamic shared memory begins at a multiple of 16 only; boxes want one of 1024. */
-__device__ __forceinline__ unsigned char *align_boxes(unsigned char *memory) {
-    return memory + (1024 - shared_at(memory) % 1024) % 1024;
-}
-
-enum { BOX_SLACK = 1024, SHARED_MOST = 227 * 1024 };
-
-/* A launch that begins while the kernel before it ends. */
-struct launch_plan {
-    cudaLaunchConfig_t config;
-    cudaLaunchAttribute attribute[2];
-    launch_plan(cudaStream_t stream, unsigned threads, size_t shared, unsigned cluster);
-};
 
 } // namespace ba
 

@@ -63,7 +63,7 @@ void *ba_cuda_grow(ba_gpu *be, void *at, size_t *have, size_t bytes) {
 
 /* ---- to the device and back ---- */
 
-enum { FIRST_STAGE = 8 << 20, LANDING = 16 << 20 };
+enum { FIRST_STAGE = 8 << 20, LANDING = 16 << 20, STAGE_ALIGN = 128 };
 
 static void wait(ba_gpu *be) {
     ba_cuda_ok(be, cudaStreamSynchronize(be->stream));
@@ -86,7 +86,7 @@ static bool stage_resize(ba_gpu *be, size_t size) {
 }
 
 void *ba_cuda_stage_room(ba_gpu *be, size_t n, void **twin) {
-    n = (n + 15) / 16 * 16;
+    n = (n + STAGE_ALIGN - 1) / STAGE_ALIGN * STAGE_ALIGN;
     if (n > be->stage_size - be->stage_used) {
         wait(be);
     }

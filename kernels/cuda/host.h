@@ -12,12 +12,13 @@
 #include "../pool.h"
 #include "../train.h"
 #include "device_train.h"
+#include "map.h"
 
 /* The lists of an attention call, as they were staged; calls of one walk through the layers have the same. */
 typedef struct ba_cuda_lists {
     char *at; /* grow-only */
     size_t n, capacity;
-    size_t job, seg, chunk, bound, scale; /* where each begins */
+    size_t job, seg, chunk, run, map, bound, scale; /* where each begins */
 } ba_cuda_lists;
 
 /* A buffer's rows in bf16, for the products of training that take them one after the other. */
@@ -81,6 +82,7 @@ struct ba_rot {
 
 struct ba_kv {
     ba_dev_kv on;
+    unsigned char map[sizeof(CUtensorMap)]; /* of keys and values, for Hopper's copy engine */
 };
 
 static inline ba_dev_matrix ba_cuda_matrix(ba_view view) {
@@ -117,8 +119,9 @@ const void *ba_cuda_land(ba_gpu *be, const void *from, size_t n);
 /* Decodes the sources' rows to fp32, or rounds them to bf16, whichever is not NULL; rows `stride` elements apart. */
 void ba_cuda_decode(ba_gpu *be, const ba_weight_src *src, size_t n_src, size_t stride, float *wide, uint16_t *half);
 
-/* Flattens jobs; on: heads, kv_heads and dim are read. false: out of memory. */
-bool ba_cuda_flatten(ba_cuda_lists *l, const ba_attn_job *job, size_t n_jobs, double scale, const ba_dev_attention *on);
+/* Flattens jobs; on: heads, kv_heads and dim are read. hopper: for its kernels. false: out of memory. */
+bool ba_cuda_flatten(ba_cuda_lists *l, const ba_attn_job *job, size_t n_jobs, double scale, const ba_dev_attention *on,
+                     bool hopper);
 /* Points `on` into lists that lie at `at` on the device. */
 void ba_cuda_point(ba_dev_attention *on, const ba_cuda_lists *l, const char *at);
 /* Attention of flattened jobs, in waves that fit the work space; host: the lists' copy here. false: out of memory. */

@@ -333,6 +333,19 @@ static size_t stride_of(size_t dim) {
     return (dim + 7) / 8 * 8;
 }
 
+/* Boxes of 128 tokens of a head, keys or values. */
+static bool map_tokens(ba_kv *kv, size_t slices, size_t capacity) {
+    size_t token = (size_t)kv->on.stride * sizeof *kv->on.k;
+    ba_map_shape shape = {.dims = 3,
+                          .size = {(uint64_t)kv->on.dim, capacity, slices},
+                          .stride = {token, token * capacity},
+                          .box = {64, 128, 1}};
+    CUtensorMap map;
+    bool made = ba_map_make(&map, kv->on.k, &shape);
+    memcpy(kv->map, &map, sizeof map);
+    return made;
+}
+
 ba_kv *ba_cuda_kv_new(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity) {
     ba_gpu *cuda = (ba_gpu *)be;
     size_t slices;
@@ -352,6 +365,10 @@ ba_kv *ba_cuda_kv_new(ba_backend *be, size_t layers, size_t kv_heads, size_t hea
     ba_cuda_ok(cuda, cudaMemsetAsync(at, 0, 2 * n * sizeof *at, cuda->stream));
     kv->on = (ba_dev_kv){
         at, at + n, kv_heads * capacity * stride, capacity * stride, (int)kv_heads, (int)head_dim, (int)stride};
+    if (cuda->hopper && n && !map_tokens(kv, 2 * slices, capacity)) {
+        ba_cuda_kv_free(be, kv);
+        return NULL;
+    }
     return kv;
 }
 

@@ -144,11 +144,11 @@ static ba_dev_span *spans_of(const ba_train_mask *mask, const ba_dev_job *job, s
 
 /* Lists and spans, on the device. */
 static bool place_lists(ba_gpu *be, ba_train_mask *mask, const ba_dev_attention *on) {
-    if (!ba_cuda_flatten(&mask->lists, mask->job, mask->n_jobs, mask->scale, on)) {
+    if (!ba_cuda_flatten(&mask->lists, mask->job, mask->n_jobs, mask->scale, on, false)) {
         return false;
     }
     const ba_dev_job *job = (const ba_dev_job *)(mask->lists.at + mask->lists.job);
-    size_t tile_rows = (size_t)ba_dev_tile_rows(on->heads, on->kv_heads), n, n0 = mask->n_seg + 1;
+    size_t tile_rows = (size_t)ba_dev_tile_rows(on->heads, on->kv_heads, BA_DEV_TILE), n, n0 = mask->n_seg + 1;
     int *span0 = calloc(n0, sizeof *span0);
     ba_dev_span *span = span0 ? spans_of(mask, job, tile_rows, span0, &n) : NULL;
     if (span) {

@@ -55,6 +55,11 @@ __device__ __forceinline__ void barrier_wait(uint64_t *b, uint32_t parity) {
                  : "memory");
 }
 
+/* A map that lies in device memory, where another one may have been before. */
+__device__ __forceinline__ void renew_map(const CUtensorMap *map) {
+    asm volatile("fence.proxy.tensormap::generic.acquire.gpu [%0], 128;" ::"l"(map) : "memory");
+}
+
 /* A box of a stack of matrices: of columns from x, rows from y, matrices from z. */
 __device__ __forceinline__ void load_box(void *to, const CUtensorMap *map, uint64_t *b, int x, int y, int z) {
     asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, "
