@@ -19,7 +19,7 @@ enum { GROUP = 128, BLOCK = 3 * GROUP, ROWS = BA_DEV_HOPPER_TILE, KEYS = 128, SL
 
 /* What the copying warp says of a step: it has read the bounds of all rows. */
 struct step {
-    int seg;        /* -1: there are no more */
+    int seg;        /* or END_OF_ERRAND, or NO_MORE */
     int token;      /* of its first key */
     int begin, end; /* tokens of its chunk */
     bool masked;    /* some row does not see all of it */
@@ -27,11 +27,22 @@ struct step {
     bool begins_run;
 };
 
+enum { END_OF_ERRAND = -1, NO_MORE = -2 };
+
+/* Runs [run0, run0 + runs) of a tile of a job. */
+struct errand {
+    ba_dev_job job;
+    tile at;
+    int run0, runs;
+    size_t slot; /* of its partial state */
+};
+
 template <int dim> struct attend_room {
     uint16_t q[2][dim / BOX_COLS][64][BOX_COLS];
     uint16_t k[SLOTS][dim / BOX_COLS][KEYS][BOX_COLS], v[SLOTS][dim / BOX_COLS][KEYS][BOX_COLS];
     float total[2][dim / 2][GROUP]; /* what earlier runs came to, as the threads hold it */
     step steps[SLOTS];
+    errand errands[2]; /* in turn: the copying warp is never further ahead */
     uint64_t k_full[SLOTS], k_empty[SLOTS], v_full[SLOTS], v_empty[SLOTS];
 };
 
@@ -44,13 +55,6 @@ __device__ partial_state partial_at(float *partial, size_t slot, int dim) {
     float *at = partial + slot * ROWS * (size_t)(dim + 2);
     return {at, at + ROWS, at + 2 * ROWS};
 }
-
-/* Runs [run0, run0 + runs) of a tile of a job. */
-struct errand {
-    ba_dev_job job;
-    tile at;
-    int run0, runs;
-};
 
 __device__ float power_of_two(float x) {
     float y;
@@ -114,12 +118,22 @@ template <int dim> struct copier {
         }
         next();
     }
+
+    /* A step without keys. */
+    __device__ void say(int what) {
+        wait_empty(room.k_empty);
+        wait_empty(room.v_empty);
+        room.steps[slot].seg = what;
+        barrier_arrive(&room.v_full[slot]);
+        barrier_arrive(&room.k_full[slot]);
+        next();
+    }
 };
 
-template <int dim> __device__ void fetch_steps(attend_room<dim> &room, const ba_dev_attention &a, const errand &e) {
-    int lane = (int)threadIdx.x % WARP, rot_row = -1;
+template <int dim>
+__device__ void fetch_errand(copier<dim> &copy, const ba_dev_attention &a, const errand &e, int lane) {
+    int rot_row = -1;
     float factor = 0;
-    copier<dim> copy = {room, 0, 0};
     for (int r = e.run0; r < e.run0 + e.runs; r++) {
         const ba_dev_run run = a.run[e.job.run0 + r];
         bool begins_run = true;
@@ -147,10 +161,61 @@ template <int dim> __device__ void fetch_steps(attend_room<dim> &room, const ba_
             }
         }
     }
+}
+
+/* What a launch does: tiles [tile0, tile0 + tiles), for `parts` parts of the heads; their items begin at item0. */
+struct launched {
+    int tile0, tiles, item0, all;
+};
+
+/* The tiles that see most keys, the last ones, come first, and blocks take them there and back again, so that all have
+ * about the same to do. */
+__device__ errand tile_errand(const ba_dev_attention &a, const launched &l, int index) {
+    errand e;
+    int parts = l.all / l.tiles, at = l.tile0 + l.tiles - 1 - index / parts;
+    e.job = a.job[find_job(a.job, a.n_jobs, at, &ba_dev_job::tile0)];
+    e.at = tile_at(a, e.job, at - e.job.tile0, index % parts, ROWS);
+    e.run0 = 0;
+    e.runs = e.job.n_run;
+    e.slot = 0;
+    return e;
+}
+
+/* One run of a tile: the tiles of a job that read the same keys follow each other. */
+__device__ errand item_errand(const ba_dev_attention &a, const launched &l, int items, int index) {
+    errand e;
+    int parts = l.all / items, at = l.item0 + index / parts;
+    e.job = a.job[find_job(a.job, a.n_jobs, at, &ba_dev_job::item0)];
+    int first = max(e.job.tile0, l.tile0), tiles = min(e.job.tile0 + e.job.tiles, l.tile0 + l.tiles) - first;
+    int item = e.job.item0 + (first - e.job.tile0) * e.job.n_run, local = at - item, tile = local % tiles;
+    e.at = tile_at(a, e.job, first - e.job.tile0 + tile, index % parts, ROWS);
+    e.run0 = local / tiles;
+    e.runs = 1;
+    e.slot = (size_t)(item - l.item0 + tile * e.job.n_run + e.run0) * (size_t)parts + (size_t)(index % parts);
+    return e;
+}
+
+template <int dim, bool whole>
+__device__ void fetch_steps(attend_room<dim> &room, const ba_dev_attention &a, const launched &l, int items) {
+    int lane = (int)threadIdx.x % WARP, blocks = (int)gridDim.x, block = (int)blockIdx.x;
+    copier<dim> copy = {room, 0, 0};
+    for (int round = 0, done = 0; round * blocks < l.all; round++) {
+        int index = round * blocks + (round % 2 ? blocks - 1 - block : block);
+        if (index < l.all) {
+            errand e = whole ? tile_errand(a, l, index) : item_errand(a, l, items, index);
+            if (lane == 0) {
+                copy.wait_empty(room.k_empty);
+                room.errands[done++ % 2] = e;
+            }
+            fetch_errand(copy, a, e, lane);
+            if (lane == 0) {
+                copy.say(END_OF_ERRAND);
+            }
+            __syncwarp();
+        }
+    }
     if (lane == 0) {
-        copy.wait_empty(room.k_empty);
-        room.steps[copy.slot].seg = -1;
-        barrier_arrive(&room.k_full[copy.slot]);
+        copy.say(NO_MORE);
     }
 }
 
@@ -378,111 +443,176 @@ __device__ void store_rows(const rows_state<dim> &state, const ba_dev_attention 
     }
 }
 
-template <int dim>
-__device__ void attend_rows(attend_room<dim> &room, const ba_dev_attention &a, const errand &e, int group, bool whole,
-                            partial_state to) {
-    int lane = (int)threadIdx.x % WARP, row0 = group * 64;
-    int local = row0 + (int)threadIdx.x % GROUP / WARP * 16 + lane / 4, slot = 0;
-    uint32_t parity = 0;
-    float s[KEYS / 2], m[2], factor[2];
-    uint32_t p[KEYS / 4];
-    rows_state<dim> state = {};
-    state.m[0] = state.m[1] = NO_SCORE;
-    auto release = [&](uint64_t *empty) {
-        if (lane == 0) {
-            barrier_arrive(empty);
-        }
-    };
-    auto rotate = [&](const step &now) {
-        meet_group(group); /* all have multiplied by the last ones */
-        load_rows<dim>(room.q[group], a, e, a.seg[now.seg], row0);
-        publish_shared();
-        meet_group(group);
-    };
-    auto advance = [&](const step &now) {
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            state.m[r] = m[r];
-            state.l[r] = now.begins_run ? 0 : state.l[r] * factor[r];
-        }
-    };
-    barrier_wait(&room.k_full[0], 0);
-    step now = room.steps[0];
-    if (now.seg >= 0) {
-        rotate(now);
-        multiply_keys<dim>(s, room.q[group], room.k[0]);
-        wgmma_wait<0>();
-        wgmma_touch(s);
-        release(&room.k_empty[0]);
-        soften<dim>(state, s, a, e, now, local, m, factor);
-        advance(now);
-        round_step<dim>(state, s, p);
+/* The two warpgroups take turns to ask for products: while those of one run, the other softens its scores. */
+__device__ void take_turn(int group) {
+    asm volatile("bar.sync %0, %1;" ::"r"(3 + group), "n"(2 * (int)GROUP) : "memory");
+}
+
+__device__ void give_turn(int group) {
+    asm volatile("bar.arrive %0, %1;" ::"r"(3 + (group ^ 1)), "n"(2 * (int)GROUP) : "memory");
+}
+
+/* A warpgroup on its way through the steps. */
+template <int dim> struct walker {
+    attend_room<dim> &room;
+    const ba_dev_attention &a;
+    int group, slot;
+    uint32_t parity;
+
+    __device__ step await() {
+        barrier_wait(&room.k_full[slot], parity);
+        return room.steps[slot];
     }
-    while (now.seg >= 0) {
-        int v_slot = slot;
-        uint32_t v_parity = parity;
+
+    __device__ void next() {
         slot = slot + 1 == SLOTS ? 0 : slot + 1;
         parity ^= slot == 0;
-        barrier_wait(&room.k_full[slot], parity);
-        step next = room.steps[slot];
-        if (next.seg < 0) {
-            barrier_wait(&room.v_full[v_slot], v_parity);
-            add_values<dim>(state.o, p, room.v[v_slot]);
-            wgmma_wait<0>();
-            wgmma_touch(state.o);
-            break;
+    }
+
+    __device__ void release(uint64_t *empty) {
+        if (threadIdx.x % WARP == 0) {
+            barrier_arrive(empty);
         }
-        if (next.rotate) {
-            rotate(next);
-        }
+    }
+
+    __device__ void rotate(const errand &e, const step &now) {
+        meet_group(group); /* all have multiplied by the last ones */
+        load_rows<dim>(room.q[group], a, e, a.seg[now.seg], group * 64);
+        publish_shared();
+        meet_group(group);
+    }
+
+    /* Steps up to the end of the errand, whose result is then in `state`. */
+    __device__ void walk(const errand &e, step now, int local, bool turns, rows_state<dim> &state) {
+        float s[KEYS / 2], m[2], factor[2];
+        uint32_t p[KEYS / 4];
+        auto advance = [&](const step &to) {
+#pragma unroll
+            for (int r = 0; r < 2; r++) {
+                state.m[r] = m[r];
+                state.l[r] = to.begins_run ? 0 : state.l[r] * factor[r];
+            }
+            round_step<dim>(state, s, p);
+        };
+        rotate(e, now);
         multiply_keys<dim>(s, room.q[group], room.k[slot]);
-        barrier_wait(&room.v_full[v_slot], v_parity);
-        add_values<dim>(state.o, p, room.v[v_slot]);
-        wgmma_wait<1>();
+        wgmma_wait<0>();
         wgmma_touch(s);
         release(&room.k_empty[slot]);
-        soften<dim>(state, s, a, e, next, local, m, factor);
-        wgmma_wait<0>();
-        wgmma_touch(state.o);
-        release(&room.v_empty[v_slot]);
-        if (next.begins_run) {
-            end_run<dim>(state, room.total[group], false);
-        }
+        soften<dim>(state, s, a, e, now, local, m, factor);
+        advance(now);
+        for (;;) {
+            int v_slot = slot;
+            uint32_t v_parity = parity;
+            next();
+            now = await();
+            if (now.seg < 0) {
+                barrier_wait(&room.v_full[v_slot], v_parity);
+                add_values<dim>(state.o, p, room.v[v_slot]);
+                wgmma_wait<0>();
+                wgmma_touch(state.o);
+                release(&room.v_empty[v_slot]);
+                return;
+            }
+            if (now.rotate) {
+                rotate(e, now);
+            }
+            barrier_wait(&room.v_full[v_slot], v_parity);
+            if (turns) {
+                take_turn(group);
+            }
+            multiply_keys<dim>(s, room.q[group], room.k[slot]);
+            add_values<dim>(state.o, p, room.v[v_slot]);
+            if (turns) {
+                give_turn(group);
+            }
+            wgmma_wait<1>();
+            wgmma_touch(s);
+            release(&room.k_empty[slot]);
+            soften<dim>(state, s, a, e, now, local, m, factor);
+            /* The compiler would wait first and soften afterwards, but for a branch in between. */
+            if (now.begins_run) {
+                wgmma_wait<0>();
+                wgmma_touch(state.o);
+                end_run<dim>(state, room.total[group], false);
 #pragma unroll
-        for (int i = 0; i < dim / 2; i++) {
-            state.o[i] = next.begins_run ? 0 : state.o[i] * factor[i / 2 % 2];
+                for (int i = 0; i < dim / 2; i++) {
+                    state.o[i] = 0;
+                }
+            } else if (__any_sync(0xffffffffu, factor[0] != 1 || factor[1] != 1)) {
+                wgmma_wait<0>();
+                wgmma_touch(state.o);
+#pragma unroll
+                for (int i = 0; i < dim / 2; i++) {
+                    state.o[i] *= factor[i / 2 % 2];
+                }
+            } else {
+                wgmma_wait<0>();
+                wgmma_touch(state.o);
+            }
+            release(&room.v_empty[v_slot]);
+            advance(now);
         }
-        advance(next);
-        round_step<dim>(state, s, p);
-        now = next;
     }
-    if (whole) {
-        end_run<dim>(state, room.total[group], true);
-        store_rows<dim>(state, a, e, local);
-    } else {
-        store_partial<dim>(state, to, local, e.at.rows * e.at.heads, a.dim);
+};
+
+template <int dim, bool whole>
+__device__ void attend_rows(attend_room<dim> &room, const ba_dev_attention &a, float *partial) {
+    int group = (int)threadIdx.x / GROUP - 1, lane = (int)threadIdx.x % WARP;
+    int local = group * 64 + (int)threadIdx.x % GROUP / WARP * 16 + lane / 4;
+    walker<dim> w = {room, a, group, 0, 0};
+    if (group == 1) {
+        give_turn(group);
+    }
+    for (int done = 0;; done++) {
+        step now = w.await();
+        if (now.seg == NO_MORE) {
+            break;
+        }
+        const errand &e = room.errands[done % 2];
+        int rows = e.at.rows * e.at.heads;
+        if (group * 64 < rows) {
+            rows_state<dim> state = {};
+            state.m[0] = state.m[1] = NO_SCORE;
+            if (now.seg >= 0) {
+                w.walk(e, now, local, rows > 64, state);
+            }
+            if constexpr (whole) {
+                end_run<dim>(state, room.total[group], true);
+                store_rows<dim>(state, a, e, local);
+            } else {
+                store_partial<dim>(state, partial_at(partial, e.slot, a.dim), local, rows, a.dim);
+            }
+        } else {
+            for (; now.seg >= 0; now = w.await()) {
+                w.release(&room.k_empty[w.slot]);
+                barrier_wait(&room.v_full[w.slot], w.parity);
+                w.release(&room.v_empty[w.slot]);
+                w.next();
+            }
+        }
+        __syncwarp();
+        w.release(&room.k_empty[w.slot]);
+        w.release(&room.v_empty[w.slot]);
+        w.next();
+    }
+    if (group == 0) {
+        take_turn(group); /* the last one that was given */
     }
 }
 
-/* A block per part of the heads and item or, if whole, tile; the last tiles, which see most keys, come first. */
+/* whole: an errand is a tile; else, one of the items. */
 template <int dim, bool whole>
-__global__ void __launch_bounds__(BLOCK, 1) attend_kernel(ba_dev_attention a, int item0, float *partial) {
+__global__ void __launch_bounds__(BLOCK, 1)
+    attend_kernel(const __grid_constant__ ba_dev_attention a, launched l, int items, float *partial) {
     extern __shared__ unsigned char memory[];
     auto &room = *reinterpret_cast<attend_room<dim> *>(align_boxes(memory));
-    errand e;
-    int index = whole ? item0 + (int)(gridDim.x - 1 - blockIdx.x) : item0 + (int)blockIdx.x;
-    e.job = a.job[find_job(a.job, a.n_jobs, index, whole ? &ba_dev_job::tile0 : &ba_dev_job::item0)];
-    int local = index - (whole ? e.job.tile0 : e.job.item0);
-    e.at = tile_at(a, e.job, whole ? local : local / e.job.n_run, (int)blockIdx.y, ROWS);
-    e.run0 = whole ? 0 : local % e.job.n_run;
-    e.runs = whole ? e.job.n_run : 1;
-    int rows = e.at.rows * e.at.heads, groups = rows > 64 ? 2 : 1, group = (int)threadIdx.x / GROUP - 1;
     if (threadIdx.x == 0) {
         for (int i = 0; i < SLOTS; i++) {
             barrier_init(&room.k_full[i], 1);
             barrier_init(&room.v_full[i], 1);
-            barrier_init(&room.k_empty[i], (uint32_t)groups * GROUP / WARP);
-            barrier_init(&room.v_empty[i], (uint32_t)groups * GROUP / WARP);
+            barrier_init(&room.k_empty[i], 2 * GROUP / WARP);
+            barrier_init(&room.v_empty[i], 2 * GROUP / WARP);
         }
         barriers_publish();
     }
@@ -491,26 +621,23 @@ __global__ void __launch_bounds__(BLOCK, 1) attend_kernel(ba_dev_attention a, in
     }
     __syncthreads();
     let_next_begin();
-    if (group < 0) {
+    wait_for_previous();
+    if (threadIdx.x < GROUP) {
         fewer_registers<40>();
         if (threadIdx.x < WARP) {
-            fetch_steps<dim>(room, a, e);
+            fetch_steps<dim, whole>(room, a, l, items);
         }
     } else {
         more_registers<232>();
-        if (group < groups) {
-            partial_state to = {};
-            if (!whole) {
-                to = partial_at(partial, (size_t)blockIdx.x * gridDim.y + blockIdx.y, a.dim);
-            }
-            attend_rows<dim>(room, a, e, group, whole, to);
-        }
+        attend_rows<dim, whole>(room, a, partial);
     }
 }
 
 /* A warp per row of a tile and part of the heads. */
 __global__ void __launch_bounds__(THREADS) merge_kernel(ba_dev_attention a, int item0, int tile0, float *partial) {
     enum { AHEAD = 4 }; /* states that are read before the first of them is merged */
+    let_next_begin();
+    wait_for_previous();
     int index = tile0 + (int)blockIdx.x / (ROWS / WARPS);
     int r = (int)blockIdx.x % (ROWS / WARPS) * WARPS + (int)threadIdx.x / WARP, lane = (int)threadIdx.x % WARP;
     const ba_dev_job job = a.job[find_job(a.job, a.n_jobs, index, &ba_dev_job::tile0)];
@@ -555,11 +682,14 @@ __global__ void __launch_bounds__(THREADS) merge_kernel(ba_dev_attention a, int 
 }
 
 template <int dim, bool whole>
-void attend(cudaStream_t stream, const ba_dev_attention *a, int from, int n, float *partial) {
-    constexpr int room = (int)sizeof(attend_room<dim>) + BOX_SLACK;
-    cudaFuncSetAttribute(attend_kernel<dim, whole>, cudaFuncAttributeMaxDynamicSharedMemorySize, room);
-    dim3 grid((unsigned)n, (unsigned)ba_dev_head_parts(a->heads, a->kv_heads, ROWS));
-    attend_kernel<dim, whole><<<grid, BLOCK, room, stream>>>(*a, from, partial);
+void attend(cudaStream_t stream, const ba_dev_attention *a, launched l, int items, float *partial) {
+    static const int blocks = processors();
+    auto kernel = attend_kernel<dim, whole>;
+    launch_plan plan(stream, BLOCK, sizeof(attend_room<dim>) + BOX_SLACK, 1);
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)plan.config.dynamicSmemBytes);
+    l.all = (whole ? l.tiles : items) * ba_dev_head_parts(a->heads, a->kv_heads, ROWS);
+    plan.config.gridDim = dim3((unsigned)(l.all < blocks ? l.all : blocks));
+    cudaLaunchKernelEx(&plan.config, kernel, *a, l, items, partial);
 }
 
 } // namespace
@@ -569,13 +699,16 @@ void ba_dev_attend_hopper(cudaStream_t stream, const ba_dev_attention *a, int it
     if (!tiles) {
         return;
     }
+    launched l = {tile0, tiles, item0, 0};
     if (whole) {
-        (a->dim <= 64 ? attend<64, true> : attend<128, true>)(stream, a, tile0, tiles, partial);
+        (a->dim <= 64 ? attend<64, true> : attend<128, true>)(stream, a, l, 0, partial);
         return;
     }
     if (items) {
-        (a->dim <= 64 ? attend<64, false> : attend<128, false>)(stream, a, item0, items, partial);
+        (a->dim <= 64 ? attend<64, false> : attend<128, false>)(stream, a, l, items, partial);
     }
     dim3 grid((unsigned)tiles * (ROWS / WARPS), (unsigned)ba_dev_head_parts(a->heads, a->kv_heads, ROWS));
-    merge_kernel<<<grid, THREADS, 0, stream>>>(*a, item0, tile0, partial);
+    launch_plan plan(stream, THREADS, 0, 1);
+    plan.config.gridDim = grid;
+    cudaLaunchKernelEx(&plan.config, merge_kernel, *a, item0, tile0, partial);
 }

@@ -2,6 +2,7 @@
 #ifndef BA_CUDA_HOPPER_LAUNCH_CUH
 #define BA_CUDA_HOPPER_LAUNCH_CUH
 
+#include "overlap.cuh"
 #include "tma.cuh"
 
 #include <cuda_runtime_api.h>
@@ -33,6 +34,13 @@ struct launch_plan {
         config.numAttrs = 2;
     }
 };
+
+inline int processors() {
+    int device = 0, n = 1;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, device);
+    return n;
+}
 
 } // namespace ba
 

@@ -180,13 +180,6 @@ int height_of(int rows, int least, int blocks, int n) {
     return best;
 }
 
-int processors() {
-    int device = 0, n = 1;
-    cudaGetDevice(&device);
-    cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, device);
-    return n;
-}
-
 template <int n, int depth, bool gated> bool launch(cudaStream_t stream, const ba_dev_linear *op) {
     static const int blocks = processors();
     auto kernel = few_kernel<n, depth, gated>;

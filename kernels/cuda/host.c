@@ -255,6 +255,11 @@ static int cuda_open(const ba_backend_config *cfg, ba_backend **out, char err[BA
     return 0;
 }
 
+static void cuda_finish(ba_backend *be) {
+    ba_gpu *cuda = (ba_gpu *)be;
+    ba_cuda_ok(cuda, cudaStreamSynchronize(cuda->stream));
+}
+
 static const char *cuda_describe(const ba_backend *be) {
     return ((const ba_gpu *)be)->describe;
 }
@@ -294,5 +299,6 @@ const ba_backend_ops ba_cuda = {
     .glu = ba_cuda_glu,
     .gather = ba_cuda_gather,
     .attention = ba_cuda_attention,
+    .finish = cuda_finish,
     .train = &ba_cuda_train,
 };

@@ -132,17 +132,6 @@ __device__ __forceinline__ void cluster_wait() {
     asm volatile("barrier.cluster.arrive.relaxed.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
 
-/* Lets the next kernel of the stream begin before this one ends, as far as there is room, if it was launched so. */
-__device__ __forceinline__ void let_next_begin() {
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-}
-
-/* Waits until the kernels before this one have ended: before that, nothing that they write may be read, and nothing
- * written at all. */
-__device__ __forceinline__ void wait_for_previous() {
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-}
-
 /* Registers of this thread from here on; all warps of four in a row do the same. */
 template <int n> __device__ __forceinline__ void more_registers() {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(n));
