@@ -22,6 +22,7 @@ struct step {
     int seg;        /* or END_OF_ERRAND, or NO_MORE */
     int token;      /* of its first key */
     int begin, end; /* tokens of its chunk */
+    float bias;     /* of its scores */
     bool masked;    /* some row does not see all of it */
     bool rotate;    /* queries are to be rotated anew */
     bool begins_run;
@@ -91,6 +92,18 @@ __device__ sight see_tile(const ba_dev_attention &a, const ba_dev_segment &seg, 
 template <int dim> struct copier {
     attend_room<dim> &room;
     int slot, uses;
+    int row, head, rot_row; /* of the queries that were rotated last; row -1: none were */
+    float factor;
+
+    __device__ bool rotates(const errand &e, const ba_dev_segment &seg) {
+        int first = e.job.row0 + e.at.row;
+        bool same = first == row && e.at.head == head && seg.rot_row + e.at.row == rot_row && seg.factor == factor;
+        row = first;
+        head = e.at.head;
+        rot_row = seg.rot_row + e.at.row;
+        factor = seg.factor;
+        return !same;
+    }
 
     __device__ void next() {
         slot = slot + 1 == SLOTS ? 0 : slot + 1;
@@ -132,8 +145,6 @@ template <int dim> struct copier {
 
 template <int dim>
 __device__ void fetch_errand(copier<dim> &copy, const ba_dev_attention &a, const errand &e, int lane) {
-    int rot_row = -1;
-    float factor = 0;
     for (int r = e.run0; r < e.run0 + e.runs; r++) {
         const ba_dev_run run = a.run[e.job.run0 + r];
         bool begins_run = true;
@@ -150,13 +161,11 @@ __device__ void fetch_errand(copier<dim> &copy, const ba_dev_attention &a, const
             int v_head = k_head + (int)((size_t)(seg.kv.v - seg.kv.k) / seg.kv.head_step);
             renew_map(map);
             for (int key = first; key < end; key += KEYS) {
-                step what = {chunk.seg, seg.first + key, seg.first + chunk.key0, seg.first + chunk.key1};
+                step what = {chunk.seg, seg.first + key, seg.first + chunk.key0, seg.first + chunk.key1, seg.bias};
                 what.masked = key < see.all_lo || key + KEYS > min(see.all_hi, chunk.key1);
-                what.rotate = seg.rot_row != rot_row || seg.factor != factor;
+                what.rotate = copy.rotates(e, seg);
                 what.begins_run = begins_run;
                 copy.fetch(what, map, k_head, v_head);
-                rot_row = seg.rot_row;
-                factor = seg.factor;
                 begins_run = false;
             }
         }
@@ -198,9 +207,9 @@ __device__ errand item_errand(const ba_dev_attention &a, const launched &l, int 
 template <int dim, bool whole>
 __device__ void fetch_steps(attend_room<dim> &room, const ba_dev_attention &a, const launched &l, int items) {
     int lane = (int)threadIdx.x % WARP, blocks = (int)gridDim.x, block = (int)blockIdx.x;
-    copier<dim> copy = {room, 0, 0};
+    copier<dim> copy = {room, 0, 0, -1, 0, 0, 0};
     for (int round = 0, done = 0; round * blocks < l.all; round++) {
-        int index = round * blocks + (round % 2 ? blocks - 1 - block : block);
+        int index = round * blocks + (whole && round % 2 ? blocks - 1 - block : block);
         if (index < l.all) {
             errand e = whole ? tile_errand(a, l, index) : item_errand(a, l, items, index);
             if (lane == 0) {
@@ -284,15 +293,15 @@ template <int dim> struct rows_state {
 template <int dim>
 __device__ void soften(const rows_state<dim> &state, float (&s)[KEYS / 2], const ba_dev_attention &a, const errand &e,
                        const step &now, int local, float (&m)[2], float (&factor)[2]) {
-    const ba_dev_segment &seg = a.seg[now.seg];
     int pair = (int)threadIdx.x % 4 * 2;
-    if (seg.bias != 0) {
+    if (now.bias != 0) {
 #pragma unroll
         for (int i = 0; i < KEYS / 2; i++) {
-            s[i] += seg.bias;
+            s[i] += now.bias;
         }
     }
     if (now.masked) {
+        const ba_dev_segment &seg = a.seg[now.seg];
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             int lo, hi;
@@ -494,7 +503,9 @@ template <int dim> struct walker {
             }
             round_step<dim>(state, s, p);
         };
-        rotate(e, now);
+        if (now.rotate) {
+            rotate(e, now);
+        }
         multiply_keys<dim>(s, room.q[group], room.k[slot]);
         wgmma_wait<0>();
         wgmma_touch(s);
@@ -511,6 +522,7 @@ template <int dim> struct walker {
                 add_values<dim>(state.o, p, room.v[v_slot]);
                 wgmma_wait<0>();
                 wgmma_touch(state.o);
+                wgmma_touch(p);
                 release(&room.v_empty[v_slot]);
                 return;
             }
@@ -534,6 +546,7 @@ template <int dim> struct walker {
             if (now.begins_run) {
                 wgmma_wait<0>();
                 wgmma_touch(state.o);
+                wgmma_touch(p);
                 end_run<dim>(state, room.total[group], false);
 #pragma unroll
                 for (int i = 0; i < dim / 2; i++) {
@@ -542,6 +555,7 @@ template <int dim> struct walker {
             } else if (__any_sync(0xffffffffu, factor[0] != 1 || factor[1] != 1)) {
                 wgmma_wait<0>();
                 wgmma_touch(state.o);
+                wgmma_touch(p);
 #pragma unroll
                 for (int i = 0; i < dim / 2; i++) {
                     state.o[i] *= factor[i / 2 % 2];
@@ -549,6 +563,7 @@ template <int dim> struct walker {
             } else {
                 wgmma_wait<0>();
                 wgmma_touch(state.o);
+                wgmma_touch(p);
             }
             release(&room.v_empty[v_slot]);
             advance(now);
@@ -688,7 +703,12 @@ void attend(cudaStream_t stream, const ba_dev_attention *a, launched l, int item
     launch_plan plan(stream, BLOCK, sizeof(attend_room<dim>) + BOX_SLACK, 1);
     cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)plan.config.dynamicSmemBytes);
     l.all = (whole ? l.tiles : items) * ba_dev_head_parts(a->heads, a->kv_heads, ROWS);
-    plan.config.gridDim = dim3((unsigned)(l.all < blocks ? l.all : blocks));
+    int grid = l.all < blocks ? l.all : blocks, same = l.all / (whole ? 1 : items) * l.tiles;
+    /* In steps of the number of tiles, a block has the same queries all the time: if that costs no round, so be it. */
+    if (!whole && same <= grid && (l.all - 1) / (grid - grid % same) == (l.all - 1) / grid) {
+        grid -= grid % same;
+    }
+    plan.config.gridDim = dim3((unsigned)grid);
     cudaLaunchKernelEx(&plan.config, kernel, *a, l, items, partial);
 }
 

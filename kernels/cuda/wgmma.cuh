@@ -47,6 +47,14 @@ template <int n> __device__ __forceinline__ void wgmma_touch(float (&c)[n]) {
     }
 }
 
+/* The same of registers that instructions read: until here they are not free for anything else. */
+template <int n> __device__ __forceinline__ void wgmma_touch(uint32_t (&a)[n]) {
+#pragma unroll
+    for (int i = 0; i < n; i++) {
+        asm volatile("" : "+r"(a[i])::"memory");
+    }
+}
+
 /* Shared memory that threads wrote, for instructions and copies to read. */
 __device__ __forceinline__ void publish_shared() {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
