@@ -205,8 +205,8 @@ typedef struct ba_backend_ops {
     void (*attention)(ba_backend *be, size_t layer, size_t heads, double scale, const ba_rot *rot,
                       const ba_attn_job *job, size_t n_jobs, ba_view q, ba_view out);
 
-    /* Waits until all operations so far are done, for whoever is about to read a clock: on a device an operation returns
-     * when it is asked for, and the next one waits for it there. NULL: operations return when they are done. */
+    /* Waits until all operations so far are done, for whoever is about to read a clock: on a device an operation
+     * returns when it is asked for, and the next one waits for it there. NULL: operations return when they are done. */
     void (*finish)(ba_backend *be);
 
     /* What it needs to train (train.h); NULL: it cannot. */

@@ -7,9 +7,9 @@
 #define BA_CUDA_HOPPER_LINEAR_CUH
 
 #include "act.cuh"
+#include "device_hopper.h"
+#include "device_map.h"
 #include "hopper_launch.cuh"
-#include "hopper_linear.h"
-#include "map.h"
 #include "out.cuh"
 #include "wgmma.cuh"
 

@@ -227,7 +227,7 @@ static int open_device(ba_gpu *be, size_t threads, char err[BA_ERR_LEN]) {
         (status = cudaStreamCreateWithFlags(&be->stream, cudaStreamNonBlocking)) != cudaSuccess) {
         return ba_fail(err, "backend cuda: %s: %s", p.name, cudaGetErrorString(status));
     }
-    be->hopper = p.major == 9;
+    be->hopper = p.major == 9 && p.minor == 0;
     cudaRuntimeGetVersion(&version);
     snprintf(be->describe, sizeof be->describe, "CUDA %d.%d, own kernels%s, %s (compute capability %d.%d); %zu threads",
              version / 1000, version % 1000 / 10, be->hopper ? " for Hopper" : "", p.name, p.major, p.minor, threads);

@@ -11,8 +11,8 @@
 #include "../backend.h"
 #include "../pool.h"
 #include "../train.h"
+#include "device_map.h"
 #include "device_train.h"
-#include "map.h"
 
 /* The lists of an attention call, as they were staged; calls of one walk through the layers have the same. */
 typedef struct ba_cuda_lists {

@@ -4,7 +4,7 @@
  * whatever the tile it lies in: so tiles may be chosen by the number of rows, and a row's bits do not depend on it. */
 #include "bf16.cuh"
 #include "device.h"
-#include "hopper_linear.h"
+#include "device_hopper.h"
 #include "quad.cuh"
 
 namespace {

@@ -1,5 +1,6 @@
-/* Kernels that begin while the one before them in the stream ends (programmatic dependent launch, sm_90 and later), so
- * that what a launch costs is not waited for. On older cards they follow each other. */
+/* Kernels that begin while the one before them in the stream ends (programmatic dependent launch), so that what a
+ * launch costs is not waited for. It is for Hopper alone, for which the program has code of its own: code for other
+ * cards does not wait, so there the kernels follow each other. */
 #ifndef BA_CUDA_OVERLAP_CUH
 #define BA_CUDA_OVERLAP_CUH
 
@@ -24,10 +25,11 @@ __device__ __forceinline__ void wait_for_previous() {
 
 inline bool can_overlap() {
     static const bool can = [] {
-        int device = 0, major = 0;
+        int device = 0, major = 0, minor = 0;
         cudaGetDevice(&device);
         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-        return major >= 9;
+        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
+        return major == 9 && minor == 0;
     }();
     return can;
 }

@@ -1,4 +1,4 @@
-#include "map.h"
+#include "device_map.h"
 
 #include <cuda_runtime_api.h>
 

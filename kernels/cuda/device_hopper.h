@@ -1,6 +1,6 @@
 /* Products on cards of compute capability 9.0. */
-#ifndef BA_CUDA_HOPPER_LINEAR_H
-#define BA_CUDA_HOPPER_LINEAR_H
+#ifndef BA_CUDA_DEVICE_HOPPER_H
+#define BA_CUDA_DEVICE_HOPPER_H
 
 #include "device.h"
 

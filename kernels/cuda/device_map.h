@@ -1,6 +1,6 @@
 /* Descriptions of matrices for Hopper's copy engine (tma.cuh). */
-#ifndef BA_CUDA_MAP_H
-#define BA_CUDA_MAP_H
+#ifndef BA_CUDA_DEVICE_MAP_H
+#define BA_CUDA_DEVICE_MAP_H
 
 #include <cuda.h>
 #include <stdbool.h>
