@@ -14,15 +14,17 @@ LIB_CFLAGS  = $(call once,LIB_CFLAGS,$(shell pkg-config --cflags $(PKGS) 2>/dev/
 LIB_LIBS    = $(call once,LIB_LIBS,$(shell pkg-config --libs $(PKGS) 2>/dev/null))
 
 # CUDA is optional, and there only if asked for: `make CUDA=1` adds the backend cuda. It takes nvcc (toolkit 12 or
-# later) from the path, or from NVCC; CUDA_ARCH names the GPU it is for.
+# later) from the path, or from NVCC. One program holds code for Hopper and for CUDA_ARCH, the oldest of all other cards.
 NVCC       ?= nvcc
-CUDA_ARCH  ?= sm_90
+CUDA_ARCH  ?= sm_80
 CUDA_HOME   = $(call once,CUDA_HOME,$(patsubst %/bin/,%,$(dir $(realpath $(shell command -v $(NVCC))))))
 CUDA_SRC   := $(if $(CUDA),$(wildcard kernels/cuda/*.c))
 CUDA_OBJ   := $(if $(CUDA),$(patsubst %,$(BUILD)/%.o,$(wildcard kernels/cuda/*.cu)))
 CUDA_CFLAGS = $(if $(CUDA),-DBA_HAVE_CUDA -isystem $(CUDA_HOME)/include)
 CUDA_LIBS   = $(if $(CUDA),-L$(CUDA_HOME)/lib64 -lcudart_static -lstdc++ -ldl -lrt)
-NVCC_FLAGS  = -std=c++17 -I. -O3 --fmad=false -arch=$(CUDA_ARCH) -Werror all-warnings -Xcompiler -Wall,-Wextra
+CUDA_ANY    = -gencode arch=$(CUDA_ARCH:sm_%=compute_%),code=[$(CUDA_ARCH),$(CUDA_ARCH:sm_%=compute_%)]
+CUDA_HOPPER = -gencode arch=compute_90a,code=sm_90a
+NVCC_FLAGS  = -std=c++17 -I. -O3 --fmad=false -Werror all-warnings -Xcompiler -Wall,-Wextra
 
 # No contraction: a product and a sum must round alike in every loop, whatever the compiler fuses. Nobody asks errno
 # about a square root, and without that question compilers make vector code of it.
@@ -108,7 +110,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags Makefile
 $(BUILD)/%.cu.o: %.cu $(wildcard kernels/cuda/*.h kernels/cuda/*.cuh) Makefile
 	@mkdir -p $(@D)
 	@echo "  compile  $<"
-	$(Q)$(NVCC) $(NVCC_FLAGS) -c -o $@ $<
+	$(Q)$(NVCC) $(NVCC_FLAGS) $(CUDA_HOPPER) $(if $(findstring /hopper_,$<),,$(CUDA_ANY)) -c -o $@ $<
 
 # Files that are rewritten only when what they hold changes: other flags or another commit rebuild what they should.
 keep = mkdir -p $(@D) && printf '%s\n' '$(1)' | cmp -s - $@ || printf '%s\n' '$(1)' > $@

@@ -205,6 +205,10 @@ typedef struct ba_backend_ops {
     void (*attention)(ba_backend *be, size_t layer, size_t heads, double scale, const ba_rot *rot,
                       const ba_attn_job *job, size_t n_jobs, ba_view q, ba_view out);
 
+    /* Waits until all operations so far are finished; called before a clock is read, because on a device an operation
+     * returns when it is queued. NULL: operations return when they are finished. */
+    void (*finish)(ba_backend *be);
+
     /* The operations of training (train.h); NULL if the backend cannot train. */
     const struct ba_train_ops *train;
 } ba_backend_ops;

@@ -6,6 +6,8 @@
  * their sum is that of the rounded ones. */
 #include "bf16.cuh"
 #include "device.h"
+#include "merge.cuh"
+#include "out.cuh"
 #include "tile.cuh"
 
 namespace {
@@ -184,51 +186,6 @@ __global__ void __launch_bounds__(THREADS) attend_kernel(ba_dev_attention a, int
     }
 }
 
-/* ---- the merge ---- */
-
-/* A lane's share of a row's state: dimensions lane, lane + 32, .. */
-struct merged {
-    float m, l, o[BA_DEV_DIM_MAX / WARP];
-};
-
-__device__ void merge(merged &into, float m, float l, const float *o, int dim, int lane) {
-    float most = fmaxf(into.m, m), a = exp2f(into.m - most), b = exp2f(m - most);
-#pragma unroll
-    for (int i = 0; i < BA_DEV_DIM_MAX / WARP; i++) {
-        if (i * WARP + lane < dim) {
-            into.o[i] = into.o[i] * a + o[i] * b;
-        }
-    }
-    into.l = into.l * a + l * b;
-    into.m = most;
-}
-
-__device__ void clear(merged &s) {
-    s.m = NO_SCORE;
-    s.l = 0;
-#pragma unroll
-    for (int i = 0; i < BA_DEV_DIM_MAX / WARP; i++) {
-        s.o[i] = 0;
-    }
-}
-
-/* Adds a finished group to everything; of group 0 as it is, of the others as one key whose score is the scaled
- * log-sum-exp. */
-__device__ void merge_group(merged &all, merged &group, int index, const float *scale, int dim, int lane) {
-    if (group.l == 0) {
-        return;
-    }
-    if (index > 0) {
-        for (int i = 0; i < BA_DEV_DIM_MAX / WARP; i++) {
-            group.o[i] /= group.l;
-        }
-        group.m = scale[index - 1] * (group.m + log2f(group.l));
-        group.l = 1;
-    }
-    merge(all, group.m, group.l, group.o, dim, lane);
-    clear(group);
-}
-
 /* A warp per row of a tile and part of the heads. */
 __global__ void __launch_bounds__(THREADS) merge_kernel(ba_dev_attention a, int item0, int tile0, float *partial) {
     int index = tile0 + (int)blockIdx.x / (TILE / WARPS);
@@ -261,18 +218,11 @@ __global__ void __launch_bounds__(THREADS) merge_kernel(ba_dev_attention a, int 
         merge(group, from.m[r], l, o, a.dim, lane);
     }
     merge_group(all, group, in_hand, a.lse_scale + job.scale0, a.dim, lane);
-    int row = t.row + r / t.heads, head = t.head + r % t.heads;
-    float *out = a.out.at + (size_t)(job.row0 + row) * a.out.stride + (size_t)head * a.dim;
-    float factor = all.l == 0 ? 0 : 1 / all.l;
+    int row = job.row0 + t.row + r / t.heads, head = t.head + r % t.heads;
     if (a.lse && lane == 0) {
-        a.lse[(size_t)(job.row0 + row) * a.lse_stride + head] = all.l == 0 ? -INFINITY : (all.m + log2f(all.l)) / LOG2E;
+        a.lse[(size_t)row * a.lse_stride + head] = all.l == 0 ? -INFINITY : (all.m + log2f(all.l)) / LOG2E;
     }
-#pragma unroll
-    for (int i = 0; i < BA_DEV_DIM_MAX / WARP; i++) {
-        if (i * WARP + lane < a.dim) {
-            out[i * WARP + lane] = all.o[i] * factor;
-        }
-    }
+    put_merged(a, all, row, head, lane);
 }
 
 template <int dim> void attend(cudaStream_t stream, const ba_dev_attention *a, int item0, int items, float *partial) {
@@ -280,7 +230,7 @@ template <int dim> void attend(cudaStream_t stream, const ba_dev_attention *a, i
     if (room > 48 * 1024) {
         cudaFuncSetAttribute(attend_kernel<dim>, cudaFuncAttributeMaxDynamicSharedMemorySize, room);
     }
-    dim3 grid((unsigned)items, (unsigned)ba_dev_head_parts(a->heads, a->kv_heads));
+    dim3 grid((unsigned)items, (unsigned)ba_dev_head_parts(a->heads, a->kv_heads, BA_DEV_TILE));
     attend_kernel<dim><<<grid, THREADS, room, stream>>>(*a, item0, partial);
 }
 
@@ -296,7 +246,7 @@ void ba_dev_attend(cudaStream_t stream, const ba_dev_attention *a, int item0, in
         attend<BA_DEV_DIM_MAX>(stream, a, item0, items, partial);
     }
     if (tiles) {
-        dim3 grid((unsigned)tiles * (TILE / WARPS), (unsigned)ba_dev_head_parts(a->heads, a->kv_heads));
+        dim3 grid((unsigned)tiles * (TILE / WARPS), (unsigned)ba_dev_head_parts(a->heads, a->kv_heads, BA_DEV_TILE));
         merge_kernel<<<grid, THREADS, 0, stream>>>(*a, item0, tile0, partial);
     }
 }

@@ -20,36 +20,46 @@ typedef struct ba_dev_matrix {
     size_t stride;
 } ba_dev_matrix;
 
+/* Where results go: reals at `at`, or, if `half` is not NULL, what products take, rounded. */
+typedef struct ba_dev_out {
+    float *at;
+    uint16_t *half;
+    size_t stride; /* of half a multiple of 8 */
+} ba_dev_out;
+
+typedef enum ba_dev_glu { BA_DEV_NO_GLU, BA_DEV_SILU, BA_DEV_GELU } ba_dev_glu; /* GELU: tanh */
+
 /* ---- rows.cu: every row by itself; nothing happens for rows == 0 ---- */
 
 void ba_dev_embed(cudaStream_t stream, const uint16_t *w, size_t w_stride, const int32_t *ids, size_t n, size_t cols,
                   float scale, ba_dev_matrix out);
 void ba_dev_rmsnorm(cudaStream_t stream, ba_dev_matrix x, size_t rows, size_t groups, size_t cols, const float *gain,
-                    float eps, ba_dev_matrix out);
+                    float eps, ba_dev_out out);
 void ba_dev_add(cudaStream_t stream, ba_dev_matrix x, ba_dev_matrix y, size_t rows, size_t cols);
-/* gelu: GELU (tanh) instead of SiLU. */
-void ba_dev_glu(cudaStream_t stream, bool gelu, ba_dev_matrix x, size_t rows, size_t cols, ba_dev_matrix out);
+void ba_dev_gate(cudaStream_t stream, ba_dev_glu glu, ba_dev_matrix x, size_t rows, size_t cols, ba_dev_out out);
 void ba_dev_gather(cudaStream_t stream, ba_dev_matrix src, const size_t *row, size_t n, size_t cols, ba_dev_matrix dst);
 void ba_dev_round(cudaStream_t stream, ba_dev_matrix x, size_t rows, size_t cols, uint16_t *out, size_t out_stride);
-void ba_dev_fill(cudaStream_t stream, ba_dev_matrix out, size_t rows, size_t cols, float value);
+void ba_dev_fill(cudaStream_t stream, ba_dev_out out, size_t rows, size_t cols, float value);
 
-/* ---- linear.cu ---- */
+/* ---- linear.cu and hopper_linear*.cu ---- */
 
+/* y (+)= x w^T (+ bias). With glu, w has 2 out rows, of gates and then of units: y = act(gate) unit. */
 typedef struct ba_dev_linear {
     const uint16_t *w; /* [out, w_stride], zero behind column `in` */
     size_t w_stride;   /* a multiple of 8 */
-    const float *bias; /* [out] or NULL */
+    const float *bias; /* one a row of w, or NULL */
     size_t in, out, rows;
-    ba_dev_matrix x, y; /* [rows, in], [rows, out] */
-    uint16_t *rounded;  /* [rows, w_stride] scratch, needed for more than BA_DEV_FEW_ROWS rows */
+    const uint16_t *x; /* [rows, in] */
+    size_t x_stride;   /* a multiple of 8 */
+    ba_dev_out y;      /* [rows, out]; reals without glu */
     bool add;
+    ba_dev_glu glu;
 } ba_dev_linear;
 
-enum { BA_DEV_FEW_ROWS = 64 };
-
-/* Products of bf16, summed in fp32 in steps of 16 columns from the left: the same bits of a row in any call. */
-void ba_dev_linear_stable(cudaStream_t stream, const ba_dev_linear *op);
-/* One row, unrounded, summed across a warp. */
+/* Products of bf16, summed in fp32 in steps of 16 columns from the left: the same bits of a row in any call on one
+ * card. hopper: by its own kernels. false: glu is not for this card and shape, and nothing was done. */
+bool ba_dev_linear_stable(cudaStream_t stream, const ba_dev_linear *op, bool hopper);
+/* One row without glu, summed across a warp. */
 void ba_dev_linear_row(cudaStream_t stream, const ba_dev_linear *op);
 
 /* ---- kv.cu ---- */
@@ -78,6 +88,8 @@ void ba_dev_kv_distance(cudaStream_t stream, bool keys, const ba_dev_kv *a, size
 enum {
     BA_DEV_TILE = 64,   /* rows (query row x head) that share a pass over keys, and keys of a step */
     BA_DEV_CHUNK = 256, /* keys of a partial state, cut at tokens that are multiples of it */
+    BA_DEV_HOPPER_TILE = 128,
+    BA_DEV_HOPPER_CHUNK = 1024, /* keys of a chunk, and of a run of them but for its last chunk */
     BA_DEV_DIM_MAX = 256,
     BA_DEV_TOP_MAX = 16, /* largest probabilities summed for a choice */
 };
@@ -97,11 +109,19 @@ typedef struct ba_dev_chunk {
     int seg, key0, key1, group;
 } ba_dev_chunk;
 
-/* Items are (row tile, chunk) pairs, tile by tile; indices count over all jobs. */
+/* Chunks that follow each other, of one group, for which there is one partial state (on Hopper). A run ends with the
+ * chunk that makes it BA_DEV_HOPPER_CHUNK keys long: what comes later does not move its cuts. */
+typedef struct ba_dev_run {
+    int chunk0, n_chunk, group;
+} ba_dev_run;
+
+/* Items are (row tile, chunk) pairs, or (row tile, run) pairs where there are runs, tile by tile; indices count over
+ * all jobs. */
 typedef struct ba_dev_job {
     int row0, rows;
     int seg0, n_seg;
     int chunk0, n_chunk;
+    int run0, n_run;
     int tile0, tiles, item0;
     int scale0, n_groups; /* its factors of log-sum-exps */
 } ba_dev_job;
@@ -110,36 +130,49 @@ typedef struct ba_dev_attention {
     const ba_dev_job *job;
     const ba_dev_segment *seg;
     const ba_dev_chunk *chunk;
+    const ba_dev_run *run;
+    const struct CUtensorMap_st *map; /* [segments] of a segment's keys and values, where there are runs */
     const int32_t *bound;
     const float *lse_scale;
     int n_jobs;
     int heads, kv_heads, dim;
     size_t layer;
     const float *rot; /* [.., 2, dim / 2] */
-    ba_dev_matrix q, out;
+    ba_dev_matrix q;
+    ba_dev_out out;
     float *lse; /* [rows, lse_stride] log-sum-exp of every row and head that has a job, or NULL */
     size_t lse_stride;
 } ba_dev_attention;
 
-/* Query rows of a tile. */
-static inline int ba_dev_tile_rows(int heads, int kv_heads) {
+/* Query rows of a tile of `most` rows. */
+static inline int ba_dev_tile_rows(int heads, int kv_heads, int most) {
     int group = heads / kv_heads;
-    return group < BA_DEV_TILE ? BA_DEV_TILE / group : 1;
+    return group < most ? most / group : 1;
 }
 
 /* Parts into which a group of more heads than a tile has rows is cut, times the KV heads. */
-static inline int ba_dev_head_parts(int heads, int kv_heads) {
-    return kv_heads * ((heads / kv_heads + BA_DEV_TILE - 1) / BA_DEV_TILE);
+static inline int ba_dev_head_parts(int heads, int kv_heads, int most) {
+    return kv_heads * ((heads / kv_heads + most - 1) / most);
 }
 
 /* Floats of the partial states of n items. */
-static inline size_t ba_dev_partial_floats(const ba_dev_attention *a, size_t items) {
-    return items * (size_t)ba_dev_head_parts(a->heads, a->kv_heads) * BA_DEV_TILE * (size_t)(a->dim + 2);
+static inline size_t ba_dev_partial_floats(const ba_dev_attention *a, size_t items, int most) {
+    return items * (size_t)ba_dev_head_parts(a->heads, a->kv_heads, most) * (size_t)most * (size_t)(a->dim + 2);
 }
 
 /* Items [item0, item0 + items), which are all of tiles [tile0, tile0 + tiles): partial states, then their merge. */
 void ba_dev_attend(cudaStream_t stream, const ba_dev_attention *a, int item0, int items, int tile0, int tiles,
                    float *partial);
+
+/* The same on Hopper, for heads of a dimension that fits (below). whole: a tile walks through all of its runs, without
+ * partial states; for jobs without groups, and without log-sum-exps. Which way it goes does not matter to a bit. */
+void ba_dev_attend_hopper(cudaStream_t stream, const ba_dev_attention *a, int item0, int items, int tile0, int tiles,
+                          bool whole, float *partial);
+
+/* Whether queries lie as those kernels read them: 16 bytes at a time. */
+static inline bool ba_dev_hopper_fits(const ba_dev_attention *a) {
+    return a->dim <= 128 && a->dim % 16 == 0 && a->q.stride % 4 == 0 && (uintptr_t)a->q.at % 16 == 0;
+}
 
 /* One job that chooses or reports; arrays [rows, heads, n_seg] unless they say otherwise. */
 typedef struct ba_dev_select {

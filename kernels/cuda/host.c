@@ -63,7 +63,7 @@ void *ba_cuda_grow(ba_gpu *be, void *at, size_t *have, size_t bytes) {
 
 /* ---- to the device and back ---- */
 
-enum { FIRST_STAGE = 8 << 20, LANDING = 16 << 20 };
+enum { FIRST_STAGE = 8 << 20, LANDING = 16 << 20, STAGE_ALIGN = 128 };
 
 static void wait(ba_gpu *be) {
     ba_cuda_ok(be, cudaStreamSynchronize(be->stream));
@@ -86,7 +86,7 @@ static bool stage_resize(ba_gpu *be, size_t size) {
 }
 
 void *ba_cuda_stage_room(ba_gpu *be, size_t n, void **twin) {
-    n = (n + 15) / 16 * 16;
+    n = (n + STAGE_ALIGN - 1) / STAGE_ALIGN * STAGE_ALIGN;
     if (n > be->stage_size - be->stage_used) {
         wait(be);
     }
@@ -181,6 +181,7 @@ static void cuda_close(ba_backend *be) {
     ba_gpu *cuda = (ba_gpu *)be;
     if (cuda->stream) {
         ba_cuda_free(cuda, cuda->rounded);
+        ba_cuda_free(cuda, cuda->gates);
         ba_cuda_free(cuda, cuda->partial);
         ba_cuda_free(cuda, cuda->scratch);
         for (size_t i = 0; i < BA_CUDA_ROUNDED; i++) {
@@ -226,9 +227,10 @@ static int open_device(ba_gpu *be, size_t threads, char err[BA_ERR_LEN]) {
         (status = cudaStreamCreateWithFlags(&be->stream, cudaStreamNonBlocking)) != cudaSuccess) {
         return ba_fail(err, "backend cuda: %s: %s", p.name, cudaGetErrorString(status));
     }
+    be->hopper = p.major == 9 && p.minor == 0;
     cudaRuntimeGetVersion(&version);
-    snprintf(be->describe, sizeof be->describe, "CUDA %d.%d, own kernels, %s (compute capability %d.%d); %zu threads",
-             version / 1000, version % 1000 / 10, p.name, p.major, p.minor, threads);
+    snprintf(be->describe, sizeof be->describe, "CUDA %d.%d, own kernels%s, %s (compute capability %d.%d); %zu threads",
+             version / 1000, version % 1000 / 10, be->hopper ? " for Hopper" : "", p.name, p.major, p.minor, threads);
     return 0;
 }
 
@@ -253,6 +255,11 @@ static int cuda_open(const ba_backend_config *cfg, ba_backend **out, char err[BA
     return 0;
 }
 
+static void cuda_finish(ba_backend *be) {
+    ba_gpu *cuda = (ba_gpu *)be;
+    ba_cuda_ok(cuda, cudaStreamSynchronize(cuda->stream));
+}
+
 static const char *cuda_describe(const ba_backend *be) {
     return ((const ba_gpu *)be)->describe;
 }
@@ -265,7 +272,7 @@ const ba_backend_ops ba_cuda = {
     .close = cuda_close,
     .describe = cuda_describe,
     .buf_new = ba_cuda_buf_new,
-    .operand_new = ba_cuda_buf_new,
+    .operand_new = ba_cuda_operand_new,
     .buf_free = ba_cuda_buf_free,
     .upload = ba_cuda_upload,
     .download = ba_cuda_download,
@@ -286,10 +293,12 @@ const ba_backend_ops ba_cuda = {
     .kv_distance = ba_cuda_kv_distance,
     .embed = ba_cuda_embed,
     .linear = ba_cuda_linear,
+    .gated = ba_cuda_gated,
     .rmsnorm = ba_cuda_rmsnorm,
     .add = ba_cuda_add,
     .glu = ba_cuda_glu,
     .gather = ba_cuda_gather,
     .attention = ba_cuda_attention,
+    .finish = cuda_finish,
     .train = &ba_cuda_train,
 };

@@ -11,13 +11,14 @@
 #include "kernels/backend.h"
 #include "kernels/base/pool.h"
 #include "kernels/train.h"
+#include "device_map.h"
 #include "device_train.h"
 
 /* The lists of an attention call, as they were staged; calls of one walk through the layers have the same. */
 typedef struct ba_cuda_lists {
     char *at; /* grow-only */
     size_t n, capacity;
-    size_t job, seg, chunk, bound, scale; /* where each begins */
+    size_t job, seg, chunk, run, map, bound, scale; /* where each begins */
 } ba_cuda_lists;
 
 /* A buffer's rows in bf16, for the products of training that take them one after the other. */
@@ -40,8 +41,11 @@ typedef struct ba_gpu {
     size_t stage_size, stage_used;
     char *landing; /* pinned: what comes from the device */
     size_t landing_size;
+    bool hopper;       /* the card has the kernels of compute capability 9.0 */
     uint16_t *rounded; /* operand of a product, as large as the largest that was needed */
     size_t rounded_size;
+    float *gates; /* gates and units before they are multiplied, where a product does not do it; grow-only */
+    size_t gates_size;
     float *partial; /* states of attention */
     size_t partial_size;
     ba_cuda_lists lists, staged;
@@ -52,10 +56,12 @@ typedef struct ba_gpu {
     size_t scratch_size;
 } ba_gpu;
 
+/* Of reals, or an operand of products. */
 struct ba_buf {
     size_t rows, cols;
     size_t stride; /* cols, rounded up to whole 16 bytes */
     float *at;
+    uint16_t *half;
 };
 
 struct ba_weight {
@@ -76,10 +82,17 @@ struct ba_rot {
 
 struct ba_kv {
     ba_dev_kv on;
+    unsigned char map[sizeof(CUtensorMap)]; /* of keys and values, for Hopper's copy engine */
 };
 
 static inline ba_dev_matrix ba_cuda_matrix(ba_view view) {
     return (ba_dev_matrix){view.buf->at + view.row0 * view.buf->stride + view.col0, view.buf->stride};
+}
+
+static inline ba_dev_out ba_cuda_out(ba_view view) {
+    const ba_buf *b = view.buf;
+    size_t first = view.row0 * b->stride + view.col0;
+    return (ba_dev_out){b->at ? b->at + first : NULL, b->half ? b->half + first : NULL, b->stride};
 }
 
 /* Notes a failed call, and that results are not to be trusted; true if there was none. */
@@ -106,8 +119,9 @@ const void *ba_cuda_land(ba_gpu *be, const void *from, size_t n);
 /* Decodes the sources' rows to fp32, or rounds them to bf16, whichever is not NULL; rows `stride` elements apart. */
 void ba_cuda_decode(ba_gpu *be, const ba_weight_src *src, size_t n_src, size_t stride, float *wide, uint16_t *half);
 
-/* Flattens jobs; on: heads, kv_heads and dim are read. false: out of memory. */
-bool ba_cuda_flatten(ba_cuda_lists *l, const ba_attn_job *job, size_t n_jobs, double scale, const ba_dev_attention *on);
+/* Flattens jobs; on: heads, kv_heads and dim are read. hopper: for its kernels. false: out of memory. */
+bool ba_cuda_flatten(ba_cuda_lists *l, const ba_attn_job *job, size_t n_jobs, double scale, const ba_dev_attention *on,
+                     bool hopper);
 /* Points `on` into lists that lie at `at` on the device. */
 void ba_cuda_point(ba_dev_attention *on, const ba_cuda_lists *l, const char *at);
 /* Attention of flattened jobs, in waves that fit the work space; host: the lists' copy here. false: out of memory. */
@@ -124,6 +138,7 @@ void ba_cuda_train_attention_back(ba_backend *be, const ba_train_attention *a, b
 
 /* Rows of the table, as documented in backend.h. */
 ba_buf *ba_cuda_buf_new(ba_backend *be, size_t rows, size_t cols);
+ba_buf *ba_cuda_operand_new(ba_backend *be, size_t rows, size_t cols);
 void ba_cuda_buf_free(ba_backend *be, ba_buf *buf);
 void ba_cuda_upload(ba_backend *be, ba_view dst, size_t rows, size_t cols, const double *src);
 void ba_cuda_download(ba_backend *be, ba_view src, size_t rows, size_t cols, double *dst);
@@ -147,6 +162,7 @@ void ba_cuda_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba
                          size_t first_b, size_t n, double *out);
 void ba_cuda_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out);
 void ba_cuda_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add, bool stable);
+void ba_cuda_gated(ba_backend *be, ba_act act, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool stable);
 void ba_cuda_rmsnorm(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, const ba_buf *gain, double eps,
                      ba_view out);
 void ba_cuda_add(ba_backend *be, ba_view x, ba_view y, size_t rows, size_t cols);

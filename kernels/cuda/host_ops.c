@@ -14,28 +14,38 @@ static size_t min_size(size_t a, size_t b) {
 
 /* ---- buffers ---- */
 
-ba_buf *ba_cuda_buf_new(ba_backend *be, size_t rows, size_t cols) {
-    ba_gpu *cuda = (ba_gpu *)be;
-    size_t stride;
+static ba_buf *buffer_new(ba_gpu *be, size_t rows, size_t cols, size_t size) {
+    size_t stride, each = 16 / size;
     ba_buf *buf = malloc(sizeof *buf);
-    if (!buf || __builtin_add_overflow(cols, (size_t)3, &stride)) {
+    if (!buf || __builtin_add_overflow(cols, each - 1, &stride)) {
         free(buf);
         return NULL;
     }
-    stride = stride / 4 * 4;
-    *buf = (ba_buf){rows, cols, stride, ba_cuda_alloc(cuda, rows, stride, 1, sizeof(float))};
-    if (!buf->at) {
+    stride = stride / each * each;
+    void *at = ba_cuda_alloc(be, rows, stride, 1, size);
+    if (!at) {
         free(buf);
         return NULL;
     }
-    ba_cuda_ok(cuda, cudaMemsetAsync(buf->at, 0, rows * stride * sizeof(float), cuda->stream));
-    ba_cuda_forget(cuda); /* it may lie where another one did */
+    bool half = size == sizeof *buf->half;
+    *buf = (ba_buf){rows, cols, stride, half ? NULL : at, half ? at : NULL};
+    ba_cuda_ok(be, cudaMemsetAsync(at, 0, rows * stride * size, be->stream));
+    ba_cuda_forget(be); /* it may lie where another one did */
     return buf;
+}
+
+ba_buf *ba_cuda_buf_new(ba_backend *be, size_t rows, size_t cols) {
+    return buffer_new((ba_gpu *)be, rows, cols, sizeof(float));
+}
+
+ba_buf *ba_cuda_operand_new(ba_backend *be, size_t rows, size_t cols) {
+    return buffer_new((ba_gpu *)be, rows, cols, sizeof(uint16_t));
 }
 
 void ba_cuda_buf_free(ba_backend *be, ba_buf *buf) {
     if (buf) {
         ba_cuda_free((ba_gpu *)be, buf->at);
+        ba_cuda_free((ba_gpu *)be, buf->half);
         free(buf);
     }
 }
@@ -144,29 +154,76 @@ void ba_cuda_embed(ba_backend *be, const ba_weight *w, const int32_t *ids, size_
     ba_count_embed(be, n, w->in);
 }
 
+/* ---- products ---- */
+
+/* Points the product at x, which is rounded first where it is not an operand. false: out of memory. */
+static bool take_rows(ba_gpu *be, ba_dev_linear *op, ba_view x) {
+    if (x.buf->half) {
+        op->x = ba_cuda_out(x).half;
+        op->x_stride = x.buf->stride;
+        return true;
+    }
+    size_t room = op->rows * op->w_stride * sizeof *op->x;
+    be->rounded = ba_cuda_grow(be, be->rounded, &be->rounded_size, room);
+    if (be->rounded) {
+        ba_dev_round(be->stream, ba_cuda_matrix(x), op->rows, op->in, be->rounded, op->w_stride);
+    }
+    op->x = be->rounded;
+    op->x_stride = op->w_stride;
+    return op->x;
+}
+
+static ba_dev_linear product_of(const ba_weight *w, size_t rows, size_t out) {
+    return (ba_dev_linear){.w = w->at, .w_stride = w->stride, .bias = w->bias, .in = w->in, .out = out, .rows = rows};
+}
+
 void ba_cuda_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool add, bool stable) {
     ba_gpu *cuda = (ba_gpu *)be;
-    ba_dev_linear op = {.w = w->at,
-                        .w_stride = w->stride,
-                        .bias = w->bias,
-                        .in = w->in,
-                        .out = w->out,
-                        .rows = rows,
-                        .x = ba_cuda_matrix(x),
-                        .y = ba_cuda_matrix(out),
-                        .add = add};
-    size_t room = rows * w->stride * sizeof *op.rounded;
-    op.rounded = cuda->rounded = ba_cuda_grow(cuda, cuda->rounded, &cuda->rounded_size, room);
-    if (!op.rounded) {
+    ba_dev_linear op = product_of(w, rows, w->out);
+    op.y = ba_cuda_out(out);
+    op.add = add;
+    if (!take_rows(cuda, &op, x)) {
         ba_dev_fill(cuda->stream, op.y, rows, w->out, NAN);
         be->no_memory = true;
-    } else if (rows == 1 && !stable) {
+    } else if (rows == 1 && !stable && !cuda->hopper) {
         ba_dev_linear_row(cuda->stream, &op);
     } else {
-        ba_dev_linear_stable(cuda->stream, &op);
+        ba_dev_linear_stable(cuda->stream, &op, cuda->hopper);
     }
     ba_cuda_launched(cuda);
     ba_count_linear(be, rows, w->in, w->out, add);
+}
+
+void ba_cuda_gated(ba_backend *be, ba_act act, const ba_weight *w, ba_view x, size_t rows, ba_view out, bool stable) {
+    ba_gpu *cuda = (ba_gpu *)be;
+    ba_dev_glu glu = act == BA_ACT_GELU_TANH ? BA_DEV_GELU : BA_DEV_SILU;
+    ba_dev_linear op = product_of(w, rows, w->out / 2);
+    op.y = ba_cuda_out(out);
+    op.glu = glu;
+    bool ready = take_rows(cuda, &op, x);
+    if (ready && !ba_dev_linear_stable(cuda->stream, &op, cuda->hopper)) {
+        size_t stride = (w->out + 3) / 4 * 4;
+        cuda->gates = ba_cuda_grow(cuda, cuda->gates, &cuda->gates_size, rows * stride * sizeof(float));
+        ready = cuda->gates;
+        op.out = w->out;
+        op.y = (ba_dev_out){cuda->gates, NULL, stride};
+        op.glu = BA_DEV_NO_GLU;
+        if (ready && rows == 1 && !stable && !cuda->hopper) {
+            ba_dev_linear_row(cuda->stream, &op);
+        } else if (ready) {
+            ba_dev_linear_stable(cuda->stream, &op, cuda->hopper);
+        }
+        if (ready) {
+            ba_dev_matrix both = {cuda->gates, stride};
+            ba_dev_gate(cuda->stream, glu, both, rows, w->out / 2, ba_cuda_out(out));
+        }
+    }
+    if (!ready) {
+        ba_dev_fill(cuda->stream, ba_cuda_out(out), rows, w->out / 2, NAN);
+        be->no_memory = true;
+    }
+    ba_cuda_launched(cuda);
+    ba_count_linear(be, rows, w->in, w->out, false);
 }
 
 /* ---- rows ---- */
@@ -174,7 +231,7 @@ void ba_cuda_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t rows, 
 void ba_cuda_rmsnorm(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, const ba_buf *gain, double eps,
                      ba_view out) {
     ba_gpu *cuda = (ba_gpu *)be;
-    ba_dev_rmsnorm(cuda->stream, ba_cuda_matrix(x), rows, groups, cols, gain->at, (float)eps, ba_cuda_matrix(out));
+    ba_dev_rmsnorm(cuda->stream, ba_cuda_matrix(x), rows, groups, cols, gain->at, (float)eps, ba_cuda_out(out));
     ba_cuda_launched(cuda);
 }
 
@@ -186,7 +243,8 @@ void ba_cuda_add(ba_backend *be, ba_view x, ba_view y, size_t rows, size_t cols)
 
 void ba_cuda_glu(ba_backend *be, ba_act act, ba_view x, size_t rows, size_t cols, ba_view out) {
     ba_gpu *cuda = (ba_gpu *)be;
-    ba_dev_glu(cuda->stream, act == BA_ACT_GELU_TANH, ba_cuda_matrix(x), rows, cols, ba_cuda_matrix(out));
+    ba_dev_gate(cuda->stream, act == BA_ACT_GELU_TANH ? BA_DEV_GELU : BA_DEV_SILU, ba_cuda_matrix(x), rows, cols,
+                ba_cuda_out(out));
     ba_cuda_launched(cuda);
 }
 
@@ -275,6 +333,19 @@ static size_t stride_of(size_t dim) {
     return (dim + 7) / 8 * 8;
 }
 
+/* Boxes of 128 tokens of a head, keys or values. */
+static bool map_tokens(ba_kv *kv, size_t slices, size_t capacity) {
+    size_t token = (size_t)kv->on.stride * sizeof *kv->on.k;
+    ba_map_shape shape = {.dims = 3,
+                          .size = {(uint64_t)kv->on.dim, capacity, slices},
+                          .stride = {token, token * capacity},
+                          .box = {64, 128, 1}};
+    CUtensorMap map;
+    bool made = ba_map_make(&map, kv->on.k, &shape);
+    memcpy(kv->map, &map, sizeof map);
+    return made;
+}
+
 ba_kv *ba_cuda_kv_new(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity) {
     ba_gpu *cuda = (ba_gpu *)be;
     size_t slices;
@@ -294,6 +365,10 @@ ba_kv *ba_cuda_kv_new(ba_backend *be, size_t layers, size_t kv_heads, size_t hea
     ba_cuda_ok(cuda, cudaMemsetAsync(at, 0, 2 * n * sizeof *at, cuda->stream));
     kv->on = (ba_dev_kv){
         at, at + n, kv_heads * capacity * stride, capacity * stride, (int)kv_heads, (int)head_dim, (int)stride};
+    if (cuda->hopper && n && !map_tokens(kv, 2 * slices, capacity)) {
+        ba_cuda_kv_free(be, kv);
+        return NULL;
+    }
     return kv;
 }
 

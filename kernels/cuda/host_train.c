@@ -161,7 +161,7 @@ static void multiply(ba_gpu *be, size_t m, size_t n, size_t k, ba_dev_operand a,
     if (a.at && b.at && be->partial) {
         ba_dev_product(be->stream, m, n, k, a, b, (float)scale, add, c, be->partial);
     } else {
-        ba_dev_fill(be->stream, c, m, n, NAN);
+        ba_dev_fill(be->stream, (ba_dev_out){c.at, NULL, c.stride}, m, n, NAN);
         be->base.no_memory = true;
     }
     ba_cuda_ok(be, cudaGetLastError());
@@ -206,7 +206,7 @@ static void copy(ba_backend *be, ba_view src, size_t rows, size_t cols, ba_view 
 
 static void zero(ba_backend *be, ba_view x, size_t rows, size_t cols) {
     ba_gpu *gpu = (ba_gpu *)be;
-    ba_dev_fill(gpu->stream, ba_cuda_matrix(x), rows, cols, 0);
+    ba_dev_fill(gpu->stream, ba_cuda_out(x), rows, cols, 0);
     ba_cuda_launched(gpu);
 }
 
@@ -254,7 +254,7 @@ static void bias_grad(ba_backend *be, ba_param *p, ba_view dout, size_t rows) {
 static void rmsnorm(ba_backend *be, ba_view x, size_t rows, size_t groups, size_t cols, const ba_param *gain,
                     double eps, ba_view out) {
     ba_gpu *gpu = (ba_gpu *)be;
-    ba_dev_rmsnorm(gpu->stream, ba_cuda_matrix(x), rows, groups, cols, gain->value, (float)eps, ba_cuda_matrix(out));
+    ba_dev_rmsnorm(gpu->stream, ba_cuda_matrix(x), rows, groups, cols, gain->value, (float)eps, ba_cuda_out(out));
     ba_cuda_launched(gpu);
 }
 
@@ -265,7 +265,7 @@ static void rmsnorm_back(ba_backend *be, ba_view x, size_t rows, size_t groups, 
     ba_dev_matrix from = ba_cuda_matrix(x), d = ba_cuda_matrix(dout), nothing = {NULL, 0};
     float *factor = scratch(gpu, rows * groups, sizeof *factor);
     if (!factor) {
-        ba_dev_fill(gpu->stream, ba_cuda_matrix(dx), rows, groups * cols, NAN);
+        ba_dev_fill(gpu->stream, ba_cuda_out(dx), rows, groups * cols, NAN);
         return;
     }
     if (gain->grad) {

@@ -144,11 +144,11 @@ static ba_dev_span *spans_of(const ba_train_mask *mask, const ba_dev_job *job, s
 
 /* Lists and spans, on the device. */
 static bool place_lists(ba_gpu *be, ba_train_mask *mask, const ba_dev_attention *on) {
-    if (!ba_cuda_flatten(&mask->lists, mask->job, mask->n_jobs, mask->scale, on)) {
+    if (!ba_cuda_flatten(&mask->lists, mask->job, mask->n_jobs, mask->scale, on, false)) {
         return false;
     }
     const ba_dev_job *job = (const ba_dev_job *)(mask->lists.at + mask->lists.job);
-    size_t tile_rows = (size_t)ba_dev_tile_rows(on->heads, on->kv_heads), n, n0 = mask->n_seg + 1;
+    size_t tile_rows = (size_t)ba_dev_tile_rows(on->heads, on->kv_heads, BA_DEV_TILE), n, n0 = mask->n_seg + 1;
     int *span0 = calloc(n0, sizeof *span0);
     ba_dev_span *span = span0 ? spans_of(mask, job, tile_rows, span0, &n) : NULL;
     if (span) {
@@ -206,7 +206,7 @@ static ba_dev_attention describe(const ba_train_attention *a) {
                               .dim = (int)a->head_dim,
                               .rot = a->rot->at,
                               .q = ba_cuda_matrix(a->q),
-                              .out = ba_cuda_matrix(a->out),
+                              .out = ba_cuda_out(a->out),
                               .lse = a->lse->at,
                               .lse_stride = a->lse->stride};
 }
@@ -218,7 +218,7 @@ void ba_cuda_train_attention(ba_backend *be, const ba_train_attention *a) {
     bool ready = prepare(gpu, a, &on);
     if (!ready || !mask->everyone) {
         ba_dev_fill(gpu->stream, on.out, a->rows, a->heads * a->head_dim, ready ? 0 : NAN);
-        ba_dev_fill(gpu->stream, (ba_dev_matrix){on.lse, on.lse_stride}, a->rows, a->heads, -INFINITY);
+        ba_dev_fill(gpu->stream, (ba_dev_out){on.lse, NULL, on.lse_stride}, a->rows, a->heads, -INFINITY);
     }
     if (ready) {
         ba_cuda_point(&on, &mask->lists, mask->at);
@@ -236,7 +236,7 @@ void ba_cuda_train_attention_back(ba_backend *be, const ba_train_attention *a, b
     ba_dev_attention on = describe(a);
     float *mean = gpu->scratch = ba_cuda_grow(gpu, gpu->scratch, &gpu->scratch_size, a->rows * a->heads * sizeof *mean);
     bool ready = mean && prepare(gpu, a, &on);
-    ba_dev_fill(gpu->stream, ba_cuda_matrix(dq), a->rows, a->heads * a->head_dim, ready ? 0 : NAN);
+    ba_dev_fill(gpu->stream, ba_cuda_out(dq), a->rows, a->heads * a->head_dim, ready ? 0 : NAN);
     if (ready) {
         const ba_dev_job *job = (const ba_dev_job *)(mask->lists.at + mask->lists.job);
         ba_cuda_point(&on, &mask->lists, mask->at);

@@ -1,10 +1,13 @@
 /* Keys and values: in and out of bf16, rotated on the way; rotations; distances. */
 #include "bf16.cuh"
 #include "device.h"
+#include "overlap.cuh"
 
 namespace {
 
+using ba::let_next_begin;
 using ba::round_bf16;
+using ba::wait_for_previous;
 using ba::wide;
 
 enum { THREADS = 128, WARP = 32 };
@@ -18,6 +21,8 @@ __device__ size_t thread_index() {
 }
 
 __global__ void rot_kernel(float *rot, size_t n, size_t half, const double *pos, const double *freq, double magnitude) {
+    let_next_begin();
+    wait_for_previous();
     size_t i = thread_index(), row = i / half, d = i % half;
     if (row < n) {
         double s, c;
@@ -46,6 +51,8 @@ __device__ void store_pair(uint16_t *key, size_t d, size_t half, float a, float 
 /* A thread per row, head and pair. */
 __global__ void write_kernel(ba_dev_kv kv, size_t layer, size_t at, const int32_t *token, size_t n, ba_dev_matrix k,
                              ba_dev_matrix v, const float *rot) {
+    let_next_begin();
+    wait_for_previous();
     size_t half = (size_t)kv.dim / 2, i = thread_index(), d = i % half, head = i / half % kv.kv_heads;
     size_t row = i / half / kv.kv_heads;
     if (row >= n) {
@@ -60,6 +67,8 @@ __global__ void write_kernel(ba_dev_kv kv, size_t layer, size_t at, const int32_
 
 __global__ void copy_kernel(ba_dev_kv to_kv, size_t at, ba_dev_kv from_kv, size_t first, size_t n, size_t layer,
                             const float *rot) {
+    let_next_begin();
+    wait_for_previous();
     size_t half = (size_t)to_kv.dim / 2, i = thread_index(), d = i % half, head = i / half % to_kv.kv_heads;
     size_t row = i / half / to_kv.kv_heads;
     if (row >= n) {
@@ -100,7 +109,8 @@ __global__ void distance_kernel(bool keys, ba_dev_kv a, size_t first_a, ba_dev_k
 void ba_dev_rot_fill(cudaStream_t stream, float *rot, size_t n, size_t half, const double *pos, const double *freq,
                      double magnitude) {
     if (n && half) {
-        rot_kernel<<<blocks_of(n * half), THREADS, 0, stream>>>(rot, n, half, pos, freq, magnitude);
+        ba::launch_overlapping(stream, dim3(blocks_of(n * half)), THREADS, rot_kernel, rot, n, half, pos, freq,
+                               magnitude);
     }
 }
 
@@ -108,7 +118,8 @@ void ba_dev_kv_write(cudaStream_t stream, const ba_dev_kv *kv, size_t layer, siz
                      ba_dev_matrix k, ba_dev_matrix v, const float *rot) {
     if (n) {
         size_t pairs = n * (size_t)kv->kv_heads * (size_t)kv->dim / 2;
-        write_kernel<<<blocks_of(pairs), THREADS, 0, stream>>>(*kv, layer, at, token, n, k, v, rot);
+        ba::launch_overlapping(stream, dim3(blocks_of(pairs)), THREADS, write_kernel, *kv, layer, at, token, n, k, v,
+                               rot);
     }
 }
 
@@ -116,7 +127,8 @@ void ba_dev_kv_copy(cudaStream_t stream, const ba_dev_kv *to, size_t at, const b
                     size_t layer, const float *rot) {
     if (n) {
         size_t pairs = n * (size_t)to->kv_heads * (size_t)to->dim / 2;
-        copy_kernel<<<blocks_of(pairs), THREADS, 0, stream>>>(*to, at, *from, first, n, layer, rot);
+        ba::launch_overlapping(stream, dim3(blocks_of(pairs)), THREADS, copy_kernel, *to, at, *from, first, n, layer,
+                               rot);
     }
 }
 

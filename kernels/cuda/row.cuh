@@ -3,6 +3,7 @@
 #define BA_CUDA_ROW_CUH
 
 #include "device.h"
+#include "overlap.cuh"
 
 namespace ba {
 

@@ -1,6 +1,8 @@
 /* Operations that treat each row by itself. */
+#include "act.cuh"
 #include "bf16.cuh"
 #include "device.h"
+#include "out.cuh"
 #include "quad.cuh"
 #include "row.cuh"
 
@@ -12,6 +14,8 @@ enum { WARP = 32 };
 
 __global__ void embed_kernel(const uint16_t *w, size_t w_stride, const int32_t *ids, size_t cols, float scale,
                              ba_dev_matrix out) {
+    let_next_begin();
+    wait_for_previous();
     size_t c = column(), r = blockIdx.x;
     if (c < cols) {
         row_of(out, r)[c] = wide(w[(size_t)ids[r] * w_stride + c]) * scale;
@@ -19,13 +23,18 @@ __global__ void embed_kernel(const uint16_t *w, size_t w_stride, const int32_t *
 }
 
 /* A block per row and group. Sums go over the threads in a fixed tree. */
-__global__ void rmsnorm_kernel(ba_dev_matrix x, size_t cols, const float *gain, float eps, ba_dev_matrix out) {
-    const float *from = row_of(x, blockIdx.x) + blockIdx.y * cols;
-    float *to = row_of(out, blockIdx.x) + blockIdx.y * cols;
+__global__ void rmsnorm_kernel(ba_dev_matrix x, size_t cols, const float *gain, float eps, ba_dev_out out) {
+    let_next_begin();
+    wait_for_previous();
+    size_t first = blockIdx.y * cols;
+    const float *from = row_of(x, blockIdx.x) + first;
     __shared__ float part[THREADS / WARP];
     float sum = 0;
-    for (size_t c = threadIdx.x; c < cols; c += THREADS) {
-        sum = fmaf(from[c], from[c], sum);
+    for (size_t c = 4 * threadIdx.x; c < cols; c += 4 * THREADS) {
+        quad q = load_quad(from + c, cols - c);
+        for (int i = 0; i < 4; i++) {
+            sum = fmaf(q.at[i], q.at[i], sum);
+        }
     }
     for (int step = WARP / 2; step > 0; step /= 2) {
         sum += __shfl_xor_sync(0xffffffffu, sum, step);
@@ -36,12 +45,18 @@ __global__ void rmsnorm_kernel(ba_dev_matrix x, size_t cols, const float *gain, 
     __syncthreads();
     sum = (part[0] + part[1]) + (part[2] + part[3]);
     float factor = 1 / sqrtf(sum / (float)cols + eps);
-    for (size_t c = threadIdx.x; c < cols; c += THREADS) {
-        to[c] = from[c] * factor * gain[c];
+    for (size_t c = 4 * threadIdx.x; c < cols; c += 4 * THREADS) {
+        quad q = load_quad(from + c, cols - c), g = load_quad(gain + c, cols - c);
+        for (int i = 0; i < 4; i++) {
+            q.at[i] = q.at[i] * factor * g.at[i];
+        }
+        put_quad(out, blockIdx.x, first + c, cols - c, q);
     }
 }
 
 __global__ void add_kernel(ba_dev_matrix x, ba_dev_matrix y, size_t cols) {
+    let_next_begin();
+    wait_for_previous();
     size_t c = 4 * column();
     if (c < cols) {
         float *to = row_of(x, blockIdx.x) + c;
@@ -53,14 +68,9 @@ __global__ void add_kernel(ba_dev_matrix x, ba_dev_matrix y, size_t cols) {
     }
 }
 
-__device__ float act(bool gelu, float x) {
-    if (gelu) {
-        return 0.5f * x * (1 + tanhf(0.79788456080286535588f * (x + 0.044715f * x * x * x)));
-    }
-    return x / (1 + expf(-x));
-}
-
-__global__ void glu_kernel(bool gelu, ba_dev_matrix x, size_t cols, ba_dev_matrix out) {
+__global__ void gate_kernel(bool gelu, ba_dev_matrix x, size_t cols, ba_dev_out out) {
+    let_next_begin();
+    wait_for_previous();
     size_t c = 4 * column();
     if (c < cols) {
         const float *from = row_of(x, blockIdx.x) + c;
@@ -68,11 +78,13 @@ __global__ void glu_kernel(bool gelu, ba_dev_matrix x, size_t cols, ba_dev_matri
         for (int i = 0; i < 4; i++) {
             gate.at[i] = act(gelu, gate.at[i]) * up.at[i];
         }
-        store_quad(row_of(out, blockIdx.x) + c, cols - c, gate);
+        put_quad(out, blockIdx.x, c, cols - c, gate);
     }
 }
 
 __global__ void gather_kernel(ba_dev_matrix src, const size_t *row, size_t cols, ba_dev_matrix dst) {
+    let_next_begin();
+    wait_for_previous();
     size_t c = 4 * column();
     if (c < cols) {
         store_quad(row_of(dst, blockIdx.x) + c, cols - c, load_quad(row_of(src, row[blockIdx.x]) + c, cols - c));
@@ -80,6 +92,8 @@ __global__ void gather_kernel(ba_dev_matrix src, const size_t *row, size_t cols,
 }
 
 __global__ void round_kernel(ba_dev_matrix x, size_t cols, uint16_t *out, size_t out_stride) {
+    let_next_begin();
+    wait_for_previous();
     size_t c = 4 * column(); /* out_stride is a multiple of 8 */
     if (c < out_stride) {
         quad q = load_quad(row_of(x, blockIdx.x) + c, c < cols ? cols - c : 0);
@@ -88,10 +102,12 @@ __global__ void round_kernel(ba_dev_matrix x, size_t cols, uint16_t *out, size_t
     }
 }
 
-__global__ void fill_kernel(ba_dev_matrix out, size_t cols, float value) {
+__global__ void fill_kernel(ba_dev_out out, size_t cols, float value) {
+    let_next_begin();
+    wait_for_previous();
     size_t c = 4 * column();
     if (c < cols) {
-        store_quad(row_of(out, blockIdx.x) + c, cols - c, {{value, value, value, value}});
+        put_quad(out, blockIdx.x, c, cols - c, {{value, value, value, value}});
     }
 }
 
@@ -100,44 +116,45 @@ __global__ void fill_kernel(ba_dev_matrix out, size_t cols, float value) {
 void ba_dev_embed(cudaStream_t stream, const uint16_t *w, size_t w_stride, const int32_t *ids, size_t n, size_t cols,
                   float scale, ba_dev_matrix out) {
     if (n && cols) {
-        embed_kernel<<<grid_of(n, cols), THREADS, 0, stream>>>(w, w_stride, ids, cols, scale, out);
+        launch_overlapping(stream, grid_of(n, cols), THREADS, embed_kernel, w, w_stride, ids, cols, scale, out);
     }
 }
 
 void ba_dev_rmsnorm(cudaStream_t stream, ba_dev_matrix x, size_t rows, size_t groups, size_t cols, const float *gain,
-                    float eps, ba_dev_matrix out) {
+                    float eps, ba_dev_out out) {
     if (rows && groups) {
-        rmsnorm_kernel<<<dim3((unsigned)rows, (unsigned)groups), THREADS, 0, stream>>>(x, cols, gain, eps, out);
+        launch_overlapping(stream, dim3((unsigned)rows, (unsigned)groups), THREADS, rmsnorm_kernel, x, cols, gain, eps,
+                           out);
     }
 }
 
 void ba_dev_add(cudaStream_t stream, ba_dev_matrix x, ba_dev_matrix y, size_t rows, size_t cols) {
     if (rows && cols) {
-        add_kernel<<<quad_grid_of(rows, cols), THREADS, 0, stream>>>(x, y, cols);
+        launch_overlapping(stream, quad_grid_of(rows, cols), THREADS, add_kernel, x, y, cols);
     }
 }
 
-void ba_dev_glu(cudaStream_t stream, bool gelu, ba_dev_matrix x, size_t rows, size_t cols, ba_dev_matrix out) {
+void ba_dev_gate(cudaStream_t stream, ba_dev_glu glu, ba_dev_matrix x, size_t rows, size_t cols, ba_dev_out out) {
     if (rows && cols) {
-        glu_kernel<<<quad_grid_of(rows, cols), THREADS, 0, stream>>>(gelu, x, cols, out);
+        launch_overlapping(stream, quad_grid_of(rows, cols), THREADS, gate_kernel, glu == BA_DEV_GELU, x, cols, out);
     }
 }
 
 void ba_dev_gather(cudaStream_t stream, ba_dev_matrix src, const size_t *row, size_t n, size_t cols,
                    ba_dev_matrix dst) {
     if (n && cols) {
-        gather_kernel<<<quad_grid_of(n, cols), THREADS, 0, stream>>>(src, row, cols, dst);
+        launch_overlapping(stream, quad_grid_of(n, cols), THREADS, gather_kernel, src, row, cols, dst);
     }
 }
 
 void ba_dev_round(cudaStream_t stream, ba_dev_matrix x, size_t rows, size_t cols, uint16_t *out, size_t out_stride) {
     if (rows && cols) {
-        round_kernel<<<quad_grid_of(rows, out_stride), THREADS, 0, stream>>>(x, cols, out, out_stride);
+        launch_overlapping(stream, quad_grid_of(rows, out_stride), THREADS, round_kernel, x, cols, out, out_stride);
     }
 }
 
-void ba_dev_fill(cudaStream_t stream, ba_dev_matrix out, size_t rows, size_t cols, float value) {
+void ba_dev_fill(cudaStream_t stream, ba_dev_out out, size_t rows, size_t cols, float value) {
     if (rows && cols) {
-        fill_kernel<<<quad_grid_of(rows, cols), THREADS, 0, stream>>>(out, cols, value);
+        launch_overlapping(stream, quad_grid_of(rows, cols), THREADS, fill_kernel, out, cols, value);
     }
 }

@@ -4,6 +4,7 @@
  * of attention.cu, products of rounded queries and keys; what is decided by them is computed in double. */
 #include "bf16.cuh"
 #include "device.h"
+#include "out.cuh"
 #include "segments.cuh"
 
 namespace {
@@ -282,11 +283,10 @@ __global__ void __launch_bounds__(THREADS) attend_select_kernel(ba_dev_select s)
             add_values(s, d, seg, scaled - raw - total, q, p, out);
         }
     }
-    float *to = s.a.out.at + (size_t)(job.row0 + d.row) * s.a.out.stride + (size_t)d.head * s.a.dim;
     for (int i = 0; i < BA_DEV_DIM_MAX / THREADS; i++) {
         int at = (int)threadIdx.x + i * THREADS;
         if (at < s.a.dim) {
-            to[at] = (float)out[i];
+            put(s.a.out, (size_t)(job.row0 + d.row), (size_t)d.head * s.a.dim + at, (float)out[i]);
         }
     }
 }

@@ -28,12 +28,13 @@ struct tile {
     int row, rows, head, heads, kv_head;
 };
 
-__device__ inline tile tile_at(const ba_dev_attention &a, const ba_dev_job &job, int index, int part) {
-    int group = a.heads / a.kv_heads, parts = (group + TILE - 1) / TILE, each = group < TILE ? TILE / group : 1;
+/* most: rows of a tile. */
+__device__ inline tile tile_at(const ba_dev_attention &a, const ba_dev_job &job, int index, int part, int most = TILE) {
+    int group = a.heads / a.kv_heads, parts = (group + most - 1) / most, each = group < most ? most / group : 1;
     tile t;
     t.kv_head = part / parts;
-    int skip = part % parts * TILE;
-    t.heads = min(group - skip, (int)TILE);
+    int skip = part % parts * most;
+    t.heads = min(group - skip, most);
     t.head = t.kv_head * group + skip;
     t.row = index * each;
     t.rows = min(each, job.rows - t.row);

@@ -302,7 +302,7 @@ template <int dim> void back(cudaStream_t stream, const ba_dev_attention_back *b
     cudaFuncSetAttribute(dq_kernel<dim>, cudaFuncAttributeMaxDynamicSharedMemorySize, dq_bytes);
     cudaFuncSetAttribute(dkv_kernel<dim>, cudaFuncAttributeMaxDynamicSharedMemorySize, dkv_bytes);
     if (b->n_tiles) {
-        dim3 grid((unsigned)b->n_tiles, (unsigned)ba_dev_head_parts(b->a.heads, b->a.kv_heads));
+        dim3 grid((unsigned)b->n_tiles, (unsigned)ba_dev_head_parts(b->a.heads, b->a.kv_heads, BA_DEV_TILE));
         dq_kernel<dim><<<grid, THREADS, dq_bytes, stream>>>(*b);
     }
     dim3 grid((unsigned)((b->rows + TILE - 1) / TILE), (unsigned)b->a.kv_heads);
