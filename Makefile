@@ -13,13 +13,16 @@ once        = $(eval $(1) := $(2))$($(1))
 LIB_CFLAGS  = $(call once,LIB_CFLAGS,$(shell pkg-config --cflags $(PKGS) 2>/dev/null))
 LIB_LIBS    = $(call once,LIB_LIBS,$(shell pkg-config --libs $(PKGS) 2>/dev/null))
 
+# Sources are found, not listed: a new file in any folder is part of the build.
+find       = $(sort $(shell find $(1) -name '$(2)'))
+
 # CUDA is optional, and there only if asked for: `make CUDA=1` adds the backend cuda. It takes nvcc (toolkit 12 or
 # later) from the path, or from NVCC. One program holds code for Hopper and for CUDA_ARCH, the oldest of all other cards.
 NVCC       ?= nvcc
 CUDA_ARCH  ?= sm_80
 CUDA_HOME   = $(call once,CUDA_HOME,$(patsubst %/bin/,%,$(dir $(realpath $(shell command -v $(NVCC))))))
-CUDA_SRC   := $(if $(CUDA),$(wildcard kernels/cuda/*.c))
-CUDA_OBJ   := $(if $(CUDA),$(patsubst %,$(BUILD)/%.o,$(wildcard kernels/cuda/*.cu)))
+CUDA_SRC   := $(if $(CUDA),$(call find,kernels/cuda,*.c))
+CUDA_OBJ   := $(if $(CUDA),$(patsubst %,$(BUILD)/%.o,$(call find,kernels/cuda,*.cu)))
 CUDA_CFLAGS = $(if $(CUDA),-DBA_HAVE_CUDA -isystem $(CUDA_HOME)/include)
 CUDA_LIBS   = $(if $(CUDA),-L$(CUDA_HOME)/lib64 -lcudart_static -lstdc++ -ldl -lrt)
 CUDA_ANY    = -gencode arch=$(CUDA_ARCH:sm_%=compute_%),code=[$(CUDA_ARCH),$(CUDA_ARCH:sm_%=compute_%)]
@@ -33,8 +36,6 @@ CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE -iquote . $(WARN) $(CFLAGS) -ffp-contract=o
 # Oniguruma has a regcomp of its own, with another syntax than POSIX: the C library's must be found first.
 LIBS        = -lc $(LIB_LIBS) $(CUDA_LIBS) -lm -lpthread
 
-# Sources are found, not listed: a new file in any folder is part of the build.
-find       = $(sort $(shell find $(1) -name '$(2)'))
 LIB_SRC   := $(filter-out kernels/cuda/%,$(call find,kernels sim,*.c)) $(CUDA_SRC)
 BENCH_SRC := $(call find,experiments/versus,*.c)
 EXP_SRC   := $(filter-out $(BENCH_SRC),$(call find,experiments,*.c))
@@ -107,10 +108,10 @@ $(BUILD)/%.o: %.c $(BUILD)/flags Makefile
 	@echo "  compile  $<"
 	$(Q)$(CC) $(CFLAGS_ALL) $(EXTRA) -MMD -MP -c -o $@ $<
 
-$(BUILD)/%.cu.o: %.cu $(wildcard kernels/cuda/*.h kernels/cuda/*.cuh) Makefile
+$(BUILD)/%.cu.o: %.cu $(call find,kernels/cuda,*.h) $(call find,kernels/cuda,*.cuh) Makefile
 	@mkdir -p $(@D)
 	@echo "  compile  $<"
-	$(Q)$(NVCC) $(NVCC_FLAGS) $(CUDA_HOPPER) $(if $(findstring /hopper_,$<),,$(CUDA_ANY)) -c -o $@ $<
+	$(Q)$(NVCC) $(NVCC_FLAGS) $(CUDA_HOPPER) $(if $(findstring /hopper/,$<),,$(CUDA_ANY)) -c -o $@ $<
 
 # Files that are rewritten only when what they hold changes: other flags or another commit rebuild what they should.
 keep = mkdir -p $(@D) && printf '%s\n' '$(1)' | cmp -s - $@ || printf '%s\n' '$(1)' > $@

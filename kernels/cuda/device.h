@@ -41,7 +41,7 @@ void ba_dev_gather(cudaStream_t stream, ba_dev_matrix src, const size_t *row, si
 void ba_dev_round(cudaStream_t stream, ba_dev_matrix x, size_t rows, size_t cols, uint16_t *out, size_t out_stride);
 void ba_dev_fill(cudaStream_t stream, ba_dev_out out, size_t rows, size_t cols, float value);
 
-/* ---- linear.cu and hopper_linear*.cu ---- */
+/* ---- linear.cu and hopper/linear*.cu ---- */
 
 /* y (+)= x w^T (+ bias). With glu, w has 2 out rows, of gates and then of units: y = act(gate) unit. */
 typedef struct ba_dev_linear {

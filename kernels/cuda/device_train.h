@@ -2,13 +2,13 @@
 #ifndef BA_CUDA_DEVICE_TRAIN_H
 #define BA_CUDA_DEVICE_TRAIN_H
 
-#include "device.h"
+#include "kernels/cuda/device.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* ---- train_product.cu ---- */
+/* ---- train/product.cu ---- */
 
 /* bf16. Element (i, j) at at[i stride + j], or at[j stride + i] if turned; stride a multiple of 8. */
 typedef struct ba_dev_operand {
@@ -23,7 +23,7 @@ void ba_dev_product(cudaStream_t stream, size_t m, size_t n, size_t k, ba_dev_op
                     bool add, ba_dev_matrix c, float *partial);
 size_t ba_dev_product_floats(size_t m, size_t n, size_t k);
 
-/* ---- train_rows.cu ---- */
+/* ---- train/rows.cu ---- */
 
 void ba_dev_copy(cudaStream_t stream, ba_dev_matrix src, size_t rows, size_t cols, ba_dev_matrix dst);
 void ba_dev_scatter(cudaStream_t stream, ba_dev_matrix src, const size_t *row, size_t n, size_t cols,
@@ -62,7 +62,7 @@ typedef struct ba_dev_adamw {
 void ba_dev_adamw_step(cudaStream_t stream, const ba_dev_adamw *cfg, size_t n, const float *grad, float *mean,
                        float *variance, float *value);
 
-/* ---- train_attention.cu ---- */
+/* ---- train/attention.cu ---- */
 
 /* Keys of a segment, counted from its first, that any row of a row tile sees. */
 typedef struct ba_dev_span {

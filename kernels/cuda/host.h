@@ -129,7 +129,7 @@ bool ba_cuda_attend(ba_gpu *be, const ba_dev_attention *on, const ba_dev_job *ho
 
 extern const ba_train_ops ba_cuda_train;
 
-/* Training's attention (host_train_attention.c), as documented in train.h. */
+/* Training's attention (train/host_attention.c), as documented in train.h. */
 ba_train_mask *ba_cuda_mask_new(ba_backend *be, const ba_train_job *job, size_t n_jobs, size_t rows, size_t rot_rows);
 void ba_cuda_mask_free(ba_backend *be, ba_train_mask *mask);
 void ba_cuda_train_attention(ba_backend *be, const ba_train_attention *a);

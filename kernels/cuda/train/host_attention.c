@@ -1,6 +1,6 @@
 /* Training's attention: the forward is that of inference over a KV that holds a layer's keys and values; the backward
  * has kernels of its own. A mask's lists are flattened once, and serve all layers. */
-#include "host.h"
+#include "kernels/cuda/host.h"
 
 #include "kernels/count.h"
 

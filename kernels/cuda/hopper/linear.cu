@@ -1,4 +1,4 @@
-#include "hopper_linear.cuh"
+#include "linear.cuh"
 
 namespace ba {
 

@@ -6,11 +6,11 @@
 #ifndef BA_CUDA_HOPPER_LINEAR_CUH
 #define BA_CUDA_HOPPER_LINEAR_CUH
 
-#include "act.cuh"
-#include "device_hopper.h"
-#include "device_map.h"
-#include "hopper_launch.cuh"
-#include "out.cuh"
+#include "kernels/cuda/act.cuh"
+#include "kernels/cuda/device_hopper.h"
+#include "kernels/cuda/device_map.h"
+#include "launch.cuh"
+#include "kernels/cuda/out.cuh"
 #include "wgmma.cuh"
 
 namespace ba {

@@ -1,7 +1,7 @@
 /* Training: parameters, products, rows, loss and optimiser. Parameters, gradients and moments are fp32; products take
  * bf16 copies, of parameters renewed with every step, of buffers rounded when a product first wants them. Attention:
- * host_train_attention.c. */
-#include "host.h"
+ * host_attention.c. */
+#include "kernels/cuda/host.h"
 
 #include "kernels/backends.h"
 

@@ -1,9 +1,9 @@
 /* Training's operations on rows, the loss, and the optimiser. Sums go in a fixed order: the same calls give the same
  * bits. */
-#include "bf16.cuh"
-#include "device_train.h"
-#include "quad.cuh"
-#include "row.cuh"
+#include "kernels/cuda/bf16.cuh"
+#include "kernels/cuda/device_train.h"
+#include "kernels/cuda/quad.cuh"
+#include "kernels/cuda/row.cuh"
 
 namespace {
 

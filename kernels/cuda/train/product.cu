@@ -1,7 +1,7 @@
 /* Products of training: both operands in bf16 and either way round, sums in fp32. */
-#include "bf16.cuh"
-#include "device_train.h"
-#include "quad.cuh"
+#include "kernels/cuda/bf16.cuh"
+#include "kernels/cuda/device_train.h"
+#include "kernels/cuda/quad.cuh"
 
 namespace {
 

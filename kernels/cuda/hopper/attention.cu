@@ -5,10 +5,10 @@
  * The softmax of a run of chunks is one chain over its keys, and runs are merged in their order, in the block or by
  * another kernel. Cuts depend on tokens alone, and a step of which a row sees nothing leaves its state as it is, so a
  * row's bits depend neither on the rows beside it nor on the keys behind the last one that it sees. */
-#include "bf16.cuh"
-#include "hopper_launch.cuh"
-#include "merge.cuh"
-#include "tile.cuh"
+#include "kernels/cuda/bf16.cuh"
+#include "launch.cuh"
+#include "kernels/cuda/merge.cuh"
+#include "kernels/cuda/tile.cuh"
 #include "wgmma.cuh"
 
 namespace {

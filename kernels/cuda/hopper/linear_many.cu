@@ -1,7 +1,7 @@
 /* Products of many rows: tiles of 128 rows of x by `cols` of the weight's, by three warpgroups. The first one only
  * starts copies, up to `slots` steps ahead; each of the others multiplies 64 rows. Two blocks of a cluster have the
  * same columns and fetch half of the weights each, for both. */
-#include "hopper_linear.cuh"
+#include "linear.cuh"
 
 namespace {
 

@@ -2,7 +2,7 @@
  * steps ahead. Weights are the rows of the instruction here, and x its columns, of which there may be few.
  *
  * The weights do not depend on the kernel before this one, so they are asked for before it has ended. */
-#include "hopper_linear.cuh"
+#include "linear.cuh"
 
 namespace {
 

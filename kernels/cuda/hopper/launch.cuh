@@ -2,7 +2,7 @@
 #ifndef BA_CUDA_HOPPER_LAUNCH_CUH
 #define BA_CUDA_HOPPER_LAUNCH_CUH
 
-#include "overlap.cuh"
+#include "kernels/cuda/overlap.cuh"
 #include "tma.cuh"
 
 #include <cuda_runtime_api.h>

@@ -3,8 +3,8 @@
  * Two kernels, each of which owns what it writes, so that sums need no atomics: a block per row tile walks over keys
  * and adds up dq; a block per step of keys walks over row tiles and adds up dk and dv. Both compute probabilities again
  * from the log-sum-exp. Operands of products are rounded to bf16, sums are fp32. */
-#include "device_train.h"
-#include "tile.cuh"
+#include "kernels/cuda/device_train.h"
+#include "kernels/cuda/tile.cuh"
 
 namespace {
 
