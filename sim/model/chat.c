@@ -213,24 +213,40 @@ static char *without_bos(const learner *l, const char *out) {
     return text;
 }
 
+static bool add_message(cJSON *messages, const turn *t) {
+    cJSON *message = cJSON_CreateObject();
+    if (cJSON_AddStringToObject(message, "role", t->role) && cJSON_AddStringToObject(message, "content", t->text) &&
+        cJSON_AddItemToArray(messages, message)) {
+        return true;
+    }
+    cJSON_Delete(message);
+    return false;
+}
+
+/* The variables of a template: the conversation and the tokens around it. NULL: out of memory. */
+static cJSON *context_of(const learner *l, const turn *turns, size_t n) {
+    cJSON *context = cJSON_CreateObject(), *messages = cJSON_AddArrayToObject(context, "messages");
+    bool whole = messages != NULL;
+    for (size_t i = 0; whole && i < n; i++) {
+        whole = add_message(messages, &turns[i]);
+    }
+    if (whole && cJSON_AddTrueToObject(context, "add_generation_prompt") && cJSON_AddNullToObject(context, "tools") &&
+        cJSON_AddNullToObject(context, "documents") &&
+        (!l->bos || cJSON_AddStringToObject(context, "bos_token", BOS)) &&
+        (!l->eos || cJSON_AddStringToObject(context, "eos_token", l->eos))) {
+        return context;
+    }
+    cJSON_Delete(context);
+    return NULL;
+}
+
 /* What the template makes of a conversation up to its answer, without a BOS at its beginning, which modes add
  * themselves. NULL and l->why. */
 static char *render(const learner *l, const turn *turns, size_t n) {
-    cJSON *context = cJSON_CreateObject(), *messages = cJSON_AddArrayToObject(context, "messages");
-    for (size_t i = 0; i < n; i++) {
-        cJSON *message = cJSON_CreateObject();
-        cJSON_AddStringToObject(message, "role", turns[i].role);
-        cJSON_AddStringToObject(message, "content", turns[i].text);
-        cJSON_AddItemToArray(messages, message);
-    }
-    cJSON_AddTrueToObject(context, "add_generation_prompt");
-    cJSON_AddNullToObject(context, "tools");
-    cJSON_AddNullToObject(context, "documents");
-    if (l->bos) {
-        cJSON_AddStringToObject(context, "bos_token", BOS);
-    }
-    if (l->eos) {
-        cJSON_AddStringToObject(context, "eos_token", l->eos);
+    cJSON *context = context_of(l, turns, n);
+    if (!context) {
+        ba_fail(l->why, "out of memory");
+        return NULL;
     }
     char *out = NULL;
     int rc = ba_jinja_render(l->v->chat_template, context, &out, l->why);

@@ -225,18 +225,27 @@ static void set_loop(program *p, const cJSON *list, size_t at, size_t n) {
     if (j->failed) {
         return;
     }
-    cJSON_AddNumberToObject(loop, "index", (double)at + 1);
-    cJSON_AddNumberToObject(loop, "index0", (double)at);
-    cJSON_AddBoolToObject(loop, "first", at == 0);
-    cJSON_AddBoolToObject(loop, "last", at + 1 == n);
-    cJSON_AddNumberToObject(loop, "length", (double)n);
-    cJSON_AddNumberToObject(loop, "revindex", (double)(n - at));
-    cJSON_AddNumberToObject(loop, "revindex0", (double)(n - at - 1));
+    const struct {
+        const char *name;
+        double value;
+    } number[] = {{"index", (double)at + 1},
+                  {"index0", (double)at},
+                  {"length", (double)n},
+                  {"revindex", (double)(n - at)},
+                  {"revindex0", (double)(n - at - 1)}};
+    for (size_t i = 0; i < sizeof number / sizeof *number; i++) {
+        ba_jinja_put(j, loop, number[i].name, cJSON_CreateNumber(number[i].value));
+    }
+    ba_jinja_put(j, loop, "first", cJSON_CreateBool(at == 0));
+    ba_jinja_put(j, loop, "last", cJSON_CreateBool(at + 1 == n));
     if (at > 0) {
-        cJSON_AddItemToObject(loop, "previtem", cJSON_Duplicate(cJSON_GetArrayItem(list, (int)at - 1), true));
+        ba_jinja_put(j, loop, "previtem", cJSON_Duplicate(cJSON_GetArrayItem(list, (int)at - 1), true));
     }
     if (at + 1 < n) {
-        cJSON_AddItemToObject(loop, "nextitem", cJSON_Duplicate(cJSON_GetArrayItem(list, (int)at + 1), true));
+        ba_jinja_put(j, loop, "nextitem", cJSON_Duplicate(cJSON_GetArrayItem(list, (int)at + 1), true));
+    }
+    if (j->failed) {
+        return;
     }
     ba_jinja_set(j, "loop", loop);
 }
@@ -252,7 +261,7 @@ static cJSON *chosen(program *p, const cJSON *list, const char *name, const char
             break;
         }
         if (ba_jinja_true(ba_jinja_expression(j)) && !j->failed) {
-            cJSON_AddItemToArray(out, cJSON_Duplicate(item, true));
+            ba_jinja_append(j, out, cJSON_Duplicate(item, true));
         }
     }
     return out;
@@ -310,9 +319,7 @@ static void set_member(ba_jinja *j, const char *space, const char *member, const
     if (old) {
         ba_jinja_keep(j, old);
     }
-    if (!copy || !cJSON_AddItemToObject(object, member, copy)) {
-        ba_jinja_fail(j, "out of memory");
-    }
+    ba_jinja_put(j, object, member, copy);
 }
 
 static size_t run_set(program *p, size_t i, size_t to) {

@@ -31,6 +31,20 @@ cJSON *ba_jinja_keep(ba_jinja *j, cJSON *value) {
     return value;
 }
 
+void ba_jinja_put(ba_jinja *j, cJSON *object, const char *name, cJSON *value) {
+    if (!value || !cJSON_AddItemToObject(object, name, value)) {
+        cJSON_Delete(value);
+        ba_jinja_fail(j, "out of memory");
+    }
+}
+
+void ba_jinja_append(ba_jinja *j, cJSON *list, cJSON *value) {
+    if (!value || !cJSON_AddItemToArray(list, value)) {
+        cJSON_Delete(value);
+        ba_jinja_fail(j, "out of memory");
+    }
+}
+
 static cJSON *boolean(ba_jinja *j, bool value) {
     return ba_jinja_keep(j, cJSON_CreateBool(value));
 }
@@ -188,7 +202,7 @@ static cJSON *copy_of(const cJSON *v) {
 static cJSON *list_literal(ba_jinja *j, const char *close) {
     cJSON *list = ba_jinja_keep(j, cJSON_CreateArray());
     while (!j->failed && !ba_jinja_accept(j, close)) {
-        cJSON_AddItemToArray(list, copy_of(ba_jinja_expression(j)));
+        ba_jinja_append(j, list, copy_of(ba_jinja_expression(j)));
         if (!ba_jinja_accept(j, ",")) {
             need(j, close);
             break;
@@ -206,7 +220,7 @@ static cJSON *object_literal(ba_jinja *j) {
         if (!cJSON_IsString(key)) {
             return ba_jinja_fail(j, "a key that is no string");
         }
-        cJSON_AddItemToObject(object, key->valuestring, copy_of(value));
+        ba_jinja_put(j, object, key->valuestring, copy_of(value));
         if (!ba_jinja_accept(j, ",")) {
             need(j, "}");
             break;
@@ -251,7 +265,7 @@ static cJSON *call(ba_jinja *j, const char *name, const arguments *a) {
     if (strcmp(name, "namespace") == 0 || strcmp(name, "dict") == 0) {
         cJSON *space = ba_jinja_keep(j, cJSON_CreateObject());
         for (size_t i = 0; i < a->n && !j->failed; i++) {
-            cJSON_AddItemToObject(space, a->name[i], copy_of(a->at[i]));
+            ba_jinja_put(j, space, a->name[i], copy_of(a->at[i]));
         }
         return space;
     }
@@ -262,7 +276,7 @@ static cJSON *call(ba_jinja *j, const char *name, const arguments *a) {
     if (strcmp(name, "range") == 0 && a->n == 1 && cJSON_IsNumber(a->at[0])) {
         cJSON *list = ba_jinja_keep(j, cJSON_CreateArray());
         for (int i = 0; i < a->at[0]->valuedouble && i < 1000; i++) {
-            cJSON_AddItemToArray(list, cJSON_CreateNumber(i));
+            ba_jinja_append(j, list, cJSON_CreateNumber(i));
         }
         return list;
     }
@@ -311,7 +325,7 @@ static cJSON *split(ba_jinja *j, const char *s, const char *by) {
     for (const char *found;; s = found + strlen(by)) {
         found = strstr(s, by);
         char *part = strndup(s, found ? (size_t)(found - s) : strlen(s));
-        cJSON_AddItemToArray(list, cJSON_CreateString(part ? part : ""));
+        ba_jinja_append(j, list, cJSON_CreateString(part ? part : ""));
         free(part);
         if (!found) {
             return list;
@@ -472,7 +486,7 @@ static cJSON *slice(ba_jinja *j, cJSON *v, const cJSON *from, const cJSON *to, c
     }
     for (int i = first; i < last; i++) {
         const cJSON *item = cJSON_GetArrayItem(v, reversed ? n - 1 - i : i);
-        cJSON_AddItemToArray(out, cJSON_Duplicate(item, true));
+        ba_jinja_append(j, out, cJSON_Duplicate(item, true));
     }
     return out;
 }

@@ -38,6 +38,9 @@ extern cJSON ba_jinja_undefined;
 cJSON *ba_jinja_fail(ba_jinja *j, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Takes a new value over; NULL is out of memory. */
 cJSON *ba_jinja_keep(ba_jinja *j, cJSON *value);
+/* Gives a new value to an object or a list, which then owns it. NULL, or no memory for it: the rendering fails. */
+void ba_jinja_put(ba_jinja *j, cJSON *object, const char *name, cJSON *value);
+void ba_jinja_append(ba_jinja *j, cJSON *list, cJSON *value);
 
 /* The value of the expression in j->at .. j->end, moving j->at after it. */
 cJSON *ba_jinja_expression(ba_jinja *j);

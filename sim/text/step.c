@@ -158,13 +158,12 @@ int ba_step_parse(const cJSON *json, const char *where, const ba_step_type *(*ta
         return -1;
     }
     for (size_t i = 0; i < BA_STEP_FIELDS && type->field[i].name; i++) {
-        const cJSON *item = ba_json_get(json, type->field[i].name);
-        if (!item && type->field[i].required) {
-            return bad(&c, type->field[i].name, "is missing");
-        }
-        if (item && read_field(&c, &type->field[i], item, out) != 0) {
+        const ba_step_field *f = &type->field[i];
+        const cJSON *item = ba_json_get(json, f->name);
+        int rc = item ? read_field(&c, f, item, out) : f->required ? bad(&c, f->name, "is missing") : 0;
+        if (rc) {
             ba_step_free(out);
-            return -1;
+            return rc;
         }
     }
     const char *wrong = type->check ? type->check(out) : NULL;
