@@ -1,6 +1,7 @@
 #include "backend.h"
 
 #include "backends.h"
+#include "kernels/base/clock.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -154,4 +155,11 @@ void ba_backend_close(ba_backend *be) {
     if (be) {
         be->ops->close(be);
     }
+}
+
+double ba_backend_now(ba_backend *be) {
+    if (be->ops->finish) {
+        be->ops->finish(be);
+    }
+    return ba_now();
 }

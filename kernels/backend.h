@@ -237,4 +237,7 @@ int ba_backend_open(const char *name, const ba_backend_config *cfg, ba_backend *
 int ba_backend_open_to_train(const char *name, const ba_backend_config *cfg, ba_backend **out, char err[BA_ERR_LEN]);
 void ba_backend_close(ba_backend *be);
 
+/* The monotonic clock, in seconds, after all operations so far are finished: the end of a stage on a device, too. */
+double ba_backend_now(ba_backend *be);
+
 #endif

@@ -69,8 +69,8 @@ static int append(buffer *b, const char *s, size_t n) {
 }
 
 /* The field whose {name} begins at s; NULL: there is none. */
-static const ba_field *field_at(const char *s, const ba_field *fields) {
-    for (const ba_field *f = fields; f && f->name; f++) {
+static const ba_prompt_field *field_at(const char *s, const ba_prompt_field *fields) {
+    for (const ba_prompt_field *f = fields; f && f->name; f++) {
         size_t n = strlen(f->name);
         if (strncmp(s + 1, f->name, n) == 0 && s[n + 1] == '}') {
             return f;
@@ -79,7 +79,7 @@ static const ba_field *field_at(const char *s, const ba_field *fields) {
     return NULL;
 }
 
-char *ba_prompts_fill(const ba_prompts *p, const char *task, const char *part, const ba_field *fields,
+char *ba_prompts_fill(const ba_prompts *p, const char *task, const char *part, const ba_prompt_field *fields,
                       char err[BA_ERR_LEN]) {
     const cJSON *text = ba_json_get(ba_json_get(p->family, task), part);
     text = text ? text : ba_json_get(ba_json_get(p->root, task), part);
@@ -91,7 +91,7 @@ char *ba_prompts_fill(const ba_prompts *p, const char *task, const char *part, c
     buffer b = {0};
     int rc = append(&b, "", 0);
     for (const char *s = none ? "" : text->valuestring; *s && !rc;) {
-        const ba_field *f = *s == '{' ? field_at(s, fields) : NULL;
+        const ba_prompt_field *f = *s == '{' ? field_at(s, fields) : NULL;
         rc = f ? append(&b, f->text, strlen(f->text)) : append(&b, s, 1);
         s += f ? strlen(f->name) + 2 : 1;
     }

@@ -9,9 +9,9 @@
 typedef struct ba_prompts ba_prompts;
 
 /* A value for {name}; a list ends with name NULL. */
-typedef struct ba_field {
+typedef struct ba_prompt_field {
     const char *name, *text;
-} ba_field;
+} ba_prompt_field;
 
 /* Wording for the family of a tokenizer's chat template. path: another file of this form, or NULL. 0, or -1 and err
  * naming the file. */
@@ -21,7 +21,7 @@ void ba_prompts_close(ba_prompts *p);
 /* The wording of a part ("system", "passage", "demonstration", "question") with its fields filled in, malloc'ed. NULL
  * and err: there is no such part (a missing "system" is no error: an empty text), a {field} without a value, or no
  * memory. */
-char *ba_prompts_fill(const ba_prompts *p, const char *task, const char *part, const ba_field *fields,
+char *ba_prompts_fill(const ba_prompts *p, const char *task, const char *part, const ba_prompt_field *fields,
                       char err[BA_ERR_LEN]);
 
 /* One segment of a prompt before it is tokenised. */

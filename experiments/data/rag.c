@@ -171,11 +171,11 @@ int ba_item_parts(const ba_item *item, const ba_prompts *prompts, ba_order order
     part[0] = (ba_part){BA_ROLE_SYSTEM, ba_prompts_fill(prompts, "rag", "system", NULL, err)};
     for (size_t i = 0; i < item->n_doc; i++) {
         const ba_document *d = &item->doc[order == BA_BEST_FIRST ? item->n_doc - 1 - i : i];
-        const ba_field fields[] = {{"title", d->title ? d->title : ""}, {"text", d->text}, {0}};
+        const ba_prompt_field fields[] = {{"title", d->title ? d->title : ""}, {"text", d->text}, {0}};
         char *text = d->title ? NULL : ba_prompts_fill(prompts, "rag", "untitled", fields, err);
         part[1 + i] = (ba_part){BA_ROLE_PASSAGE, text ? text : ba_prompts_fill(prompts, "rag", "passage", fields, err)};
     }
-    const ba_field fields[] = {{"question", item->question}, {0}};
+    const ba_prompt_field fields[] = {{"question", item->question}, {0}};
     part[1 + item->n_doc] = (ba_part){BA_ROLE_QUESTION, ba_prompts_fill(prompts, "rag", "question", fields, err)};
     *parts = part;
     *n = item->n_doc + 2;

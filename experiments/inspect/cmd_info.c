@@ -2,6 +2,7 @@
 #include "experiments/cli/json.h"
 #include "experiments/cli/options.h"
 #include "sim/model/fields.h"
+#include "sim/text/recipe_read.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -307,21 +308,29 @@ typedef struct options {
     bool fields;
 } options;
 
+/* A row of the page of fields: added to the list (JSON), or printed. */
+static void show_field(const ba_field *f, cJSON *list) {
+    if (!list) {
+        printf("%-30s %-34s %-9s %s\n", f->file, f->field, f->verdict, f->why ? f->why : "");
+        return;
+    }
+    cJSON *row = cJSON_CreateObject();
+    add_text(row, "file", f->file);
+    add_text(row, "field", f->field);
+    add_text(row, "verdict", f->verdict);
+    add_text(row, "why", f->why ? f->why : "");
+    cJSON_AddItemToArray(list, row);
+}
+
 /* What the readers of a Hugging Face folder do with each field. */
 static int print_fields(bool json) {
-    const ba_field *f;
     cJSON *list = json ? cJSON_CreateArray() : NULL;
+    const ba_field *f;
     for (size_t i = 0; (f = ba_model_field_at(i)); i++) {
-        if (!json) {
-            printf("%-30s %-34s %-9s %s\n", f->file, f->field, f->verdict, f->why);
-            continue;
-        }
-        cJSON *row = cJSON_CreateObject();
-        add_text(row, "file", f->file);
-        add_text(row, "field", f->field);
-        add_text(row, "verdict", f->verdict);
-        add_text(row, "why", f->why);
-        cJSON_AddItemToArray(list, row);
+        show_field(f, list);
+    }
+    for (f = ba_tokenizer_fields(); f->file; f++) {
+        show_field(f, list);
     }
     char *text = list ? cJSON_PrintUnformatted(list) : NULL;
     if (text) {

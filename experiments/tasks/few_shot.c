@@ -28,7 +28,7 @@ static int first_lines(const ba_task_source *from, const char *path, const char 
         } else if (!answer) {
             rc = ba_fail(err, "%s: line %zu: %s", path, ba_lines_number(lines), why);
         } else {
-            const ba_field fields[] = {{"question", question}, {"answer", answer}, {0}};
+            const ba_prompt_field fields[] = {{"question", question}, {"answer", answer}, {0}};
             rc = ba_shots_add(out, "", BA_ROLE_DEMONSTRATION,
                               ba_prompts_fill(from->prompts, task, "demonstration", fields, err), err);
         }
@@ -46,7 +46,7 @@ static int question_and_target(const ba_task_source *from, const ba_shots *shots
     if (!target || ba_task_shots(out, shots, "", err)) {
         return -1;
     }
-    const ba_field fields[] = {{"question", question}, {0}};
+    const ba_prompt_field fields[] = {{"question", question}, {0}};
     return ba_task_part(out, BA_ROLE_QUESTION, ba_prompts_fill(from->prompts, task, "question", fields, err), err) ||
                    ba_task_answer(out, target, err)
                ? -1
@@ -108,7 +108,7 @@ int ba_bbh_shots(const ba_task_source *from, const char *path, ba_shots *out, ch
         const cJSON *shots = ba_json_get(t, "cot_fewshot");
         const char *description = NULL, *input = NULL, *target = NULL;
         rc = ba_json_string(shots, "description", &description, path, err);
-        const ba_field about[] = {{"description", description ? description : ""}, {0}};
+        const ba_prompt_field about[] = {{"description", description ? description : ""}, {0}};
         rc = rc ? rc
                 : ba_shots_add(out, t->string, BA_ROLE_SYSTEM,
                                ba_prompts_fill(from->prompts, "bbh", "system", about, err), err);
@@ -120,7 +120,7 @@ int ba_bbh_shots(const ba_task_source *from, const char *path, ba_shots *out, ch
                 rc = -1;
                 break;
             }
-            const ba_field fields[] = {{"question", input ? input : ""}, {"answer", target ? target : ""}, {0}};
+            const ba_prompt_field fields[] = {{"question", input ? input : ""}, {"answer", target ? target : ""}, {0}};
             rc = ba_shots_add(out, t->string, BA_ROLE_DEMONSTRATION,
                               ba_prompts_fill(from->prompts, "bbh", "demonstration", fields, err), err);
         }
@@ -137,7 +137,7 @@ int ba_bbh_parse(const ba_task_source *from, const ba_shots *shots, const cJSON 
     if (!target || ba_task_shots(out, shots, task, err)) {
         return -1;
     }
-    const ba_field fields[] = {{"question", input}, {0}};
+    const ba_prompt_field fields[] = {{"question", input}, {0}};
     return ba_task_part(out, BA_ROLE_QUESTION, ba_prompts_fill(from->prompts, "bbh", "question", fields, err), err) ||
                    ba_task_answer(out, target, err)
                ? -1
@@ -160,7 +160,7 @@ ba_scores ba_bbh_score(const ba_task_item *item, const char *output) {
 
 static char *drop_text(const ba_task_source *from, const char *part, const char *passage, const char *question,
                        const char *answer, char err[BA_ERR_LEN]) {
-    const ba_field fields[] = {{"passage", passage}, {"question", question}, {"answer", answer}, {0}};
+    const ba_prompt_field fields[] = {{"passage", passage}, {"question", question}, {"answer", answer}, {0}};
     return ba_prompts_fill(from->prompts, "drop", part, fields, err);
 }
 

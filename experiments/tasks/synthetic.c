@@ -100,7 +100,7 @@ static char *passage_text(maker *m, const char *fact) {
     return text;
 }
 
-static int add_part(const ba_task_source *from, ba_role role, const char *part, const ba_field *fields,
+static int add_part(const ba_task_source *from, ba_role role, const char *part, const ba_prompt_field *fields,
                     ba_task_item *out, char err[BA_ERR_LEN]) {
     return ba_task_part(out, role, ba_prompts_fill(from->prompts, "synthetic", part, fields, err), err);
 }
@@ -108,11 +108,11 @@ static int add_part(const ba_task_source *from, ba_role role, const char *part, 
 /* The item of the maker's facts; frees the maker. */
 static int finish(maker *m, size_t number, const char *question, const char *answer, ba_task_item *out,
                   char err[BA_ERR_LEN]) {
-    const ba_field none[] = {{0}}, asked[] = {{"question", question}, {0}};
+    const ba_prompt_field none[] = {{0}}, asked[] = {{"question", question}, {0}};
     int rc = add_part(m->from, BA_ROLE_SYSTEM, "system", none, out, err);
     for (size_t i = 0; !rc && i < m->n; i++) {
         char *text = passage_text(m, m->fact[i]);
-        const ba_field fields[] = {{"text", text ? text : ""}, {0}};
+        const ba_prompt_field fields[] = {{"text", text ? text : ""}, {0}};
         rc = text ? add_part(m->from, BA_ROLE_PASSAGE, "passage", fields, out, err) : ba_fail(err, "out of memory");
         free(text);
     }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int question(const ba_task_source *from, const char *task, const ba_field *fields, ba_task_item *out,
+static int question(const ba_task_source *from, const char *task, const ba_prompt_field *fields, ba_task_item *out,
                     char err[BA_ERR_LEN]) {
     return ba_task_part(out, BA_ROLE_QUESTION, ba_prompts_fill(from->prompts, task, "question", fields, err), err);
 }
@@ -36,13 +36,13 @@ int ba_mmlu_parse(const ba_task_source *from, const ba_shots *shots, const cJSON
     for (char *c = topic; *c; c++) {
         *c = *c == '_' ? ' ' : *c;
     }
-    const ba_field fields[] = {{"subject", topic},
-                               {"question", text},
-                               {"a", choice[0]},
-                               {"b", choice[1]},
-                               {"c", choice[2]},
-                               {"d", choice[3]},
-                               {0}};
+    const ba_prompt_field fields[] = {{"subject", topic},
+                                      {"question", text},
+                                      {"a", choice[0]},
+                                      {"b", choice[1]},
+                                      {"c", choice[2]},
+                                      {"d", choice[3]},
+                                      {0}};
     if (question(from, "mmlu", fields, out, err) || ba_task_answer(out, target, err)) {
         return -1;
     }
@@ -73,7 +73,7 @@ int ba_ifeval_parse(const ba_task_source *from, const ba_shots *shots, const cJS
         out->id = NULL;
         return ba_fail(err, "out of memory");
     }
-    const ba_field fields[] = {{"question", text}, {0}};
+    const ba_prompt_field fields[] = {{"question", text}, {0}};
     return question(from, "ifeval", fields, out, err);
 }
 
@@ -89,6 +89,6 @@ int ba_humaneval_parse(const ba_task_source *from, const ba_shots *shots, const 
     }
     /* Where only likelihoods are wanted, the reference solution is the gold answer. */
     const char *solution = ba_task_text(line, "canonical_solution", err);
-    const ba_field fields[] = {{"question", text}, {0}};
+    const ba_prompt_field fields[] = {{"question", text}, {0}};
     return !solution || question(from, "humaneval", fields, out, err) || ba_task_answer(out, solution, err) ? -1 : 0;
 }

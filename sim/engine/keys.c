@@ -102,6 +102,6 @@ int ba_run_prepare(ba_run *r, const ba_work *w) {
     }
     double start = ba_now();
     int rc = merge ? merge_keys(r, w->node) : patch_keys(r, w->node);
-    r->stats.stage[BA_STAGE_MERGE] += ba_now() - start;
+    r->stats.stage[BA_STAGE_MERGE] += ba_backend_now(r->e->net.be) - start;
     return rc || merge ? rc : own_keys(r, w->node);
 }

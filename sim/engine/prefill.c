@@ -90,10 +90,10 @@ static int run_pass(ba_run *r, const ba_schedule *s, const ba_pass *pass) {
     if (rc) {
         goto done;
     }
-    rc = keep_results(r, work, pass->n_work, (ba_now() - start) / (double)b->rows);
+    rc = keep_results(r, work, pass->n_work, (ba_backend_now(r->e->net.be) - start) / (double)b->rows);
 done:
     ba_batch_free(b);
-    r->stats.stage[stage] += ba_now() - start - (r->stats.stage[BA_STAGE_MERGE] - merged);
+    r->stats.stage[stage] += ba_backend_now(r->e->net.be) - start - (r->stats.stage[BA_STAGE_MERGE] - merged);
     return rc;
 }
 

@@ -1,7 +1,5 @@
 #include "profile.h"
 
-#include "kernels/base/clock.h"
-
 const char *ba_op_name(ba_op op) {
     static const char *const name[BA_OP_COUNT] = {
         [BA_OP_EMBED] = "embed", [BA_OP_ROTATIONS] = "rotations", [BA_OP_NORMS] = "norms",
@@ -12,16 +10,16 @@ const char *ba_op_name(ba_op op) {
     return (unsigned)op < BA_OP_COUNT ? name[op] : "?";
 }
 
-void ba_profile_start(ba_profile *p, const ba_backend *be) {
+void ba_profile_start(ba_profile *p, ba_backend *be) {
     if (p) {
         p->before = be->count;
-        p->since = ba_now();
+        p->since = ba_backend_now(be);
     }
 }
 
-void ba_profile_lap(ba_profile *p, const ba_backend *be, ba_op op) {
+void ba_profile_lap(ba_profile *p, ba_backend *be, ba_op op) {
     if (p) {
-        double end = ba_now();
+        double end = ba_backend_now(be);
         p->op[op].seconds += end - p->since;
         p->op[op].flops += be->count.flops_exact - p->before.flops_exact;
         p->op[op].bytes += be->count.bytes_read - p->before.bytes_read;

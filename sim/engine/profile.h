@@ -32,7 +32,7 @@ typedef struct ba_profile {
 } ba_profile;
 
 /* start: begins a lap. lap: adds the time since the last call of either to op. p may be NULL. */
-void ba_profile_start(ba_profile *p, const ba_backend *be);
-void ba_profile_lap(ba_profile *p, const ba_backend *be, ba_op op);
+void ba_profile_start(ba_profile *p, ba_backend *be);
+void ba_profile_lap(ba_profile *p, ba_backend *be, ba_op op);
 
 #endif
