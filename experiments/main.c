@@ -1,6 +1,6 @@
 /* blockattn: one program, a table of commands. */
-#include "experiments/cli/commands.h"
-#include "experiments/cli/program.h"
+#include "experiments/options/commands.h"
+#include "experiments/options/program.h"
 #include "sim/base/mapping.h"
 
 #include <errno.h>

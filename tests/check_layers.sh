@@ -37,32 +37,39 @@ kernels/cuda/hopper: kernels/cuda/
 kernels/cuda/train: kernels/ kernels/base/ kernels/cuda/
 sim/base: kernels/base/
 sim/text: sim/base/ kernels/base/
-sim/files: sim/base/ kernels/base/
+sim/recipe: sim/base/ sim/text/ kernels/base/
+sim/tokenizer: sim/base/ sim/recipe/ sim/text/ kernels/base/
+sim/chat: sim/base/ sim/tokenizer/ kernels/base/
+sim/files: sim/base/ kernels/backend.h kernels/base/
+sim/vocab: sim/base/ sim/files/ sim/recipe/ sim/text/ sim/tokenizer/ kernels/base/
 sim/trace: sim/base/ kernels/base/
-sim/model: sim/base/ sim/files/ sim/text/ kernels/backend.h kernels/base/
-sim/prompt: sim/base/ sim/text/ kernels/base/
+sim/model: sim/base/ sim/chat/ sim/files/ sim/recipe/ sim/text/ sim/tokenizer/ sim/vocab/ kernels/backend.h kernels/base/
+sim/prompt: sim/base/ sim/chat/ sim/text/ sim/tokenizer/ kernels/base/
 sim/plan: sim/base/ sim/model/shape.h kernels/base/
 sim/modes: sim/plan/ sim/prompt/ kernels/base/
 sim/store: sim/base/ sim/plan/ kernels/backend.h kernels/base/
-sim/engine: sim/base/ sim/model/ sim/plan/ sim/store/ kernels/backend.h kernels/base/
+sim/store/lmdb: sim/base/ sim/store/ kernels/base/
+sim/store/redis: sim/base/ sim/store/ kernels/base/
+sim/engine: sim/base/ sim/files/packed.h sim/model/ sim/plan/ sim/store/ kernels/backend.h kernels/base/
 sim/train: sim/base/ sim/files/ sim/model/ sim/modes/ sim/plan/ sim/prompt/ kernels/backend.h kernels/train.h kernels/base/
-experiments: experiments/cli/ sim/base/mapping.h
+experiments: experiments/cli/ experiments/options/ sim/base/mapping.h
 experiments/measure: sim/ kernels/backend.h kernels/base/
-experiments/convert: experiments/cli/ experiments/data/ sim/ kernels/base/
+experiments/convert: experiments/cli/ experiments/options/ experiments/data/ sim/ kernels/base/
 experiments/data: sim/ kernels/base/
-experiments/tasks: experiments/data/ experiments/measure/ sim/base/ sim/prompt/ sim/text/ kernels/base/
+experiments/tasks: experiments/data/ experiments/measure/ sim/base/ sim/prompt/ sim/text/ sim/tokenizer/ kernels/base/
 experiments/cli: experiments/data/ experiments/measure/ sim/ kernels/backend.h kernels/base/
-experiments/cost: experiments/cli/ experiments/measure/ sim/ kernels/base/
-experiments/eval: experiments/cli/ experiments/measure/ experiments/tasks/ sim/ kernels/base/
-experiments/game: experiments/cli/ experiments/measure/ sim/ kernels/backend.h kernels/base/
-experiments/gate: experiments/cli/ experiments/data/ experiments/measure/ sim/ kernels/base/
-experiments/inspect: experiments/cli/ experiments/measure/ experiments/tasks/ sim/ kernels/base/
-experiments/replay: experiments/cli/ experiments/data/ experiments/measure/ sim/ kernels/base/
-experiments/report: experiments/cli/ experiments/data/ experiments/eval/ sim/ kernels/base/
-experiments/store: experiments/cli/ experiments/measure/ sim/ kernels/base/
-experiments/ttft: experiments/cli/ experiments/measure/ sim/ kernels/base/
-experiments/tune: experiments/cli/ experiments/data/ experiments/measure/ sim/ kernels/base/
-experiments/versus: experiments/cli/ experiments/measure/ sim/ kernels/backend.h kernels/base/ kernels/cpu/bf16/
+experiments/options: experiments/cli/ sim/ kernels/backend.h kernels/base/
+experiments/cost: experiments/cli/ experiments/options/ experiments/measure/ sim/ kernels/base/
+experiments/eval: experiments/cli/ experiments/options/ experiments/measure/ experiments/tasks/ sim/ kernels/base/
+experiments/game: experiments/cli/ experiments/options/ experiments/measure/ sim/ kernels/backend.h kernels/base/
+experiments/gate: experiments/cli/ experiments/options/ experiments/data/ experiments/measure/ sim/ kernels/base/
+experiments/inspect: experiments/cli/ experiments/options/ experiments/measure/ experiments/tasks/ sim/ kernels/base/
+experiments/replay: experiments/cli/ experiments/options/ experiments/data/ experiments/measure/ sim/ kernels/base/
+experiments/report: experiments/cli/ experiments/options/ experiments/data/ experiments/eval/ sim/ kernels/base/
+experiments/store: experiments/cli/ experiments/options/ experiments/measure/ sim/ kernels/base/
+experiments/ttft: experiments/cli/ experiments/options/ experiments/measure/ sim/ kernels/base/
+experiments/tune: experiments/cli/ experiments/options/ experiments/data/ experiments/measure/ sim/ kernels/base/
+experiments/versus: experiments/cli/ experiments/options/ experiments/measure/ sim/ kernels/backend.h kernels/base/ kernels/cpu/bf16/
 tests/support: experiments/ sim/ kernels/
 tests/kernels: tests/support/ experiments/ sim/ kernels/
 tests/sim: tests/support/ experiments/ sim/ kernels/
@@ -74,10 +81,14 @@ RULES
 # The floors of sim/, top down. A rule may name folders of lower floors only, so no line added above can turn an arrow.
 floors() {
     cat <<'FLOORS'
+sim/store/lmdb sim/store/redis
 sim/engine sim/train
 sim/store sim/modes
 sim/plan
 sim/model sim/prompt
+sim/chat sim/vocab
+sim/tokenizer
+sim/recipe
 sim/text sim/files sim/trace
 sim/base
 FLOORS
@@ -145,8 +156,8 @@ only_in() {
     refuse "only $pattern includes $library" "include[[:space:]]*[<\"]$library" $(echo "$sources" | grep -vE "$pattern")
 }
 only_in '^sim/trace/([a-z]*\.c|parts\.h|verify\.h)' hdf5
-only_in '^sim/store/lmdb' lmdb
-only_in '^sim/store/redis' hiredis
+only_in '^sim/store/lmdb/' lmdb
+only_in '^sim/store/redis/' hiredis
 only_in '^sim/store/key\.c' sodium
 
 engine=$(echo "$sources" | grep -E '^(kernels|sim)/')
@@ -162,8 +173,8 @@ for suite in $(grep -rhoE '^int ba_suite_[a-z0-9_]+\(void\) \{' tests --include=
     grep -q " S(${suite#ba_suite_})" tests/support/runner.h || fail "tests/support/runner.h does not list $suite"
 done
 for command in $(grep -rhoE '^const ba_command ba_command_[a-z_]+ = ' experiments --include='*.c' | sed -E 's/.*ba_command_([a-z_]+) .*/\1/'); do
-    grep -q " C($command) " experiments/cli/commands.c || grep -q " C($command)\$" experiments/cli/commands.c ||
-        fail "experiments/cli/commands.c does not list $command"
+    grep -q " C($command) " experiments/options/commands.c || grep -q " C($command)\$" experiments/options/commands.c ||
+        fail "experiments/options/commands.c does not list $command"
     [ "$command" = help_pages ] || grep -q "\`$command\`" README.md || fail "README.md does not name $command"
 done
 

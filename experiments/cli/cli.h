@@ -8,7 +8,7 @@
 #include "sim/model/model.h"
 #include "sim/prompt/prompt.h"
 #include "sim/store/store.h"
-#include "sim/text/tokenizer.h"
+#include "sim/tokenizer/tokenizer.h"
 
 #include <stdbool.h>
 #include <stddef.h>

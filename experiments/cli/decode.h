@@ -3,7 +3,7 @@
 #define BA_DECODE_H
 
 #include "sim/engine/engine.h"
-#include "sim/text/tokenizer.h"
+#include "sim/tokenizer/tokenizer.h"
 
 #include <stdio.h>
 

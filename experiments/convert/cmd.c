@@ -1,7 +1,7 @@
 /* blockattn convert: data sets, in the form that their authors publish, to RAG items. */
-#include "experiments/cli/options.h"
 #include "experiments/data/convert.h"
 #include "experiments/data/lines.h"
+#include "experiments/options/options.h"
 #include "sim/base/json_read.h"
 #include "sim/base/whole_file.h"
 

@@ -1,9 +1,9 @@
 /* blockattn cost: what a mode costs on a shape, without weights, over prompt lengths. */
-#include "experiments/cli/options.h"
 #include "experiments/cli/rows.h"
 #include "experiments/cli/tracing.h"
 #include "experiments/measure/costing.h"
 #include "experiments/measure/paper_row.h"
+#include "experiments/options/options.h"
 #include "requests.h"
 #include "sim/modes/modes.h"
 #include "sim/trace/trace.h"

@@ -1,12 +1,12 @@
 /* blockattn cost --requests: the cost of a stream of requests on a machine that stores blocks in tiers. */
 #include "requests.h"
 
-#include "experiments/cli/data.h"
 #include "experiments/cli/rows.h"
 #include "experiments/measure/costing.h"
 #include "experiments/measure/paper_row.h"
 #include "experiments/measure/protocol.h"
 #include "experiments/measure/stats.h"
+#include "experiments/options/data.h"
 #include "kernels/base/clock.h"
 
 #include <inttypes.h>

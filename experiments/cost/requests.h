@@ -3,8 +3,8 @@
 #ifndef BA_COST_REQUESTS_H
 #define BA_COST_REQUESTS_H
 
-#include "experiments/cli/options.h"
 #include "experiments/cli/tracing.h"
+#include "experiments/options/options.h"
 #include "service.h"
 #include "sim/store/simulate.h"
 #include "traffic.h"

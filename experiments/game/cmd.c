@@ -1,8 +1,8 @@
 /* blockattn game: an agent is sent a game's state frame by frame, of which little changes. */
 #include "experiments/cli/ask.h"
-#include "experiments/cli/data.h"
-#include "experiments/cli/options.h"
 #include "experiments/cli/tracing.h"
+#include "experiments/options/data.h"
+#include "experiments/options/options.h"
 #include "frames.h"
 #include "report.h"
 

@@ -1,8 +1,8 @@
 /* blockattn gate: the program with an exit status that a user puts in CI. */
 #include "experiments/cli/ask.h"
-#include "experiments/cli/options.h"
 #include "experiments/cli/settings.h"
 #include "experiments/cli/tracing.h"
+#include "experiments/options/options.h"
 #include "trace.h"
 
 #include <errno.h>

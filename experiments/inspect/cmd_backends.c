@@ -1,6 +1,6 @@
 /* blockattn backends: the arithmetic that this build has. */
 #include "experiments/cli/json.h"
-#include "experiments/cli/options.h"
+#include "experiments/options/options.h"
 
 static int print_json(void) {
     const ba_backend_ops *ops;

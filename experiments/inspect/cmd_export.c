@@ -1,7 +1,7 @@
 /* blockattn export: what is in a trace. */
 #include "experiments/cli/guess.h"
-#include "experiments/cli/options.h"
 #include "experiments/cli/rows.h"
+#include "experiments/options/options.h"
 #include "sim/trace/merged.h"
 
 #include <stdlib.h>

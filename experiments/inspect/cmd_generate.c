@@ -2,7 +2,7 @@
 #include "experiments/cli/ask.h"
 #include "experiments/cli/decode.h"
 #include "experiments/cli/json.h"
-#include "experiments/cli/options.h"
+#include "experiments/options/options.h"
 
 #include <errno.h>
 #include <stdlib.h>

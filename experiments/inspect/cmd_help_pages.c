@@ -1,6 +1,6 @@
 /* blockattn help-pages: the manual page and the completions of shells, printed from the tables of commands and options.
  * Run by the Makefile; no user needs it. */
-#include "experiments/cli/options.h"
+#include "experiments/options/options.h"
 #include "sim/modes/modes.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* blockattn info: what a model is. */
 #include "experiments/cli/json.h"
-#include "experiments/cli/options.h"
+#include "experiments/options/options.h"
 #include "sim/model/fields.h"
-#include "sim/text/recipe_read.h"
+#include "sim/recipe/read.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

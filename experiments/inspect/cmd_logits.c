@@ -1,7 +1,7 @@
 /* blockattn logits: next-token logits after the last segment. */
 #include "experiments/cli/ask.h"
 #include "experiments/cli/json.h"
-#include "experiments/cli/options.h"
+#include "experiments/options/options.h"
 
 #include <math.h>
 #include <stdlib.h>

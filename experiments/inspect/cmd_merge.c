@@ -1,6 +1,6 @@
 /* blockattn merge: copies the traces of several runs into one file. */
-#include "experiments/cli/options.h"
 #include "experiments/cli/tracing.h"
+#include "experiments/options/options.h"
 #include "sim/trace/merged.h"
 
 static int add(void *arg, const char *name, const ba_trace *t, char err[BA_ERR_LEN]) {

@@ -1,7 +1,7 @@
 /* blockattn modes: the attention modes that there are, and a page for each. */
 #include "experiments/cli/guess.h"
 #include "experiments/cli/json.h"
-#include "experiments/cli/options.h"
+#include "experiments/options/options.h"
 #include "plan_page.h"
 #include "sim/modes/modes.h"
 

@@ -1,8 +1,8 @@
 /* blockattn plan: what a mode makes of a request, without running it. */
 #include "experiments/cli/ask.h"
 #include "experiments/cli/json.h"
-#include "experiments/cli/options.h"
 #include "experiments/measure/costing.h"
+#include "experiments/options/options.h"
 #include "plan_page.h"
 #include "sim/modes/modes.h"
 #include "sim/plan/schedule.h"

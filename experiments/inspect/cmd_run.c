@@ -1,8 +1,8 @@
 /* blockattn run: an experiment file, which is a command and its options as data. */
-#include "experiments/cli/data.h"
-#include "experiments/cli/experiment.h"
-#include "experiments/cli/options.h"
-#include "experiments/cli/program.h"
+#include "experiments/options/data.h"
+#include "experiments/options/experiment.h"
+#include "experiments/options/options.h"
+#include "experiments/options/program.h"
 
 #include <errno.h>
 #include <stdlib.h>

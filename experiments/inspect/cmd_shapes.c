@@ -1,7 +1,7 @@
 /* blockattn shapes: published model shapes, whose cost is known without weights. */
 #include "experiments/cli/guess.h"
 #include "experiments/cli/json.h"
-#include "experiments/cli/options.h"
+#include "experiments/options/options.h"
 
 #include <string.h>
 

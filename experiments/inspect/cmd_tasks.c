@@ -1,7 +1,7 @@
 /* blockattn tasks: what eval can measure. */
 #include "experiments/cli/guess.h"
 #include "experiments/cli/json.h"
-#include "experiments/cli/options.h"
+#include "experiments/options/options.h"
 #include "experiments/tasks/tasks.h"
 
 #include <string.h>

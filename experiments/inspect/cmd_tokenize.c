@@ -1,5 +1,5 @@
 /* blockattn tokenize: text to token ids, with nothing but the vocabulary of a model. */
-#include "experiments/cli/options.h"
+#include "experiments/options/options.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #define BA_WORKLOAD_H
 
 #include "kernels/base/error.h"
-#include "sim/text/tokenizer.h"
+#include "sim/tokenizer/tokenizer.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,11 +1,11 @@
 /* blockattn replay: real question sets in their order, and what recurs in them. */
 #include "experiments/cli/ask.h"
-#include "experiments/cli/options.h"
 #include "experiments/cli/rows.h"
 #include "experiments/cli/tracing.h"
 #include "experiments/data/rag.h"
 #include "experiments/measure/costing.h"
 #include "experiments/measure/stats.h"
+#include "experiments/options/options.h"
 #include "run.h"
 
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 /* blockattn report: from the traces of `eval` to one page, with the paper's tables beside ours. */
-#include "experiments/cli/data.h"
-#include "experiments/cli/options.h"
+#include "experiments/options/data.h"
+#include "experiments/options/options.h"
 #include "inputs.h"
 #include "report.h"
 #include "sim/base/whole_file.h"

@@ -2,12 +2,12 @@
  * come from memory, and come from a tier in a process that never saw them. */
 #include "experiments/cli/ask.h"
 #include "experiments/cli/json.h"
-#include "experiments/cli/options.h"
 #include "experiments/cli/store_spec.h"
 #include "experiments/measure/distance.h"
 #include "experiments/measure/protocol.h"
 #include "experiments/measure/stats.h"
 #include "experiments/measure/workload.h"
+#include "experiments/options/options.h"
 #include "kernels/base/clock.h"
 
 #include <errno.h>

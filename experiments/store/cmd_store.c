@@ -1,8 +1,8 @@
 /* blockattn store: looks after the blocks that were kept outside of memory. */
 #include "experiments/cli/guess.h"
 #include "experiments/cli/json.h"
-#include "experiments/cli/options.h"
 #include "experiments/cli/store_spec.h"
+#include "experiments/options/options.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* blockattn ttft: time to first token, FLOPs and bytes over lengths and modes (the paper's Table 3). */
-#include "experiments/cli/options.h"
+#include "experiments/options/options.h"
 #include "session.h"
 
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* blockattn tune: block fine-tuning. */
 #include "experiments/cli/environment.h"
-#include "experiments/cli/options.h"
 #include "experiments/cli/settings.h"
 #include "experiments/data/tune_data.h"
 #include "experiments/measure/protocol.h"
+#include "experiments/options/options.h"
 #include "report.h"
 
 #include "kernels/base/clock.h"

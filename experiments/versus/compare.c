@@ -3,9 +3,9 @@
 #include "race.h"
 #include "scratch.h"
 
-#include "experiments/cli/options.h"
 #include "experiments/cli/tracing.h"
 #include "experiments/measure/stats.h"
+#include "experiments/options/options.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "versus.h"
 
-#include "experiments/cli/options.h"
 #include "experiments/cli/tracing.h"
+#include "experiments/options/options.h"
 #include "programs.h"
 #include "scratch.h"
 

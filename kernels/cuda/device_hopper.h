@@ -2,7 +2,7 @@
 #ifndef BA_CUDA_DEVICE_HOPPER_H
 #define BA_CUDA_DEVICE_HOPPER_H
 
-#include "kernels/cuda/device.h"
+#include "device.h"
 
 enum { BA_DEV_HOPPER_FEW = 128 }; /* rows at most of the kernel whose time is that of reading the weights */
 

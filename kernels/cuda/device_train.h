@@ -2,7 +2,7 @@
 #ifndef BA_CUDA_DEVICE_TRAIN_H
 #define BA_CUDA_DEVICE_TRAIN_H
 
-#include "kernels/cuda/device.h"
+#include "device.h"
 
 #ifdef __cplusplus
 extern "C" {

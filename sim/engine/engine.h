@@ -8,8 +8,8 @@
 
 #include "kernels/backend.h"
 #include "profile.h"
+#include "sim/files/packed.h"
 #include "sim/model/model.h"
-#include "sim/model/packed.h"
 #include "sim/plan/plan.h"
 #include "sim/store/store.h"
 

@@ -10,8 +10,8 @@
 #include "batch.h"
 #include "kernels/backend.h"
 #include "profile.h"
+#include "sim/files/packed.h"
 #include "sim/model/model.h"
-#include "sim/model/packed.h"
 #include "sim/plan/schedule.h"
 
 typedef struct ba_layer {

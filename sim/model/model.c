@@ -1,10 +1,10 @@
 #include "model.h"
 
-#include "chat.h"
 #include "config_fields.h"
 #include "parts.h"
 #include "shape_read.h"
 #include "sim/base/json_read.h"
+#include "sim/chat/chat.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
 #include "kernels/base/dtype.h"
 #include "kernels/base/error.h"
 #include "shape.h"
-#include "sim/text/vocab.h"
+#include "sim/tokenizer/vocab.h"
 
 typedef struct ba_model ba_model;
 

@@ -6,7 +6,7 @@
 #include "model.h"
 #include "sim/files/gguf.h"
 #include "sim/files/safetensors.h"
-#include "vocab_read.h"
+#include "sim/vocab/read.h"
 
 enum { BA_PER_LAYER = BA_T_COUNT - BA_T_ATTN_NORM };
 

@@ -6,7 +6,7 @@
 #ifndef BA_PROMPT_H
 #define BA_PROMPT_H
 
-#include "sim/text/tokenizer.h"
+#include "sim/tokenizer/tokenizer.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -115,3 +115,10 @@ size_t ba_lower(int32_t c, int32_t out[2]) {
 size_t ba_utf8_put(int32_t code, char *out) {
     return (size_t)utf8proc_encode_char(code, (utf8proc_uint8_t *)out);
 }
+
+int32_t ba_byte_letter(unsigned char byte) {
+    if ((byte >= 33 && byte <= 126) || byte >= 174 || (byte >= 161 && byte <= 172)) {
+        return byte;
+    }
+    return byte < 33 ? 256 + byte : byte < 161 ? 256 + 33 + byte - 127 : 256 + 67;
+}

@@ -1,6 +1,6 @@
 /* The real program on bad input: exit status, one line on standard error, nothing on standard output. */
 #include "experiments/cli/cli.h"
-#include "experiments/cli/commands.h"
+#include "experiments/options/commands.h"
 #include "tests/support/program.h"
 #include "tests/support/runner.h"
 #include "tests/support/tiny.h"

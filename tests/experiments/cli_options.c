@@ -1,7 +1,7 @@
 /* The table of options, as users meet it: what is refused and how, what is suggested, which traces are kept, how files
  * are found, and what is printed from the table. */
-#include "experiments/cli/commands.h"
 #include "experiments/cli/guess.h"
+#include "experiments/options/commands.h"
 #include "sim/modes/modes.h"
 #include "tests/support/program.h"
 #include "tests/support/runner.h"

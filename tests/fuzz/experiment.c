@@ -1,7 +1,7 @@
 /* An experiment file; the command that it names is not run. */
 #include "targets.h"
 
-#include "experiments/cli/experiment.h"
+#include "experiments/options/experiment.h"
 
 #include <stdlib.h>
 #include <string.h>

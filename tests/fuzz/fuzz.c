@@ -2,7 +2,7 @@
 
 #include "targets.h"
 
-#include "sim/text/tokenizer.h"
+#include "sim/tokenizer/tokenizer.h"
 
 #include "sim/model/model.h"
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * is, a lookup ends, what is handed out is within what was asked for, and remarks are printable lines. */
 #include "targets.h"
 
-#include "sim/store/redis.h"
+#include "sim/store/redis/redis.h"
 #include "sim/store/tiers.h"
 
 #include <stdint.h>

@@ -88,8 +88,8 @@ static void replay(const char *name) {
 #define TARGETS(X)                                                                                                     \
     X(gguf)                                                                                                            \
     X(safetensors)                                                                                                     \
-    X(index) X(config) X(tokenizer) X(text) X(request) X(experiment) X(trace) X(game) X(block) X(redis) X(template)    \
-        X(adapter)
+    X(index)                                                                                                           \
+    X(config) X(tokenizer) X(text) X(request) X(experiment) X(trace) X(game) X(block) X(redis) X(template) X(adapter)
 #define TEST(name)                                                                                                     \
     static void test_##name(void) {                                                                                    \
         replay(#name);                                                                                                 \

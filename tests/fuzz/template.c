@@ -1,7 +1,7 @@
 /* A chat template, and the words of a conversation that are learnt from it. */
 #include "targets.h"
 
-#include "sim/model/chat.h"
+#include "sim/chat/chat.h"
 
 #include <stdlib.h>
 #include <string.h>

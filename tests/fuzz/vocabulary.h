@@ -3,7 +3,7 @@
 #define BA_FUZZ_VOCABULARY_H
 
 #include "sim/model/model.h"
-#include "sim/text/tokenizer.h"
+#include "sim/tokenizer/tokenizer.h"
 
 typedef struct ba_fuzz_vocabulary {
     ba_model *model[2]; /* BPE, SentencePiece */

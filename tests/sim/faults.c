@@ -7,7 +7,7 @@
 #include "tests/support/tiny.h"
 
 #include "experiments/cli/cli.h"
-#include "experiments/cli/experiment.h"
+#include "experiments/options/experiment.h"
 #include "sim/base/whole_file.h"
 #include "sim/modes/modes.h"
 #include "sim/plan/cost.h"

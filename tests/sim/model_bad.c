@@ -6,7 +6,7 @@
 
 #include "experiments/cli/cli.h"
 #include "sim/model/model.h"
-#include "sim/text/tokenizer.h"
+#include "sim/tokenizer/tokenizer.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

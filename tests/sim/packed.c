@@ -2,7 +2,7 @@
 #include "tests/support/tiny.h"
 
 #include "experiments/cli/cli.h"
-#include "sim/model/packed.h"
+#include "sim/files/packed.h"
 #include "sim/modes/modes.h"
 #include "tests/support/runner.h"
 

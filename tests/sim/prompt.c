@@ -2,7 +2,7 @@
 #include "tests/support/golden_tokens.h"
 #include "tests/support/runner.h"
 
-#include "sim/model/chat.h"
+#include "sim/chat/chat.h"
 #include "sim/prompt/prompt.h"
 #include <stdio.h>
 #include <stdlib.h>

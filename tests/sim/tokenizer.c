@@ -6,7 +6,7 @@
 #include "experiments/cli/cli.h"
 #include "sim/base/random.h"
 #include "sim/base/utf8.h"
-#include "sim/model/chat.h"
+#include "sim/chat/chat.h"
 #include "sim/text/pretokenize.h"
 #include <stdlib.h>
 #include <string.h>

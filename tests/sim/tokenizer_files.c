@@ -4,8 +4,8 @@
 
 #include "experiments/cli/cli.h"
 #include "sim/base/json_read.h"
+#include "sim/recipe/read.h"
 #include "sim/text/normal_form.h"
-#include "sim/text/recipe_read.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

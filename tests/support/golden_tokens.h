@@ -2,7 +2,7 @@
 #ifndef BA_GOLDEN_TOKENS_H
 #define BA_GOLDEN_TOKENS_H
 
-#include "sim/text/vocab.h"
+#include "sim/tokenizer/vocab.h"
 
 typedef struct ba_golden_case {
     ba_span text;
