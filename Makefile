@@ -71,7 +71,7 @@ $(BUILD)/pages/_blockattn: $(BUILD)/blockattn
 	@mkdir -p $(@D)
 	$(Q)$< help-pages zsh >$@
 
-# Functions that tests/support/faults.c stands in for.
+# Functions that tests/support/faults.c replaces.
 FAULTY := malloc calloc realloc aligned_alloc free strdup strndup fopen fopen64 fclose open open64 close write rename
 comma  := ,
 RACE_SRC := experiments/versus/race.c experiments/versus/process.c
@@ -345,7 +345,7 @@ store-torture: ## kill -9 a process that writes to a store, KILLS=200 times at r
 	@BLOCKATTN_KILLS=$(KILLS) $(BUILD)/blockattn-tests "tiers: killed"
 
 # What shares memory between threads: the pool, attention cut up for it, whole runs on 1, 2, 4 and 8 threads, what is written
-# behind. The other tests of kernels run one thread, and take an hour under this sanitizer.
+# later. The other tests of kernels run one thread, and take an hour under this sanitizer.
 RACY := "kernels: pool" "attention: any thread count" "engine: the number of threads" "engine: cached equals" \
         "engine: a run can be stopped" "train_kernels: every backend" "tune: a resumed" packed: store: tiers: redis: gate: game:
 tsan: ## the tests that use threads, under the thread sanitizer

@@ -82,7 +82,7 @@ is_model() {
     [ -f "$1" ] && [ "$(wc -c <"$1")" -eq $bytes ] && printf '%s  %s\n' $sha256 "$1" | sha256sum --check --status
 }
 
-# Whether the model has to be got. A default model of the user's own choice stands in for ours.
+# Whether the model has to be got. A model that the user has chosen replaces the default.
 lacks() {
     describe "$1"
     { [ "$1" != model ] || [ ! -f "${BLOCKATTN_MODEL:-}" ]; } && ! is_model "$folder/$file"

@@ -121,24 +121,24 @@ static void fit(const execution *x, size_t n, double rate[RATES]) {
 }
 
 static int compare(const execution *x, size_t n, ba_executed *out) {
-    size_t taught = n / 3, told = n - taught;
+    size_t taught = n / 3, tested = n - taught;
     double rate[RATES], measured = 0, predicted = 0;
-    double *error = malloc(3 * (told + 1) * sizeof *error), *real = error + told, *guess = real + told;
+    double *error = malloc(3 * (tested + 1) * sizeof *error), *real = error + tested, *guess = real + tested;
     if (!error) {
         return -1;
     }
     fit(x, taught, rate);
-    for (size_t i = 0; i < told; i++) {
+    for (size_t i = 0; i < tested; i++) {
         real[i] = x->seconds[taught + i];
         guess[i] = predict(rate, x->count[taught + i]);
         error[i] = fabs(guess[i] - real[i]) / real[i];
         measured += real[i];
         predicted += guess[i];
     }
-    out->median_error = ba_quantile(error, told, 0.5);
+    out->median_error = ba_quantile(error, tested, 0.5);
     out->mean_error = fabs(predicted - measured) / measured;
-    out->median_s = ba_quantile(real, told, 0.5);
-    out->predicted_median_s = ba_quantile(guess, told, 0.5);
+    out->median_s = ba_quantile(real, tested, 0.5);
+    out->predicted_median_s = ba_quantile(guess, tested, 0.5);
     free(error);
     return 0;
 }

@@ -20,8 +20,8 @@ def start(path, dtype, threads, ids):
             made[name] = new(tokens + 8)
         return made[name]
 
-    def run(llm, behind, tokens):
-        llm.n_tokens = behind  # what lies further back is dropped
+    def run(llm, kept, tokens):
+        llm.n_tokens = kept  # later tokens are dropped
         llm.eval(tokens)
         llama_cpp.llama_synchronize(llm.ctx)
         row = ctypes.cast(llama_cpp.llama_get_logits(llm.ctx),

@@ -1,6 +1,6 @@
 /* Attention over segments in place, in two kernels: partial states of (row tile, chunk of keys) pairs, and their merge
  * in order. A chunk's cuts depend on tokens alone, so a row's bits depend neither on the rows beside it nor on the keys
- * behind the last one that it sees.
+ * after the last one that it sees.
  *
  * Queries are rotated and scaled in fp32, then rounded; probabilities are rounded before they weigh the values, and
  * their sum is that of the rounded ones. */

@@ -1,6 +1,6 @@
 /* What the host side of the backend (C) asks of its device side (CUDA C++): one function a kernel or a few, each
  * enqueued on `stream` and not waited for. All pointers are to device memory unless they say otherwise; matrices are
- * row-major with `stride` elements from row to row; bf16 lies in uint16_t. Launch errors are left to
+ * row-major with `stride` elements from row to row; bf16 is held in uint16_t. Launch errors are left to
  * cudaGetLastError. */
 #ifndef BA_CUDA_DEVICE_H
 #define BA_CUDA_DEVICE_H
@@ -45,7 +45,7 @@ void ba_dev_fill(cudaStream_t stream, ba_dev_out out, size_t rows, size_t cols, 
 
 /* y (+)= x w^T (+ bias). With glu, w has 2 out rows, of gates and then of units: y = act(gate) unit. */
 typedef struct ba_dev_linear {
-    const uint16_t *w; /* [out, w_stride], zero behind column `in` */
+    const uint16_t *w; /* [out, w_stride], zero after column `in` */
     size_t w_stride;   /* a multiple of 8 */
     const float *bias; /* one a row of w, or NULL */
     size_t in, out, rows;
@@ -65,7 +65,7 @@ void ba_dev_linear_row(cudaStream_t stream, const ba_dev_linear *op);
 /* ---- kv.cu ---- */
 
 /* Keys (or values) of a KV: element d of a token of a layer and head is at[layer * layer_step + head * head_step +
- * token * stride + d]; what is behind `dim` is zero. */
+ * token * stride + d]; elements after `dim` are zero. */
 typedef struct ba_dev_kv {
     uint16_t *k, *v;
     size_t layer_step, head_step;

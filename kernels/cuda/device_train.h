@@ -17,7 +17,7 @@ typedef struct ba_dev_operand {
     bool turned;
 } ba_dev_operand;
 
-/* c [m, n] (+)= scale a [m, k] b [k, n]. What lies behind the operands' rows, up to their stride, is not read into a
+/* c [m, n] (+)= scale a [m, k] b [k, n]. What follows the operands' rows, up to their stride, is not read into a
  * sum. partial: scratch of ba_dev_product_floats. */
 void ba_dev_product(cudaStream_t stream, size_t m, size_t n, size_t k, ba_dev_operand a, ba_dev_operand b, float scale,
                     bool add, ba_dev_matrix c, float *partial);

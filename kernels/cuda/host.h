@@ -8,11 +8,11 @@
 #ifndef BA_CUDA_HOST_H
 #define BA_CUDA_HOST_H
 
+#include "device_map.h"
+#include "device_train.h"
 #include "kernels/backend.h"
 #include "kernels/base/pool.h"
 #include "kernels/train.h"
-#include "device_map.h"
-#include "device_train.h"
 
 /* The lists of an attention call, as they were staged; calls of one walk through the layers have the same. */
 typedef struct ba_cuda_lists {
@@ -49,7 +49,7 @@ typedef struct ba_gpu {
     float *partial; /* states of attention */
     size_t partial_size;
     ba_cuda_lists lists, staged;
-    const char *staged_at;                    /* where `staged` lies on the device; NULL: no longer */
+    const char *staged_at;                    /* address of `staged` on the device; NULL: no longer */
     ba_cuda_rounded operand[BA_CUDA_ROUNDED]; /* of training */
     size_t next_operand;
     float *scratch; /* of training, grow-only */
@@ -111,7 +111,7 @@ void *ba_cuda_grow(ba_gpu *be, void *at, size_t *have, size_t bytes);
 /* Copies n bytes to the device, where they lie until the staging area begins anew: use them at once. NULL: out of
  * memory. */
 const void *ba_cuda_stage(ba_gpu *be, const void *from, size_t n);
-/* Room for n bytes in the staging area, and where its twin lies on the device; nothing is copied. */
+/* Room for n bytes in the staging area, and the address of its twin on the device; nothing is copied. */
 void *ba_cuda_stage_room(ba_gpu *be, size_t n, void **twin);
 /* Waits for everything and copies n bytes from the device; the host's copy is good until the next call. NULL: fault. */
 const void *ba_cuda_land(ba_gpu *be, const void *from, size_t n);

@@ -32,7 +32,7 @@ __global__ void rot_kernel(float *rot, size_t n, size_t half, const double *pos,
     }
 }
 
-/* Where an element 0 of a token of a layer and head lies. */
+/* Index of element 0 of a token of a layer and head. */
 __device__ size_t place(const ba_dev_kv &kv, size_t layer, size_t head, size_t token) {
     return layer * kv.layer_step + head * kv.head_step + token * kv.stride;
 }

@@ -1,7 +1,7 @@
 /* Products with weights on any card: tiles by the tensor cores, or a warp per element where one row is all there is.
  *
  * Every element is the sum over the columns of x in steps of 16, from the left, by one chain of mma instructions,
- * whatever the tile it lies in: so tiles may be chosen by the number of rows, and a row's bits do not depend on it. */
+ * in any tile: so tiles may be chosen by the number of rows, and a row's bits do not depend on it. */
 #include "bf16.cuh"
 #include "device.h"
 #include "device_hopper.h"

@@ -6,7 +6,7 @@
 
 namespace ba {
 
-/* Stands for a maximum over nothing: finite, so that differences never are NaN. */
+/* The maximum over nothing: finite, so that differences are never NaN. */
 #define NO_SCORE (-1e30f)
 
 /* Scores are kept in units of log 2. */

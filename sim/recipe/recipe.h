@@ -16,7 +16,7 @@ typedef struct ba_added_token {
     ba_span text; /* borrowed from the JSON tree */
     int32_t id;   /* may be past the vocabulary */
     bool special;
-    bool single_word;    /* only where no word character stands next to it */
+    bool single_word;    /* only where no word character is next to it */
     bool lstrip, rstrip; /* takes the white space before, after it */
     bool normalized;     /* found in the normalised text, by its own normal form */
 } ba_added_token;

@@ -43,7 +43,7 @@ static int digits(const ba_step *s, ba_step_room *room, const ba_pieces *in, siz
     return split_piece(room, in, i, ba_is_numeric, s->yes[0] ? BA_ISOLATED : BA_CONTIGUOUS, out);
 }
 
-/* White space goes, and punctuation stands alone. */
+/* White space is removed, and every punctuation character is a piece of its own. */
 static int bert(const ba_step *s, ba_step_room *room, const ba_pieces *in, size_t i, ba_pieces *out) {
     const ba_piece *p = &in->item[i];
     size_t start = 0, len;

@@ -128,7 +128,7 @@ static ba_entry *take(ba_store *s, size_t i, ba_tier_bytes *bytes, const ba_orig
     return e;
 }
 
-/* A block that is not what the plan needs: it is removed, and the user is told which it was. */
+/* A block that is not what the plan needs: it is removed, and a line names it. */
 static void reject(ba_store *s, ba_level *l, const ba_address *a, const char *what) {
     char line[BA_ERR_LEN], name[17];
     ba_writer_remove(l->writer, a);

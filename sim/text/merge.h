@@ -21,7 +21,7 @@ typedef struct ba_merger {
     ba_agenda agenda;
 } ba_merger;
 
-/* Appends a symbol behind the others. 0, or -1: out of memory. */
+/* Appends a symbol. 0, or -1: out of memory. */
 int ba_merger_add(ba_merger *m, size_t at, size_t n, int32_t id);
 /* Joins all that the rules join; symbols with n > 0 remain, in their order. 0, or -1: out of memory. */
 int ba_merger_run(ba_merger *m, ba_join join, const void *rules, const char *text);

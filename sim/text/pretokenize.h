@@ -14,7 +14,7 @@ struct ba_pre {
     const char *name;
     size_t (*next)(const ba_pre *pre, const char *text, size_t n);
     size_t max_numbers;    /* numbers (\p{N}) in one piece; 0 = no limit */
-    bool numbers_first;    /* numbers are cut out before anything else: a space before one stands alone */
+    bool numbers_first;    /* numbers are cut out before anything else: a space before one is a piece of its own */
     bool whole_word_first; /* a piece that is a token is taken whole, whatever the merges say ("ignore_merges") */
     bool nfc;              /* text is brought to normalisation form C first */
 };

@@ -26,7 +26,7 @@ size_t ba_lower(int32_t code, int32_t out[2]);
 /* Writes the code point as UTF-8 into out[0..4); returns its length. */
 size_t ba_utf8_put(int32_t code, char *out);
 
-/* The character of a byte in GPT-2's alphabet: printable Latin-1 stands for itself, the others follow from U+0100. */
+/* The character of a byte in GPT-2's alphabet: printable Latin-1 maps to itself, the others follow from U+0100. */
 int32_t ba_byte_letter(unsigned char byte);
 
 #endif

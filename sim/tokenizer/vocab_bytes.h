@@ -26,7 +26,7 @@ bool ba_vocab_bytes_plain(const ba_vocab_bytes *p, int32_t id);
 
 /* Are all characters of the text in GPT-2's alphabet of bytes? plain: and does each stand for itself? */
 bool ba_is_byte_level(ba_span text, bool plain);
-/* Bytes that a token's text in the file stands for; out has room for text.n bytes. Returns how many. */
+/* Bytes that a token's text in the file represents; out has room for text.n bytes. Returns how many. */
 size_t ba_piece_decode(ba_vocab_kind kind, ba_token_type type, ba_span text, char *out);
 
 #endif

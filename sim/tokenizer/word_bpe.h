@@ -15,7 +15,7 @@ int ba_word_bpe_new(const ba_vocab *vocab, ba_word_bpe **out, char err[BA_ERR_LE
 void ba_word_bpe_free(ba_word_bpe *b);
 
 /* Appends the ids of a piece, valid UTF-8. special: text may become a control token; otherwise it never does: a
- * piece that would is merged again without the merges that make one. *lost grows by the bytes that no token stands for. 0, or -1: out of memory. */
+ * piece that would is merged again without the merges that make one. *lost grows by the bytes that no token represents. 0, or -1: out of memory. */
 int ba_word_bpe_encode(const ba_word_bpe *b, ba_merger *m, const char *piece, size_t n, bool special, ba_ids *out,
                        size_t *lost);
 /* Has the byte a token: as a letter of GPT-2's alphabet, or as "<0xNN>"? */

@@ -205,7 +205,7 @@ static char *units(size_t n, size_t changed, size_t gone, bool keyed) {
     return text;
 }
 
-/* What one unit does touches the block it is in, wherever the unit stands. */
+/* What one unit does touches the block it is in, wherever the unit is in the state. */
 static void blocks_are_stable(void) {
     enum { UNITS = 100 };
     static const char *const rules[] = {"{\"max_tokens\":60}",

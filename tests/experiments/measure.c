@@ -99,7 +99,7 @@ static void order_is_random_and_recorded(void) {
         for (size_t i = 0; i < CASES; i++) {
             size_t item = order[round * CASES + i];
             seen[item]++;
-            if (item % 2) { /* right behind the other of its group */
+            if (item % 2) { /* right after the other of its group */
                 CU_ASSERT_EQUAL(order[round * CASES + i - 1], item - 1);
             }
         }

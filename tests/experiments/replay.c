@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A request of passages that are told apart by a number, 20 tokens each, and a question of 7. */
+/* A request of passages that differ by a number, 20 tokens each, and a question of 7. */
 static ba_prompt *request(const int *passage, size_t n, int question) {
     ba_prompt *p = ba_prompt_new(NULL);
     int32_t ids[20];

@@ -9,7 +9,7 @@ for target in $("$program" --list); do
     log=$folder/log/$target corpus=$folder/corpus/$target
     mkdir -p "$corpus"
     # HDF5 asks for as much as a damaged file says that a text has, up to 4 GiB, before it looks for the text: not a bug
-    # of ours, so that it is told that there is no memory.
+    # of ours, so that it gets an answer that there is no memory.
     unset ASAN_OPTIONS
     [ "$target" != trace ] || export ASAN_OPTIONS=allocator_may_return_null=1:max_allocation_size_mb=1024
     set -- "$corpus"

@@ -1,5 +1,5 @@
 /* Text to ids and back, and the segmentation of a message: any bytes. The tiny vocabularies have every byte, so that
- * nothing may be lost. SentencePiece's own sign for a space, U+2581, comes back as a space, though, and behind every
+ * nothing may be lost. SentencePiece's own sign for a space, U+2581, comes back as a space, though, and after every
  * control token it puts a space in front of the text. */
 #include "targets.h"
 #include "vocabulary.h"

@@ -1,4 +1,4 @@
-"""Gemma 3 as it differs from llama.py: norms of queries and keys and behind both halves of a layer, GeGLU, scaled
+"""Gemma 3 as it differs from llama.py: norms of queries and keys and after both halves of a layer, GeGLU, scaled
 embeddings, and five layers of six that see a window of tokens only and rotate with a base of their own."""
 import torch
 

@@ -33,7 +33,7 @@ class View:
 
 
 class Rows:
-    """One encoding of a run of tokens. Row r stands at pos[r]; it sees its own past, and what `see` has added."""
+    """One encoding of a run of tokens. Row r is at position pos[r]; it sees its own past, and what `see` has added."""
 
     def __init__(self, ids, start=0.0, step=1.0):
         self.ids = list(ids)
@@ -43,7 +43,7 @@ class Rows:
         self.attend = softmax_attention
 
     def see(self, rows, at, step=1.0, index=None, label=None):
-        """Shows rows[index] (default: all); row j of it stands at at + j * step."""
+        """Shows rows[index] (default: all); row j of it is at position at + j * step."""
         index = range(rows.n) if index is None else index
         pos = [float(at) + float(step) * j for j in index]
         self.views.insert(len(self.views) - 1,
@@ -101,7 +101,7 @@ class Llama:
         return project("attn_q", self.heads), project("attn_k", self.kv_heads), project("attn_v", self.kv_heads)
 
     def rest(self, layer, x, attended):
-        """The layer behind its attention. attended [rows, heads * dim]."""
+        """The part of the layer after its attention. attended [rows, heads * dim]."""
         w = lambda name: self.w["blk.%d.%s.weight" % (layer, name)].T
         x = x + attended @ w("attn_output")
         h = self.norm(x, "blk.%d.ffn_norm.weight" % layer)
@@ -125,7 +125,7 @@ class Llama:
         return self.norm(x, "output_norm.weight") @ self.head.T
 
     def forward(self, runs):
-        """Hidden rows behind the last layer of every run, {Rows: [n, d_model]}."""
+        """Hidden rows after the last layer of every run, {Rows: [n, d_model]}."""
         sizes = [r.n for r in runs]
         x = torch.cat([self.embed(r.ids) for r in runs])
         for layer in range(self.layers):

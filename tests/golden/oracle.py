@@ -39,7 +39,7 @@ class Prompt:
 
 
 def answer(model, runs):
-    """Logits behind the last row of the last run."""
+    """Logits after the last row of the last run."""
     return model.logits(model.forward(runs)[runs[-1]][-1])
 
 
@@ -63,7 +63,7 @@ def block(model, prompt, n=10000):
 
 
 def block_nopos(model, prompt):
-    """Every block keeps 0 .. l - 1 also in the eyes of the question, which stands at its place."""
+    """Every block keeps 0 .. l - 1 also when the question sees it; the question is at its true position."""
     runs = [Rows(ids) for ids in prompt.blocks]
     viewer = Rows(prompt.segments[-1], start=sum(r.n for r in runs))
     for run in runs:
@@ -79,7 +79,7 @@ def turborag(model, prompt, order="composite"):
 
 def promptcache(model, prompt, scaffold="joint", skip=None):
     """joint: prefix and contexts encoded together, causally; the question imports all modules, or all but context
-    `skip` (from 0), whose slots stay empty. none: contexts alone, side by side behind the prefix's slots."""
+    `skip` (from 0), whose slots stay empty. none: contexts alone, side by side after the prefix's slots."""
     if scaffold == "none":
         return shared_positions(model, prompt, see_prefix=False)
     whole = Rows(prompt.prefix + sum(prompt.contexts, []))
@@ -92,7 +92,7 @@ def promptcache(model, prompt, scaffold="joint", skip=None):
 
 
 def shared_positions(model, prompt, see_prefix=True, attend=softmax_attention):
-    """Contexts all start behind the prefix; the question stands behind the longest and sees everything."""
+    """Contexts all start after the prefix; the question follows the longest and sees everything."""
     lp = len(prompt.prefix)
     runs = [Rows(prompt.prefix)] if lp else []
     viewer = Rows(prompt.question, start=lp + max(len(c) for c in prompt.contexts))
@@ -164,7 +164,7 @@ def superposition(model, prompt, topk=None, positions="equilibrium", qfirst="yes
     """One path per context, each with its own copy of the question; the task sees the paths kept.
 
     equilibrium: every context is spread evenly over the harmonic mean of their lengths. max: contexts keep step 1,
-    left-aligned, and the question starts behind the longest one (the paper's section 3.2.2: left-aligned padding)."""
+    left-aligned, and the question starts after the longest one (the paper's section 3.2.2: left-aligned padding)."""
     lp, m = len(prompt.prefix), len(prompt.contexts)
     if positions == "equilibrium":
         room = m / sum(1 / len(c) for c in prompt.contexts)
@@ -212,7 +212,7 @@ def superposition(model, prompt, topk=None, positions="equilibrium", qfirst="yes
 # --- recomputing some rows ---------------------------------------------------------------------------------------
 
 def lego(model, prompt, k=16, qbos="yes"):
-    """Every chunk is encoded alone behind its own BOS; the first k tokens of every later one are then encoded again,
+    """Every chunk is encoded alone after its own BOS; the first k tokens of every later one are then encoded again,
     seeing everything before them: recomputed rows where there are some, else the old ones."""
     place, seen, runs = 0, [], []  # seen: (rows, index) that later rows look at
     for i, ids in enumerate(prompt.blocks):
@@ -235,7 +235,7 @@ def lego(model, prompt, k=16, qbos="yes"):
 
 
 def lego_0(model, prompt):
-    """Later chunks are encoded behind four BOS that nobody else sees and that take no place; the first keeps one."""
+    """Later chunks are encoded after four BOS that nobody else sees and that take no place; the first keeps one."""
     runs, place = [Rows([model.bos] + prompt.blocks[0])], 1 + len(prompt.blocks[0])
     seen = [(runs[0], 0)]
     for ids in prompt.blocks[1:]:
@@ -296,7 +296,7 @@ def kvlink(model, prompt, k=0):
 
 
 def sink(model, prompt, encode="local", head=()):
-    """Contexts are encoded right behind the prefix (global: at their place), seeing it, and seen at their place.
+    """Contexts are encoded right after the prefix (global: at their place), seeing it, and seen at their place.
     `head`: tokens put before every context."""
     lp = len(prompt.prefix)
     prefix = Rows(prompt.prefix) if lp else None
@@ -352,7 +352,7 @@ GOLDEN = {
     "sink": (sink, PLAIN + LARGE[:1], [("", {}), ("encode=global", {"encode": "global"})]),
     "blockdist": (blockdist, PLAIN + LARGE[:1], [("", {})]),
 }
-FIRST_ONLY_ON_LARGE = True  # variants of a mode are told apart on the small prompts
+FIRST_ONLY_ON_LARGE = True  # only the small prompts distinguish variants of a mode
 
 
 def entry(mode, prompt, n_tokens, logits):

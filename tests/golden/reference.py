@@ -35,7 +35,7 @@ def mask_of(model, visible, positions):
 
 
 def run(model, ids, positions, visible):
-    """Logits behind the last row. visible [rows, rows] of bool."""
+    """Logits after the last row. visible [rows, rows] of bool."""
     return model(input_ids=torch.tensor([ids]), position_ids=positions[None],
                  attention_mask=mask_of(model, visible, positions), use_cache=False, logits_to_keep=1).logits[0, -1]
 

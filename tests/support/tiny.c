@@ -210,7 +210,7 @@ static void merge_result(const char *merge, char *out, size_t size) {
     snprintf(out, size, "%.*s%s", (int)(space - merge), merge, space + 1);
 }
 
-/* The byte-level alphabet: printable Latin-1 stands for itself, the others for U+0100 and up in their order. */
+/* The byte-level alphabet: printable Latin-1 maps to itself, the others for U+0100 and up in their order. */
 static void byte_symbol(size_t byte, char *out) {
     size_t code = byte, other = 0;
     for (size_t b = 0; b <= byte; b++) {

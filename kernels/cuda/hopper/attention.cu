@@ -4,7 +4,7 @@
  *
  * The softmax of a run of chunks is one chain over its keys, and runs are merged in their order, in the block or by
  * another kernel. Cuts depend on tokens alone, and a step of which a row sees nothing leaves its state as it is, so a
- * row's bits depend neither on the rows beside it nor on the keys behind the last one that it sees. */
+ * row's bits depend neither on the rows beside it nor on the keys after the last one that it sees. */
 #include "kernels/cuda/bf16.cuh"
 #include "launch.cuh"
 #include "kernels/cuda/merge.cuh"
@@ -47,7 +47,7 @@ template <int dim> struct attend_room {
     uint64_t k_full[SLOTS], k_empty[SLOTS], v_full[SLOTS], v_empty[SLOTS];
 };
 
-/* Where a partial state of an item and part of the heads lies. */
+/* Address of the partial state of an item and part of the heads. */
 struct partial_state {
     float *m, *l, *o; /* [ROWS], [ROWS], [ROWS, dim]; m and o mean nothing where l is 0 */
 };

@@ -16,7 +16,7 @@ struct few_product {
     int steps, slots;  /* steps of `depth` boxes to the end */
 };
 
-/* n: rows of x, and of zeros behind them. depth: boxes of 64 columns that one copy brings, for a step, since every step
+/* n: rows of x, and of zeros after them. depth: boxes of 64 columns that one copy brings, for a step, since every step
  * costs its barriers.
  *
  * A slot holds the boxes of the weight, then those of x. An instruction reads 64 rows of the weight, past the end of a
@@ -200,7 +200,7 @@ template <int n, int depth, bool gated> bool launch(cudaStream_t stream, const b
     return true;
 }
 
-/* Deep boxes are whole ones only: behind the last column of a row the next one begins. */
+/* Deep boxes are whole ones only: the next row begins right after the last column of a row. */
 template <int n, int depth, bool gated> bool choose_depth(cudaStream_t stream, const ba_dev_linear *op) {
     return op->in % BOX_COLS == 0 ? launch<n, depth, gated>(stream, op) : launch<n, 1, gated>(stream, op);
 }

@@ -1,7 +1,7 @@
 /* Hopper's copy engine (TMA) and the barriers in shared memory that its copies complete on (sm_90a).
  *
  * A copy moves a box of a matrix to shared memory. Its rows are 128 bytes there, and the 16-byte pieces of row r lie at
- * piece ^ (r % 8), so that tensor cores meet all banks; this is the layout that wgmma.cuh describes to them. What lies
+ * piece ^ (r % 8), so that tensor cores meet all banks; this is the layout that wgmma.cuh describes to them. What is
  * outside of the matrix arrives as zeros and counts as bytes all the same. */
 #ifndef BA_CUDA_TMA_CUH
 #define BA_CUDA_TMA_CUH
@@ -55,7 +55,7 @@ __device__ __forceinline__ void barrier_wait(uint64_t *b, uint32_t parity) {
                  : "memory");
 }
 
-/* A map that lies in device memory, where another one may have been before. */
+/* A map in device memory, where another one may have been before. */
 __device__ __forceinline__ void renew_map(const CUtensorMap *map) {
     asm volatile("fence.proxy.tensormap::generic.acquire.gpu [%0], 128;" ::"l"(map) : "memory");
 }

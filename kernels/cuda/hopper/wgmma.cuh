@@ -4,7 +4,7 @@
  * One instruction takes 16 steps of the depth. The sums of thread 32 w + 4 g + t (w: warp of the four) are of rows
  * 16 w + g (sums 4 i and 4 i + 1) and 8 more (4 i + 2, 4 i + 3), columns 8 i + 2 t and one more.
  *
- * Instructions run behind the back of the program: between `fence` and `wait` its registers belong to them. */
+ * Instructions run asynchronously: between `fence` and `wait` its registers belong to them. */
 #ifndef BA_CUDA_WGMMA_CUH
 #define BA_CUDA_WGMMA_CUH
 
@@ -18,7 +18,7 @@ __device__ __forceinline__ uint64_t along_rows(const void *at) {
     return (shared_at(at) & 0x3ffff) >> 4 | (uint64_t)1 << 16 | eight_rows << 32 | swizzle;
 }
 
-/* The depth goes down the rows, 16 rows a step; columns 64 and up lie `next` bytes behind. */
+/* The depth goes down the rows, 16 rows a step; columns 64 and up follow `next` bytes later. */
 __device__ __forceinline__ uint64_t down_rows(const void *at, uint32_t next) {
     constexpr uint64_t eight_rows = 8 * BOX_ROW >> 4, swizzle = (uint64_t)1 << 62;
     return (shared_at(at) & 0x3ffff) >> 4 | (uint64_t)(next >> 4) << 16 | eight_rows << 32 | swizzle;

@@ -19,7 +19,7 @@ struct ba_train_mask {
     double scale;
     ba_kv kv; /* keys and values of the layer in hand */
     ba_cuda_lists lists;
-    char *at; /* the lists and, behind them, the spans, on the device */
+    char *at; /* the lists, followed by the spans, on the device */
     size_t span0, span;
 };
 

@@ -72,7 +72,7 @@ __device__ void store_pair(const product &p, int row, int col, float x, float y)
     put_pair(to, col + 1 < p.n, whole && p.add, x, y);
 }
 
-/* b_turned: b lies as [k, n]. */
+/* b_turned: b is stored as [k, n]. */
 template <bool a_turned, bool b_turned, int rows, int cols, int warps_m, int warps_n>
 __global__ void __launch_bounds__(warps_m *warps_n *WARP) product_kernel(product p) {
     constexpr int threads = warps_m * warps_n * WARP;

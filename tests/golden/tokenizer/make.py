@@ -16,7 +16,7 @@ A file is text. Its first lines say what vocabulary it is about, the others are 
 TEXT is UTF-8 with backslash escapes \\\\ and \\xNN, the latter for control characters and for bytes that are no UTF-8.
 
 What is no UTF-8 has no ids in Python. The rule of the program is: an invalid byte is a token by itself, and text ends
-before it and begins behind it. So the parts are encoded one by one here, too.
+before it and begins after it. So the parts are encoded one by one here, too.
 """
 import pathlib
 import random
