@@ -80,6 +80,7 @@ static int decode(ba_engine *e, const ba_tokenizer *tok, ba_run *run, const ba_d
     if (opt->live) {
         fwrite(text->text + shown, 1, text->len - shown, opt->live);
         fputc('\n', opt->live);
+        fflush(opt->live);
     }
     return 0;
 }
