@@ -157,7 +157,7 @@ int ba_probe_make(ba_engine *e, const ba_prompt *prompt, const char *mode, const
     ba_engine_options watching = opt ? *opt : (ba_engine_options){0};
     int rc = -1;
     *out = (ba_probe){.layers = s->layers, .d_model = s->d_model, .n_seg = prompt->n_seg};
-    if (strcmp(mode, "full")) {
+    if (strcmp(mode, "full") != 0) {
         if (ba_mode_plan(mode, prompt, &plan, err)) {
             goto done;
         }

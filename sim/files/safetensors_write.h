@@ -10,9 +10,9 @@
 
 typedef struct ba_tensor_out {
     const char *name;
-    ba_dtype type; /* BA_F32 or BA_BF16 */
     size_t rows, cols;
-    bool vector; /* written with one dimension: rows is 1 */
+    ba_dtype type; /* BA_F32 or BA_BF16 */
+    bool vector;   /* written with one dimension: rows is 1 */
 } ba_tensor_out;
 
 /* Values of tensor i, [rows, cols]; 0, or -1: out of memory. */

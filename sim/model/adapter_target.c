@@ -264,6 +264,18 @@ static bool is_listed(const cJSON *list, const char *module) {
     return false;
 }
 
+/* The number in "model.layers.N.". */
+static bool layer_of(const char *module, size_t *layer) {
+    static const char before[] = "model.layers.";
+    const char *digits = module + sizeof before - 1;
+    char *end;
+    if (strncmp(module, before, sizeof before - 1) != 0 || *digits < '0' || *digits > '9') {
+        return false;
+    }
+    *layer = strtoul(digits, &end, 10);
+    return *end == '.';
+}
+
 /* Whether the layer that the name holds is one of those to transform; a module outside of layers never is. */
 static bool in_layers(const cJSON *layers, const char *module) {
     size_t layer, wanted;
@@ -271,7 +283,7 @@ static bool in_layers(const cJSON *layers, const char *module) {
     if (!ba_is_set(layers) || (cJSON_IsArray(layers) && !layers->child)) {
         return true;
     }
-    if (sscanf(module, "model.layers.%zu.", &layer) != 1) {
+    if (!layer_of(module, &layer)) {
         return false;
     }
     if (cJSON_IsNumber(layers)) {

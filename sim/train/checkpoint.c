@@ -48,7 +48,7 @@ int ba_tuner_save(const ba_tuner *t, const char *folder, const char *name, char 
     for (size_t i = 0; i < n; i++) {
         const ba_trained *p = &t->net->trained[i / PARTS];
         name_of(p, i % PARTS, names[i]);
-        out[i] = (ba_tensor_out){names[i], BA_F32, p->rows, p->cols, false};
+        out[i] = (ba_tensor_out){names[i], p->rows, p->cols, BA_F32, false};
     }
     snprintf(path, sizeof path, "%s/" FILE_NAME, folder);
     snprintf(step, sizeof step, "%llu", (unsigned long long)t->step);

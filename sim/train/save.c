@@ -84,7 +84,7 @@ static int write_tensors(const ba_train_net *net, const char *folder, const char
     }
     for (size_t i = 0; i < end - first; i++) {
         const ba_trained *t = &net->trained[first + i];
-        out[i] = (ba_tensor_out){t->name, BA_F32, t->rows, t->cols, is_vector(t)};
+        out[i] = (ba_tensor_out){t->name, t->rows, t->cols, BA_F32, is_vector(t)};
     }
     snprintf(path, sizeof path, "%s/%s", folder, name);
     int rc = ba_safetensors_write(path, out, end - first, NULL, 0, read_value, &x, err);

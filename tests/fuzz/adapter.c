@@ -36,7 +36,7 @@ static void close_adapter(void *arg) {
 static void *open_adapter(const ba_fuzz *self, const char *folder) {
     (void)self;
     char path[BA_FUZZ_PATH + 64], err[BA_ERR_LEN];
-    const ba_tensor_out out[] = {{Q0 "A.weight", BA_F32, 2, 8, false}, {Q0 "B.weight", BA_F32, 8, 2, false}};
+    const ba_tensor_out out[] = {{Q0 "A.weight", 2, 8, BA_F32, false}, {Q0 "B.weight", 8, 2, BA_F32, false}};
     size_t n = 16;
     state *s = calloc(1, sizeof *s);
     snprintf(path, sizeof path, "%s/model.gguf", folder);

@@ -83,9 +83,8 @@ static void make_adapter(const cJSON *entry, const char *folder) {
     const cJSON *t;
     cJSON_ArrayForEach(t, cJSON_GetObjectItem(entry, "tensors")) {
         CU_ASSERT_FATAL(n < MAX_TENSORS);
-        out[n++] =
-            (ba_tensor_out){cJSON_GetArrayItem(t, 0)->valuestring, BA_F32, (size_t)cJSON_GetArrayItem(t, 1)->valueint,
-                            (size_t)cJSON_GetArrayItem(t, 2)->valueint, false};
+        out[n++] = (ba_tensor_out){cJSON_GetArrayItem(t, 0)->valuestring, (size_t)cJSON_GetArrayItem(t, 1)->valueint,
+                                   (size_t)cJSON_GetArrayItem(t, 2)->valueint, BA_F32, false};
     }
     snprintf(path, sizeof path, "%s/adapter_model.safetensors", folder);
     CU_ASSERT_EQUAL_FATAL(ba_safetensors_write(path, out, n, NULL, 0, read_values, out, err), 0);

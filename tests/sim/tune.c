@@ -362,8 +362,8 @@ static void test_bad_adapters(void) {
     snprintf(folder, sizeof folder, "%s/tune-bad", ba_test_dir());
     mkdir(folder, 0777);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        const ba_tensor_out out[] = {{bad[i].name_a, BA_F32, 2, bad[i].in, false},
-                                     {bad[i].name_b, BA_F32, 64, 2, false}};
+        const ba_tensor_out out[] = {{bad[i].name_a, 2, bad[i].in, BA_F32, false},
+                                     {bad[i].name_b, 64, 2, BA_F32, false}};
         snprintf(path, sizeof path, "%s/adapter_model.safetensors", folder);
         size_t n = 2 * bad[i].in < 128 ? 2 * bad[i].in : 128;
         CU_ASSERT_EQUAL_FATAL(ba_safetensors_write(path, out, 2, NULL, 0, read_ones, &n, err), 0);
