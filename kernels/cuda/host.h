@@ -113,6 +113,8 @@ void *ba_cuda_grow(ba_gpu *be, void *at, size_t *have, size_t bytes);
 const void *ba_cuda_stage(ba_gpu *be, const void *from, size_t n);
 /* Room for n bytes in the staging area, and the address of its twin on the device; nothing is copied. */
 void *ba_cuda_stage_room(ba_gpu *be, size_t n, void **twin);
+/* Makes the first staging and landing areas. false: no memory. */
+bool ba_cuda_reserve(ba_gpu *be);
 /* Waits for everything and copies n bytes from the device; the host's copy is good until the next call. NULL: fault. */
 const void *ba_cuda_land(ba_gpu *be, const void *from, size_t n);
 
