@@ -183,8 +183,14 @@ static void test_kept_traces(void) {
 
 /* ---- files ---- */
 
-/* Experiment files are found by name and by their older path; options after -- take the place of the file's. */
+/* Experiment files are found by name and by their older path; options after -- take the place of the file's. A file of the
+ * working folder that happens to be called like one of ours is not taken for it. */
 static void test_found_by_name(void) {
+    char stray[4096];
+    FILE *f = fopen(program_path("hardware.json", stray), "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    fputs("{\"hardware\": []}", f);
+    fclose(f);
     static const char *const names[] = {"requests_ram", "requests_ram.json", "experiments/requests_ram.json"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         program_end o =
