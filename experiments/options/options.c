@@ -394,8 +394,7 @@ int ba_command_start(const ba_command *c, const ba_command *const *all, int argc
                               .operand = argv + first,
                               .n_operand = (size_t)(argc - first),
                               .argc = argc,
-                              .argv = argv,
-                              .given = p.given};
+                              .argv = argv};
         status = c->run(&call);
     }
     for (size_t i = 0; i < p.n; i++) {
@@ -403,13 +402,4 @@ int ba_command_start(const ba_command *c, const ba_command *const *all, int argc
     }
     free(options);
     return status;
-}
-
-bool ba_given(const ba_call *call, const char *option) {
-    for (size_t i = 0; call->command->own[i].name; i++) {
-        if (strcmp(call->command->own[i].name, option) == 0) {
-            return call->given[i];
-        }
-    }
-    return false;
 }

@@ -97,7 +97,6 @@ typedef struct ba_call {
     size_t n_operand;
     int argc; /* the command line, argv[0] is the command's name */
     char **argv;
-    const bool *given; /* [rows of the command's own table] */
 } ba_call;
 
 struct ba_command {
@@ -118,8 +117,6 @@ struct ba_command {
 /* Parses the command line of a command (argv[0] is its name) and runs it; or prints its --help or the version. Returns
  * an exit status. */
 int ba_command_start(const ba_command *c, const ba_command *const *all, int argc, char **argv);
-/* Whether an option of the command's own table was given. */
-bool ba_given(const ba_call *call, const char *option);
 
 /* Shared rows, in the order of --help, and those of every command. row.name is NULL past the last; offsets are those of
  * ba_common. */

@@ -1,6 +1,7 @@
 /* Takes one sample of the time to first token. */
 #include "ttft.h"
 
+#include "experiments/measure/costing.h"
 #include "experiments/measure/distance.h"
 #include "experiments/measure/protocol.h"
 
@@ -143,16 +144,13 @@ static ba_prompt *tokenize(const ba_tokenizer *tok, const ba_workload *w) {
 /* What the plan costs in this run. */
 static int closed_form(const ba_session *b, const ba_plan *plan, bool cold, const ba_chosen *chosen, ba_cost *out,
                        char err[BA_ERR_LEN]) {
-    uint8_t *have = calloc(plan->n_node, 1);
-    for (size_t i = 0; have && i < plan->n_node; i++) {
-        have[i] = !cold && plan->node[i].stored;
-    }
-    ba_schedule *s = have ? ba_schedule_new(plan, have, BA_PASS_ROWS) : NULL;
     ba_sizes sizes = {b->be->real_size, b->be->weight_size, b->be->kv_size};
-    int status = s ? ba_cost_run(ba_engine_shape(b->engine), plan, s, sizes, 1, chosen, out, err)
-                   : ba_fail(err, "out of memory");
+    ba_schedule *s = ba_schedule_of(plan, !cold, BA_PASS_ROWS);
+    if (!s) {
+        return ba_fail(err, "out of memory");
+    }
+    int status = ba_cost_run(ba_engine_shape(b->engine), plan, s, sizes, 1, chosen, out, err);
     ba_schedule_free(s);
-    free(have);
     return status;
 }
 

@@ -15,7 +15,7 @@ __device__ __forceinline__ float wide(uint16_t x) {
     return __uint_as_float((uint32_t)x << 16);
 }
 
-/* Two neighbours as they lie in memory. */
+/* Two neighbours, in the order of memory. */
 __device__ __forceinline__ uint32_t round_pair(float low, float high) {
     __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
     return *reinterpret_cast<uint32_t *>(&pair);

@@ -169,7 +169,7 @@ void ba_dev_attend(cudaStream_t stream, const ba_dev_attention *a, int item0, in
 void ba_dev_attend_hopper(cudaStream_t stream, const ba_dev_attention *a, int item0, int items, int tile0, int tiles,
                           bool whole, float *partial);
 
-/* Whether queries lie as those kernels read them: 16 bytes at a time. */
+/* Whether those kernels can read the queries, 16 bytes at a time. */
 static inline bool ba_dev_hopper_fits(const ba_dev_attention *a) {
     return a->dim <= 128 && a->dim % 16 == 0 && a->q.stride % 4 == 0 && (uintptr_t)a->q.at % 16 == 0;
 }

@@ -2,15 +2,12 @@
 #include "host.h"
 
 #include "kernels/backends.h"
+#include "kernels/base/sizes.h"
 #include "kernels/count.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
 
 /* ---- buffers ---- */
 
@@ -30,7 +27,7 @@ static ba_buf *buffer_new(ba_gpu *be, size_t rows, size_t cols, size_t size) {
     bool half = size == sizeof *buf->half;
     *buf = (ba_buf){rows, cols, stride, half ? NULL : at, half ? at : NULL};
     ba_cuda_ok(be, cudaMemsetAsync(at, 0, rows * stride * size, be->stream));
-    ba_cuda_forget(be); /* it may lie where another one did */
+    ba_cuda_forget(be); /* it may have the address of a freed one */
     return buf;
 }
 
@@ -68,7 +65,7 @@ static void decode_row(void *arg, size_t r, size_t worker) {
     const uint8_t *data = (const uint8_t *)d->src->data + from * (d->in / type->block * type->bytes);
     float piece[PIECE];
     for (size_t i = 0; i < d->in; i += PIECE) {
-        size_t n = min_size(PIECE, d->in - i);
+        size_t n = ba_min_size(PIECE, d->in - i);
         type->decode(data + i / type->block * type->bytes, piece, n);
         for (size_t k = 0; d->half && k < n; k++) {
             d->half[r * d->stride + i + k] = ba_f32_to_bf16(piece[k]);

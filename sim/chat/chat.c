@@ -115,10 +115,6 @@ static const ba_chat families[] = {
 };
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
-const ba_chat *ba_chat_at(size_t i) {
-    return i < N_FAMILIES ? &families[i] : NULL;
-}
-
 const ba_chat *ba_chat_by_name(const char *name) {
     for (size_t i = 0; i < N_FAMILIES; i++) {
         if (strcmp(families[i].family, name) == 0) {

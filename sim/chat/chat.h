@@ -6,8 +6,7 @@
 
 #include "sim/tokenizer/tokenizer.h"
 
-/* Published families by name ("chatml", "llama-3", ...), for models without a template of their own; NULL past the last. */
-const ba_chat *ba_chat_at(size_t i);
+/* Published families by name ("chatml", "llama-3", ...), for models without a template of their own. NULL: none has this name. */
 const ba_chat *ba_chat_by_name(const char *name);
 
 /* Learns v->chat from v->chat_template, or fills v->chat_why. -1: out of memory. */

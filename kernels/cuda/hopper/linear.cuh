@@ -15,7 +15,7 @@
 
 namespace ba {
 
-/* Passed to a kernel by value: maps must lie among its parameters. */
+/* Passed to a kernel by value: maps must be among its parameters. */
 struct product {
     CUtensorMap w, x, out_map; /* the last for results that leave by the copy engine */
     const float *bias;
@@ -48,7 +48,7 @@ product product_of(const ba_dev_linear *op);
  * take turns. */
 bool map_weights(const ba_dev_linear *op, int height, int depth, CUtensorMap *map);
 bool map_rows(const ba_dev_linear *op, int height, int depth, CUtensorMap *map);
-/* y in boxes of `height` rows of 128 bytes. false: y does not lie so that they can be copied. */
+/* y in boxes of `height` rows of 128 bytes. false: the address or stride of y does not allow copies. */
 bool map_results(const ba_dev_linear *op, int height, CUtensorMap *map);
 
 } // namespace ba

@@ -77,7 +77,7 @@ template <int cols> __device__ void store(const product &p, const float (&c)[col
     }
 }
 
-/* Where two neighbours of a box lie: row of 16, byte of 128. */
+/* Address of two neighbours of a box: row of 16, byte of 128. */
 __device__ unsigned char *place_in(unsigned char (*box)[BOX_ROW], int row, int byte) {
     return box[row] + (byte ^ row % 8 * 16);
 }

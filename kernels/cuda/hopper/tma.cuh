@@ -1,6 +1,6 @@
 /* Hopper's copy engine (TMA) and the barriers in shared memory that its copies complete on (sm_90a).
  *
- * A copy moves a box of a matrix to shared memory. Its rows are 128 bytes there, and the 16-byte pieces of row r lie at
+ * A copy moves a box of a matrix to shared memory. Its rows are 128 bytes there, and the 16-byte pieces of row r are at
  * piece ^ (r % 8), so that tensor cores meet all banks; this is the layout that wgmma.cuh describes to them. What is
  * outside of the matrix arrives as zeros and counts as bytes all the same. */
 #ifndef BA_CUDA_TMA_CUH

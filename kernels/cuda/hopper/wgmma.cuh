@@ -1,5 +1,5 @@
 /* Hopper's matrix instruction (sm_90a): a warpgroup, four warps in a row, multiplies 64 rows of a by n columns of b and
- * adds to sums in its registers; a and b lie in shared memory as tma.cuh leaves them, and a may be in registers.
+ * adds to sums in its registers; a and b are in shared memory, in the layout of tma.cuh, and a may be in registers.
  *
  * One instruction takes 16 steps of the depth. The sums of thread 32 w + 4 g + t (w: warp of the four) are of rows
  * 16 w + g (sums 4 i and 4 i + 1) and 8 more (4 i + 2, 4 i + 3), columns 8 i + 2 t and one more.
@@ -12,7 +12,7 @@
 
 namespace ba {
 
-/* Rows of 64 elements that lie next to each other; the depth goes along the rows. A step of 16 is `step` further. */
+/* Rows of 64 adjacent elements; the depth goes along the rows. A step of 16 is `step` further. */
 __device__ __forceinline__ uint64_t along_rows(const void *at) {
     constexpr uint64_t eight_rows = 8 * BOX_ROW >> 4, swizzle = (uint64_t)1 << 62;
     return (shared_at(at) & 0x3ffff) >> 4 | (uint64_t)1 << 16 | eight_rows << 32 | swizzle;
