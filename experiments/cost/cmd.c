@@ -333,10 +333,10 @@ static int report(const ba_call *call, const sweep *s, const row *r) {
 /* --shape, or the shape of --model, or the one that the paper measured. */
 static int take_shape(const ba_common *c, sweep *s, ba_model **model, char err[BA_ERR_LEN]) {
     char path[4096];
-    if (s->o->shape || !c->model) {
-        s->shape_name = s->o->shape ? s->o->shape : BA_PAPER_SHAPE;
-        s->shape = ba_shape_named(s->shape_name, err);
-        return s->shape ? 0 : -1;
+    if (s->o->shape.name || !c->model) {
+        s->shape_name = s->o->shape.name ? s->o->shape.name : BA_PAPER_SHAPE;
+        s->shape = s->o->shape.name ? &s->o->shape.shape : ba_shape_by_name(BA_PAPER_SHAPE);
+        return 0;
     }
     if (ba_model_path_of(c, path, sizeof path, err) || ba_model_open(path, false, model, err)) {
         return -1;
@@ -384,8 +384,8 @@ static int run(const ba_call *call) {
 #define NOT_STREAM .against = "requests"
 
 static const ba_option own[] = {
-    {"shape", "NAME", BA_WORD, AT(shape), .word = ba_shape_word,
-     .help = "published shape; default: the model's, or " BA_PAPER_SHAPE},
+    {"shape", "NAME", BA_SHAPE, AT(shape), .word = ba_shape_word,
+     .help = "a config.json, or a published shape; default: the model's, or " BA_PAPER_SHAPE},
     {"question", "N", BA_COUNT, AT(question), .standard = "50", .least = 1, .most = INT32_MAX,
      .help = "tokens of the question"},
     {"block-tokens", "N", BA_COUNT, AT(block_tokens), .standard = "128", .least = 1, .most = INT32_MAX,

@@ -403,15 +403,15 @@ static int check(job *w, char err[BA_ERR_LEN]) {
 }
 
 static int simulate_all(const ba_call *call, const job *w, char err[BA_ERR_LEN]) {
-    const char *name = w->o->shape ? w->o->shape : BA_PAPER_SHAPE;
+    const ba_named_shape *given = &w->o->shape;
+    const char *name = given->name ? given->name : BA_PAPER_SHAPE;
     char path[4096];
     ba_hardware hw;
     ba_service service;
     ba_sizes sizes;
-    const ba_shape *shape = ba_shape_named(name, err);
+    const ba_shape *shape = given->name ? &given->shape : ba_shape_by_name(BA_PAPER_SHAPE);
     ba_data_find(w->o->hardware_file, path, sizeof path);
-    if (!shape || ba_sizes_of(call->common->dtype, 2, &sizes, err) ||
-        ba_hardware_read(path, w->o->hardware, &hw, err) ||
+    if (ba_sizes_of(call->common->dtype, 2, &sizes, err) || ba_hardware_read(path, w->o->hardware, &hw, err) ||
         ba_service_begin(&service, shape, sizes, &hw, w->o->block_tokens, w->o->question, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }

@@ -11,7 +11,7 @@
 
 /* Options of `cost`, both over lengths and of a stream of requests. */
 typedef struct ba_cost_options {
-    const char *shape; /* NULL: the model's, or the one that the paper measured */
+    ba_named_shape shape; /* name NULL: the model's, or the one that the paper measured */
     size_t question, block_tokens;
     ba_counts lengths; /* of whole prompts, tokens */
     size_t task, max_rows;

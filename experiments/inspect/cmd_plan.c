@@ -177,7 +177,7 @@ static int print_json(const question *q, const ba_cost cost[2]) {
 /* --- opening ---------------------------------------------------------------------------------------------------- */
 
 typedef struct options {
-    const char *shape;
+    ba_named_shape shape;
     size_t max_rows;
     bool mask, cost;
 } options;
@@ -193,12 +193,12 @@ static int read_request(const ba_common *c, question *q) {
 }
 
 /* The shape that the cost is for: of --shape, else of the model. 0, or -1 and err. */
-static int find_shape(question *q, const char *name, char err[BA_ERR_LEN]) {
-    if (!name && !q->model) {
+static int find_shape(question *q, const ba_named_shape *given, char err[BA_ERR_LEN]) {
+    if (!given->name && !q->model) {
         return ba_fail(err, "--cost needs a shape: give --shape NAME or --model PATH");
     }
-    q->shape = name ? ba_shape_named(name, err) : ba_model_shape(q->model);
-    return q->shape ? 0 : -1;
+    q->shape = given->name ? &given->shape : ba_model_shape(q->model);
+    return 0;
 }
 
 static int answer(const ba_common *c, const options *opt, question *q) {
@@ -210,7 +210,7 @@ static int answer(const ba_common *c, const options *opt, question *q) {
     if (opt->mask) {
         return ba_plan_print_mask(q->plan);
     }
-    if ((opt->cost || opt->shape) && find_shape(q, opt->shape, err)) {
+    if ((opt->cost || opt->shape.name) && find_shape(q, &opt->shape, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     for (size_t warm = 0; q->shape && warm < 2; warm++) {
@@ -246,8 +246,8 @@ static const ba_option own[] = {
     {"mask", NULL, BA_FLAG, AT(mask),
      .help = "print which token sees which: a row of 0 and 1 a token, and nothing else"},
     {"cost", NULL, BA_FLAG, AT(cost), .help = "add FLOPs and bytes, with nothing stored and with everything stored"},
-    {"shape", "NAME", BA_WORD, AT(shape), .word = ba_shape_word,
-     .help = "cost for a published shape instead of the model's"},
+    {"shape", "NAME", BA_SHAPE, AT(shape), .word = ba_shape_word,
+     .help = "cost for this shape instead of the model's: a config.json, or a published one"},
     {"max-rows", "N", BA_COUNT, AT(max_rows), .standard = "1024", .least = 1, .most = INT32_MAX,
      .help = "rows of one pass"},
     {.name = NULL}};

@@ -1,9 +1,6 @@
 /* blockattn shapes: published model shapes, whose cost is known without weights. */
-#include "experiments/cli/guess.h"
 #include "experiments/cli/json.h"
 #include "experiments/options/options.h"
-
-#include <string.h>
 
 /* Weights of the layers' products, the embedding and an LM head of its own. */
 static double weights_of(const ba_shape *s) {
@@ -19,7 +16,7 @@ static cJSON *json_of_shape(const ba_named_shape *n) {
     const ba_shape *s = &n->shape;
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "name", n->name);
-    cJSON_AddStringToObject(o, "source", n->source);
+    cJSON_AddStringToObject(o, "source", n->source ? n->source : n->name);
     cJSON_AddStringToObject(o, "architecture", s->arch);
     cJSON_AddNumberToObject(o, "layers", (double)s->layers);
     cJSON_AddNumberToObject(o, "d_model", (double)s->d_model);
@@ -52,7 +49,7 @@ static void print_page(const ba_named_shape *n) {
     const ba_shape *s = &n->shape;
     char bytes[32];
     ba_print_bytes(bytes, sizeof bytes, kv_bytes(s));
-    printf("%s\n  source        https://huggingface.co/%s (config.json)\n", n->name, n->source);
+    printf(n->source ? "%s\n  source        https://huggingface.co/%s (config.json)\n" : "%s\n", n->name, n->source);
     printf("  architecture  %s, %s head\n", s->arch, s->tied ? "tied" : "untied");
     printf("  layers        %zu\n  width         %zu, feed-forward %zu\n", s->layers, s->d_model, s->d_ff);
     printf("  attention     %zu heads of %zu over %zu KV heads\n", s->heads, s->head_dim, s->kv_heads);
@@ -75,26 +72,15 @@ static void print_list(void) {
         printf("%-16s %7.2fB %6zu %6zu %12s %9s  %s\n", n->name, weights_of(s) / 1e9, s->layers, s->d_model, heads,
                bytes, n->source);
     }
-    puts("\nUse one with 'blockattn cost --shape NAME' or 'blockattn plan --shape NAME'.");
-}
-
-static const ba_named_shape *find(const char *name) {
-    ba_guess g = ba_guess_begin(name, strlen(name));
-    const ba_named_shape *n;
-    for (size_t i = 0; (n = ba_named_shape_at(i)); i++) {
-        if (strcmp(n->name, name) == 0) {
-            return n;
-        }
-        ba_guess_offer(&g, n->name);
-    }
-    ba_cli_fail(BA_EXIT_USAGE, "no shape '%s'; 'blockattn shapes' lists them%s", name, g.text);
-    return NULL;
+    puts("\n--shape takes one of these names, or the path of a config.json; 'blockattn shapes NAME' shows all sizes.");
 }
 
 static int run(const ba_call *call) {
-    const ba_named_shape *only = call->n_operand ? find(call->operand[0]) : NULL;
-    if (call->n_operand && !only) {
-        return BA_EXIT_USAGE;
+    char err[BA_ERR_LEN];
+    ba_named_shape chosen;
+    const ba_named_shape *only = call->n_operand ? &chosen : NULL;
+    if (only && ba_shape_choose(call->operand[0], &chosen, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     if (call->common->format == BA_FORMAT_JSON) {
         return print_json(only);
@@ -110,9 +96,11 @@ static int run(const ba_call *call) {
 const ba_command ba_command_shapes = {
     .name = "shapes",
     .summary = "published model shapes: a list, and a page for each",
-    .usage = "[NAME]",
-    .about = "Lists the published model shapes that cost and plan know by name, or shows one, with its source.",
-    .example = "blockattn shapes\nblockattn shapes qwen3-8b",
+    .usage = "[NAME | config.json]",
+    .about =
+        "Lists the published model shapes that --shape knows by name, or shows one, with its source. The path of a "
+        "config.json, or of a folder that holds one, is a shape too: neither weights nor a tokenizer are needed.",
+    .example = "blockattn shapes\nblockattn shapes qwen3-8b\nblockattn shapes ~/models/mine/config.json",
     .takes = BA_TAKES_JSON,
     .operands = 1,
     .run = run,

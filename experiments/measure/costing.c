@@ -48,16 +48,3 @@ void ba_cost_fields(const ba_cost *c, ba_cost_field field[BA_COST_FIELDS]) {
     };
     memcpy(field, all, sizeof all);
 }
-
-const ba_shape *ba_shape_named(const char *name, char err[BA_ERR_LEN]) {
-    char list[BA_ERR_LEN] = "";
-    const ba_shape *shape = ba_shape_by_name(name);
-    const ba_named_shape *s;
-    for (size_t i = 0, n = 0; !shape && (s = ba_named_shape_at(i)) && n < sizeof list; i++) {
-        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", s->name);
-    }
-    if (!shape) {
-        ba_fail(err, "--shape %s: unknown; there is: %s", name, list);
-    }
-    return shape;
-}

@@ -24,7 +24,4 @@ typedef struct ba_cost_field {
 enum { BA_COST_FIELDS = 9 };
 void ba_cost_fields(const ba_cost *cost, ba_cost_field field[BA_COST_FIELDS]);
 
-/* Shape by name, with an error that lists the names. NULL and err. */
-const ba_shape *ba_shape_named(const char *name, char err[BA_ERR_LEN]);
-
 #endif

@@ -181,6 +181,8 @@ static int take(const ba_option *o, char *base, const char *text, char err[BA_ER
     case BA_MODES:
         *(const char **)at = text;
         return ba_modes_check(text, o->type == BA_MODE, err);
+    case BA_SHAPE:
+        return ba_shape_choose(text, at, err);
     }
     return -1;
 }

@@ -24,6 +24,7 @@ typedef enum ba_option_type {
     BA_REALS,   /* ba_reals: a list of numbers */
     BA_MODE,    /* const char *: the spelling of an attention mode, checked */
     BA_MODES,   /* const char *: a list of them, each checked */
+    BA_SHAPE,   /* ba_named_shape: a published shape, or the one that a config.json describes; name NULL: not given */
 } ba_option_type;
 
 /* Lists as they are parsed; text: as written. Owned by the options struct, and freed after the command has run. */
@@ -128,6 +129,9 @@ extern const ba_shared_option ba_shared_options[];
 
 /* Names of published shapes, for the rows of --shape. */
 const char *ba_shape_word(size_t i);
+/* What --shape names: a published shape, or the path of a config.json or of its folder. The name is borrowed from `text`,
+ * and for a file the source is NULL. 0, or -1 and err, which ends with the nearest known name. */
+int ba_shape_choose(const char *text, ba_named_shape *out, char err[BA_ERR_LEN]);
 
 /* Word i of a row's words into out; false past the last. */
 bool ba_option_word(const ba_option *o, size_t i, char out[64]);

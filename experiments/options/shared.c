@@ -33,11 +33,6 @@ static const char *backend_word(size_t i) {
     return NULL;
 }
 
-const char *ba_shape_word(size_t i) {
-    const ba_named_shape *s = ba_named_shape_at(i);
-    return s ? s->name : NULL;
-}
-
 #define AT(member) .at = offsetof(ba_common, member)
 
 const ba_shared_option ba_shared_options[] = {

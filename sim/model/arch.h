@@ -1,4 +1,4 @@
-/* What differs between architectures: one row each, in model.c. */
+/* What differs between architectures: one row each, in arch.c. */
 #ifndef BA_ARCH_H
 #define BA_ARCH_H
 
@@ -21,6 +21,10 @@ typedef struct ba_arch {
 
 const ba_arch *ba_arch_by_name(const char *name);
 const ba_arch *ba_arch_by_model_type(const char *model_type);
+/* What the architecture alone says of a shape. */
+void ba_arch_begin(const ba_arch *arch, ba_shape *s);
+/* Always -1, with an err that says what `field` was found to be, and what there is. */
+int ba_arch_unknown(const char *path, const char *field, const char *found, char err[BA_ERR_LEN]);
 
 /* 0 if the engine can work with it: sizes in range and fitting each other. Else -1 and err, beginning with `path`. */
 int ba_shape_check(const ba_shape *s, const char *path, char err[BA_ERR_LEN]);

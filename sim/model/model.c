@@ -1,6 +1,5 @@
 #include "model.h"
 
-#include "config_fields.h"
 #include "parts.h"
 #include "shape_read.h"
 #include "sim/base/json_read.h"
@@ -12,66 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* ---- architectures ---------------------------------------------------------------------------------------------- */
-
-static const ba_arch archs[] = {
-    {.name = "llama", .model_type = {"llama", "mistral"}, .interleaved = true, .theta = 1e4},
-    {.name = "qwen2", .model_type = {"qwen2"}, .qkv_bias = true, .theta = 1e4},
-    {.name = "qwen3", .model_type = {"qwen3"}, .qk_norm = true, .theta = 1e4},
-    {.name = "gemma3",
-     .model_type = {"gemma3_text"},
-     .qk_norm = true,
-     .post_norms = true,
-     .gain_plus_one = true,
-     .embed_scaled = true,
-     .tied = true,
-     .glu = BA_GLU_GELU_TANH,
-     .pattern = 6,
-     .theta = 1e6,
-     .theta_local = 1e4},
-};
-enum { N_ARCHS = sizeof archs / sizeof *archs, N_MODEL_TYPES = sizeof archs->model_type / sizeof *archs->model_type };
-
-const ba_arch *ba_arch_by_name(const char *name) {
-    for (size_t i = 0; i < N_ARCHS; i++) {
-        if (strcmp(archs[i].name, name) == 0) {
-            return &archs[i];
-        }
-    }
-    return NULL;
-}
-
-const ba_arch *ba_arch_by_model_type(const char *model_type) {
-    for (size_t i = 0; i < N_ARCHS; i++) {
-        for (size_t k = 0; k < N_MODEL_TYPES && archs[i].model_type[k]; k++) {
-            if (strcmp(archs[i].model_type[k], model_type) == 0) {
-                return &archs[i];
-            }
-        }
-    }
-    return NULL;
-}
-
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
-
-static void start_shape(ba_model *m) {
-    const ba_arch *a = m->arch;
-    m->shape.qk_norm = a->qk_norm;
-    m->shape.post_norms = a->post_norms;
-    m->shape.glu = a->glu;
-    m->shape.norm_eps = 1e-5;
-    snprintf(m->shape.arch, sizeof m->shape.arch, "%s", a->name);
-}
-
-static int no_arch(const char *path, const char *field, const char *found, char err[BA_ERR_LEN]) {
-    char list[128];
-    size_t used = 0;
-    for (size_t i = 0; i < N_ARCHS; i++) {
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", archs[i].name);
-    }
-    return ba_fail(err, "%s: %s is '%.40s', which is not supported; there is %s (and mistral as llama)", path, field,
-                   found, list);
-}
 
 static int read_gguf_shape(ba_model *m, char err[BA_ERR_LEN]) {
     ba_span arch = {"", 0};
@@ -81,9 +21,9 @@ static int read_gguf_shape(ba_model *m, char err[BA_ERR_LEN]) {
     }
     snprintf(name, sizeof name, "%.*s", (int)(arch.n < 63 ? arch.n : 63), arch.s);
     if (!(m->arch = ba_arch_by_name(name))) {
-        return no_arch(m->path, "general.architecture", name, err);
+        return ba_arch_unknown(m->path, "general.architecture", name, err);
     }
-    start_shape(m);
+    ba_arch_begin(m->arch, &m->shape);
     if (ba_shape_from_gguf(m->gguf, m->arch, &m->shape, err) != 0) {
         return -1;
     }
@@ -113,30 +53,6 @@ static int open_gguf(ba_model *m, char err[BA_ERR_LEN]) {
     return m->name ? 0 : ba_fail(err, "%s: out of memory", m->path);
 }
 
-/* The object that describes the text model. In a model of text and images it is a part of the file, and *tied says
- * what the part around it decides; else *tied is left alone. */
-static int find_text_config(const ba_model *m, const char *path, const cJSON **text, const cJSON **tied,
-                            char err[BA_ERR_LEN]) {
-    const char *type = "";
-    ba_wrapper_fields f = {0};
-    *text = m->config;
-    if (ba_json_string(m->config, "model_type", &type, path, err) != 0) {
-        return -1;
-    }
-    if (strcmp(type, "gemma3") != 0) {
-        return 0;
-    }
-    if (ba_fields_read(ba_wrapper_rows, type, m->config, path, &f, err) != 0) {
-        return -1;
-    }
-    if (!ba_is_set(f.text_config)) {
-        return ba_fail(err, "%s: 'text_config' is missing, where 'model_type' is gemma3", path);
-    }
-    *text = f.text_config;
-    *tied = f.tied;
-    return 0;
-}
-
 /* How names of the text model's tensors begin. */
 static const char *name_prefix(const ba_model *m) {
     static const char *const prefixes[] = {"", "language_model.", "model.language_"};
@@ -155,31 +71,15 @@ static int open_folder(ba_model *m, char err[BA_ERR_LEN]) {
     if ((size_t)snprintf(path, sizeof path, "%s/config.json", m->path) >= sizeof path) {
         return ba_fail(err, "%s: the path is too long", m->path);
     }
-    if (ba_json_read(path, &m->config, err) != 0) {
+    const cJSON *config;
+    if (ba_json_read(path, &m->config, err) != 0 ||
+        ba_shape_from_config_file(m->config, path, &config, &m->arch, &m->shape, err) != 0) {
         return -1;
     }
-    const cJSON *config, *tied = NULL;
-    if (find_text_config(m, path, &config, &tied, err) != 0) {
-        return -1;
-    }
-    const char *type = config == m->config ? "" : "gemma3_text";
-    if (ba_json_string(config, "model_type", &type, path, err) != 0) {
-        return -1;
-    }
-    if (!(m->arch = ba_arch_by_model_type(type))) {
-        return no_arch(path, "'model_type'", type, err);
-    }
-    start_shape(m);
     m->name = strdup(basename(realpath(m->path, real) ? real : m->path));
     if (!m->name) {
         return ba_fail(err, "%s: out of memory", m->path);
     }
-    if (ba_shape_from_config(config, path, m->arch, type, &m->shape, err) != 0 ||
-        ba_shape_check(&m->shape, path, err) != 0) {
-        return -1;
-    }
-    m->shape.tied = config == m->config ? m->shape.tied : ba_bool_or(tied, true);
-    m->shape.embed_scale = m->arch->embed_scaled ? sqrt((double)m->shape.d_model) : 1;
     if (ba_vocab_from_folder(m->path, config, m->shape.vocab, &m->vocab, &m->vocab_source, err) != 0) {
         return -1;
     }

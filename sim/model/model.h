@@ -1,7 +1,7 @@
 /* A model file: shape, weights and vocabulary, mapped and checked, never trusted. GGUF file or Hugging Face folder.
  *
  * Weights are views into the mapping; rows of Q and K are presented in half-split rotary order (pair i is dims i and
- * i + head_dim / 2) through row_order, also where the file keeps pairs together. Architectures are table rows in model.c. */
+ * i + head_dim / 2) through row_order, also where the file keeps pairs together. Architectures are table rows in arch.c. */
 #ifndef BA_MODEL_H
 #define BA_MODEL_H
 

@@ -3,6 +3,8 @@
 #ifndef BA_SHAPE_H
 #define BA_SHAPE_H
 
+#include "kernels/base/error.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -52,6 +54,10 @@ typedef struct ba_named_shape {
 } ba_named_shape;
 const ba_named_shape *ba_named_shape_at(size_t i);
 const ba_shape *ba_shape_by_name(const char *name);
+
+/* The shape that a config.json describes: path of the file, or of a folder that holds one. Neither weights nor a tokenizer
+ * are needed. 0, or -1 and err, which names the file and the field. */
+int ba_shape_read(const char *path, ba_shape *out, char err[BA_ERR_LEN]);
 
 /* Weights of the layers' matrix products, and of the LM head. */
 uint64_t ba_shape_layer_weights(const ba_shape *s);

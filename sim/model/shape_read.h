@@ -14,6 +14,11 @@ int ba_shape_from_gguf(const ba_gguf *g, const ba_arch *arch, ba_shape *s, char 
 int ba_shape_from_config(const cJSON *config, const char *path, const ba_arch *arch, const char *model_type,
                          ba_shape *s, char err[BA_ERR_LEN]);
 
+/* A whole config.json, judged: finds its architecture and the object that describes the text model (borrowed). 0, or -1
+ * and err. */
+int ba_shape_from_config_file(const cJSON *config, const char *path, const cJSON **text, const ba_arch **arch,
+                              ba_shape *s, char err[BA_ERR_LEN]);
+
 /* A rope scaling in the words of Hugging Face ("default", "linear", "llama3", "yarn"); numbers that are absent are 0.
  */
 typedef struct ba_rope_words {

@@ -365,6 +365,37 @@ static void test_shapes(void) {
     }
 }
 
+/* --shape takes a config.json where it takes a name: the one that Llama 3.1 8B is published with costs the same. */
+static void test_shape_files(void) {
+    program_write("llama.json", "{\"model_type\": \"llama\", \"hidden_size\": 4096, \"intermediate_size\": 14336, "
+                                "\"num_hidden_layers\": 32, \"num_attention_heads\": 32, \"num_key_value_heads\": 8, "
+                                "\"vocab_size\": 128256, \"max_position_embeddings\": 131072, \"rms_norm_eps\": 1e-5, "
+                                "\"rope_theta\": 5e5, \"tie_word_embeddings\": false}");
+    program_write("broken.json", "{\"model_type\": \"llama\", \"hidden_size\": 4096}");
+    program_end by_name =
+        program_run((const char *const[]){"cost", "--shape", "llama-3.1-8b", "--lengths", "512,8K", "--csv", NULL});
+    program_end by_file =
+        program_run((const char *const[]){"cost", "--shape", "llama.json", "--lengths", "512,8K", "--csv", NULL});
+    CU_ASSERT_TRUE(by_name.status == 0 && by_file.status == 0);
+    for (const char *a = by_name.out, *b = by_file.out; *a && *b;
+         a += strcspn(a, "\n") + 1, b += strcspn(b, "\n") + 1) {
+        a += strcspn(a, ","), b += strcspn(b, ","); /* the first column is the shape's name */
+        CU_ASSERT_EQUAL(strcspn(a, "\n"), strcspn(b, "\n"));
+        CU_ASSERT_EQUAL(strncmp(a, b, strcspn(a, "\n")), 0);
+    }
+    program_free(&by_name);
+    program_free(&by_file);
+    program_end page = program_run((const char *const[]){"shapes", "llama.json", NULL});
+    CU_ASSERT_TRUE(page.status == 0 && strstr(page.out, "32 heads of 128 over 8 KV heads"));
+    program_free(&page);
+    static const program_refusal rows[] = {
+        {2, "broken.json: 'num_hidden_layers' is missing", {"cost", "--shape", "broken.json"}},
+        {2, "absent.json: No such file", {"plan", "--shape", "absent.json"}},
+        {2, "absent.json: No such file", {"cost", "--requests", "9", "--shape", "absent.json"}},
+    };
+    EXPECT_REFUSALS(rows);
+}
+
 /* Defaults of all commands fit their own rows: --help and the parser read the same table. */
 static void test_tables(void) {
     for (size_t i = 0; ba_commands[i]; i++) {
@@ -399,6 +430,7 @@ int ba_suite_cli_options(void) {
                    CU_add_test(s, "an installed program finds its data", test_installed) &&
                    CU_add_test(s, "modes, tasks, shapes and backends are listed", test_lists) &&
                    CU_add_test(s, "published shapes have the published number of weights", test_shapes) &&
+                   CU_add_test(s, "--shape takes a config.json", test_shape_files) &&
                    CU_add_test(s, "manual page and completions name every option", test_pages)
                ? 0
                : -1;

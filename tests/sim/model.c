@@ -358,6 +358,44 @@ static void test_named_shapes(void) {
     CU_ASSERT_TRUE(n >= 8);
 }
 
+static bool same_rope(const ba_rope *a, const ba_rope *b) {
+    return a->theta == b->theta && a->scaling == b->scaling && a->factor == b->factor && a->magnitude == b->magnitude;
+}
+
+static bool same_shape(const ba_shape *a, const ba_shape *b) {
+    return strcmp(a->arch, b->arch) == 0 && a->layers == b->layers && a->d_model == b->d_model &&
+           a->heads == b->heads && a->kv_heads == b->kv_heads && a->head_dim == b->head_dim && a->d_ff == b->d_ff &&
+           a->vocab == b->vocab && a->ctx == b->ctx && a->norm_eps == b->norm_eps && a->attn_scale == b->attn_scale &&
+           a->embed_scale == b->embed_scale && a->glu == b->glu && a->tied == b->tied && a->qkv_bias == b->qkv_bias &&
+           a->qk_norm == b->qk_norm && a->post_norms == b->post_norms && a->window == b->window &&
+           memcmp(a->local, b->local, sizeof a->local) == 0 && same_rope(&a->rope, &b->rope) &&
+           same_rope(&a->rope_local, &b->rope_local);
+}
+
+/* A config.json alone says what opening its whole folder says, and a damaged one is refused by its field. */
+static void test_shape_alone(void) {
+    static const char *const folders[] = {"gemma3", "llama", "mistral", "qwen2", "qwen3"};
+    char folder[512], file[600], err[BA_ERR_LEN];
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        ba_shape of_file, of_folder;
+        ba_model *m;
+        snprintf(folder, sizeof folder, "tests/golden/tiny/%s", folders[i]);
+        snprintf(file, sizeof file, "%s/config.json", folder);
+        CU_ASSERT_EQUAL_FATAL(ba_model_open(folder, true, &m, err), 0);
+        CU_ASSERT_EQUAL(ba_shape_read(file, &of_file, err), 0);
+        CU_ASSERT_EQUAL(ba_shape_read(folder, &of_folder, err), 0);
+        CU_ASSERT_TRUE(same_shape(&of_file, ba_model_shape(m)));
+        CU_ASSERT_TRUE(same_shape(&of_file, &of_folder));
+        ba_model_close(m);
+    }
+    mkdir(in_test_dir("shape", folder), 0700);
+    CU_ASSERT_EQUAL(ba_tiny_folder(folder, &(ba_tiny_options){.config = "{\"head_dim\":15}"}), 0);
+    CU_ASSERT_EQUAL(ba_shape_read(folder, &(ba_shape){0}, err), -1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "shape/config.json: the head size is 15"));
+    CU_ASSERT_EQUAL(ba_shape_read("tests/golden/README.md", &(ba_shape){0}, err), -1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "README.md: not JSON"));
+}
+
 static void test_real_model(void) {
     char err[BA_ERR_LEN];
     ba_model *m;
@@ -482,6 +520,7 @@ int ba_suite_model(void) {
                    CU_add_test(s, "rotary frequencies against transformers", test_frequencies) &&
                    CU_add_test(s, "rotary frequency factors", test_frequency_factors) &&
                    CU_add_test(s, "published shapes", test_named_shapes) &&
+                   CU_add_test(s, "a shape from a config.json alone", test_shape_alone) &&
                    CU_add_test(s, "the real model", test_real_model) &&
                    CU_add_test(s, "vocabulary of a GGUF file", test_vocabulary) &&
                    CU_add_test(s, "one vocabulary in both formats", test_same_vocabulary) &&
