@@ -111,8 +111,12 @@ int ba_item_parse(const cJSON *o, ba_item *it, char err[BA_ERR_LEN]) {
 }
 
 int ba_item_asked(const cJSON *o, ba_item *it, char err[BA_ERR_LEN]) {
+    const cJSON *answers = cJSON_GetObjectItemCaseSensitive(o, "answers");
     *it = (ba_item){0};
     int rc = parse_asked(o, it, err);
+    if (rc == 0 && answers) {
+        rc = cJSON_IsArray(answers) ? parse_answers(answers, it, err) : ba_fail(err, "field \"answers\" is not a list");
+    }
     if (rc != 0) {
         ba_item_free(it);
     }

@@ -31,7 +31,7 @@ void ba_items_free(ba_items *items);
 
 /* One item out of a line's object. 0, or -1 and err naming the field. */
 int ba_item_parse(const cJSON *object, ba_item *out, char err[BA_ERR_LEN]);
-/* A question and its documents alone, as a request has them. */
+/* A question and its documents, as a request has them; answers only if there are any. */
 int ba_item_asked(const cJSON *object, ba_item *out, char err[BA_ERR_LEN]);
 void ba_item_free(ba_item *item);
 
