@@ -152,8 +152,8 @@ static int continuations(const ba_session *b, const ba_task_item *item, continua
     *longest = 0;
     for (size_t i = 0; i <= item->n_choice; i++) {
         const char *text = i ? item->choice[i - 1] : item->n_answer ? item->answer[0] : NULL;
-        if (text && ba_answer_ids(text, b->tok, &cont[i].ids, &cont[i].n)) {
-            return ba_fail(err, "out of memory");
+        if (text && ba_answer_ids(text, b->tok, &cont[i].ids, &cont[i].n, err) != 0) {
+            return -1;
         }
         *longest = cont[i].n > *longest ? cont[i].n : *longest;
     }
@@ -176,8 +176,8 @@ int ba_eval_item(const ba_session *b, const ba_task *task, const ba_task_item *i
     ba_plan *plan = NULL;
     size_t room = 0;
     continuation *cont = calloc(item->n_choice + 1, sizeof *cont);
-    ba_prompt *prompt = ba_parts_prompt(item->part, item->n_part, b->tok);
-    int rc = cont && prompt ? continuations(b, item, cont, &room, err) : ba_fail(err, "out of memory");
+    ba_prompt *prompt = ba_parts_prompt(item->part, item->n_part, b->tok, err);
+    int rc = !prompt ? -1 : cont ? continuations(b, item, cont, &room, err) : ba_fail(err, "out of memory");
     rc = rc ? rc : ba_mode_plan(ba_eval_mode(prompt, mode), prompt, &plan, err);
     room = generates && task->max_tokens > room ? task->max_tokens : room;
     if (!rc && plan->n_tokens + room > ba_engine_shape(b->engine)->ctx) {

@@ -32,8 +32,8 @@ static int read_items(const ba_session *b, const char *path, size_t limit, ba_ga
         snprintf(p->name, sizeof p->name, "%s", items.item[i].id);
         if (ba_item_prompt(&items.item[i], b->tok, &p->prompt, err)) {
             status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
-        } else if (ba_item_answer(&items.item[i], b->tok, &p->answer, &p->n_answer)) {
-            status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+        } else if (ba_item_answer(&items.item[i], b->tok, &p->answer, &p->n_answer, err) != 0) {
+            status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
         }
     }
     ba_items_free(&items);
@@ -68,8 +68,9 @@ static int make_prompts(const ba_session *b, size_t limit, uint64_t seed, ba_gat
             int32_t *ids = NULL;
             size_t len;
             ba_role role = k + 1 < work.n ? BA_ROLE_PASSAGE : BA_ROLE_QUESTION;
-            if (!p || ba_tokenize(b->tok, work.text[k], strlen(work.text[k]), false, &ids, &len) ||
-                ba_prompt_add(p, role, ids, len)) {
+            if (ba_tokenize(b->tok, work.text[k], strlen(work.text[k]), false, &ids, &len, err) != 0) {
+                status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+            } else if (!p || ba_prompt_add(p, role, ids, len) != 0) {
                 status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
             }
             free(ids);

@@ -77,11 +77,11 @@ static int append(draft *d, const char *s, size_t n) {
     return 0;
 }
 
-/* Tokens of a text, or SIZE_MAX: out of memory. */
-static size_t count(const ba_tokenizer *tok, const char *s, size_t n) {
+/* Tokens of a text, or SIZE_MAX and err. */
+static size_t count(const ba_tokenizer *tok, const char *s, size_t n, char err[BA_ERR_LEN]) {
     int32_t *ids;
     size_t n_ids;
-    if (ba_tokenize(tok, s, n, false, &ids, &n_ids)) {
+    if (ba_tokenize(tok, s, n, false, &ids, &n_ids, err) != 0) {
         return SIZE_MAX;
     }
     free(ids);
@@ -93,13 +93,14 @@ static size_t count(const ba_tokenizer *tok, const char *s, size_t n) {
  * make up the difference. */
 static int compose(const ba_tokenizer *tok, words *w, size_t want, char **out, char err[BA_ERR_LEN]) {
     draft d = {0};
+    ba_fail(err, "out of memory"); /* unless the tokenizer says otherwise */
     char room[MAX_WORD];
     const char *word;
     size_t have = 0, n = 0;
     int failed = 0;
     words before = *w;
     while (!failed && (n = next_word(w, &word, room)) > 0) {
-        size_t tokens = count(tok, word, n);
+        size_t tokens = count(tok, word, n, err);
         if (tokens == SIZE_MAX) {
             failed = 1;
         } else if (tokens <= want - have) {
@@ -119,7 +120,7 @@ static int compose(const ba_tokenizer *tok, words *w, size_t want, char **out, c
     }
     bool overshot = false;
     for (size_t tries = 0; !failed && tries < 2 * want + 16; tries++) {
-        have = count(tok, d.s ? d.s : "", d.n);
+        have = count(tok, d.s ? d.s : "", d.n, err);
         if (have == want) {
             *out = d.s;
             return 0;
@@ -135,8 +136,7 @@ static int compose(const ba_tokenizer *tok, words *w, size_t want, char **out, c
         }
     }
     free(d.s);
-    return failed ? ba_fail(err, "out of memory")
-                  : ba_fail(err, "this tokenizer cannot make a text of exactly %zu tokens", want);
+    return failed ? -1 : ba_fail(err, "this tokenizer cannot make a text of exactly %zu tokens", want);
 }
 
 int ba_workload_new(const ba_tokenizer *tok, const ba_workload_spec *spec, ba_workload *out, char err[BA_ERR_LEN]) {

@@ -124,13 +124,14 @@ static int add_question(ba_prompt *p, const int32_t *ids, size_t n) {
            (task && ba_prompt_add(p, BA_ROLE_TASK, ids + n - task, task));
 }
 
-/* Tokenises the prompt, segment by segment. NULL: out of memory. */
-static ba_prompt *tokenize(const ba_tokenizer *tok, const ba_workload *w) {
+/* Tokenises the prompt, segment by segment. NULL and err. */
+static ba_prompt *tokenize(const ba_tokenizer *tok, const ba_workload *w, char err[BA_ERR_LEN]) {
     ba_prompt *p = ba_prompt_new(tok);
+    ba_fail(err, "out of memory"); /* unless the tokenizer says otherwise */
     for (size_t i = 0; p && i < w->n; i++) {
         int32_t *ids = NULL;
         size_t n;
-        int failed = ba_tokenize(tok, w->text[i], strlen(w->text[i]), false, &ids, &n) ||
+        int failed = ba_tokenize(tok, w->text[i], strlen(w->text[i]), false, &ids, &n, err) ||
                      (i + 1 < w->n ? ba_prompt_add(p, BA_ROLE_PASSAGE, ids, n) : add_question(p, ids, n));
         free(ids);
         if (failed) {
@@ -155,9 +156,9 @@ static int closed_form(const ba_session *b, const ba_plan *plan, bool cold, cons
 }
 
 int ba_ttft_unit_plan(const ba_session *b, ba_ttft_unit *u, char err[BA_ERR_LEN]) {
-    ba_prompt *prompt = tokenize(b->tok, &u->prompt->text);
+    ba_prompt *prompt = tokenize(b->tok, &u->prompt->text, err);
     ba_plan *plan = NULL;
-    int status = prompt ? ba_mode_plan(u->mode, prompt, &plan, err) : ba_fail(err, "out of memory");
+    int status = prompt ? ba_mode_plan(u->mode, prompt, &plan, err) : -1;
     if (!status) {
         u->hash = ba_plan_hash(plan);
         u->stores = false;
@@ -187,8 +188,8 @@ int ba_ttft_prompt_full(const ba_session *b, ba_ttft_prompt *p, const ba_engine_
     ba_plan *plan = NULL;
     ba_run *run = NULL;
     const double *logits;
-    ba_prompt *prompt = tokenize(b->tok, &p->text);
-    int status = prompt ? ba_mode_plan("full", prompt, &plan, err) : ba_fail(err, "out of memory");
+    ba_prompt *prompt = tokenize(b->tok, &p->text, err);
+    int status = prompt ? ba_mode_plan("full", prompt, &plan, err) : -1;
     status = status ? status : ba_engine_run(b->engine, plan, &options, 0, &run, err);
     if (!status && !(logits = ba_run_logits(run))) {
         status = BA_INTERRUPTED;
@@ -254,9 +255,9 @@ int ba_ttft_take(const ba_session *b, ba_ttft_unit *u, const ba_ttft_case *c, co
     const double *logits = NULL;
     uint64_t rng = 0;
     double start = ba_now();
-    ba_prompt *prompt = tokenize(b->tok, &u->prompt->text);
+    ba_prompt *prompt = tokenize(b->tok, &u->prompt->text, err);
     double tokenized = ba_now();
-    int status = prompt ? ba_mode_plan(u->mode, prompt, &plan, err) : ba_fail(err, "out of memory");
+    int status = prompt ? ba_mode_plan(u->mode, prompt, &plan, err) : -1;
     double planned = ba_now();
     if (!status) {
         status = ba_engine_run(b->engine, plan, &options, 0, &run, err);
