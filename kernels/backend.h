@@ -47,9 +47,10 @@ typedef struct ba_view {
 typedef struct ba_weight_src {
     ba_dtype type;
     size_t rows, cols;
-    const void *data;
+    const void *data;          /* NULL: element i is ba_random_weight (random_weight.h) of `seed`, in bf16 */
     const float *bias;         /* [rows] or NULL */
     const uint32_t *row_order; /* [rows] or NULL: row r of the weight is row row_order[r] of data (and of bias) */
+    uint64_t seed;
 } ba_weight_src;
 
 /* A weight in the backend's own layout, without its bias. `layout` is a number that differs between the layouts that
@@ -134,6 +135,7 @@ typedef struct ba_backend_ops {
     void (*upload)(ba_backend *be, ba_view dst, size_t rows, size_t cols, const double *src);
     void (*download)(ba_backend *be, ba_view src, size_t rows, size_t cols, double *dst);
 
+    bool makes_weights; /* weight_new makes sources without data by itself; else it is not given any */
     /* A weight from one or more sources stacked by rows (same cols). NULL and err: out of memory, or unusable. */
     ba_weight *(*weight_new)(ba_backend *be, const ba_weight_src *src, size_t n_src, char err[BA_ERR_LEN]);
     void (*weight_free)(ba_backend *be, ba_weight *w);

@@ -27,8 +27,9 @@ typedef enum ba_format { BA_FORMAT_TABLE, BA_FORMAT_JSON, BA_FORMAT_CSV } ba_for
 typedef struct ba_common {
     const char *model, *adapter, *mode, *dtype, *backend, *out, *store, *store_key, *request, *message, *question,
         *documents, *chat, *chat_template;
-    bool mode_given; /* else mode is the command's default */
-    size_t threads;  /* default: the processors available */
+    ba_named_shape shape; /* name NULL: a model */
+    bool mode_given;      /* else mode is the command's default */
+    size_t threads;       /* default: the processors available */
     uint64_t seed;
     unsigned executor; /* a ba_executor */
     uint64_t memory;   /* bytes; 0: what is free */
@@ -59,7 +60,7 @@ void ba_modes_free(char **mode);
 /* Everything that a command which runs a model needs, opened in order and closed together. */
 typedef struct ba_session {
     ba_model *model;
-    ba_tokenizer *tok;
+    ba_tokenizer *tok; /* NULL: the model is a shape with random weights, and prompts are ids */
     ba_backend *be;
     ba_store_spec tiers;
     ba_store *store;

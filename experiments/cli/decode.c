@@ -1,5 +1,6 @@
 #include "decode.h"
 
+#include "kernels/base/clock.h"
 #include "sim/base/grow.h"
 
 #include <stdlib.h>
@@ -40,22 +41,28 @@ static size_t held_back(const char *const *stop) {
     return longest - 1;
 }
 
+/* The bytes of a token, or without a tokenizer its id and a space. */
+static size_t spell(const ba_tokenizer *tok, int32_t id, char *out, size_t size) {
+    return tok ? ba_token_bytes(tok, id, false, out, size) : (size_t)snprintf(out, size, "%d ", (int)id);
+}
+
 static int decode(ba_engine *e, const ba_tokenizer *tok, ba_run *run, const ba_decode_options *opt, buffer *text,
                   ba_decoded *out, char err[BA_ERR_LEN]) {
     size_t shown = 0, hold = held_back(opt->stop);
     uint64_t rng = opt->seed;
+    double start = ba_now();
     while (out->n < opt->max_tokens) {
         int rc = ba_run_check(run, err);
         if (rc) {
             return rc;
         }
         int32_t id = ba_sample(ba_run_logits(run), ba_engine_shape(e)->vocab, opt->temperature, &rng);
-        if (ba_token_ends(tok, id)) {
+        if (tok && ba_token_ends(tok, id)) {
             out->stop = "eos";
             break;
         }
         char bytes[512];
-        size_t n = ba_token_bytes(tok, id, false, bytes, sizeof bytes);
+        size_t n = spell(tok, id, bytes, sizeof bytes);
         out->ids[out->n++] = id;
         if (append(text, bytes, n)) {
             return ba_fail(err, "out of memory");
@@ -76,6 +83,9 @@ static int decode(ba_engine *e, const ba_tokenizer *tok, ba_run *run, const ba_d
         if (rc) {
             return rc;
         }
+        double end = ba_now();
+        out->token_s[out->n - 1] = end - start;
+        start = end;
     }
     if (opt->live) {
         fwrite(text->text + shown, 1, text->len - shown, opt->live);
@@ -88,9 +98,11 @@ static int decode(ba_engine *e, const ba_tokenizer *tok, ba_run *run, const ba_d
 int ba_decode(ba_engine *e, const ba_tokenizer *tok, ba_run *run, const ba_decode_options *opt, ba_decoded *out,
               char err[BA_ERR_LEN]) {
     buffer text = {0};
-    *out = (ba_decoded){.stop = "length", .ids = calloc(opt->max_tokens, sizeof *out->ids)};
-    int rc =
-        out->ids && !append(&text, "", 0) ? decode(e, tok, run, opt, &text, out, err) : ba_fail(err, "out of memory");
+    *out = (ba_decoded){.stop = "length",
+                        .ids = calloc(opt->max_tokens, sizeof *out->ids),
+                        .token_s = calloc(opt->max_tokens, sizeof *out->token_s)};
+    bool room = out->ids && out->token_s && !append(&text, "", 0);
+    int rc = room ? decode(e, tok, run, opt, &text, out, err) : ba_fail(err, "out of memory");
     out->text = text.text;
     out->len = text.len;
     return rc;
@@ -98,6 +110,7 @@ int ba_decode(ba_engine *e, const ba_tokenizer *tok, ba_run *run, const ba_decod
 
 void ba_decoded_free(ba_decoded *d) {
     free(d->ids);
+    free(d->token_s);
     free(d->text);
     *d = (ba_decoded){0};
 }

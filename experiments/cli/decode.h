@@ -18,12 +18,13 @@ typedef struct ba_decode_options {
 typedef struct ba_decoded {
     int32_t *ids; /* [n], owned; an end token is not among them, the tokens of a stop text are */
     size_t n;
-    char *text; /* bytes of all ids up to the stop text, NUL-terminated, owned */
+    double *token_s; /* [n] owned: seconds from one token to the next; 0 for the last of the most that were asked for */
+    char *text;      /* bytes of all ids up to the stop text, NUL-terminated, owned */
     size_t len;
     const char *stop; /* why it ended: "eos", "string" or "length" */
 } ba_decoded;
 
-/* The run has room for max_tokens - 1 tokens. 0, -1 and err, or BA_INTERRUPTED; to be freed in any case. */
+/* The run has room for max_tokens - 1 tokens. tok NULL: the text is the ids, and no token ends it. 0, -1 and err, or BA_INTERRUPTED; to be freed in any case. */
 int ba_decode(ba_engine *e, const ba_tokenizer *tok, ba_run *run, const ba_decode_options *opt, ba_decoded *out,
               char err[BA_ERR_LEN]);
 void ba_decoded_free(ba_decoded *d);

@@ -84,6 +84,12 @@ int ba_vocabulary_open(const ba_common *c, bool weights, ba_model **model, ba_to
     return ba_tokenizer_new(ba_model_vocab(*model), tok, why) ? ba_fail(err, "%s: %s", path, why) : 0;
 }
 
+/* The model with its tokenizer, or a shape with random weights and none. 0, or -1 and err. */
+static int open_model(const ba_common *c, ba_session *b, char err[BA_ERR_LEN]) {
+    return c->shape.name ? ba_model_random(&c->shape.shape, c->shape.name, c->seed, &b->model, err)
+                         : ba_vocabulary_open(c, true, &b->model, &b->tok, err);
+}
+
 /* 0, or an exit status with err filled; the caller closes what is open. */
 static int open_all(const ba_common *c, ba_session *b, char err[BA_ERR_LEN]) {
     char replaced[BA_ERR_LEN];
@@ -91,8 +97,7 @@ static int open_all(const ba_common *c, ba_session *b, char err[BA_ERR_LEN]) {
         suggest_backend(c->backend, err);
         return BA_EXIT_USAGE;
     }
-    if (ba_store_spec_parse(c->store, c->store_key, &b->tiers, err) != 0 ||
-        ba_vocabulary_open(c, true, &b->model, &b->tok, err) != 0) {
+    if (ba_store_spec_parse(c->store, c->store_key, &b->tiers, err) != 0 || open_model(c, b, err) != 0) {
         return BA_EXIT_USAGE;
     }
     const ba_backend_config config = {.threads = c->threads, .dtype = c->dtype};

@@ -116,10 +116,10 @@ typedef struct id_list {
 } id_list;
 
 /* Appends the ids of a text. Chat marks are control tokens; what comes out of a data file never is. */
-static int encode(id_list *list, const ba_tokenizer *tok, bool marks, const char *text, char err[BA_ERR_LEN]) {
+static int encode(id_list *list, const ba_tokenizer *tok, bool marks, const char *text) {
     size_t n = 0;
     int32_t *ids = NULL;
-    if (ba_tokenize(tok, text, strlen(text), marks, &ids, &n, err) != 0) {
+    if (ba_tokenize(tok, text, strlen(text), marks, &ids, &n) != 0) {
         return -1;
     }
     int32_t *more = n ? realloc(list->ids, (list->n + n) * sizeof *more) : NULL;
@@ -128,18 +128,17 @@ static int encode(id_list *list, const ba_tokenizer *tok, bool marks, const char
         *list = (id_list){more, list->n + n};
     }
     free(ids);
-    return n && !more ? ba_fail(err, "out of memory") : 0;
+    return n && !more ? -1 : 0;
 }
 
-static int add(ba_prompt *p, const ba_tokenizer *tok, ba_role role, const char *marks, const char *text,
-               char err[BA_ERR_LEN]) {
+static int add(ba_prompt *p, const ba_tokenizer *tok, ba_role role, const char *marks, const char *text) {
     id_list list = {0};
-    int rc = encode(&list, tok, true, marks, err);
+    int rc = encode(&list, tok, true, marks);
     if (rc == 0) {
-        rc = encode(&list, tok, false, text, err);
+        rc = encode(&list, tok, false, text);
     }
-    if (rc == 0 && ba_prompt_add(p, role, list.ids, list.n) != 0) {
-        rc = ba_fail(err, "out of memory");
+    if (rc == 0) {
+        rc = ba_prompt_add(p, role, list.ids, list.n);
     }
     free(list.ids);
     return rc;
@@ -161,18 +160,17 @@ static char *trimmed(const ba_chat *chat, const char *text, bool first, bool las
     return strndup(text, n);
 }
 
-ba_prompt *ba_parts_prompt(const ba_part *part, size_t n, const ba_tokenizer *tok, char err[BA_ERR_LEN]) {
+ba_prompt *ba_parts_prompt(const ba_part *part, size_t n, const ba_tokenizer *tok) {
     const ba_chat *chat = chat_of(tok);
     ba_prompt *p = ba_prompt_new(tok);
-    int rc = p ? 0 : ba_fail(err, "out of memory");
+    int rc = p ? 0 : -1;
     for (size_t i = 0; rc == 0 && i < n; i++) {
         char *text = trimmed(chat, part[i].text, i == 0, i + 1 == n);
-        rc =
-            text ? add(p, tok, part[i].role, i == 0 ? chat->bare_begin : "", text, err) : ba_fail(err, "out of memory");
+        rc = text ? add(p, tok, part[i].role, i == 0 ? chat->bare_begin : "", text) : -1;
         free(text);
     }
     if (rc == 0) {
-        rc = add(p, tok, BA_ROLE_TASK, chat->answer_open, "", err);
+        rc = add(p, tok, BA_ROLE_TASK, chat->answer_open, "");
     }
     if (rc != 0) {
         ba_prompt_free(p);
@@ -181,15 +179,15 @@ ba_prompt *ba_parts_prompt(const ba_part *part, size_t n, const ba_tokenizer *to
     return p;
 }
 
-int ba_answer_ids(const char *answer, const ba_tokenizer *tok, int32_t **ids, size_t *n, char err[BA_ERR_LEN]) {
+int ba_answer_ids(const char *answer, const ba_tokenizer *tok, int32_t **ids, size_t *n) {
     const char *space = chat_of(tok) == &plain_chat ? " " : "";
     char *text = NULL;
     *ids = NULL;
     *n = 0;
     if (asprintf(&text, "%s%s", space, answer) < 0) {
-        return ba_fail(err, "out of memory");
+        return -1;
     }
-    int rc = ba_tokenize(tok, text, strlen(text), false, ids, n, err);
+    int rc = ba_tokenize(tok, text, strlen(text), false, ids, n);
     free(text);
     return rc;
 }

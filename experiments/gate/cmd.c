@@ -10,7 +10,7 @@
 
 typedef struct options {
     const char *request, *data;
-    uint64_t limit, greedy, identities, probe;
+    uint64_t limit, length, greedy, identities, probe;
     ba_gate_limits limits;
 } options;
 
@@ -138,7 +138,8 @@ static int prepare(job *j, int argc, char **argv) {
     if (!j->mode) {
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
-    int status = ba_gate_prompts_read(j->b, j->opt->request, j->opt->data, j->opt->limit, j->c->seed, &j->all);
+    int status =
+        ba_gate_prompts_read(j->b, j->opt->request, j->opt->data, j->opt->length, j->opt->limit, j->c->seed, &j->all);
     if (status) {
         return status;
     }
@@ -186,6 +187,8 @@ static const ba_option own[] = {
      .help = "RAG items, JSON Lines, plain or gzipped (made-up words if neither is given)"},
     {"limit", "N", BA_COUNT, AT(limit), .standard = "5",
      .help = "prompts: the first N items of every data file; 0 is all"},
+    {"length", "N", BA_COUNT, AT(length), .standard = "1K", .least = 51, .most = 1 << 24, .against = "request,data",
+     .help = "tokens of a made-up prompt"},
     {"greedy", "N", BA_COUNT, AT(greedy), .standard = "16", .help = "greedy tokens to compare"},
     {"identities", "N", BA_COUNT, AT(identities), .standard = "1M",
      .help = "check the identities on the first N prompts"},
@@ -208,8 +211,8 @@ const ba_command ba_command_gate = {
     .example = "blockattn gate --mode block,lego --max-kl 0.5 --min-agreement 0.8",
     .own = own,
     .size = sizeof(options),
-    .takes = BA_TAKES_ENGINE | BA_TAKES_CHAT | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT |
-             BA_TAKES_RESUME | BA_TAKES_JSON | BA_TAKES_CSV,
+    .takes = BA_TAKES_ENGINE | BA_TAKES_SHAPE | BA_TAKES_CHAT | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY |
+             BA_TAKES_OUT | BA_TAKES_RESUME | BA_TAKES_JSON | BA_TAKES_CSV,
     .mode = "block",
     .hint = "a request is given by --request",
     .run = run,

@@ -32,8 +32,8 @@ static int read_items(const ba_session *b, const char *path, size_t limit, ba_ga
         snprintf(p->name, sizeof p->name, "%s", items.item[i].id);
         if (ba_item_prompt(&items.item[i], b->tok, &p->prompt, err)) {
             status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
-        } else if (ba_item_answer(&items.item[i], b->tok, &p->answer, &p->n_answer, err) != 0) {
-            status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+        } else if (ba_item_answer(&items.item[i], b->tok, &p->answer, &p->n_answer)) {
+            status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
         }
     }
     ba_items_free(&items);
@@ -51,37 +51,28 @@ static int read_files(const ba_session *b, const char *list, size_t limit, ba_ga
     return status;
 }
 
-/* Without data: generated words, in passages of 128 tokens. */
-static int make_prompts(const ba_session *b, size_t limit, uint64_t seed, ba_gate_prompts *out) {
+/* Without data: generated words, or random ids, in passages of 128 tokens. */
+static int make_prompts(const ba_session *b, size_t length, size_t limit, uint64_t seed, ba_gate_prompts *out) {
     char err[BA_ERR_LEN];
     size_t n = limit ? limit : 1;
     out->p = calloc(n, sizeof *out->p);
     int status = out->p ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     for (size_t i = 0; !status && i < n; i++) {
-        ba_workload_spec spec = {.length = 1024, .question = 50, .block = 128, .seed = seed + i};
+        const ba_workload_spec spec = {
+            .length = length, .question = 50, .block = 128, .seed = seed + i, .vocab = ba_model_shape(b->model)->vocab};
         ba_workload work = {0};
-        ba_prompt *p = out->p[out->n++].prompt = ba_prompt_new(b->tok);
         if (ba_workload_new(b->tok, &spec, &work, err)) {
-            status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+            return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
         }
-        for (size_t k = 0; !status && k < work.n; k++) {
-            int32_t *ids = NULL;
-            size_t len;
-            ba_role role = k + 1 < work.n ? BA_ROLE_PASSAGE : BA_ROLE_QUESTION;
-            if (ba_tokenize(b->tok, work.text[k], strlen(work.text[k]), false, &ids, &len, err) != 0) {
-                status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
-            } else if (!p || ba_prompt_add(p, role, ids, len) != 0) {
-                status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
-            }
-            free(ids);
-        }
+        out->p[out->n].prompt = ba_workload_prompt(b->tok, &work);
+        status = out->p[out->n++].prompt ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
         ba_workload_free(&work);
     }
     return status;
 }
 
-int ba_gate_prompts_read(const ba_session *b, const char *request, const char *data, size_t limit, uint64_t seed,
-                         ba_gate_prompts *out) {
+int ba_gate_prompts_read(const ba_session *b, const char *request, const char *data, size_t length, size_t limit,
+                         uint64_t seed, ba_gate_prompts *out) {
     *out = (ba_gate_prompts){0};
     if (request) {
         ba_asked a;
@@ -96,5 +87,9 @@ int ba_gate_prompts_read(const ba_session *b, const char *request, const char *d
         ba_asked_free(&a);
         return status;
     }
-    return data ? read_files(b, data, limit, out) : make_prompts(b, limit, seed, out);
+    if (data && !b->tok) {
+        return ba_cli_fail(BA_EXIT_USAGE,
+                           "--data: a shape has no vocabulary for texts; give --length, or a request of ids");
+    }
+    return data ? read_files(b, data, limit, out) : make_prompts(b, length, limit, seed, out);
 }

@@ -17,9 +17,9 @@ typedef struct ba_gate_prompts {
 } ba_gate_prompts;
 
 /* From a request, from the first `limit` items (0: all) of every data file in a list with commas, or, with neither,
- * generated words in passages of 128 tokens. 0, or an exit status after printing the line; free in either case. */
-int ba_gate_prompts_read(const ba_session *b, const char *request, const char *data, size_t limit, uint64_t seed,
-                         ba_gate_prompts *out);
+ * generated words (ids where there is no tokenizer) of `length` tokens in passages of 128. 0, or an exit status after printing the line; free in either case. */
+int ba_gate_prompts_read(const ba_session *b, const char *request, const char *data, size_t length, size_t limit,
+                         uint64_t seed, ba_gate_prompts *out);
 void ba_gate_prompts_free(ba_gate_prompts *all);
 
 #endif

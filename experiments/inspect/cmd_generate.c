@@ -2,13 +2,20 @@
 #include "experiments/cli/ask.h"
 #include "experiments/cli/decode.h"
 #include "experiments/cli/json.h"
+#include "experiments/measure/stats.h"
+#include "experiments/measure/workload.h"
 #include "experiments/options/options.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int print_json(const ba_plan *plan, const ba_run_stats *s, const ba_decoded *a, double ttft) {
+/* Seconds from one token to the next, the first of them left out: it also warms up. Sorts them. */
+static ba_stats pace_of(ba_decoded *a) {
+    return a->n > 2 ? ba_stats_of(a->token_s + 1, a->n - 2) : (ba_stats){.n = 0};
+}
+
+static int print_json(const ba_plan *plan, const ba_run_stats *s, const ba_decoded *a, double ttft, ba_stats pace) {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "mode", plan->mode);
     cJSON *ids = cJSON_AddArrayToObject(o, "ids");
@@ -21,6 +28,10 @@ static int print_json(const ba_plan *plan, const ba_run_stats *s, const ba_decod
     cJSON_AddNumberToObject(o, "n_computed", (double)s->n_computed);
     cJSON_AddNumberToObject(o, "n_reused", (double)s->n_reused);
     cJSON_AddNumberToObject(o, "ttft_s", ttft);
+    if (pace.n) {
+        cJSON_AddNumberToObject(o, "token_s_median", pace.median);
+        cJSON_AddNumberToObject(o, "token_s_mad", pace.mad);
+    }
     cJSON *stages = cJSON_AddObjectToObject(o, "stages");
     for (ba_stage i = 0; i < BA_STAGE_COUNT; i++) {
         char name[32];
@@ -42,7 +53,7 @@ static int print_json(const ba_plan *plan, const ba_run_stats *s, const ba_decod
 
 typedef struct options {
     const char *stop;
-    uint64_t max_tokens;
+    uint64_t max_tokens, length;
     double temperature;
 } options;
 
@@ -83,16 +94,20 @@ static int generate(const ba_call *call, const ba_session *b, answer *a) {
     return ba_engine_exit(ba_decode(b->engine, b->tok, a->run, &how, &a->text, err), err);
 }
 
-static int report(const ba_common *c, const answer *a) {
+static int report(const ba_common *c, answer *a) {
     ba_run_stats s = *ba_run_get_stats(a->run);
+    ba_stats pace = pace_of(&a->text);
     const char *mode = a->asked.plan->mode;
     if (c->format == BA_FORMAT_JSON) {
         s.stage[BA_STAGE_TOKENIZE] = a->asked.tokenize_s;
-        return print_json(a->asked.plan, &s, &a->text, a->ttft);
+        return print_json(a->asked.plan, &s, &a->text, a->ttft, pace);
     }
     if (!c->quiet) {
         fprintf(stderr, "%s: %zu prompt tokens (%zu computed, %zu reused), first token after %.3f s, %zu tokens, %s\n",
                 mode, s.n_prompt, s.n_computed, s.n_reused, a->ttft, a->text.n, a->text.stop);
+    }
+    if (!c->quiet && pace.n) {
+        fprintf(stderr, "%.3f ms a token (median of %zu, MAD %.3f ms)\n", 1e3 * pace.median, pace.n, 1e3 * pace.mad);
     }
     if (!c->quiet && a->asked.unworded) {
         fprintf(
@@ -104,10 +119,27 @@ static int report(const ba_common *c, const answer *a) {
     return BA_EXIT_OK;
 }
 
+/* A made-up prompt: passages of 128 tokens, and a question of 50. */
+static int make_up(const ba_common *c, const ba_session *b, uint64_t length, ba_asked *out) {
+    enum { QUESTION = 50, BLOCK = 128 };
+    char err[BA_ERR_LEN];
+    ba_workload work;
+    const ba_workload_spec spec = {length,  length < QUESTION ? length : QUESTION, BLOCK, NULL, 0,
+                                   c->seed, ba_engine_shape(b->engine)->vocab};
+    if (ba_workload_new(b->tok, &spec, &work, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+    }
+    out->prompt = ba_workload_prompt(b->tok, &work);
+    ba_workload_free(&work);
+    return out->prompt ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+}
+
 static int answer_request(const ba_call *call, const ba_session *b, answer *a) {
+    const options *opt = call->options;
     int status;
-    if ((status = ba_ask(call->common, b, &a->asked)) || (status = ba_ask_mode(&a->asked, call->common->mode)) ||
-        (status = generate(call, b, a))) {
+    if ((status =
+             opt->length ? make_up(call->common, b, opt->length, &a->asked) : ba_ask(call->common, b, &a->asked)) ||
+        (status = ba_ask_mode(&a->asked, call->common->mode)) || (status = generate(call, b, a))) {
         return status;
     }
     return report(call->common, a);
@@ -137,6 +169,8 @@ static int run(const ba_call *call) {
 
 static const ba_option own[] = {
     {"max-tokens", "N", BA_COUNT, AT(max_tokens), .standard = "200", .least = 1, .help = "tokens at most"},
+    {"length", "N", BA_COUNT, AT(length), .most = 1 << 24, .against = "request,message,question",
+     .help = "instead of a request: a made-up prompt of N tokens"},
     {"stop", "TEXT", BA_TEXT, AT(stop), .help = "end before this text"},
     {"temperature", "T", BA_REAL, AT(temperature), .standard = "0", .most = 100, .help = "of sampling; 0 is greedy"},
     {.name = NULL}};
@@ -144,13 +178,13 @@ static const ba_option own[] = {
 const ba_command ba_command_generate = {
     .name = "generate",
     .summary = "text that follows a request",
-    .usage = "--request FILE [--mode MODE] [--max-tokens N] [--stop TEXT]",
+    .usage = "--request FILE | --length N [--mode MODE] [--max-tokens N] [--stop TEXT]",
     .about = "Text that follows a request: greedy, or sampled with --temperature.",
     .example = "echo '{\"blocks\": [\"Bern is a city. \", \"Where is Bern?\"]}' | blockattn generate --request -",
     .own = own,
     .size = sizeof(options),
-    .takes = BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_SEED | BA_TAKES_REQUEST | BA_TAKES_CHAT | BA_TAKES_EXECUTOR |
-             BA_TAKES_MEMORY | BA_TAKES_JSON,
+    .takes = BA_TAKES_ENGINE | BA_TAKES_SHAPE | BA_TAKES_MODE | BA_TAKES_SEED | BA_TAKES_REQUEST | BA_TAKES_CHAT |
+             BA_TAKES_EXECUTOR | BA_TAKES_MEMORY | BA_TAKES_JSON,
     .mode = "full",
     .hint = "a request is given by --request",
     .run = run,

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_WORD = 256 };
+enum { MAX_WORD = 256, TASK = 8 };
 /* Few strings are one token in every vocabulary: the likeliest come first, then characters that rarely merge. */
 static const char *const filler[] = {" a", ".", ",", ";", ":"};
 
@@ -77,11 +77,11 @@ static int append(draft *d, const char *s, size_t n) {
     return 0;
 }
 
-/* Tokens of a text, or SIZE_MAX and err. */
-static size_t count(const ba_tokenizer *tok, const char *s, size_t n, char err[BA_ERR_LEN]) {
+/* Tokens of a text, or SIZE_MAX: out of memory. */
+static size_t count(const ba_tokenizer *tok, const char *s, size_t n) {
     int32_t *ids;
     size_t n_ids;
-    if (ba_tokenize(tok, s, n, false, &ids, &n_ids, err) != 0) {
+    if (ba_tokenize(tok, s, n, false, &ids, &n_ids)) {
         return SIZE_MAX;
     }
     free(ids);
@@ -93,14 +93,13 @@ static size_t count(const ba_tokenizer *tok, const char *s, size_t n, char err[B
  * make up the difference. */
 static int compose(const ba_tokenizer *tok, words *w, size_t want, char **out, char err[BA_ERR_LEN]) {
     draft d = {0};
-    ba_fail(err, "out of memory"); /* unless the tokenizer says otherwise */
     char room[MAX_WORD];
     const char *word;
     size_t have = 0, n = 0;
     int failed = 0;
     words before = *w;
     while (!failed && (n = next_word(w, &word, room)) > 0) {
-        size_t tokens = count(tok, word, n, err);
+        size_t tokens = count(tok, word, n);
         if (tokens == SIZE_MAX) {
             failed = 1;
         } else if (tokens <= want - have) {
@@ -120,7 +119,7 @@ static int compose(const ba_tokenizer *tok, words *w, size_t want, char **out, c
     }
     bool overshot = false;
     for (size_t tries = 0; !failed && tries < 2 * want + 16; tries++) {
-        have = count(tok, d.s ? d.s : "", d.n, err);
+        have = count(tok, d.s ? d.s : "", d.n);
         if (have == want) {
             *out = d.s;
             return 0;
@@ -136,14 +135,32 @@ static int compose(const ba_tokenizer *tok, words *w, size_t want, char **out, c
         }
     }
     free(d.s);
-    return failed ? -1 : ba_fail(err, "this tokenizer cannot make a text of exactly %zu tokens", want);
+    return failed ? ba_fail(err, "out of memory")
+                  : ba_fail(err, "this tokenizer cannot make a text of exactly %zu tokens", want);
+}
+
+static int32_t *draw(uint64_t *rng, size_t n, size_t vocab) {
+    int32_t *ids = malloc(n * sizeof *ids);
+    for (size_t i = 0; ids && i < n; i++) {
+        ids[i] = (int32_t)ba_random_below(rng, vocab);
+    }
+    return ids;
+}
+
+static int make_part(const ba_tokenizer *tok, words *w, size_t want, size_t vocab, ba_workload_part *out,
+                     char err[BA_ERR_LEN]) {
+    out->n = want;
+    if (tok) {
+        return compose(tok, w, want, &out->text, err);
+    }
+    return (out->ids = draw(&w->rng, want, vocab)) ? 0 : ba_fail(err, "out of memory");
 }
 
 int ba_workload_new(const ba_tokenizer *tok, const ba_workload_spec *spec, ba_workload *out, char err[BA_ERR_LEN]) {
     size_t passages = spec->length - spec->question;
     size_t n = passages / spec->block + (passages % spec->block != 0);
-    *out = (ba_workload){.text = calloc(n + 1, sizeof *out->text)};
-    if (!out->text) {
+    *out = (ba_workload){.part = calloc(n + 1, sizeof *out->part)};
+    if (!out->part) {
         return ba_fail(err, "out of memory");
     }
     words question = {.rng = spec->seed ^ UINT64_MAX};
@@ -151,7 +168,7 @@ int ba_workload_new(const ba_tokenizer *tok, const ba_workload_spec *spec, ba_wo
     for (size_t i = 0; i <= n; i++) {
         size_t left = passages - (i < n ? i * spec->block : passages);
         size_t want = i == n ? spec->question : left < spec->block ? left : spec->block;
-        if (compose(tok, i < n ? &passage : &question, want, &out->text[i], err)) {
+        if (make_part(tok, i < n ? &passage : &question, want, spec->vocab, &out->part[i], err)) {
             ba_workload_free(out);
             return -1;
         }
@@ -162,8 +179,37 @@ int ba_workload_new(const ba_tokenizer *tok, const ba_workload_spec *spec, ba_wo
 
 void ba_workload_free(ba_workload *w) {
     for (size_t i = 0; i < w->n; i++) {
-        free(w->text[i]);
+        free(w->part[i].text);
+        free(w->part[i].ids);
     }
-    free(w->text);
+    free(w->part);
     *w = (ba_workload){0};
+}
+
+static int add_question(ba_prompt *p, const int32_t *ids, size_t n) {
+    size_t task = n / 2 < TASK ? n / 2 : TASK; /* a single token has none */
+    return ba_prompt_add(p, BA_ROLE_QUESTION, ids, n - task) ||
+           (task && ba_prompt_add(p, BA_ROLE_TASK, ids + n - task, task));
+}
+
+ba_prompt *ba_workload_prompt(const ba_tokenizer *tok, const ba_workload *w) {
+    ba_prompt *p = ba_prompt_new(tok);
+    if (p && !tok) {
+        p->bos = 0;
+        p->newline = 1;
+    }
+    for (size_t i = 0; p && i < w->n; i++) {
+        const ba_workload_part *part = &w->part[i];
+        int32_t *made = NULL;
+        size_t n = part->n;
+        int failed = part->text && ba_tokenize(tok, part->text, strlen(part->text), false, &made, &n);
+        const int32_t *ids = part->text ? made : part->ids;
+        failed = failed || (i + 1 < w->n ? ba_prompt_add(p, BA_ROLE_PASSAGE, ids, n) : add_question(p, ids, n));
+        free(made);
+        if (failed) {
+            ba_prompt_free(p);
+            p = NULL;
+        }
+    }
+    return p;
 }

@@ -103,36 +103,18 @@ static int take(const ba_session *b, const ba_plan *plan, const ba_engine_option
     return sent ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "%s", strerror(errno));
 }
 
-/* The words of a prompt as segments, the last one the question. 0, or -1 and err. */
-static int add_segments(const ba_tokenizer *tok, const ba_workload *words, ba_prompt *p, char err[BA_ERR_LEN]) {
-    for (size_t i = 0; i < words->n; i++) {
-        int32_t *ids;
-        size_t n;
-        if (ba_tokenize(tok, words->text[i], strlen(words->text[i]), false, &ids, &n, err) != 0) {
-            return -1;
-        }
-        int rc = ba_prompt_add(p, i + 1 < words->n ? BA_ROLE_PASSAGE : BA_ROLE_QUESTION, ids, n);
-        free(ids);
-        if (rc != 0) {
-            return ba_fail(err, "out of memory");
-        }
-    }
-    return 0;
-}
-
 static int make_plan(const ba_common *c, const ba_session *b, const options *opt, uint64_t seed, ba_plan **plan) {
     char err[BA_ERR_LEN];
     ba_workload words;
-    const ba_workload_spec spec = {.length = opt->length, .question = opt->question, .block = opt->block, .seed = seed};
+    const ba_workload_spec spec = {
+        opt->length, opt->question, opt->block, NULL, 0, seed, ba_engine_shape(b->engine)->vocab};
     if (ba_workload_new(b->tok, &spec, &words, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    ba_prompt *p = ba_prompt_new(b->tok);
+    ba_prompt *p = ba_workload_prompt(b->tok, &words);
     int status = 0;
     if (!p) {
         status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
-    } else if (add_segments(b->tok, &words, p, err) != 0) {
-        status = ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
     } else if (ba_mode_plan(c->mode, p, plan, err)) {
         status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     } else if ((*plan)->n_node < 2) {

@@ -26,7 +26,8 @@ int ba_ttft_make_prompts(ba_ttft_state *s, const char *text, size_t text_len) {
     }
     for (size_t i = 0; i < w->n_size; i++) {
         size_t length = w->size[i].length, block = w->size[i].block;
-        const ba_workload_spec spec = {length, w->question, block, text, text_len, s->common->seed};
+        const ba_workload_spec spec = {
+            length, w->question, block, text, text_len, s->common->seed, ba_engine_shape(s->b.engine)->vocab};
         ba_ttft_prompt *p = &s->prompt[s->n_prompt++];
         *p = (ba_ttft_prompt){.length = length, .block = block};
         if (ba_workload_new(s->b.tok, &spec, &p->text, err)) {

@@ -152,8 +152,8 @@ const ba_command ba_command_ttft = {
                "blockattn ttft --mode full,block,sink --passages 2,4,8 --block-tokens 64,128 --distance",
     .own = own,
     .size = sizeof(options),
-    .takes = BA_TAKES_ENGINE | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT | BA_TAKES_RESUME |
-             BA_TAKES_JSON | BA_TAKES_CSV,
+    .takes = BA_TAKES_ENGINE | BA_TAKES_SHAPE | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT |
+             BA_TAKES_RESUME | BA_TAKES_JSON | BA_TAKES_CSV,
     .mode = "full,block",
     .hint = "lengths are given by --lengths",
     .run = run,

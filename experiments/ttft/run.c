@@ -14,8 +14,6 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { TASK = 8 };
-
 #define TEXT(row, member)       BA_COLUMN(row, member, BA_COLUMN_TEXT, "")
 #define COUNT(row, member)      BA_COLUMN(row, member, BA_COLUMN_U64, "")
 #define BYTES(row, member)      BA_COLUMN(row, member, BA_COLUMN_U64, "B")
@@ -116,32 +114,6 @@ const ba_column ba_ttft_result_columns[] = {
     BA_COLUMNS_END,
 };
 
-/* The last tokens of the question are the task, for modes that treat it separately (superposition); the others take
- * question and task as one block. A short question is halved; a single token has no task. */
-static int add_question(ba_prompt *p, const int32_t *ids, size_t n) {
-    size_t task = n / 2 < TASK ? n / 2 : TASK;
-    return ba_prompt_add(p, BA_ROLE_QUESTION, ids, n - task) ||
-           (task && ba_prompt_add(p, BA_ROLE_TASK, ids + n - task, task));
-}
-
-/* Tokenises the prompt, segment by segment. NULL and err. */
-static ba_prompt *tokenize(const ba_tokenizer *tok, const ba_workload *w, char err[BA_ERR_LEN]) {
-    ba_prompt *p = ba_prompt_new(tok);
-    ba_fail(err, "out of memory"); /* unless the tokenizer says otherwise */
-    for (size_t i = 0; p && i < w->n; i++) {
-        int32_t *ids = NULL;
-        size_t n;
-        int failed = ba_tokenize(tok, w->text[i], strlen(w->text[i]), false, &ids, &n, err) ||
-                     (i + 1 < w->n ? ba_prompt_add(p, BA_ROLE_PASSAGE, ids, n) : add_question(p, ids, n));
-        free(ids);
-        if (failed) {
-            ba_prompt_free(p);
-            p = NULL;
-        }
-    }
-    return p;
-}
-
 /* What the plan costs in this run. */
 static int closed_form(const ba_session *b, const ba_plan *plan, bool cold, const ba_chosen *chosen, ba_cost *out,
                        char err[BA_ERR_LEN]) {
@@ -156,9 +128,9 @@ static int closed_form(const ba_session *b, const ba_plan *plan, bool cold, cons
 }
 
 int ba_ttft_unit_plan(const ba_session *b, ba_ttft_unit *u, char err[BA_ERR_LEN]) {
-    ba_prompt *prompt = tokenize(b->tok, &u->prompt->text, err);
+    ba_prompt *prompt = ba_workload_prompt(b->tok, &u->prompt->text);
     ba_plan *plan = NULL;
-    int status = prompt ? ba_mode_plan(u->mode, prompt, &plan, err) : -1;
+    int status = prompt ? ba_mode_plan(u->mode, prompt, &plan, err) : ba_fail(err, "out of memory");
     if (!status) {
         u->hash = ba_plan_hash(plan);
         u->stores = false;
@@ -188,8 +160,8 @@ int ba_ttft_prompt_full(const ba_session *b, ba_ttft_prompt *p, const ba_engine_
     ba_plan *plan = NULL;
     ba_run *run = NULL;
     const double *logits;
-    ba_prompt *prompt = tokenize(b->tok, &p->text, err);
-    int status = prompt ? ba_mode_plan("full", prompt, &plan, err) : -1;
+    ba_prompt *prompt = ba_workload_prompt(b->tok, &p->text);
+    int status = prompt ? ba_mode_plan("full", prompt, &plan, err) : ba_fail(err, "out of memory");
     status = status ? status : ba_engine_run(b->engine, plan, &options, 0, &run, err);
     if (!status && !(logits = ba_run_logits(run))) {
         status = BA_INTERRUPTED;
@@ -255,9 +227,9 @@ int ba_ttft_take(const ba_session *b, ba_ttft_unit *u, const ba_ttft_case *c, co
     const double *logits = NULL;
     uint64_t rng = 0;
     double start = ba_now();
-    ba_prompt *prompt = tokenize(b->tok, &u->prompt->text, err);
+    ba_prompt *prompt = ba_workload_prompt(b->tok, &u->prompt->text);
     double tokenized = ba_now();
-    int status = prompt ? ba_mode_plan(u->mode, prompt, &plan, err) : -1;
+    int status = prompt ? ba_mode_plan(u->mode, prompt, &plan, err) : ba_fail(err, "out of memory");
     double planned = ba_now();
     if (!status) {
         status = ba_engine_run(b->engine, plan, &options, 0, &run, err);

@@ -94,6 +94,9 @@ static int make_cases(ba_ttft_state *s, const char *text, size_t text_len, int a
 static int prepare_session(ba_ttft_state *s, int argc, char **argv) {
     char err[BA_ERR_LEN], *text = NULL;
     size_t text_len = 0;
+    if (s->w->data && s->common->shape.name) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--data: a shape has no vocabulary for texts; its prompts are random ids");
+    }
     if (s->w->data && ba_read_file(s->w->data, MAX_DATA, &text, &text_len, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }

@@ -39,6 +39,9 @@ void ba_dev_add(cudaStream_t stream, ba_dev_matrix x, ba_dev_matrix y, size_t ro
 void ba_dev_gate(cudaStream_t stream, ba_dev_glu glu, ba_dev_matrix x, size_t rows, size_t cols, ba_dev_out out);
 void ba_dev_gather(cudaStream_t stream, ba_dev_matrix src, const size_t *row, size_t n, size_t cols, ba_dev_matrix dst);
 void ba_dev_round(cudaStream_t stream, ba_dev_matrix x, size_t rows, size_t cols, uint16_t *out, size_t out_stride);
+/* w[i][c] = ba_random_weight(seed, i * cols + c, scale), rounded. */
+void ba_dev_make_weight(cudaStream_t stream, uint16_t *w, size_t rows, size_t cols, size_t stride, uint64_t seed,
+                        float scale);
 void ba_dev_fill(cudaStream_t stream, ba_dev_out out, size_t rows, size_t cols, float value);
 
 /* ---- linear.cu and hopper/linear*.cu ---- */

@@ -2,6 +2,7 @@
 #include "host.h"
 
 #include "kernels/backends.h"
+#include "kernels/base/random_weight.h"
 #include "kernels/base/sizes.h"
 #include "kernels/count.h"
 
@@ -92,6 +93,35 @@ static void order_biases(const ba_weight_src *src, size_t n_src, float *to) {
     }
 }
 
+/* One source's rows, made on the card or decoded here and copied. false: out of memory. */
+static bool load_rows(ba_gpu *be, const ba_weight_src *src, size_t stride, uint16_t *to) {
+    if (!src->data) {
+        ba_dev_make_weight(be->stream, to, src->rows, src->cols, stride, src->seed, ba_random_weight_scale(src->cols));
+        ba_cuda_launched(be);
+        return true;
+    }
+    uint16_t *rows = calloc(src->rows, stride * sizeof *rows);
+    if (rows) {
+        ba_cuda_decode(be, src, 1, stride, NULL, rows);
+        ba_cuda_ok(be,
+                   cudaMemcpyAsync(to, rows, src->rows * stride * sizeof *rows, cudaMemcpyHostToDevice, be->stream));
+        ba_cuda_ok(be, cudaStreamSynchronize(be->stream));
+        free(rows);
+    }
+    return rows;
+}
+
+static bool load_bias(ba_gpu *be, const ba_weight_src *src, size_t n_src, size_t out, float *to) {
+    float *bias = calloc(out, sizeof *bias);
+    if (bias) {
+        order_biases(src, n_src, bias);
+        ba_cuda_ok(be, cudaMemcpyAsync(to, bias, out * sizeof *bias, cudaMemcpyHostToDevice, be->stream));
+        ba_cuda_ok(be, cudaStreamSynchronize(be->stream));
+        free(bias);
+    }
+    return bias;
+}
+
 ba_weight *ba_cuda_weight_new(ba_backend *be, const ba_weight_src *src, size_t n_src, char err[BA_ERR_LEN]) {
     ba_gpu *cuda = (ba_gpu *)be;
     size_t in, out;
@@ -104,28 +134,19 @@ ba_weight *ba_cuda_weight_new(ba_backend *be, const ba_weight_src *src, size_t n
     }
     size_t stride = in / 8 * 8 + (in % 8 ? 8 : 0);
     ba_weight *w = malloc(sizeof *w);
-    uint16_t *rows = stride ? calloc(out, stride * sizeof *rows) : NULL;
-    float *bias = calloc(out, sizeof *bias);
     if (w) {
-        *w = (ba_weight){in, out, stride, ba_cuda_alloc(cuda, out, stride, 1, sizeof *rows), NULL};
-        w->bias = has_bias ? ba_cuda_alloc(cuda, out, 1, 1, sizeof *bias) : NULL;
+        *w = (ba_weight){in, out, stride, ba_cuda_alloc(cuda, out, stride, 1, sizeof *w->at), NULL};
+        w->bias = has_bias ? ba_cuda_alloc(cuda, out, 1, 1, sizeof *w->bias) : NULL;
     }
-    if (!w || !rows || !bias || !w->at || (has_bias && !w->bias)) {
-        free(rows);
-        free(bias);
+    bool there = w && w->at && (!has_bias || w->bias);
+    for (size_t s = 0, row = 0; there && s < n_src; row += src[s++].rows) {
+        there = load_rows(cuda, &src[s], stride, w->at + row * stride);
+    }
+    if (!there || (has_bias && !load_bias(cuda, src, n_src, out, w->bias))) {
         ba_cuda_weight_free(be, w);
         ba_fail(err, "weight of %zu x %zu: out of memory", out, in);
         return NULL;
     }
-    ba_cuda_decode(cuda, src, n_src, stride, NULL, rows);
-    order_biases(src, n_src, bias);
-    ba_cuda_ok(cuda, cudaMemcpyAsync(w->at, rows, out * stride * sizeof *rows, cudaMemcpyHostToDevice, cuda->stream));
-    if (has_bias) {
-        ba_cuda_ok(cuda, cudaMemcpyAsync(w->bias, bias, out * sizeof *bias, cudaMemcpyHostToDevice, cuda->stream));
-    }
-    ba_cuda_ok(cuda, cudaStreamSynchronize(cuda->stream));
-    free(rows);
-    free(bias);
     return w;
 }
 

@@ -2,6 +2,7 @@
 #include "act.cuh"
 #include "bf16.cuh"
 #include "device.h"
+#include "kernels/base/random_weight.h"
 #include "out.cuh"
 #include "quad.cuh"
 #include "row.cuh"
@@ -111,6 +112,15 @@ __global__ void fill_kernel(ba_dev_out out, size_t cols, float value) {
     }
 }
 
+__global__ void make_weight_kernel(uint16_t *w, size_t rows, size_t cols, size_t stride, uint64_t seed, float scale) {
+    let_next_begin();
+    wait_for_previous();
+    size_t c = column();
+    for (size_t r = blockIdx.x; c < stride && r < rows; r += gridDim.x) {
+        w[r * stride + c] = c < cols ? round_bf16(ba_random_weight(seed, r * cols + c, scale)) : 0;
+    }
+}
+
 } // namespace
 
 void ba_dev_embed(cudaStream_t stream, const uint16_t *w, size_t w_stride, const int32_t *ids, size_t n, size_t cols,
@@ -156,5 +166,13 @@ void ba_dev_round(cudaStream_t stream, ba_dev_matrix x, size_t rows, size_t cols
 void ba_dev_fill(cudaStream_t stream, ba_dev_out out, size_t rows, size_t cols, float value) {
     if (rows && cols) {
         launch_overlapping(stream, quad_grid_of(rows, cols), THREADS, fill_kernel, out, cols, value);
+    }
+}
+
+void ba_dev_make_weight(cudaStream_t stream, uint16_t *w, size_t rows, size_t cols, size_t stride, uint64_t seed,
+                        float scale) {
+    if (rows && cols) {
+        launch_overlapping(stream, grid_of(rows, stride), THREADS, make_weight_kernel, w, rows, cols, stride, seed,
+                           scale);
     }
 }

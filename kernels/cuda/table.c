@@ -105,6 +105,7 @@ const ba_backend_ops ba_cuda = {
     .buf_free = ba_cuda_buf_free,
     .upload = ba_cuda_upload,
     .download = ba_cuda_download,
+    .makes_weights = true,
     .weight_new = ba_cuda_weight_new,
     .weight_free = ba_cuda_weight_free,
     .weight_bytes = ba_cuda_weight_bytes,

@@ -1,19 +1,46 @@
 /* The weights of a network: loaded from a model, or mapped from a file of packed ones. */
 #include "network.h"
 
+#include "kernels/base/half.h"
+#include "kernels/base/random_weight.h"
+
 #include <stdlib.h>
 #include <string.h>
+
+enum { MOST_SOURCES = 3 }; /* Q, K, V */
 
 static ba_weight_src source(const ba_model *model, ba_tensor t, size_t layer) {
     ba_tensor_view v = {0};
     ba_model_tensor(model, t, layer, &v);
-    return (ba_weight_src){v.type, v.rows, v.cols, v.data, v.bias, v.row_order};
+    return (ba_weight_src){v.type, v.rows, v.cols, v.data, v.bias, v.row_order, v.seed};
 }
 
-static ba_weight *load_sources(ba_network *net, const ba_weight_src *src, size_t n, char err[BA_ERR_LEN]) {
-    ba_weight *w = ba_packed_weight(net->packed, net->be, src, n, err);
-    if (w) {
+/* The elements of a source without data, in bf16; owned by the caller. NULL: out of memory. */
+static uint16_t *make_random(const ba_weight_src *src) {
+    size_t n = src->rows * src->cols;
+    uint16_t *made = malloc(n * sizeof *made);
+    float scale = ba_random_weight_scale(src->cols);
+    for (size_t i = 0; made && i < n; i++) {
+        made[i] = ba_f32_to_bf16(ba_random_weight(src->seed, i, scale));
+    }
+    return made;
+}
+
+static ba_weight *load_sources(ba_network *net, ba_weight_src *src, size_t n, char err[BA_ERR_LEN]) {
+    uint16_t *made[MOST_SOURCES] = {NULL};
+    ba_weight *w = NULL;
+    for (size_t i = 0; i < n && !net->be->ops->makes_weights; i++) {
+        if (!src[i].data && !(src[i].data = made[i] = make_random(&src[i]))) {
+            ba_fail(err, "out of memory while making weights");
+            goto done;
+        }
+    }
+    if ((w = ba_packed_weight(net->packed, net->be, src, n, err))) {
         net->weight_bytes += net->be->ops->weight_bytes(w);
+    }
+done:
+    for (size_t i = 0; i < n; i++) {
+        free(made[i]);
     }
     return w;
 }
@@ -21,7 +48,7 @@ static ba_weight *load_sources(ba_network *net, const ba_weight_src *src, size_t
 /* One weight of n tensors stacked by rows. */
 static ba_weight *load(ba_network *net, const ba_model *model, const ba_tensor *t, size_t n, size_t layer,
                        char err[BA_ERR_LEN]) {
-    ba_weight_src src[3];
+    ba_weight_src src[MOST_SOURCES];
     for (size_t i = 0; i < n; i++) {
         src[i] = source(model, t[i], layer);
     }
@@ -32,7 +59,7 @@ static ba_weight *load(ba_network *net, const ba_model *model, const ba_tensor *
 static ba_weight *load_embedding(ba_network *net, const ba_model *model, char err[BA_ERR_LEN]) {
     size_t n;
     const float *links = ba_model_links(model, &n);
-    const ba_weight_src src[] = {source(model, BA_T_EMBED, 0), {BA_F32, n, net->shape->d_model, links, NULL, NULL}};
+    ba_weight_src src[] = {source(model, BA_T_EMBED, 0), {BA_F32, n, net->shape->d_model, links, NULL, NULL, 0}};
     return load_sources(net, src, links ? 2 : 1, err);
 }
 

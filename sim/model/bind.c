@@ -1,4 +1,5 @@
 /* From stored tensors to the places where the engine looks for them. */
+#include "kernels/base/random_weight.h"
 #include "parts.h"
 
 #include <math.h>
@@ -347,4 +348,42 @@ int ba_model_bind(ba_model *m, char err[BA_ERR_LEN]) {
     }
     list_types(m);
     return check_unused(m, err);
+}
+
+/* ---- random weights ---------------------------------------------------------------------------------------------- */
+
+static int fill_random(ba_model *m, ba_tensor t, size_t layer, char err[BA_ERR_LEN]) {
+    ba_slot *s = ba_slot_of(m, t, layer);
+    if (!belongs(&m->shape, t)) {
+        return 0;
+    }
+    ba_tensor_view *v = &s->view;
+    expected_size(&m->shape, t, &v->rows, &v->cols);
+    v->type = BA_BF16;
+    v->seed = ba_random_mix(ba_random_mix(m->seed) ^ (uint64_t)(s - m->slot));
+    s->present = true;
+    bool bias = m->shape.qkv_bias && (t == BA_T_Q || t == BA_T_K || t == BA_T_V);
+    size_t n = ba_is_norm(t) ? v->cols : bias ? v->rows : 0;
+    if (n && !(s->owned = malloc(n * sizeof *s->owned))) {
+        return ba_fail(err, "%s: out of memory", m->path);
+    }
+    for (size_t i = 0; i < n; i++) {
+        s->owned[i] = bias ? ba_random_weight(~v->seed, i, ba_random_weight_scale(v->cols)) : 1;
+    }
+    v->bias = bias ? s->owned : NULL;
+    return 0;
+}
+
+int ba_model_bind_random(ba_model *m, char err[BA_ERR_LEN]) {
+    if (!(m->slot = calloc(ba_slots(m), sizeof *m->slot))) {
+        return ba_fail(err, "%s: out of memory", m->path);
+    }
+    for (int t = 0; t < BA_T_COUNT; t++) {
+        for (size_t layer = 0; layer < (t < BA_T_ATTN_NORM ? 1 : m->shape.layers); layer++) {
+            if (fill_random(m, (ba_tensor)t, layer, err) != 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
 }

@@ -41,7 +41,11 @@ static void hash_slot(XXH3_state_t *state, const ba_slot *s) {
         return;
     }
     XXH3_128bits_update(state, head, sizeof head);
-    XXH3_128bits_update(state, s->view.data, bytes);
+    if (s->view.data) {
+        XXH3_128bits_update(state, s->view.data, bytes);
+    } else {
+        XXH3_128bits_update(state, &s->view.seed, sizeof s->view.seed);
+    }
     if (s->view.bias) {
         XXH3_128bits_update(state, s->view.bias, s->view.rows * sizeof *s->view.bias);
     }

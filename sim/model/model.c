@@ -136,6 +136,27 @@ int ba_model_open(const char *path, bool need_weights, ba_model **out, char err[
     return 0;
 }
 
+int ba_model_random(const ba_shape *shape, const char *name, uint64_t seed, ba_model **out, char err[BA_ERR_LEN]) {
+    *out = NULL;
+    ba_model *m = calloc(1, sizeof *m);
+    if (!m || !(m->path = strdup(name)) || !(m->name = strdup(name))) {
+        ba_model_close(m);
+        return ba_fail(err, "%s: out of memory", name);
+    }
+    m->prefix = "";
+    m->arch = ba_arch_by_name(shape->arch);
+    m->shape = *shape;
+    m->random = true;
+    m->seed = seed;
+    snprintf(m->types, sizeof m->types, "weights: random, seed %llu", (unsigned long long)seed);
+    if (ba_shape_check(shape, name, err) != 0 || ba_model_bind_random(m, err) != 0) {
+        ba_model_close(m);
+        return -1;
+    }
+    *out = m;
+    return 0;
+}
+
 void ba_model_close(ba_model *m) {
     if (!m) {
         return;
@@ -175,7 +196,7 @@ int ba_model_choose_chat(ba_model *m, const char *choice, const char *template_p
 }
 
 bool ba_model_has_weights(const ba_model *m) {
-    return m->gguf ? m->n_stored > 0 : m->weights || ba_safetensors_present(m->path);
+    return m->random || (m->gguf ? m->n_stored > 0 : m->weights || ba_safetensors_present(m->path));
 }
 
 const char *ba_model_path(const ba_model *m) {

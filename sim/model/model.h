@@ -34,16 +34,20 @@ typedef enum ba_tensor {
 
 typedef struct ba_tensor_view {
     ba_dtype type;
-    size_t rows, cols; /* a vector has rows = 1 */
-    const void *data;
+    size_t rows, cols;         /* a vector has rows = 1 */
+    const void *data;          /* NULL in a model of random weights: made of `seed`, as in kernels/backend.h */
     const float *bias;         /* [rows] or NULL */
     const uint32_t *row_order; /* [rows] or NULL, as in kernels/backend.h */
+    uint64_t seed;
 } ba_tensor_view;
 
 /* Opens and validates everything. Without need_weights it is the vocabulary that counts: no tensor is looked at, and a
  * shape that cannot be read (a vocabulary-only GGUF, an architecture that cannot be run) stays zero. 0, or -1 and err
  * that names the file, the field and the fix. */
 int ba_model_open(const char *path, bool need_weights, ba_model **out, char err[BA_ERR_LEN]);
+/* A model of a shape with random weights in bf16, without file or vocabulary; gains of norms are 1. Any two with the same
+ * shape and seed are the same, whatever computes with them. 0, or -1 and err. */
+int ba_model_random(const ba_shape *shape, const char *name, uint64_t seed, ba_model **out, char err[BA_ERR_LEN]);
 void ba_model_close(ba_model *m);
 
 const ba_shape *ba_model_shape(const ba_model *m);

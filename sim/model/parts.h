@@ -35,6 +35,8 @@ struct ba_model {
     float *freq_factors;
     const char *prefix; /* of names in a folder */
     float *links;       /* [vocab.n_links, d_model], or NULL */
+    bool random;        /* weights are made from `seed` */
+    uint64_t seed;
     char types[160], hash[33], vocab_hash[33];
 };
 
@@ -46,5 +48,7 @@ bool ba_is_norm(ba_tensor t);
 /* Finds every tensor that the shape asks for, checks its size and type, decodes gains and biases, and fills in what the
  * shape learns from tensors: tied, qkv_bias, freq_factors. Nothing in the file may be left over. 0, or -1 and err. */
 int ba_model_bind(ba_model *m, char err[BA_ERR_LEN]);
+/* The same for a model without a file: every tensor that the shape asks for, to be made of the model's seed. */
+int ba_model_bind_random(ba_model *m, char err[BA_ERR_LEN]);
 
 #endif

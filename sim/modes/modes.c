@@ -24,8 +24,7 @@
     M(kvlink)                                                                                                          \
     M(sink)                                                                                                            \
     M(selective)                                                                                                       \
-    M(blockdist)                                                                                                       \
-    M(splice)
+    M(blockdist)
 
 #define DECLARE(name) extern const ba_mode ba_mode_##name;
 #define LIST(name)    &ba_mode_##name,

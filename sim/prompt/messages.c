@@ -19,11 +19,10 @@ typedef struct worded {
 } worded;
 
 /* Appends the ids of a text. Marks of the template are control tokens; what people say never is. */
-static int encode(id_list *list, const ba_tokenizer *tok, bool marks, const char *text, size_t len,
-                  char err[BA_ERR_LEN]) {
+static int encode(id_list *list, const ba_tokenizer *tok, bool marks, const char *text, size_t len) {
     size_t n = 0;
     int32_t *ids = NULL;
-    if (ba_tokenize(tok, text, len, marks, &ids, &n, err) != 0) {
+    if (ba_tokenize(tok, text, len, marks, &ids, &n)) {
         return -1;
     }
     int rc = ba_grow(&list->ids, &list->cap, list->n + n + 1, sizeof *list->ids);
@@ -32,38 +31,38 @@ static int encode(id_list *list, const ba_tokenizer *tok, bool marks, const char
         list->n += n;
     }
     free(ids);
-    return rc == 0 ? 0 : ba_fail(err, "out of memory");
+    return rc;
 }
 
-static int add(ba_prompt *p, const ba_tokenizer *tok, ba_role role, const worded *w, char err[BA_ERR_LEN]) {
+static int add(ba_prompt *p, const ba_tokenizer *tok, ba_role role, const worded *w) {
     id_list list = {0};
-    int rc = encode(&list, tok, true, w->head, w->head_n, err);
+    int rc = encode(&list, tok, true, w->head, w->head_n);
     if (rc == 0) {
-        rc = encode(&list, tok, false, w->text, w->text_n, err);
+        rc = encode(&list, tok, false, w->text, w->text_n);
     }
     if (rc == 0) {
-        rc = encode(&list, tok, true, w->tail, w->tail_n, err);
+        rc = encode(&list, tok, true, w->tail, w->tail_n);
     }
-    if (rc == 0 && list.n && ba_prompt_add(p, role, list.ids, list.n) != 0) {
-        rc = ba_fail(err, "out of memory");
+    if (rc == 0 && list.n) {
+        rc = ba_prompt_add(p, role, list.ids, list.n);
     }
     free(list.ids);
     return rc;
 }
 
 /* A turn of a user, cut as the paper cuts a message. last: the turn that is answered. */
-static int add_cut(ba_prompt *p, const ba_tokenizer *tok, const worded *w, bool last, char err[BA_ERR_LEN]) {
+static int add_cut(ba_prompt *p, const ba_tokenizer *tok, const worded *w, bool last) {
     size_t begin[BA_MESSAGE_BLOCKS + 1] = {0};
     size_t n = ba_segment_message(w->text, w->text_n, BA_MESSAGE_BLOCKS, begin);
     if (n == 0 && w->text_n) {
-        return ba_fail(err, "out of memory");
+        return -1;
     }
     n = n ? n : 1; /* an empty text still has its marks */
     for (size_t i = 0; i < n; i++) {
         size_t end = i + 1 < n ? begin[i + 1] : w->text_n;
         worded part = {w->head,        w->text + begin[i],        w->tail, i == 0 ? w->head_n : 0,
                        end - begin[i], i + 1 == n ? w->tail_n : 0};
-        if (add(p, tok, last && i + 1 == n ? BA_ROLE_QUESTION : BA_ROLE_PASSAGE, &part, err) != 0) {
+        if (add(p, tok, last && i + 1 == n ? BA_ROLE_QUESTION : BA_ROLE_PASSAGE, &part) != 0) {
             return -1;
         }
     }
@@ -136,8 +135,9 @@ static int add_turn(ba_prompt *p, const ba_tokenizer *tok, const ba_message *m, 
     if (chat && word_turn(chat, m, n, i, &w, err) != 0) {
         return -1;
     }
-    return is(&m[i], "user") ? add_cut(p, tok, &w, i + 1 == n, err)
-                             : add(p, tok, is(&m[i], "system") ? BA_ROLE_SYSTEM : BA_ROLE_PASSAGE, &w, err);
+    int rc = is(&m[i], "user") ? add_cut(p, tok, &w, i + 1 == n)
+                               : add(p, tok, is(&m[i], "system") ? BA_ROLE_SYSTEM : BA_ROLE_PASSAGE, &w);
+    return rc == 0 ? 0 : ba_fail(err, "out of memory");
 }
 
 int ba_prompt_from_messages(const ba_message *message, size_t n, const ba_tokenizer *tok, ba_prompt **out,

@@ -96,13 +96,11 @@ static int encode_by_kind(const ba_tokenizer *t, const char *text, size_t len, b
     return 0;
 }
 
-static int encode(const ba_tokenizer *t, const char *text, size_t len, bool special, ba_ids *out,
-                  char err[BA_ERR_LEN]) {
+static int encode(const ba_tokenizer *t, const char *text, size_t len, bool special, ba_ids *out) {
     size_t lost = 0;
     if (t->recipe) {
-        return ba_recipe_encode(t->recipe, text, len, special, out, &lost, err);
+        return ba_recipe_encode(t->recipe, text, len, special, out, &lost);
     }
-    ba_fail(err, "out of memory"); /* the only reason below */
     if (t->bpe) {
         return encode_by_kind(t, text, len, special, out);
     }
@@ -115,12 +113,11 @@ static int encode(const ba_tokenizer *t, const char *text, size_t len, bool spec
     return rc;
 }
 
-int ba_tokenize(const ba_tokenizer *t, const char *text, size_t len, bool special, int32_t **ids, size_t *n,
-                char err[BA_ERR_LEN]) {
+int ba_tokenize(const ba_tokenizer *t, const char *text, size_t len, bool special, int32_t **ids, size_t *n) {
     ba_ids list = {0};
     *ids = NULL;
     *n = 0;
-    if (encode(t, text, len, special, &list, err)) {
+    if (encode(t, text, len, special, &list)) {
         free(list.id);
         return -1;
     }
@@ -136,8 +133,7 @@ size_t ba_tokenizer_lost(const ba_tokenizer *t, const char *text, size_t len) {
     }
     if (t->recipe) {
         ba_ids list = {0};
-        char err[BA_ERR_LEN];
-        int rc = ba_recipe_encode(t->recipe, text, len, false, &list, &lost, err);
+        int rc = ba_recipe_encode(t->recipe, text, len, false, &list, &lost);
         free(list.id);
         return rc ? 0 : lost;
     }

@@ -45,7 +45,7 @@ static ba_param *make_tensor(ba_train_net *net, ba_tensor t, size_t layer, char 
     char name[120];
     ba_model_tensor(net->model, t, layer, &v);
     ba_tensor_name(net->shape, t, layer, "weight", name, sizeof name);
-    return make(net, &(ba_weight_src){v.type, v.rows, v.cols, v.data, NULL, v.row_order}, net->opt.rank == 0, name,
+    return make(net, &(ba_weight_src){v.type, v.rows, v.cols, v.data, NULL, v.row_order, 0}, net->opt.rank == 0, name,
                 err);
 }
 
@@ -56,7 +56,7 @@ static int make_gain(ba_train_net *net, ba_tensor t, size_t layer, ba_param **ou
     const float *gain = ba_model_gain(net->model, t, layer, &n);
     if (gain) {
         ba_tensor_name(net->shape, t, layer, "weight", name, sizeof name);
-        *out = make(net, &(ba_weight_src){BA_F32, 1, n, gain, NULL, NULL}, net->opt.rank == 0, name, err);
+        *out = make(net, &(ba_weight_src){BA_F32, 1, n, gain, NULL, NULL, 0}, net->opt.rank == 0, name, err);
     }
     return gain && !*out ? -1 : 0;
 }
@@ -76,7 +76,7 @@ static int make_bias(ba_train_net *net, ba_tensor t, size_t layer, ba_param **ou
         bias[i] = v.bias[v.row_order ? v.row_order[i] : i];
     }
     ba_tensor_name(net->shape, t, layer, "bias", name, sizeof name);
-    *out = make(net, &(ba_weight_src){BA_F32, 1, v.rows, bias, NULL, NULL}, net->opt.rank == 0, name, err);
+    *out = make(net, &(ba_weight_src){BA_F32, 1, v.rows, bias, NULL, NULL, 0}, net->opt.rank == 0, name, err);
     free(bias);
     return *out ? 0 : -1;
 }
@@ -94,7 +94,7 @@ static ba_param *make_random(ba_train_net *net, size_t rows, size_t cols, double
     for (size_t i = 0; bound > 0 && i < rows * cols; i++) {
         value[i] = (float)((2 * ba_random_real(seed) - 1) * bound);
     }
-    ba_param *p = make(net, &(ba_weight_src){BA_F32, rows, cols, value, NULL, NULL}, true, name, err);
+    ba_param *p = make(net, &(ba_weight_src){BA_F32, rows, cols, value, NULL, NULL, 0}, true, name, err);
     free(value);
     return p;
 }

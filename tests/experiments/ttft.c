@@ -288,6 +288,45 @@ static void bad_input_is_one_line(void) {
     CU_ASSERT_EQUAL(lines(), 1);
 }
 
+/* A shape without files: ids, random weights named as such, and every check holds; another seed is another model. */
+static void a_shape_with_random_weights(void) {
+    char path[4200], hash[2][64], check[64];
+    snprintf(path, sizeof path, "%s/ttft-config.json", ba_test_dir());
+    FILE *f = fopen(path, "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    fputs("{\"model_type\": \"qwen2\", \"num_hidden_layers\": 2, \"hidden_size\": 64, \"num_attention_heads\": 4,"
+          " \"num_key_value_heads\": 2, \"intermediate_size\": 96, \"vocab_size\": 300, \"rms_norm_eps\": 1e-6,"
+          " \"max_position_embeddings\": 512, \"tie_word_embeddings\": true}",
+          f);
+    fclose(f);
+    for (int seed = 0; seed < 2; seed++) {
+        char args[8192];
+        snprintf(
+            args, sizeof args,
+            "ttft --shape '%s' --seed %d --question 16 --block-tokens 24 --lengths 100 --mode full,block,superposition "
+            "--repeat 1 --min-time 0 --threads 2 --quiet --csv",
+            path, seed);
+        CU_ASSERT_EQUAL(program("", args), 0);
+        CU_ASSERT_PTR_NOT_NULL(strstr(output, "weights: random, seed"));
+        size_t rows = 0;
+        for (const char *line = strchr(output, '\n') + 1; *line; line = strchr(line, '\n') + 1, rows++) {
+            field(line, "check", check);
+            CU_ASSERT_STRING_EQUAL(check, "pass");
+            field(line, "model_hash", hash[seed]);
+        }
+        CU_ASSERT_EQUAL(rows, 9);
+        snprintf(args, sizeof args, "ttft --shape '%s' --model x --lengths 100", path);
+        CU_ASSERT_EQUAL(program("", args), 2);
+        snprintf(args, sizeof args, "gate --shape '%s' --data x.jsonl", path);
+        CU_ASSERT_EQUAL(program("", args), 2);
+        CU_ASSERT_PTR_NOT_NULL(strstr(output, "no vocabulary"));
+        snprintf(args, sizeof args, "generate --shape '%s' --length 60 --max-tokens 3 --json", path);
+        CU_ASSERT_EQUAL(program("", args), 0);
+        CU_ASSERT_PTR_NOT_NULL(strstr(output, "\"token_s_median\""));
+    }
+    CU_ASSERT_STRING_NOT_EQUAL(hash[0], hash[1]);
+}
+
 int ba_suite_ttft(void) {
     CU_pSuite s = CU_add_suite("ttft", NULL, NULL);
     if (!s || !CU_add_test(s, "every row passes its check on a tiny model", every_check_passes) ||
@@ -295,6 +334,7 @@ int ba_suite_ttft(void) {
         !CU_add_test(s, "interrupted and resumed", interrupted_and_resumed) ||
         !CU_add_test(s, "lists make a product, distances beside it", lists_make_a_product) ||
         !CU_add_test(s, "distance is blank unless asked for", distance_is_blank_unless_asked_for) ||
+        !CU_add_test(s, "a shape with random weights", a_shape_with_random_weights) ||
         !CU_add_test(s, "experiment files, and what is wrong in them", experiment_files) ||
         !CU_add_test(s, "bad input is one line", bad_input_is_one_line)) {
         return -1;

@@ -4,7 +4,9 @@
 
 #include "kernels/base/compare.h"
 #include "kernels/base/dtype.h"
+#include "kernels/base/half.h"
 #include "kernels/base/pool.h"
+#include "kernels/base/random_weight.h"
 #include "tests/support/runner.h"
 
 #include <math.h>
@@ -477,7 +479,7 @@ static double *apply_sources(ba_backend *be, const void *arg, size_t *n) {
     }
     uint32_t order[A] = {4, 2, 0, 1, 3};
     float bias[A] = {1, 2, 3, 4, 5};
-    ba_weight_src src[] = {{BA_Q8_0, A, IN, q8, bias, order}, {BA_F16, B, IN, half, NULL, NULL}};
+    ba_weight_src src[] = {{BA_Q8_0, A, IN, q8, bias, order, 0}, {BA_F16, B, IN, half, NULL, NULL, 0}};
     ba_weight *w = be->ops->weight_new(be, src, 2, err);
     CU_ASSERT_PTR_NOT_NULL_FATAL(w);
     CU_ASSERT(be->ops->weight_bytes(w) >= (A + B) * IN * be->weight_size);
@@ -507,13 +509,45 @@ static void test_sources(void) {
     CU_ASSERT_PTR_NOT_NULL_FATAL(be);
     char err[BA_ERR_LEN] = "";
     float data[64] = {0};
-    ba_weight_src uneven[] = {{BA_F32, 1, 32, data, NULL, NULL}, {BA_F32, 1, 16, data, NULL, NULL}};
+    ba_weight_src uneven[] = {{BA_F32, 1, 32, data, NULL, NULL, 0}, {BA_F32, 1, 16, data, NULL, NULL, 0}};
     CU_ASSERT_PTR_NULL(be->ops->weight_new(be, uneven, 2, err));
     CU_ASSERT_PTR_NOT_NULL(strstr(err, "stacked"));
-    ba_weight_src cut = {BA_Q4_K, 1, 32, data, NULL, NULL};
+    ba_weight_src cut = {BA_Q4_K, 1, 32, data, NULL, NULL, 0};
     CU_ASSERT_PTR_NULL(be->ops->weight_new(be, &cut, 1, err));
     CU_ASSERT_PTR_NOT_NULL(strstr(err, "Q4_K"));
     ba_backend_close(be);
+}
+
+/* A backend that makes weights by itself makes those that the engine makes for the others. */
+static void test_made_weights(void) {
+    enum { ROWS = 5, COLS = 36 };
+    const ba_backend_ops *ops;
+    size_t makers = 0;
+    for (size_t i = 0; (ops = ba_backend_at(i)); i++) {
+        ba_backend *be = ops->makes_weights ? rig_backend_at(i, 2, NULL) : NULL;
+        if (!be) {
+            continue;
+        }
+        char err[BA_ERR_LEN];
+        const ba_weight_src src[] = {{.type = BA_BF16, .rows = ROWS, .cols = COLS, .seed = 3},
+                                     {.type = BA_BF16, .rows = ROWS, .cols = COLS, .seed = 4}};
+        ba_weight *w = be->ops->weight_new(be, src, 2, err);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(w);
+        matrix rows = matrix_new(be, 2, COLS, NULL);
+        be->ops->embed(be, w, (const int32_t[]){1, ROWS + 1}, 2, 1, view_of(&rows));
+        double *got = matrix_take(rows);
+        for (size_t k = 0; k < 2 * (size_t)COLS; k++) {
+            float value = ba_random_weight(3 + k / COLS, COLS + k % COLS, ba_random_weight_scale(COLS));
+            CU_ASSERT_EQUAL(got[k], (double)ba_bf16_to_f32(ba_f32_to_bf16(value)));
+        }
+        free(got);
+        be->ops->weight_free(be, w);
+        ba_backend_close(be);
+        makers++;
+    }
+    if (!makers) {
+        ba_test_skip("no backend here makes weights by itself");
+    }
 }
 
 typedef struct rows_case {
@@ -727,6 +761,7 @@ int ba_suite_kernels(void) {
            !CU_add_test(suite, "linear agrees with the oracle", test_linear) ||
            !CU_add_test(suite, "linear: a row's bits are its own", test_linear_invariant) ||
            !CU_add_test(suite, "stacked sources and embed agree with the oracle", test_sources) ||
+           !CU_add_test(suite, "weights made by a backend are those that the engine makes", test_made_weights) ||
            !CU_add_test(suite, "row operations agree with the oracle", test_row_operations) ||
            !CU_add_test(suite, "keys and values are read as they were written", test_kv) ||
            !CU_add_test(suite, "rotation angles are exact at large positions", test_rotation_angles) ||

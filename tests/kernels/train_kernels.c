@@ -41,7 +41,7 @@ static ba_param *param(ba_backend *be, size_t rows, size_t cols, const double *f
     char err[BA_ERR_LEN];
     float *value = calloc(rows * cols, sizeof *value);
     CU_ASSERT_PTR_NOT_NULL_FATAL(value);
-    ba_param *p = be->ops->train->param_new(be, &(ba_weight_src){BA_F32, rows, cols, value, NULL, NULL}, true, err);
+    ba_param *p = be->ops->train->param_new(be, &(ba_weight_src){BA_F32, rows, cols, value, NULL, NULL, 0}, true, err);
     CU_ASSERT_PTR_NOT_NULL_FATAL(p);
     be->ops->train->param_write(be, p, BA_PARAM_VALUE, from); /* in double: finite differences need the digits */
     be->ops->train->param_write(be, p, BA_PARAM_GRAD, from);  /* must be gone before gradients are added */

@@ -508,6 +508,28 @@ static void test_vocabulary_only(void) {
     ba_model_close(m);
 }
 
+/* Random weights: the same seed names the same model; tensors have the sizes of the shape and seeds of their own. */
+static void test_random(void) {
+    char err[BA_ERR_LEN], hash[3][33];
+    const ba_shape *shape = ba_shape_by_name("smollm2-135m");
+    for (uint64_t i = 0; i < 3; i++) {
+        ba_model *m;
+        CU_ASSERT_EQUAL_FATAL(ba_model_random(shape, "smollm2-135m", i / 2, &m, err), 0);
+        ba_tensor_view q, up, head;
+        size_t n;
+        CU_ASSERT_TRUE_FATAL(ba_model_tensor(m, BA_T_Q, 0, &q) && ba_model_tensor(m, BA_T_UP, 29, &up));
+        CU_ASSERT_TRUE(ba_model_tensor(m, BA_T_HEAD, 0, &head));
+        CU_ASSERT_EQUAL(up.rows, shape->d_ff);
+        CU_ASSERT_TRUE(!q.data && q.seed != up.seed);
+        CU_ASSERT_EQUAL(ba_model_gain(m, BA_T_FFN_NORM, 3, &n)[n - 1], 1);
+        CU_ASSERT_TRUE(ba_model_has_weights(m));
+        snprintf(hash[i], sizeof hash[i], "%s", ba_model_hash(m));
+        ba_model_close(m);
+    }
+    CU_ASSERT_STRING_EQUAL(hash[0], hash[1]);
+    CU_ASSERT_STRING_NOT_EQUAL(hash[0], hash[2]);
+}
+
 int ba_suite_model(void) {
     CU_pSuite s = CU_add_suite("model", NULL, NULL);
     return s && CU_add_test(s, "shape of a GGUF file", test_shape) &&
@@ -521,6 +543,7 @@ int ba_suite_model(void) {
                    CU_add_test(s, "rotary frequency factors", test_frequency_factors) &&
                    CU_add_test(s, "published shapes", test_named_shapes) &&
                    CU_add_test(s, "a shape from a config.json alone", test_shape_alone) &&
+                   CU_add_test(s, "random weights of a shape", test_random) &&
                    CU_add_test(s, "the real model", test_real_model) &&
                    CU_add_test(s, "vocabulary of a GGUF file", test_vocabulary) &&
                    CU_add_test(s, "one vocabulary in both formats", test_same_vocabulary) &&
