@@ -46,7 +46,7 @@ sim/trace: sim/base/ kernels/base/
 sim/model: sim/base/ sim/chat/ sim/files/ sim/recipe/ sim/text/ sim/tokenizer/ sim/vocab/ kernels/backend.h kernels/base/
 sim/prompt: sim/base/ sim/chat/ sim/text/ sim/tokenizer/ kernels/base/
 sim/plan: sim/base/ sim/model/shape.h kernels/base/
-sim/modes: sim/plan/ sim/prompt/ kernels/base/
+sim/modes: sim/base/random.h sim/plan/ sim/prompt/ kernels/base/
 sim/store: sim/base/ sim/plan/ kernels/backend.h kernels/base/
 sim/store/lmdb: sim/base/ sim/store/ kernels/base/
 sim/store/redis: sim/base/ sim/store/ kernels/base/
@@ -166,7 +166,7 @@ kernels=$(echo "$sources" | grep '^kernels/')
 refuse 'NaN and rounding must mean what they say' 'fast-math' $engine
 # Names of modes that mean nothing else; "full", "block" and "sink" are ordinary words.
 # shellcheck disable=SC2086
-refuse 'kernels know no mode' '\<(turborag|promptcache|pcw|superposition|lego|cacheblend|kvlink|blockdist|nopos)\>' $kernels
+refuse 'kernels know no mode' '\<(turborag|promptcache|pcw|superposition|lego|cacheblend|kvlink|blockdist|splice|nopos)\>' $kernels
 
 # Nothing that exists is forgotten: a suite runs only if it is listed, a command is found only if it is documented.
 for suite in $(grep -rhoE '^int ba_suite_[a-z0-9_]+\(void\) \{' tests --include='*.c' | sed -E 's/^int (.*)\(.*/\1/'); do

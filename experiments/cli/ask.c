@@ -32,14 +32,13 @@ static bool has_no_marks(const ba_prompt *p, const ba_vocab *v) {
     return true;
 }
 
-/* *raw: blocks or ids, which are taken as they are. An exit status. */
-static int read_prompt(const ba_common *c, const ba_tokenizer *tok, size_t n_vocab, ba_prompt **out, bool *raw,
-                       double *tokenize_s) {
+/* An exit status; freed by the caller in any case. */
+static int read_request(const ba_common *c, const ba_tokenizer *tok, size_t n_vocab, ba_request *out,
+                        double *tokenize_s) {
     char err[BA_ERR_LEN], *text;
     const char *path = c->question ? c->documents : c->message ? c->message : c->request;
     size_t len;
-    *out = NULL;
-    *raw = true;
+    *out = (ba_request){0};
     if (!path) {
         return ba_cli_fail(BA_EXIT_USAGE,
                            "a prompt is needed: --request FILE or --message FILE (- for standard input), "
@@ -53,28 +52,33 @@ static int read_prompt(const ba_common *c, const ba_tokenizer *tok, size_t n_voc
     }
     double start = ba_now();
     int rc = c->question  ? ba_request_ask(c->question, text, len, tok, out, err)
-             : c->message ? from_message(text, len, tok, out, err)
-                          : ba_request_parse(text, len, tok, n_vocab, out, raw, err);
-    *raw = *raw && !c->question;
+             : c->message ? from_message(text, len, tok, &out->prompt, err)
+                          : ba_request_parse(text, len, tok, n_vocab, out, err);
+    out->raw |= c->message != NULL;
     *tokenize_s = ba_now() - start;
     free(text);
     return rc ? ba_cli_fail(BA_EXIT_USAGE, "%s: %s", strcmp(path, "-") ? path : "standard input", err) : 0;
 }
 
 int ba_read_prompt(const ba_common *c, const ba_tokenizer *tok, size_t n_vocab, ba_prompt **out, double *tokenize_s) {
-    bool raw;
-    return read_prompt(c, tok, n_vocab, out, &raw, tokenize_s);
+    ba_request request;
+    int status = read_request(c, tok, n_vocab, &request, tokenize_s);
+    *out = request.prompt;
+    free(request.answer);
+    return status;
 }
 
 int ba_ask(const ba_common *c, const ba_session *b, ba_asked *out) {
     const ba_vocab *v = ba_model_vocab(b->model);
-    bool raw;
+    ba_request request;
     *out = (ba_asked){0};
-    int status = read_prompt(c, b->tok, ba_model_shape(b->model)->vocab, &out->prompt, &raw, &out->tokenize_s);
+    int status = read_request(c, b->tok, ba_model_shape(b->model)->vocab, &request, &out->tokenize_s);
+    out->prompt = request.prompt;
+    out->answer = request.answer;
     if (status) {
         return status;
     }
-    out->unworded = raw && ba_chat_of(v) && has_no_marks(out->prompt, v);
+    out->unworded = request.raw && ba_chat_of(v) && has_no_marks(out->prompt, v);
     return 0;
 }
 
@@ -91,6 +95,7 @@ int ba_ask_mode(ba_asked *a, const char *mode) {
 void ba_asked_free(ba_asked *a) {
     ba_plan_free(a->plan);
     ba_prompt_free(a->prompt);
+    free(a->answer);
     *a = (ba_asked){0};
 }
 

@@ -7,6 +7,7 @@
 
 typedef struct ba_asked {
     ba_prompt *prompt;
+    char *answer; /* the first answer of a request that is an evaluation item, or NULL */
     ba_plan *plan;
     double tokenize_s;
     bool unworded; /* blocks or ids without any mark, for a model that has a chat template */

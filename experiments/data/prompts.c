@@ -116,10 +116,10 @@ typedef struct id_list {
 } id_list;
 
 /* Appends the ids of a text. Chat marks are control tokens; what comes out of a data file never is. */
-static int encode(id_list *list, const ba_tokenizer *tok, bool marks, const char *text) {
+static int encode(id_list *list, const ba_tokenizer *tok, bool marks, const char *text, char err[BA_ERR_LEN]) {
     size_t n = 0;
     int32_t *ids = NULL;
-    if (ba_tokenize(tok, text, strlen(text), marks, &ids, &n) != 0) {
+    if (ba_tokenize(tok, text, strlen(text), marks, &ids, &n, err) != 0) {
         return -1;
     }
     int32_t *more = n ? realloc(list->ids, (list->n + n) * sizeof *more) : NULL;
@@ -128,17 +128,18 @@ static int encode(id_list *list, const ba_tokenizer *tok, bool marks, const char
         *list = (id_list){more, list->n + n};
     }
     free(ids);
-    return n && !more ? -1 : 0;
+    return n && !more ? ba_fail(err, "out of memory") : 0;
 }
 
-static int add(ba_prompt *p, const ba_tokenizer *tok, ba_role role, const char *marks, const char *text) {
+static int add(ba_prompt *p, const ba_tokenizer *tok, ba_role role, const char *marks, const char *text,
+               char err[BA_ERR_LEN]) {
     id_list list = {0};
-    int rc = encode(&list, tok, true, marks);
+    int rc = encode(&list, tok, true, marks, err);
     if (rc == 0) {
-        rc = encode(&list, tok, false, text);
+        rc = encode(&list, tok, false, text, err);
     }
-    if (rc == 0) {
-        rc = ba_prompt_add(p, role, list.ids, list.n);
+    if (rc == 0 && ba_prompt_add(p, role, list.ids, list.n) != 0) {
+        rc = ba_fail(err, "out of memory");
     }
     free(list.ids);
     return rc;
@@ -160,17 +161,18 @@ static char *trimmed(const ba_chat *chat, const char *text, bool first, bool las
     return strndup(text, n);
 }
 
-ba_prompt *ba_parts_prompt(const ba_part *part, size_t n, const ba_tokenizer *tok) {
+ba_prompt *ba_parts_prompt(const ba_part *part, size_t n, const ba_tokenizer *tok, char err[BA_ERR_LEN]) {
     const ba_chat *chat = chat_of(tok);
     ba_prompt *p = ba_prompt_new(tok);
-    int rc = p ? 0 : -1;
+    int rc = p ? 0 : ba_fail(err, "out of memory");
     for (size_t i = 0; rc == 0 && i < n; i++) {
         char *text = trimmed(chat, part[i].text, i == 0, i + 1 == n);
-        rc = text ? add(p, tok, part[i].role, i == 0 ? chat->bare_begin : "", text) : -1;
+        rc =
+            text ? add(p, tok, part[i].role, i == 0 ? chat->bare_begin : "", text, err) : ba_fail(err, "out of memory");
         free(text);
     }
     if (rc == 0) {
-        rc = add(p, tok, BA_ROLE_TASK, chat->answer_open, "");
+        rc = add(p, tok, BA_ROLE_TASK, chat->answer_open, "", err);
     }
     if (rc != 0) {
         ba_prompt_free(p);
@@ -179,15 +181,15 @@ ba_prompt *ba_parts_prompt(const ba_part *part, size_t n, const ba_tokenizer *to
     return p;
 }
 
-int ba_answer_ids(const char *answer, const ba_tokenizer *tok, int32_t **ids, size_t *n) {
+int ba_answer_ids(const char *answer, const ba_tokenizer *tok, int32_t **ids, size_t *n, char err[BA_ERR_LEN]) {
     const char *space = chat_of(tok) == &plain_chat ? " " : "";
     char *text = NULL;
     *ids = NULL;
     *n = 0;
     if (asprintf(&text, "%s%s", space, answer) < 0) {
-        return -1;
+        return ba_fail(err, "out of memory");
     }
-    int rc = ba_tokenize(tok, text, strlen(text), false, ids, n);
+    int rc = ba_tokenize(tok, text, strlen(text), false, ids, n, err);
     free(text);
     return rc;
 }

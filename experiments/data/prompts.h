@@ -33,11 +33,11 @@ void ba_parts_free(ba_part *part, size_t n);
 
 /* The prompt that parts make in the model's chat format: the marks that open the user's turn belong to the first part,
  * those that close it and open the answer are the task segment, which belongs to the last block where a mode knows no
- * task. Marks in the parts' own text are plain text. NULL: out of memory. */
-ba_prompt *ba_parts_prompt(const ba_part *part, size_t n, const ba_tokenizer *tok);
+ * task. Marks in the parts' own text are plain text. NULL and err. */
+ba_prompt *ba_parts_prompt(const ba_part *part, size_t n, const ba_tokenizer *tok, char err[BA_ERR_LEN]);
 
 /* Ids of an answer as a continuation of such a prompt: no special tokens; with the space in front that a plain prompt
- * needs. *ids is malloc'ed. 0, or -1: out of memory. */
-int ba_answer_ids(const char *answer, const ba_tokenizer *tok, int32_t **ids, size_t *n);
+ * needs. *ids is malloc'ed. 0, or -1 and err. */
+int ba_answer_ids(const char *answer, const ba_tokenizer *tok, int32_t **ids, size_t *n, char err[BA_ERR_LEN]);
 
 #endif

@@ -111,8 +111,12 @@ int ba_item_parse(const cJSON *o, ba_item *it, char err[BA_ERR_LEN]) {
 }
 
 int ba_item_asked(const cJSON *o, ba_item *it, char err[BA_ERR_LEN]) {
+    const cJSON *answers = cJSON_GetObjectItemCaseSensitive(o, "answers");
     *it = (ba_item){0};
     int rc = parse_asked(o, it, err);
+    if (rc == 0 && answers) {
+        rc = cJSON_IsArray(answers) ? parse_answers(answers, it, err) : ba_fail(err, "field \"answers\" is not a list");
+    }
     if (rc != 0) {
         ba_item_free(it);
     }
@@ -198,16 +202,16 @@ int ba_item_prompt(const ba_item *item, const ba_tokenizer *tok, ba_prompt **out
         ba_item_parts(item, prompts, BA_BEST_LAST, &part, &n, err) != 0) {
         goto done;
     }
-    *out = ba_parts_prompt(part, n, tok);
-    rc = *out ? 0 : ba_fail(err, "out of memory");
+    *out = ba_parts_prompt(part, n, tok, err);
+    rc = *out ? 0 : -1;
 done:
     ba_parts_free(part, n);
     ba_prompts_close(prompts);
     return rc;
 }
 
-int ba_item_answer(const ba_item *item, const ba_tokenizer *tok, int32_t **ids, size_t *n) {
+int ba_item_answer(const ba_item *item, const ba_tokenizer *tok, int32_t **ids, size_t *n, char err[BA_ERR_LEN]) {
     *ids = NULL;
     *n = 0;
-    return item->n_answer ? ba_answer_ids(item->answers[0], tok, ids, n) : 0;
+    return item->n_answer ? ba_answer_ids(item->answers[0], tok, ids, n, err) : 0;
 }

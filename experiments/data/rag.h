@@ -31,7 +31,7 @@ void ba_items_free(ba_items *items);
 
 /* One item out of a line's object. 0, or -1 and err naming the field. */
 int ba_item_parse(const cJSON *object, ba_item *out, char err[BA_ERR_LEN]);
-/* A question and its documents alone, as a request has them. */
+/* A question and its documents, as a request has them; answers only if there are any. */
 int ba_item_asked(const cJSON *object, ba_item *out, char err[BA_ERR_LEN]);
 void ba_item_free(ba_item *item);
 
@@ -47,7 +47,7 @@ int ba_item_parts(const ba_item *item, const ba_prompts *prompts, ba_order order
 int ba_item_prompt(const ba_item *item, const ba_tokenizer *tok, ba_prompt **out, char err[BA_ERR_LEN]);
 
 /* Ids of the gold answer as a continuation of the prompt: no special tokens; with the space in front that a plain
- * prompt needs. malloc'ed. 0, or -1: out of memory, or there is none (n = 0). */
-int ba_item_answer(const ba_item *item, const ba_tokenizer *tok, int32_t **ids, size_t *n);
+ * prompt needs. malloc'ed; none if there is no answer (n = 0). 0, or -1 and err. */
+int ba_item_answer(const ba_item *item, const ba_tokenizer *tok, int32_t **ids, size_t *n, char err[BA_ERR_LEN]);
 
 #endif

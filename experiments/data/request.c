@@ -27,7 +27,7 @@ static int check_fields(const cJSON *root, char err[BA_ERR_LEN]) {
     return 0;
 }
 
-static int ask(const cJSON *root, const ba_tokenizer *tok, ba_prompt **out, char err[BA_ERR_LEN]) {
+static int ask(const cJSON *root, const ba_tokenizer *tok, ba_request *out, char err[BA_ERR_LEN]) {
     char why[BA_ERR_LEN];
     ba_item item;
     size_t local = SIZE_MAX;
@@ -40,29 +40,37 @@ static int ask(const cJSON *root, const ba_tokenizer *tok, ba_prompt **out, char
     if (ba_item_asked(root, &item, why) != 0) {
         return ba_fail(err, "request: %s", why);
     }
-    int rc = ba_item_prompt(&item, tok, out, err);
-    ba_item_free(&item);
+    int rc = ba_item_prompt(&item, tok, &out->prompt, err);
     if (rc == 0) {
-        (*out)->local_blocks = local;
+        out->prompt->local_blocks = local;
     }
+    if (rc == 0 && item.n_answer && !(out->answer = strdup(item.answers[0]))) {
+        rc = ba_fail(err, "out of memory");
+    }
+    ba_item_free(&item);
     return rc;
 }
 
-int ba_request_parse(const char *json, size_t len, const ba_tokenizer *tok, size_t n_vocab, ba_prompt **out, bool *raw,
+void ba_request_free(ba_request *r) {
+    ba_prompt_free(r->prompt);
+    free(r->answer);
+    *r = (ba_request){0};
+}
+
+int ba_request_parse(const char *json, size_t len, const ba_tokenizer *tok, size_t n_vocab, ba_request *out,
                      char err[BA_ERR_LEN]) {
     char why[BA_ERR_LEN];
     cJSON *root = NULL;
-    *out = NULL;
-    *raw = false;
+    *out = (ba_request){0};
     if (memmem(json, len, "\"question\"", 10) && ba_json_parse(json, len, &root, why) == 0 &&
         cJSON_GetObjectItemCaseSensitive(root, "question")) {
         int rc = ask(root, tok, out, err);
         cJSON_Delete(root);
         return rc;
     }
-    *raw = !cJSON_GetObjectItemCaseSensitive(root, "messages") && !memmem(json, len, "\"messages\"", 10);
+    out->raw = !cJSON_GetObjectItemCaseSensitive(root, "messages") && !memmem(json, len, "\"messages\"", 10);
     cJSON_Delete(root);
-    return ba_prompt_parse(json, len, tok, n_vocab, out, err);
+    return ba_prompt_parse(json, len, tok, n_vocab, &out->prompt, err);
 }
 
 /* ---- documents of a file ---------------------------------------------------------------------------------------- */
@@ -127,12 +135,12 @@ static int add_passages(cJSON *list, const char *text, size_t len, char err[BA_E
     return cJSON_GetArraySize(list) ? 0 : ba_fail(err, "there is no passage in it");
 }
 
-int ba_request_ask(const char *question, const char *documents, size_t len, const ba_tokenizer *tok, ba_prompt **out,
+int ba_request_ask(const char *question, const char *documents, size_t len, const ba_tokenizer *tok, ba_request *out,
                    char err[BA_ERR_LEN]) {
     size_t blank = strspn(documents, " \t\r\n"), bad = ba_utf8_valid(documents, len);
     cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "documents");
     int rc = -1;
-    *out = NULL;
+    *out = (ba_request){0};
     if (bad < len || memchr(documents, 0, len)) {
         bad = bad < len ? bad : strlen(documents);
         ba_fail(err, "byte %zu is no text in UTF-8", bad);

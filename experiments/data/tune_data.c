@@ -11,9 +11,11 @@
 static int32_t end_token(const ba_tokenizer *tok) {
     const ba_chat *chat = ba_chat_of(ba_tokenizer_vocab(tok));
     int32_t end = ba_tokenizer_vocab(tok)->eos, *ids = NULL;
+    char err[BA_ERR_LEN];
     size_t n = 0;
-    if (chat && chat->past_close && ba_tokenize(tok, chat->past_close, strlen(chat->past_close), true, &ids, &n) == 0 &&
-        n && ba_token_ends(tok, ids[0])) {
+    if (chat && chat->past_close &&
+        ba_tokenize(tok, chat->past_close, strlen(chat->past_close), true, &ids, &n, err) == 0 && n &&
+        ba_token_ends(tok, ids[0])) {
         end = ids[0];
     }
     free(ids);
@@ -44,9 +46,7 @@ static int from_item(const ba_tokenizer *tok, const cJSON *line, ba_example *out
     }
     int rc = item.n_answer && *item.answers[0] ? ba_item_prompt(&item, tok, &out->prompt, err)
                                                : ba_fail(err, "%s", unanswered);
-    if (rc == 0 && ba_item_answer(&item, tok, &out->answer, &out->n) != 0) {
-        rc = ba_fail(err, "out of memory");
-    }
+    rc = rc == 0 ? ba_item_answer(&item, tok, &out->answer, &out->n, err) : rc;
     ba_item_free(&item);
     return rc;
 }
@@ -56,9 +56,7 @@ static int respond(const ba_tokenizer *tok, const char *response, ba_example *ou
     if (!*response) {
         return ba_fail(err, "%s", unanswered);
     }
-    return ba_tokenize(tok, response, strlen(response), false, &out->answer, &out->n) == 0
-               ? 0
-               : ba_fail(err, "out of memory");
+    return ba_tokenize(tok, response, strlen(response), false, &out->answer, &out->n, err);
 }
 
 /* Blocks are what a request's blocks are: taken as they are, nothing put around them. */

@@ -33,10 +33,10 @@ int ba_dump_item(ba_dump *d, const char *task, const ba_task_item *item, const b
                  char err[BA_ERR_LEN]) {
     int32_t *answer = NULL;
     size_t n = 0;
-    ba_prompt *p = ba_parts_prompt(item->part, item->n_part, tok);
-    if (!p || (item->n_answer && ba_answer_ids(item->answer[0], tok, &answer, &n))) {
+    ba_prompt *p = ba_parts_prompt(item->part, item->n_part, tok, err);
+    if (!p || (item->n_answer && ba_answer_ids(item->answer[0], tok, &answer, &n, err) != 0)) {
         ba_prompt_free(p);
-        return ba_fail(err, "out of memory");
+        return -1;
     }
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "task", task);

@@ -1,6 +1,7 @@
 #include "eval.h"
 
 #include "experiments/cli/decode.h"
+#include "experiments/measure/answer.h"
 #include "sim/base/utf8.h"
 #include "sim/modes/modes.h"
 
@@ -72,21 +73,6 @@ static bool was_cold(const ba_run *run) {
     return false;
 }
 
-/* NLL of a continuation, summed; the run is rewound. */
-static int nll_of(ba_run *run, const continuation *c, double *nll, char err[BA_ERR_LEN]) {
-    double *logprob = malloc((c->n + 1) * sizeof *logprob);
-    int rc = logprob ? ba_run_extend(run, c->ids, c->n, logprob, err) : ba_fail(err, "out of memory");
-    *nll = rc ? NAN : 0;
-    for (size_t i = 0; !rc && i < c->n; i++) {
-        *nll -= logprob[i];
-    }
-    if (!rc) {
-        ba_run_rewind(run);
-    }
-    free(logprob);
-    return rc;
-}
-
 /* The likeliest choice against the right one. */
 static int choose(ba_run *run, const ba_task_item *item, const continuation *choice, ba_eval_row *out,
                   char err[BA_ERR_LEN]) {
@@ -94,7 +80,7 @@ static int choose(ba_run *run, const ba_task_item *item, const continuation *cho
     double least = INFINITY;
     for (size_t i = 0; i < item->n_choice; i++) {
         double nll;
-        int rc = nll_of(run, &choice[i], &nll, err);
+        int rc = ba_answer_nll(run, choice[i].ids, choice[i].n, &nll, err);
         if (rc) {
             return rc;
         }
@@ -149,7 +135,7 @@ static int run_item(const ba_session *b, const ba_task *task, const ba_task_item
         out->n_reused = s->n_reused;
         out->flops = (double)s->count.flops_exact;
         out->n_answer_tokens = cont[0].n;
-        rc = cont[0].n ? nll_of(run, &cont[0], &out->nll, err) : 0;
+        rc = ba_answer_nll(run, cont[0].ids, cont[0].n, &out->nll, err);
     }
     if (!rc && item->n_choice) {
         rc = choose(run, item, cont + 1, out, err);
@@ -166,8 +152,8 @@ static int continuations(const ba_session *b, const ba_task_item *item, continua
     *longest = 0;
     for (size_t i = 0; i <= item->n_choice; i++) {
         const char *text = i ? item->choice[i - 1] : item->n_answer ? item->answer[0] : NULL;
-        if (text && ba_answer_ids(text, b->tok, &cont[i].ids, &cont[i].n)) {
-            return ba_fail(err, "out of memory");
+        if (text && ba_answer_ids(text, b->tok, &cont[i].ids, &cont[i].n, err) != 0) {
+            return -1;
         }
         *longest = cont[i].n > *longest ? cont[i].n : *longest;
     }
@@ -190,8 +176,8 @@ int ba_eval_item(const ba_session *b, const ba_task *task, const ba_task_item *i
     ba_plan *plan = NULL;
     size_t room = 0;
     continuation *cont = calloc(item->n_choice + 1, sizeof *cont);
-    ba_prompt *prompt = ba_parts_prompt(item->part, item->n_part, b->tok);
-    int rc = cont && prompt ? continuations(b, item, cont, &room, err) : ba_fail(err, "out of memory");
+    ba_prompt *prompt = ba_parts_prompt(item->part, item->n_part, b->tok, err);
+    int rc = !prompt ? -1 : cont ? continuations(b, item, cont, &room, err) : ba_fail(err, "out of memory");
     rc = rc ? rc : ba_mode_plan(ba_eval_mode(prompt, mode), prompt, &plan, err);
     room = generates && task->max_tokens > room ? task->max_tokens : room;
     if (!rc && plan->n_tokens + room > ba_engine_shape(b->engine)->ctx) {

@@ -25,6 +25,7 @@ struct ba_game_session {
     known *table; /* [n_table] a power of two, open addressing */
     size_t n_table, n_known;
     ba_game_blocks blocks;
+    char err[BA_ERR_LEN]; /* why a text has no ids; "": out of memory */
 };
 
 static void forget(ba_game_session *s) {
@@ -68,7 +69,7 @@ static int make_room(ba_game_session *s) {
     return 0;
 }
 
-/* Valid until the next call. NULL: out of memory. */
+/* Valid until the next call. NULL and s->err. */
 static const known *ids_of(ba_game_session *s, const char *text, size_t len, bool special) {
     XXH128_hash_t hash = XXH3_128bits_withSeed(text, len, special);
     if (make_room(s)) {
@@ -76,7 +77,7 @@ static const known *ids_of(ba_game_session *s, const char *text, size_t len, boo
     }
     known *k = slot_of(s->table, s->n_table, hash);
     if (!k->used) {
-        if (ba_tokenize(s->tok, text, len, special, &k->ids, &k->n)) {
+        if (ba_tokenize(s->tok, text, len, special, &k->ids, &k->n, s->err) != 0) {
             return NULL;
         }
         k->text = hash;
@@ -154,19 +155,20 @@ int ba_game_session_frame(ba_game_session *s, const char *state, size_t len, con
                           ba_prompt **out, char err[BA_ERR_LEN]) {
     cJSON *tree = NULL;
     *out = NULL;
+    s->err[0] = '\0';
     ba_game_blocks_free(&s->blocks);
     if (ba_state_parse(state, len, name, &tree, err)) {
         return -1;
     }
     int rc = ba_cut(tree, s->rules, count_tokens, s, name, &s->blocks, err);
     cJSON_Delete(tree);
-    if (rc) {
-        return -1;
+    if (rc != 0) {
+        return s->err[0] ? ba_fail(err, "%s", s->err) : -1;
     }
     ba_prompt *p = ba_prompt_new(s->tok);
     if (!p || fill(s, question, p)) {
         ba_prompt_free(p);
-        return ba_fail(err, "out of memory");
+        return ba_fail(err, "%s", s->err[0] ? s->err : "out of memory");
     }
     *out = p;
     return 0;

@@ -1,5 +1,6 @@
 #include "gate.h"
 
+#include "experiments/measure/answer.h"
 #include "experiments/measure/costing.h"
 #include "sim/modes/modes.h"
 #include "sim/plan/cost.h"
@@ -22,30 +23,6 @@ static size_t vocab_of(const ba_engine *e) {
     return ba_engine_shape(e)->vocab;
 }
 
-/* NLL of the answer after the run's prompt, summed over its tokens, nats; the run is rewound. */
-static int answer_nll(ba_run *run, const int32_t *answer, size_t n, double *nll, char err[BA_ERR_LEN]) {
-    *nll = NAN;
-    if (!n) {
-        return 0;
-    }
-    double *logprob = malloc(n * sizeof *logprob);
-    if (!logprob) {
-        return ba_fail(err, "out of memory");
-    }
-    int rc = ba_run_extend(run, answer, n, logprob, err);
-    if (rc) {
-        goto done;
-    }
-    *nll = 0;
-    for (size_t i = 0; i < n; i++) {
-        *nll -= logprob[i];
-    }
-    ba_run_rewind(run);
-done:
-    free(logprob);
-    return rc;
-}
-
 static int make_reference(ba_engine *e, const ba_plan *plan, size_t n_greedy, const ba_engine_options *opt,
                           ba_reference *out, char err[BA_ERR_LEN]) {
     size_t n = vocab_of(e), room = out->n_answer > n_greedy ? out->n_answer : n_greedy;
@@ -61,7 +38,7 @@ static int make_reference(ba_engine *e, const ba_plan *plan, size_t n_greedy, co
     }
     memcpy(out->logits, ba_run_logits(run), n * sizeof *out->logits);
     out->flops = ba_run_get_stats(run)->count.flops_exact;
-    rc = answer_nll(run, out->answer, out->n_answer, &out->nll, err);
+    rc = ba_answer_nll(run, out->answer, out->n_answer, &out->nll, err);
     while (!rc && out->n_greedy < n_greedy) {
         int32_t id = ba_sample(ba_run_logits(run), n, 0, NULL);
         out->greedy[out->n_greedy++] = id;
@@ -301,7 +278,7 @@ static int measure(ba_engine *e, const ba_plan *plan, const ba_reference *ref, c
         out->held[BA_ID_COUNT] = ba_run_get_stats(run)->count.flops_exact == out->flops ? BA_HELD : BA_BROKEN;
     }
     out->far = ba_logit_compare(ref->logits, warm, n);
-    rc = answer_nll(run, ref->answer, ref->n_answer, &out->nll, err);
+    rc = ba_answer_nll(run, ref->answer, ref->n_answer, &out->nll, err);
     if (!rc) {
         rc = divergence(e, run, ref, &out->diverges, err);
     }

@@ -32,8 +32,8 @@ static int read_items(const ba_session *b, const char *path, size_t limit, ba_ga
         snprintf(p->name, sizeof p->name, "%s", items.item[i].id);
         if (ba_item_prompt(&items.item[i], b->tok, &p->prompt, err)) {
             status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
-        } else if (ba_item_answer(&items.item[i], b->tok, &p->answer, &p->n_answer)) {
-            status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+        } else if (ba_item_answer(&items.item[i], b->tok, &p->answer, &p->n_answer, err) != 0) {
+            status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
         }
     }
     ba_items_free(&items);
@@ -64,8 +64,8 @@ static int make_prompts(const ba_session *b, size_t length, size_t limit, uint64
         if (ba_workload_new(b->tok, &spec, &work, err)) {
             return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
         }
-        out->p[out->n].prompt = ba_workload_prompt(b->tok, &work);
-        status = out->p[out->n++].prompt ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+        out->p[out->n].prompt = ba_workload_prompt(b->tok, &work, err);
+        status = out->p[out->n++].prompt ? 0 : ba_cli_fail(BA_EXIT_USAGE, "%s", err);
         ba_workload_free(&work);
     }
     return status;

@@ -129,9 +129,9 @@ static int make_up(const ba_common *c, const ba_session *b, uint64_t length, ba_
     if (ba_workload_new(b->tok, &spec, &work, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    out->prompt = ba_workload_prompt(b->tok, &work);
+    out->prompt = ba_workload_prompt(b->tok, &work, err);
     ba_workload_free(&work);
-    return out->prompt ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    return out->prompt ? 0 : ba_cli_fail(BA_EXIT_USAGE, "%s", err);
 }
 
 static int answer_request(const ba_call *call, const ba_session *b, answer *a) {

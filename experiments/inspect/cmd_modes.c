@@ -100,9 +100,11 @@ static int print_plan(const ba_mode *m) {
         goto done;
     }
     printf("\nplan of %s for two passages of 3 tokens, a question of 2 and a task of 1\n", spelling);
-    ba_plan_print_nodes(plan);
-    puts("\nmask: a row for each token, 1 where it sees another");
-    status = ba_plan_print_mask(plan);
+    status = ba_plan_print_nodes(plan);
+    if (!status) {
+        puts("\nmask: a row for each token, 1 where it sees another");
+        status = ba_plan_print_mask(plan);
+    }
 done:
     ba_plan_free(plan);
     ba_prompt_free(p);

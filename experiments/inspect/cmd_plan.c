@@ -73,8 +73,8 @@ static int print_page(const question *q, const ba_cost cost[2]) {
         printf("note: %s\n", q->plan->note);
     }
     print_segments(q->prompt);
-    ba_plan_print_nodes(q->plan);
-    int status = print_passes(q, false);
+    int status = ba_plan_print_nodes(q->plan);
+    status = status ? status : print_passes(q, false);
     status = status ? status : print_passes(q, true);
     if (!status && q->shape) {
         print_cost(q, cost);
@@ -110,7 +110,7 @@ static void add_edge(cJSON *list, const ba_edge *e) {
     cJSON_AddItemToArray(list, o);
 }
 
-static void add_node(cJSON *list, const ba_plan *plan, size_t i) {
+static void add_node(cJSON *list, const ba_plan *plan, size_t i, ba_key key) {
     const ba_node *v = &plan->node[i];
     cJSON *o = cJSON_CreateObject();
     add_size(o, "segment", v->seg);
@@ -121,7 +121,7 @@ static void add_node(cJSON *list, const ba_plan *plan, size_t i) {
     cJSON_AddNumberToObject(o, "step", v->step);
     cJSON_AddBoolToObject(o, "stored", v->stored);
     if (v->stored) {
-        add_key(o, "key", ba_plan_node_key(plan, i));
+        add_key(o, "key", key);
     }
     add_size(o, "path", v->path);
     cJSON *edges = cJSON_AddArrayToObject(o, "edges");
@@ -144,6 +144,11 @@ static void add_node(cJSON *list, const ba_plan *plan, size_t i) {
 static int print_json(const question *q, const ba_cost cost[2]) {
     static const char *const state[2] = {"cold", "warm"};
     const ba_plan *plan = q->plan;
+    ba_key *key = calloc(plan->n_node, sizeof *key);
+    if (!key) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    ba_plan_keys(plan, key);
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "mode", plan->mode);
     add_size(o, "n_tokens", plan->n_tokens);
@@ -158,8 +163,9 @@ static int print_json(const question *q, const ba_cost cost[2]) {
         cJSON_AddItemToArray(segments, s);
     }
     for (size_t i = 0; i < plan->n_node; i++) {
-        add_node(nodes, plan, i);
+        add_node(nodes, plan, i, key[i]);
     }
+    free(key);
     add_size(o, "n_paths", plan->n_path);
     add_size(o, "keep_paths", plan->keep_paths);
     cJSON *costs = q->shape ? cJSON_AddObjectToObject(o, "cost") : NULL;

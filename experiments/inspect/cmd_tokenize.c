@@ -67,8 +67,9 @@ static int report(const ba_common *c, const ba_tokenizer *tok, const char *text,
                   bool special) {
     int32_t *ids;
     size_t n, lost = ba_tokenizer_lost(tok, text, len);
-    if (ba_tokenize(tok, text, len, special, &ids, &n)) {
-        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    char err[BA_ERR_LEN];
+    if (ba_tokenize(tok, text, len, special, &ids, &n, err) != 0) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     int rc = 0;
     if (ids_only || c->format == BA_FORMAT_JSON) {

@@ -40,7 +40,12 @@ static void print_modifiers(const ba_node *v) {
     }
 }
 
-void ba_plan_print_nodes(const ba_plan *plan) {
+int ba_plan_print_nodes(const ba_plan *plan) {
+    ba_key *key = calloc(plan->n_node, sizeof *key);
+    if (!key) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    ba_plan_keys(plan, key);
     printf("\nnodes\n%4s  %-9s %8s %10s %8s  %s\n", "#", "segments", "tokens", "place", "step", "key");
     for (size_t i = 0; i < plan->n_node; i++) {
         const ba_node *v = &plan->node[i];
@@ -48,8 +53,7 @@ void ba_plan_print_nodes(const ba_plan *plan) {
         snprintf(segments, sizeof segments, v->n_seg > 1 ? "%zu-%zu" : "%zu", v->seg, v->seg + v->n_seg - 1);
         printf("%4zu  %-9s %8zu %10.6g %8.6g  ", i, segments, v->n, v->pos, v->step);
         if (v->stored) {
-            ba_key key = ba_plan_node_key(plan, i);
-            printf("stored %016" PRIx64 "%016" PRIx64, key.hi, key.lo);
+            printf("stored %016" PRIx64 "%016" PRIx64, key[i].hi, key[i].lo);
         } else {
             printf("computed each time");
         }
@@ -68,6 +72,8 @@ void ba_plan_print_nodes(const ba_plan *plan) {
     if (plan->keep_paths) {
         printf("of %zu paths the last node sees the best %zu\n", plan->n_path, plan->keep_paths);
     }
+    free(key);
+    return 0;
 }
 
 static int print_row(void *arg, size_t row, const uint8_t *flags, size_t n) {

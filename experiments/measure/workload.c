@@ -77,11 +77,11 @@ static int append(draft *d, const char *s, size_t n) {
     return 0;
 }
 
-/* Tokens of a text, or SIZE_MAX: out of memory. */
-static size_t count(const ba_tokenizer *tok, const char *s, size_t n) {
+/* Tokens of a text, or SIZE_MAX and err. */
+static size_t count(const ba_tokenizer *tok, const char *s, size_t n, char err[BA_ERR_LEN]) {
     int32_t *ids;
     size_t n_ids;
-    if (ba_tokenize(tok, s, n, false, &ids, &n_ids)) {
+    if (ba_tokenize(tok, s, n, false, &ids, &n_ids, err) != 0) {
         return SIZE_MAX;
     }
     free(ids);
@@ -93,13 +93,14 @@ static size_t count(const ba_tokenizer *tok, const char *s, size_t n) {
  * make up the difference. */
 static int compose(const ba_tokenizer *tok, words *w, size_t want, char **out, char err[BA_ERR_LEN]) {
     draft d = {0};
+    ba_fail(err, "out of memory"); /* unless the tokenizer says otherwise */
     char room[MAX_WORD];
     const char *word;
     size_t have = 0, n = 0;
     int failed = 0;
     words before = *w;
     while (!failed && (n = next_word(w, &word, room)) > 0) {
-        size_t tokens = count(tok, word, n);
+        size_t tokens = count(tok, word, n, err);
         if (tokens == SIZE_MAX) {
             failed = 1;
         } else if (tokens <= want - have) {
@@ -119,7 +120,7 @@ static int compose(const ba_tokenizer *tok, words *w, size_t want, char **out, c
     }
     bool overshot = false;
     for (size_t tries = 0; !failed && tries < 2 * want + 16; tries++) {
-        have = count(tok, d.s ? d.s : "", d.n);
+        have = count(tok, d.s ? d.s : "", d.n, err);
         if (have == want) {
             *out = d.s;
             return 0;
@@ -135,8 +136,7 @@ static int compose(const ba_tokenizer *tok, words *w, size_t want, char **out, c
         }
     }
     free(d.s);
-    return failed ? ba_fail(err, "out of memory")
-                  : ba_fail(err, "this tokenizer cannot make a text of exactly %zu tokens", want);
+    return failed ? -1 : ba_fail(err, "this tokenizer cannot make a text of exactly %zu tokens", want);
 }
 
 static int32_t *draw(uint64_t *rng, size_t n, size_t vocab) {
@@ -192,8 +192,9 @@ static int add_question(ba_prompt *p, const int32_t *ids, size_t n) {
            (task && ba_prompt_add(p, BA_ROLE_TASK, ids + n - task, task));
 }
 
-ba_prompt *ba_workload_prompt(const ba_tokenizer *tok, const ba_workload *w) {
+ba_prompt *ba_workload_prompt(const ba_tokenizer *tok, const ba_workload *w, char err[BA_ERR_LEN]) {
     ba_prompt *p = ba_prompt_new(tok);
+    ba_fail(err, "out of memory"); /* unless the tokenizer says otherwise */
     if (p && !tok) {
         p->bos = 0;
         p->newline = 1;
@@ -202,7 +203,7 @@ ba_prompt *ba_workload_prompt(const ba_tokenizer *tok, const ba_workload *w) {
         const ba_workload_part *part = &w->part[i];
         int32_t *made = NULL;
         size_t n = part->n;
-        int failed = part->text && ba_tokenize(tok, part->text, strlen(part->text), false, &made, &n);
+        int failed = part->text && ba_tokenize(tok, part->text, strlen(part->text), false, &made, &n, err);
         const int32_t *ids = part->text ? made : part->ids;
         failed = failed || (i + 1 < w->n ? ba_prompt_add(p, BA_ROLE_PASSAGE, ids, n) : add_question(p, ids, n));
         free(made);

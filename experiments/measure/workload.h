@@ -40,7 +40,8 @@ void ba_workload_free(ba_workload *w);
 
 /* The prompt, part by part, texts tokenised. The last 8 tokens of the question, or half of a shorter one, are a task of
  * their own, for modes that treat it separately (superposition); the others take question and task as one block. Without
- * a tokenizer, modes that insert a BOS or a line end insert the ids 0 and 1. NULL: out of memory. */
-ba_prompt *ba_workload_prompt(const ba_tokenizer *tok, const ba_workload *w);
+ * a tokenizer, modes that insert a BOS or a line end insert the ids 0 and 1. NULL and err: out of memory, or a text
+ * that the tokenizer refuses. */
+ba_prompt *ba_workload_prompt(const ba_tokenizer *tok, const ba_workload *w, char err[BA_ERR_LEN]);
 
 #endif

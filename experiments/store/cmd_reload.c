@@ -111,10 +111,10 @@ static int make_plan(const ba_common *c, const ba_session *b, const options *opt
     if (ba_workload_new(b->tok, &spec, &words, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    ba_prompt *p = ba_workload_prompt(b->tok, &words);
+    ba_prompt *p = ba_workload_prompt(b->tok, &words, err);
     int status = 0;
     if (!p) {
-        status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+        status = ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
     } else if (ba_mode_plan(c->mode, p, plan, err)) {
         status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     } else if ((*plan)->n_node < 2) {

@@ -128,9 +128,9 @@ static int closed_form(const ba_session *b, const ba_plan *plan, bool cold, cons
 }
 
 int ba_ttft_unit_plan(const ba_session *b, ba_ttft_unit *u, char err[BA_ERR_LEN]) {
-    ba_prompt *prompt = ba_workload_prompt(b->tok, &u->prompt->text);
+    ba_prompt *prompt = ba_workload_prompt(b->tok, &u->prompt->text, err);
     ba_plan *plan = NULL;
-    int status = prompt ? ba_mode_plan(u->mode, prompt, &plan, err) : ba_fail(err, "out of memory");
+    int status = prompt ? ba_mode_plan(u->mode, prompt, &plan, err) : -1;
     if (!status) {
         u->hash = ba_plan_hash(plan);
         u->stores = false;
@@ -160,8 +160,8 @@ int ba_ttft_prompt_full(const ba_session *b, ba_ttft_prompt *p, const ba_engine_
     ba_plan *plan = NULL;
     ba_run *run = NULL;
     const double *logits;
-    ba_prompt *prompt = ba_workload_prompt(b->tok, &p->text);
-    int status = prompt ? ba_mode_plan("full", prompt, &plan, err) : ba_fail(err, "out of memory");
+    ba_prompt *prompt = ba_workload_prompt(b->tok, &p->text, err);
+    int status = prompt ? ba_mode_plan("full", prompt, &plan, err) : -1;
     status = status ? status : ba_engine_run(b->engine, plan, &options, 0, &run, err);
     if (!status && !(logits = ba_run_logits(run))) {
         status = BA_INTERRUPTED;
@@ -227,9 +227,9 @@ int ba_ttft_take(const ba_session *b, ba_ttft_unit *u, const ba_ttft_case *c, co
     const double *logits = NULL;
     uint64_t rng = 0;
     double start = ba_now();
-    ba_prompt *prompt = ba_workload_prompt(b->tok, &u->prompt->text);
+    ba_prompt *prompt = ba_workload_prompt(b->tok, &u->prompt->text, err);
     double tokenized = ba_now();
-    int status = prompt ? ba_mode_plan(u->mode, prompt, &plan, err) : ba_fail(err, "out of memory");
+    int status = prompt ? ba_mode_plan(u->mode, prompt, &plan, err) : -1;
     double planned = ba_now();
     if (!status) {
         status = ba_engine_run(b->engine, plan, &options, 0, &run, err);

@@ -215,9 +215,8 @@ static int open_net(session *s, char err[BA_ERR_LEN]) {
     if (!opt.rank && ba_model_save_check(&s->net, err)) {
         return BA_EXIT_USAGE;
     }
-    if (s->opt->marker &&
-        ba_tokenize(s->tok, s->opt->marker, strlen(s->opt->marker), true, &s->tune_opt.marker, &s->tune_opt.n_marker)) {
-        ba_fail(err, "out of memory");
+    if (s->opt->marker && ba_tokenize(s->tok, s->opt->marker, strlen(s->opt->marker), true, &s->tune_opt.marker,
+                                      &s->tune_opt.n_marker, err) != 0) {
         return BA_EXIT_MACHINE;
     }
     return ba_tuner_new(&s->net, &s->tune_opt, s->train.at, s->train.n, &s->tuner, err) ? BA_EXIT_USAGE : 0;

@@ -6,13 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Key under which a node is stored. A context whose path is scored keeps more than its KV, so it is another entry. */
-static ba_key key_of(const ba_plan *plan, size_t node) {
-    ba_key key = ba_plan_node_key(plan, node);
-    if (ba_run_scored(plan, node)) {
-        key.hi ^= 0x73636f7265646bu;
+/* Keys under which nodes are stored. A context whose path is scored keeps more than its KV, so it is another entry. */
+static void set_keys(ba_run *r) {
+    ba_plan_keys(r->plan, r->key);
+    for (size_t i = 0; i < r->plan->n_node; i++) {
+        if (ba_run_scored(r->plan, i)) {
+            r->key[i].hi ^= 0x73636f7265646bu;
+        }
     }
-    return key;
 }
 
 static bool is_looked_up(const ba_run *r, const ba_schedule *s, size_t node) {
@@ -23,7 +24,7 @@ static bool is_looked_up(const ba_run *r, const ba_schedule *s, size_t node) {
 static ba_wanted wanted_of(const ba_run *r, size_t node) {
     const ba_node *v = &r->plan->node[node];
     const size_t n_aux = ba_run_scored(r->plan, node) ? r->e->net.shape->d_model + 1 : 0;
-    return (ba_wanted){key_of(r->plan, node), v->ids, v->n, n_aux};
+    return (ba_wanted){r->key[node], v->ids, v->n, n_aux};
 }
 
 /* Announces all look-ups to the store, so that tiers can fetch together. */
@@ -79,6 +80,7 @@ static int find(ba_run *r, size_t node, uint8_t *have) {
 
 int ba_run_look_up(ba_run *r, const ba_schedule *s, uint8_t *have) {
     double start = ba_now();
+    set_keys(r);
     if (ba_store_tiers(r->e->store) && expect_all(r, s)) {
         return -1;
     }
@@ -96,8 +98,8 @@ int ba_run_keep(ba_run *r, size_t node, double seconds) {
     ba_held *h = &r->held[node];
     ba_kv *kv = h->own;
     h->own = NULL; /* the store's from here on, also if it fails */
-    h->entry = ba_store_add(r->e->store, &r->e->origin, key_of(r->plan, node), v->ids, v->n, kv,
-                            ba_run_kv_bytes(r, v->n), h->aux, h->aux ? r->e->net.shape->d_model + 1 : 0, seconds);
+    h->entry = ba_store_add(r->e->store, &r->e->origin, r->key[node], v->ids, v->n, kv, ba_run_kv_bytes(r, v->n),
+                            h->aux, h->aux ? r->e->net.shape->d_model + 1 : 0, seconds);
     h->kv = h->entry ? ba_entry_kv(h->entry) : NULL;
     return h->entry ? 0 : -1;
 }

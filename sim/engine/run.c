@@ -17,7 +17,9 @@ static int allocate(ba_run *r) {
     const ba_plan *plan = r->plan;
     const ba_shape *s = r->e->net.shape;
     ba_backend *be = r->e->net.be;
-    if (!(r->held = calloc(plan->n_node, sizeof *r->held))) {
+    r->held = calloc(plan->n_node, sizeof *r->held);
+    r->key = calloc(plan->n_node, sizeof *r->key);
+    if (!r->held || !r->key) {
         return -1;
     }
     size_t edges = number_edges(r);
@@ -81,6 +83,7 @@ void ba_run_free(ba_run *r) {
         be->ops->buf_free(be, r->end);
     }
     free(r->held);
+    free(r->key);
     free(r->shown);
     free(r->patch);
     free(r->logits);

@@ -41,6 +41,7 @@ struct ba_run {
     ba_engine_options opt;
     size_t room, extra;  /* tokens that may be appended, that were */
     ba_held *held;       /* [n_node] */
+    ba_key *key;         /* [n_node] under which its KV is stored */
     const ba_kv **shown; /* [all edges] what each edge shows; NULL: the edge was removed */
     ba_kv **patch;       /* [all edges] copies with refreshed rows, owned; or NULL */
     ba_buf *end;         /* [1, d_model] hidden row of the prompt's last token */

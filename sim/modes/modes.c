@@ -24,7 +24,8 @@
     M(kvlink)                                                                                                          \
     M(sink)                                                                                                            \
     M(selective)                                                                                                       \
-    M(blockdist)
+    M(blockdist)                                                                                                       \
+    M(splice)
 
 #define DECLARE(name) extern const ba_mode ba_mode_##name;
 #define LIST(name)    &ba_mode_##name,

@@ -56,7 +56,7 @@ static void add_choice(XXH3_state_t *h, const ba_choice *c) {
     }
 }
 
-/* known: keys of the nodes before this one, or NULL. */
+/* known: keys of the nodes before this one. */
 static ba_key key_of(const ba_plan *plan, size_t node, const ba_key *known) {
     const ba_node *v = &plan->node[node];
     XXH3_state_t h;
@@ -67,7 +67,7 @@ static ba_key key_of(const ba_plan *plan, size_t node, const ba_key *known) {
     add_u64(&h, v->n_edge);
     for (size_t i = 0; i < v->n_edge; i++) {
         size_t seen = v->edge[i].seen;
-        add_key(&h, known ? known[seen] : key_of(plan, seen, NULL));
+        add_key(&h, known[seen]);
         add_edge(&h, v, &v->edge[i]);
     }
     add_u64(&h, v->n_group);
@@ -79,10 +79,6 @@ static ba_key key_of(const ba_plan *plan, size_t node, const ba_key *known) {
     add_u64(&h, v->select_k && v->select_shared);
     add_choice(&h, &v->choice);
     return end(&h);
-}
-
-ba_key ba_plan_node_key(const ba_plan *plan, size_t node) {
-    return key_of(plan, node, NULL);
 }
 
 void ba_plan_keys(const ba_plan *plan, ba_key *key) {

@@ -94,12 +94,8 @@ int ba_plan_check(const ba_plan *plan, char err[BA_ERR_LEN]);
  */
 ba_key ba_plan_hash(const ba_plan *plan);
 
-/* Content address of a node's KV: its ids, its step, and recursively what it sees at which distance; its own position,
- * its segment and whether it is stored do not matter. Follows every edge, so use it for nodes that see little (stored
- * ones). */
-ba_key ba_plan_node_key(const ba_plan *plan, size_t node);
-
-/* The same for all nodes at once: key [n_node], each node is hashed once. */
+/* Content addresses of all nodes' KV, key [n_node]: a node's ids, its step, and what it sees at which distance, by the
+ * addresses of the seen nodes; its own position, its segment and whether it is stored do not matter. */
 void ba_plan_keys(const ba_plan *plan, ba_key *key);
 
 /* Rows that refresh keys of other nodes in this node's pass: `refresh` of its edges, or all keys if it has a choice. */

@@ -19,10 +19,11 @@ typedef struct worded {
 } worded;
 
 /* Appends the ids of a text. Marks of the template are control tokens; what people say never is. */
-static int encode(id_list *list, const ba_tokenizer *tok, bool marks, const char *text, size_t len) {
+static int encode(id_list *list, const ba_tokenizer *tok, bool marks, const char *text, size_t len,
+                  char err[BA_ERR_LEN]) {
     size_t n = 0;
     int32_t *ids = NULL;
-    if (ba_tokenize(tok, text, len, marks, &ids, &n)) {
+    if (ba_tokenize(tok, text, len, marks, &ids, &n, err) != 0) {
         return -1;
     }
     int rc = ba_grow(&list->ids, &list->cap, list->n + n + 1, sizeof *list->ids);
@@ -31,38 +32,38 @@ static int encode(id_list *list, const ba_tokenizer *tok, bool marks, const char
         list->n += n;
     }
     free(ids);
-    return rc;
+    return rc == 0 ? 0 : ba_fail(err, "out of memory");
 }
 
-static int add(ba_prompt *p, const ba_tokenizer *tok, ba_role role, const worded *w) {
+static int add(ba_prompt *p, const ba_tokenizer *tok, ba_role role, const worded *w, char err[BA_ERR_LEN]) {
     id_list list = {0};
-    int rc = encode(&list, tok, true, w->head, w->head_n);
+    int rc = encode(&list, tok, true, w->head, w->head_n, err);
     if (rc == 0) {
-        rc = encode(&list, tok, false, w->text, w->text_n);
+        rc = encode(&list, tok, false, w->text, w->text_n, err);
     }
     if (rc == 0) {
-        rc = encode(&list, tok, true, w->tail, w->tail_n);
+        rc = encode(&list, tok, true, w->tail, w->tail_n, err);
     }
-    if (rc == 0 && list.n) {
-        rc = ba_prompt_add(p, role, list.ids, list.n);
+    if (rc == 0 && list.n && ba_prompt_add(p, role, list.ids, list.n) != 0) {
+        rc = ba_fail(err, "out of memory");
     }
     free(list.ids);
     return rc;
 }
 
 /* A turn of a user, cut as the paper cuts a message. last: the turn that is answered. */
-static int add_cut(ba_prompt *p, const ba_tokenizer *tok, const worded *w, bool last) {
+static int add_cut(ba_prompt *p, const ba_tokenizer *tok, const worded *w, bool last, char err[BA_ERR_LEN]) {
     size_t begin[BA_MESSAGE_BLOCKS + 1] = {0};
     size_t n = ba_segment_message(w->text, w->text_n, BA_MESSAGE_BLOCKS, begin);
     if (n == 0 && w->text_n) {
-        return -1;
+        return ba_fail(err, "out of memory");
     }
     n = n ? n : 1; /* an empty text still has its marks */
     for (size_t i = 0; i < n; i++) {
         size_t end = i + 1 < n ? begin[i + 1] : w->text_n;
         worded part = {w->head,        w->text + begin[i],        w->tail, i == 0 ? w->head_n : 0,
                        end - begin[i], i + 1 == n ? w->tail_n : 0};
-        if (add(p, tok, last && i + 1 == n ? BA_ROLE_QUESTION : BA_ROLE_PASSAGE, &part) != 0) {
+        if (add(p, tok, last && i + 1 == n ? BA_ROLE_QUESTION : BA_ROLE_PASSAGE, &part, err) != 0) {
             return -1;
         }
     }
@@ -135,9 +136,8 @@ static int add_turn(ba_prompt *p, const ba_tokenizer *tok, const ba_message *m, 
     if (chat && word_turn(chat, m, n, i, &w, err) != 0) {
         return -1;
     }
-    int rc = is(&m[i], "user") ? add_cut(p, tok, &w, i + 1 == n)
-                               : add(p, tok, is(&m[i], "system") ? BA_ROLE_SYSTEM : BA_ROLE_PASSAGE, &w);
-    return rc == 0 ? 0 : ba_fail(err, "out of memory");
+    return is(&m[i], "user") ? add_cut(p, tok, &w, i + 1 == n, err)
+                             : add(p, tok, is(&m[i], "system") ? BA_ROLE_SYSTEM : BA_ROLE_PASSAGE, &w, err);
 }
 
 int ba_prompt_from_messages(const ba_message *message, size_t n, const ba_tokenizer *tok, ba_prompt **out,

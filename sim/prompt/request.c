@@ -149,10 +149,7 @@ static int text_ids(const request *r, size_t i, const cJSON *text, ba_role role,
     }
     bool special =
         r->field[SPECIAL] ? cJSON_IsTrue(r->field[SPECIAL]) : role == BA_ROLE_SYSTEM || role == BA_ROLE_QUESTION;
-    if (ba_tokenize(r->tok, text->valuestring, strlen(text->valuestring), special, ids, n)) {
-        return ba_fail(err, "out of memory");
-    }
-    return 0;
+    return ba_tokenize(r->tok, text->valuestring, strlen(text->valuestring), special, ids, n, err);
 }
 
 static int listed_ids(const request *r, size_t i, const cJSON *list, int32_t **ids, size_t *n, char err[BA_ERR_LEN]) {

@@ -135,12 +135,13 @@ size_t ba_segment_message(const char *text, size_t len, size_t max_blocks, size_
     return n;
 }
 
-static int add_block(ba_prompt *p, const ba_tokenizer *tok, ba_role role, const char *text, size_t len, bool special) {
+static int add_block(ba_prompt *p, const ba_tokenizer *tok, ba_role role, const char *text, size_t len, bool special,
+                     char err[BA_ERR_LEN]) {
     int32_t *ids = NULL;
     size_t n = 0;
-    int rc = ba_tokenize(tok, text, len, special, &ids, &n);
-    if (rc == 0 && n) {
-        rc = ba_prompt_add(p, role, ids, n);
+    int rc = ba_tokenize(tok, text, len, special, &ids, &n, err);
+    if (rc == 0 && n && ba_prompt_add(p, role, ids, n) != 0) {
+        rc = ba_fail(err, "out of memory");
     }
     free(ids);
     return rc;
@@ -160,8 +161,7 @@ int ba_prompt_from_message(const char *text, size_t len, size_t max_blocks, bool
     for (size_t i = 0; i < n; i++) {
         size_t end = i + 1 < n ? begin[i + 1] : len;
         ba_role role = i + 1 < n ? BA_ROLE_PASSAGE : BA_ROLE_QUESTION;
-        if (add_block(p, tok, role, text + begin[i], end - begin[i], special) != 0) {
-            ba_fail(err, "out of memory");
+        if (add_block(p, tok, role, text + begin[i], end - begin[i], special, err) != 0) {
             goto done;
         }
     }

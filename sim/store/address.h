@@ -20,7 +20,7 @@ typedef struct ba_origin {
 /* Everything that distinguishes blocks. Sorted as bytes, the addresses of one text are neighbours. No padding. */
 typedef struct ba_address {
     uint64_t ids[2]; /* hash of the tokens */
-    uint64_t key[2]; /* ba_plan_node_key */
+    uint64_t key[2]; /* ba_plan_keys */
     uint64_t model, adapter, dtype;
     uint64_t form; /* how KV is written: layout, version of the block, coding, key; 0 in memory */
 } ba_address;

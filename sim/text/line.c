@@ -7,6 +7,10 @@
 #include <string.h>
 
 static int reserve(ba_line *l, size_t n) {
+    if (l->most && n > l->most - l->n) {
+        l->over = true;
+        return -1;
+    }
     return ba_grow(&l->s, &l->cap, l->n + n, 1) || ba_grow(&l->top, &l->cap_top, l->n + n, 1) ? -1 : 0;
 }
 
@@ -43,6 +47,7 @@ int ba_line_copy(ba_line *l, const ba_line *from, size_t at, size_t n) {
 
 void ba_line_clear(ba_line *l) {
     l->n = 0;
+    l->over = false;
 }
 
 void ba_line_free(ba_line *l) {

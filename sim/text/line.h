@@ -11,9 +11,11 @@ typedef struct ba_line {
     char *s;            /* [n], valid UTF-8, owned */
     unsigned char *top; /* [n] 1: comes from the first character of the input; owned */
     size_t n, cap, cap_top;
+    size_t most; /* bytes that it may hold; 0: any number */
+    bool over;   /* more was asked for */
 } ba_line;
 
-/* Appends bytes that all come, or do not come, from the beginning. 0, or -1: out of memory. */
+/* Appends bytes that all come, or do not come, from the beginning. 0, or -1: out of memory, or more than `most`. */
 int ba_line_put(ba_line *l, const char *s, size_t n, bool top);
 int ba_line_put_code(ba_line *l, int32_t code, bool top);
 /* Appends from[at .. at + n) with what each byte is. */

@@ -13,9 +13,10 @@ static int add(ba_added_tokens *a, const ba_recipe *recipe, size_t i, char err[B
     }
     ba_line line = {0};
     int rc = -1;
-    if (ba_normalise(recipe, t->text.s, t->text.n, &line)) {
-        ba_fail(err, "out of memory");
-    } else if (line.n == 0) {
+    if (ba_normalise(recipe, t->text.s, t->text.n, &line, err) != 0) {
+        goto done;
+    }
+    if (line.n == 0) {
         ba_fail(err, "its added token '%.*s' is empty once normalised", t->text.n < 64 ? (int)t->text.n : 64,
                 t->text.s);
     } else {
@@ -27,6 +28,7 @@ static int add(ba_added_tokens *a, const ba_recipe *recipe, size_t i, char err[B
             free(text);
         }
     }
+done:
     ba_line_free(&line);
     return rc;
 }

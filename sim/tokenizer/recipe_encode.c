@@ -158,6 +158,7 @@ typedef struct encoding {
     const char *text; /* the valid stretch at hand */
     bool first;       /* it begins the input */
     const ba_line *line;
+    char *err; /* [BA_ERR_LEN] */
 } encoding;
 
 static void count_lost(encoding *c, const char *text, size_t n) {
@@ -179,7 +180,7 @@ static int encode_normal(void *to, size_t start, size_t end, int32_t id) {
         }
         return ba_bpe_encode(c->e->bpe, c->line->s + start, end - start, c->out);
     }
-    if (ba_pipeline_split(&c->pipeline, c->line, start, end - start, &pieces)) {
+    if (ba_pipeline_split(&c->pipeline, c->line, start, end - start, &pieces, c->err)) {
         return -1;
     }
     for (size_t i = 0; i < pieces->n; i++) {
@@ -197,7 +198,7 @@ static int encode_text(void *to, size_t start, size_t end, int32_t id) {
     if (id >= 0) {
         return ba_ids_push(c->out, id);
     }
-    if (ba_pipeline_normalise(&c->pipeline, c->text + start, end - start, c->first && start == 0, &c->line)) {
+    if (ba_pipeline_normalise(&c->pipeline, c->text + start, end - start, c->first && start == 0, &c->line, c->err)) {
         return -1;
     }
     return ba_added_tokens_scan(&c->e->added[1], c->line->s, c->line->n, c->special, encode_normal, c);
@@ -215,9 +216,12 @@ bool ba_recipe_complete(const ba_recipe_encoder *e) {
     return e->complete;
 }
 
-int ba_recipe_encode(const ba_recipe_encoder *e, const char *text, size_t n, bool special, ba_ids *out, size_t *lost) {
-    encoding c = {.e = e, .pipeline = {.recipe = e->vocab->recipe}, .special = special, .out = out, .lost = lost};
+int ba_recipe_encode(const ba_recipe_encoder *e, const char *text, size_t n, bool special, ba_ids *out, size_t *lost,
+                     char err[BA_ERR_LEN]) {
+    encoding c = {.e = e, .special = special, .out = out, .lost = lost, .err = err};
     int rc = 0;
+    ba_fail(err, "out of memory"); /* unless a step says otherwise */
+    ba_pipeline_init(&c.pipeline, e->vocab->recipe, n);
     for (size_t i = 0, valid; !rc && i < n; i += valid) {
         valid = ba_utf8_valid(text + i, n - i);
         c.text = text + i;

@@ -15,8 +15,10 @@ void ba_recipe_encoder_free(ba_recipe_encoder *e);
 
 /* Appends the ids of text[0..n), any bytes: one that is no UTF-8 is a token by itself, and text ends before it and begins
  * again after it. special: special tokens in the text are parsed; otherwise they are plain text. *lost grows by the
- * bytes that no token represents. 0, or -1: out of memory, or a regular expression over its limit. */
-int ba_recipe_encode(const ba_recipe_encoder *e, const char *text, size_t n, bool special, ba_ids *out, size_t *lost);
+ * bytes that no token represents. 0, or -1 and err: out of memory, or the step that makes the text too long or whose
+ * regular expression is over its limit. */
+int ba_recipe_encode(const ba_recipe_encoder *e, const char *text, size_t n, bool special, ba_ids *out, size_t *lost,
+                     char err[BA_ERR_LEN]);
 
 /* Is there a token for every byte, so that none is ever lost? */
 bool ba_recipe_complete(const ba_recipe_encoder *e);

@@ -96,11 +96,13 @@ static int encode_by_kind(const ba_tokenizer *t, const char *text, size_t len, b
     return 0;
 }
 
-static int encode(const ba_tokenizer *t, const char *text, size_t len, bool special, ba_ids *out) {
+static int encode(const ba_tokenizer *t, const char *text, size_t len, bool special, ba_ids *out,
+                  char err[BA_ERR_LEN]) {
     size_t lost = 0;
     if (t->recipe) {
-        return ba_recipe_encode(t->recipe, text, len, special, out, &lost);
+        return ba_recipe_encode(t->recipe, text, len, special, out, &lost, err);
     }
+    ba_fail(err, "out of memory"); /* the only reason below */
     if (t->bpe) {
         return encode_by_kind(t, text, len, special, out);
     }
@@ -113,11 +115,12 @@ static int encode(const ba_tokenizer *t, const char *text, size_t len, bool spec
     return rc;
 }
 
-int ba_tokenize(const ba_tokenizer *t, const char *text, size_t len, bool special, int32_t **ids, size_t *n) {
+int ba_tokenize(const ba_tokenizer *t, const char *text, size_t len, bool special, int32_t **ids, size_t *n,
+                char err[BA_ERR_LEN]) {
     ba_ids list = {0};
     *ids = NULL;
     *n = 0;
-    if (encode(t, text, len, special, &list)) {
+    if (encode(t, text, len, special, &list, err)) {
         free(list.id);
         return -1;
     }
@@ -133,7 +136,8 @@ size_t ba_tokenizer_lost(const ba_tokenizer *t, const char *text, size_t len) {
     }
     if (t->recipe) {
         ba_ids list = {0};
-        int rc = ba_recipe_encode(t->recipe, text, len, false, &list, &lost);
+        char err[BA_ERR_LEN];
+        int rc = ba_recipe_encode(t->recipe, text, len, false, &list, &lost, err);
         free(list.id);
         return rc ? 0 : lost;
     }

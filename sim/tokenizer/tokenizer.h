@@ -17,8 +17,10 @@ int ba_tokenizer_new(const ba_vocab *vocab, ba_tokenizer **out, char err[BA_ERR_
 void ba_tokenizer_free(ba_tokenizer *t);
 
 /* Ids of the text, no BOS. special: control tokens in the text are parsed; otherwise they are plain text. *ids is
- * malloc'ed (NULL if n is 0). 0, or -1: out of memory. */
-int ba_tokenize(const ba_tokenizer *t, const char *text, size_t len, bool special, int32_t **ids, size_t *n);
+ * malloc'ed (NULL if n is 0). 0, or -1 and err: out of memory, or the step of tokenizer.json that makes the text too
+ * long or whose regular expression takes too many steps. */
+int ba_tokenize(const ba_tokenizer *t, const char *text, size_t len, bool special, int32_t **ids, size_t *n,
+                char err[BA_ERR_LEN]);
 
 /* Bytes of the text that no token can express and ba_tokenize leaves out, as the Python tokenizers do: a byte-level
  * vocabulary need not have all 256 (SmolLM2's has 235). */

@@ -82,7 +82,7 @@ static bool use_tokenizer(const ba_model *m) {
     for (int special = 0; special < 2; special++) {
         int32_t *ids = NULL;
         size_t n = 0, len;
-        if (ba_tokenize(tok, sample, sizeof sample - 1, special, &ids, &n) == 0) {
+        if (ba_tokenize(tok, sample, sizeof sample - 1, special, &ids, &n, err) == 0) {
             for (size_t i = 0; i < n; i++) {
                 held = held && ids[i] >= 0 && (size_t)ids[i] < ba_model_vocab(m)->n;
             }

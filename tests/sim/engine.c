@@ -149,6 +149,8 @@ static const char *const modes[] = {"full",
                                     "blockdist",
                                     "kvlink",
                                     "block:n=3",
+                                    "splice",
+                                    "splice:donor=shuffle,seed=3",
                                     "ape",
                                     "ape:t=0.7,s=1.2,form=paper",
                                     "superposition",
@@ -164,7 +166,7 @@ static const char *const modes[] = {"full",
                                     "cacheblend:r=1",
                                     "selective",
                                     "selective:k=1,agg=ht"};
-enum { MODES = sizeof modes / sizeof *modes, PLAIN = 13 };
+enum { MODES = sizeof modes / sizeof *modes, PLAIN = 15 };
 
 static void cached_equals_computed(void) {
     for (size_t b = next_backend(0); b < BACKENDS; b = next_backend(b + 1)) {
@@ -286,6 +288,21 @@ static void splitting_full_changes_nothing(void) {
         ba_plan_free(full);
         ba_plan_free(split);
         ba_plan_free(moved);
+        close_engine(&f);
+    }
+}
+
+/* What a mode is by definition, on every backend. */
+static void modes_coincide_where_they_must(void) {
+    static const struct { const char *mode, *as; } same[] = {{"splice:donor=self", "full"}};
+    for (size_t b = next_backend(0); b < BACKENDS; b = next_backend(b + 1)) {
+        fixture f = open_engine(backends[b], 2);
+        for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+            ba_plan *plan = plan_of(same[i].mode, five), *as = plan_of(same[i].as, five);
+            CU_ASSERT_TRUE(close_by(&f, logits_of(&f, plan, NULL, NULL), logits_of(&f, as, NULL, NULL), rounding[b]));
+            ba_plan_free(plan);
+            ba_plan_free(as);
+        }
         close_engine(&f);
     }
 }
@@ -648,6 +665,7 @@ int ba_suite_engine(void) {
         {"a block's KV does not depend on its neighbours", neighbours_do_not_matter},
         {"block folded into one is full, bit for bit", folded_block_is_full},
         {"splitting a full plan changes nothing; nor does a constant shift", splitting_full_changes_nothing},
+        {"modes that coincide by definition have equal logits", modes_coincide_where_they_must},
         {"the order of what a node sees does not matter", order_of_what_is_seen_does_not_matter},
         {"rotating queries in place equals merging rotated keys", rotating_keys_or_queries_is_the_same},
         {"a repeated passage is encoded once", repeated_passage_is_encoded_once},

@@ -101,7 +101,7 @@ static uint64_t open_model(const void *path, char err[BA_ERR_LEN]) {
     uint64_t hash = 0;
     if (ba_model_open(path, true, &m, err) == 0 && ba_tokenizer_new(ba_model_vocab(m), &tok, err) == 0) {
         static const char text[] = "The key of 12 others\n";
-        if (ba_tokenize(tok, text, sizeof text - 1, true, &ids, &n) != 0) {
+        if (ba_tokenize(tok, text, sizeof text - 1, true, &ids, &n, err) != 0) {
             ba_fail(err, "out of memory");
         } else {
             hash = hash_of(ids, n * sizeof *ids);

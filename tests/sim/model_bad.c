@@ -390,7 +390,7 @@ static void use_everything(ba_model *m) {
     }
     ba_model_hash(m);
     if (ba_tokenizer_new(ba_model_vocab(m), &tok, err) == 0) {
-        if (ba_tokenize(tok, "The 42 keys,\n<|im_end|> and \xff", 29, true, &ids, &n) == 0) {
+        if (ba_tokenize(tok, "The 42 keys,\n<|im_end|> and \xff", 29, true, &ids, &n, err) == 0) {
             free(ba_detokenize(tok, ids, n, true, &n));
             free(ids);
         }

@@ -39,6 +39,9 @@ static const char *const spellings[] = {
     "selective",
     "selective:k=1,agg=ht",
     "blockdist",
+    "splice",
+    "splice:donor=shuffle,seed=7",
+    "splice:donor=self",
 };
 enum { SPELLINGS = sizeof spellings / sizeof *spellings };
 
@@ -100,7 +103,7 @@ static void a_question_alone_is_full_attention(void) {
             continue; /* need a passage, or put a BOS before the question */
         }
         ba_plan *plan = plan_of(spellings[i], "q4");
-        ba_key a = ba_plan_node_key(plan, plan->n_node - 1), b = ba_plan_node_key(full, 0);
+        ba_key a = ba_key_of(plan, plan->n_node - 1), b = ba_key_of(full, 0);
         bool selects = plan->node[0].select_k > 0;
         CU_ASSERT_EQUAL(plan->n_node, 1);
         CU_ASSERT(selects || (a.lo == b.lo && a.hi == b.hi));
@@ -154,6 +157,8 @@ static void masks_are_as_written(void) {
         {"lego:k=2,qbos=no", "1........ 11....... 111...... 1111..... 11111.... ...111... 1111111.. 11111111. "
                              "111111111 "},
         {"lego-0", "1...... 11..... 111.... ...1... ...11.. .....1. 1111111 "},
+        /* in the donor's order: the passage of one token, then that of two */
+        {"splice", "1..... 11.... 111... 1111.. 11111. 111111 "},
     };
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         drawing d = {.n = 0};
@@ -304,6 +309,72 @@ static void cacheblend_counts_as_specified(void) {
     ba_plan_free(plan);
 }
 
+/* Passages of 4, 1 and 2 tokens after a prefix of 2. Node 1 + i is the i-th passage of the donor, at the donor's
+ * positions; the question sees the passages in the order of the prompt. */
+static void splice_sees_the_donor_at_its_positions(void) {
+    static const struct {
+        const char *mode;
+        size_t seg[3];       /* of the donor's passages, in its order */
+        double pos[3];       /* their positions there */
+        size_t node_seen[3]; /* by the question's edges behind the prefix */
+    } expected[] = {
+        {"splice", {2, 3, 1}, {2, 3, 5}, {3, 1, 2}},
+        {"splice:donor=self", {1, 2, 3}, {2, 6, 7}, {1, 2, 3}},
+        /* SplitMix64 from 0: 0xe220a8397b1dcdaf mod 3 = 1 swaps 2 and 1; 0x6e789e6aa1b965f4 mod 2 = 0 swaps 1 and 0 */
+        {"splice:donor=shuffle", {3, 1, 2}, {2, 4, 8}, {2, 3, 1}},
+    };
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        ba_plan *plan = plan_of(expected[i].mode, "s2 p4 p1 p2 q3");
+        const ba_node *question = &plan->node[4];
+        CU_ASSERT_EQUAL(question->n_edge, 4);
+        for (size_t p = 0; p < 3; p++) {
+            const ba_node *donor = &plan->node[1 + p];
+            CU_ASSERT(donor->stored && donor->n_edge == 1 + p);
+            CU_ASSERT_EQUAL(donor->seg, expected[i].seg[p]);
+            CU_ASSERT_EQUAL(donor->pos, expected[i].pos[p]);
+            for (size_t e = 0; e < donor->n_edge; e++) {
+                CU_ASSERT_EQUAL(donor->edge[e].seen, e);
+                CU_ASSERT_EQUAL(donor->edge[e].at, plan->node[e].pos);
+            }
+            CU_ASSERT_EQUAL(question->edge[1 + p].seen, expected[i].node_seen[p]);
+            CU_ASSERT_EQUAL(question->edge[1 + p].at, ((double[]){2, 6, 7})[p]);
+        }
+        ba_plan_free(plan);
+    }
+}
+
+/* A passage that saw others has another address than the same passage alone, or behind the prefix only, or in another
+ * donor. */
+static void a_donors_block_never_passes_for_a_clean_one(void) {
+    static const char *const clean[] = {"block", "sink", "sink:encode=global"};
+    ba_plan *a = plan_of("splice:donor=self", "s2=s p4=a p1=b p2=c q3"),
+            *b = plan_of("splice:donor=self", "s2=s p1=b p4=a p2=c q3");
+    for (size_t n = 2; n < 4; n++) {
+        ba_key x = ba_key_of(a, n), y = ba_key_of(b, n);
+        CU_ASSERT(x.lo != y.lo && x.hi != y.hi);
+        for (size_t i = 0; i < sizeof clean / sizeof *clean; i++) {
+            ba_plan *plan = plan_of(clean[i], "s2=s p4=a p1=b p2=c q3");
+            ba_key z = ba_key_of(plan, n);
+            CU_ASSERT(x.lo != z.lo && x.hi != z.hi);
+            ba_plan_free(plan);
+        }
+    }
+    ba_plan_free(a);
+    ba_plan_free(b);
+}
+
+/* Each passage of a donor sees all before it, so hashing along every chain of edges would take 2^200 steps. */
+static void addresses_of_a_long_donor_are_quick(void) {
+    char text[2048] = "s1";
+    for (size_t i = 0; i < 200; i++) {
+        strcat(text, " p1");
+    }
+    ba_plan *plan = plan_of("splice", strcat(text, " q1"));
+    ba_key first = ba_key_of(plan, 200), last = ba_key_of(plan, 201);
+    CU_ASSERT(first.lo != last.lo);
+    ba_plan_free(plan);
+}
+
 static void links_see_everything_before_them(void) {
     drawing d = {.n = 0};
     ba_plan *plan = plan_of("kvlink", "s1 p2 l1 p1 l1 q1");
@@ -389,13 +460,16 @@ static void stored_blocks_are_shared_where_they_can_be(void) {
         {"sink:encode=global", 2, 'f'},
         {"blockdist", 2, 'g'},
         {"promptcache", 0, 'h'},
+        {"splice:donor=self", 2, 'i'},
+        {"splice", 1, 'b'}, /* the donor's first passage has seen the prefix only, as in pcw */
+        {"splice", 2, 'j'},
     };
     enum { N = sizeof expected / sizeof *expected };
     ba_key key[N];
     for (size_t i = 0; i < N; i++) {
         ba_plan *plan = plan_of(expected[i].mode, "s2 p4 p3 q2 t1");
         CU_ASSERT(plan->node[expected[i].node].stored);
-        key[i] = ba_plan_node_key(plan, expected[i].node);
+        key[i] = ba_key_of(plan, expected[i].node);
         ba_plan_free(plan);
     }
     for (size_t i = 0; i < N; i++) {
@@ -413,11 +487,12 @@ static void stored_blocks_are_shared_where_they_can_be(void) {
 static void a_block_is_the_same_beside_any_neighbours(void) {
     for (size_t i = 0; i < SPELLINGS; i++) {
         if (strstr(spellings[i], "n=1") || strstr(spellings[i], "global") || strstr(spellings[i], "superposition") ||
-            strcmp(spellings[i], "full") == 0 || strncmp(spellings[i], "promptcache", 11) == 0) {
-            continue; /* folded, at its place, spread by all lengths, or part of one scaffold */
+            strncmp(spellings[i], "splice", 6) == 0 || strcmp(spellings[i], "full") == 0 ||
+            strncmp(spellings[i], "promptcache", 11) == 0) {
+            continue; /* folded, at its place, spread by all lengths, part of a donor or of one scaffold */
         }
         ba_plan *a = plan_of(spellings[i], "s2=s p7 p4=a p2 q2"), *b = plan_of(spellings[i], "s2=s p1 p4=a p90 p2 q9");
-        ba_key x = ba_plan_node_key(a, 2), y = ba_plan_node_key(b, 2);
+        ba_key x = ba_key_of(a, 2), y = ba_key_of(b, 2);
         CU_ASSERT(x.lo == y.lo && x.hi == y.hi);
         ba_plan_free(a);
         ba_plan_free(b);
@@ -563,6 +638,10 @@ int ba_suite_modes(void) {
                    CU_add_test(s, "lego recomputes the head of later chunks",
                                lego_recomputes_the_head_of_later_chunks) &&
                    CU_add_test(s, "cacheblend recomputes int(n r) rows", cacheblend_counts_as_specified) &&
+                   CU_add_test(s, "splice sees the donor at its positions", splice_sees_the_donor_at_its_positions) &&
+                   CU_add_test(s, "a donor's block never passes for a clean one",
+                               a_donors_block_never_passes_for_a_clean_one) &&
+                   CU_add_test(s, "addresses of a long donor are quick", addresses_of_a_long_donor_are_quick) &&
                    CU_add_test(s, "links see everything before them", links_see_everything_before_them) &&
                    CU_add_test(s, "modes that coincide by definition have equal plans", equal_modes_are_equal_plans) &&
                    CU_add_test(s, "a request may limit the local blocks", the_request_may_fold_blocks) &&

@@ -197,11 +197,11 @@ static void address_depends_on_what_is_computed(void) {
         other_id,   shorter,       other_step, other_distance,  other_range, other_first, other_temperature,
         other_bias, other_refresh, selectable, other_selection, no_edge,     seen_differs};
     ba_plan *p = sample();
-    ba_key before = ba_plan_node_key(p, 1), hash = ba_plan_hash(p);
+    ba_key before = ba_key_of(p, 1), hash = ba_plan_hash(p);
     for (size_t i = 0; i < sizeof change / sizeof *change; i++) {
         ba_plan *q = sample();
         change[i](q);
-        CU_ASSERT_FALSE(equal(ba_plan_node_key(q, 1), before));
+        CU_ASSERT_FALSE(equal(ba_key_of(q, 1), before));
         CU_ASSERT_FALSE(equal(ba_plan_hash(q), hash));
         ba_plan_free(q);
     }
@@ -236,24 +236,11 @@ static void address_is_independent_of_place(void) {
     for (size_t i = 0; i < sizeof keep / sizeof *keep; i++) {
         ba_plan *q = sample();
         keep[i](q);
-        CU_ASSERT(equal(ba_plan_node_key(q, 1), ba_plan_node_key(p, 1)));
+        CU_ASSERT(equal(ba_key_of(q, 1), ba_key_of(p, 1)));
         CU_ASSERT(equal(ba_plan_hash(q), ba_plan_hash(p)));
         ba_plan_free(q);
     }
     ba_plan_free(p);
-}
-
-static void keys_agree(void) {
-    for (uint64_t seed = 0; seed < SEEDS; seed++) {
-        ba_plan *p = ba_random_plan(seed);
-        ba_key *key = calloc(p->n_node, sizeof *key);
-        ba_plan_keys(p, key);
-        for (size_t i = 0; i < p->n_node; i++) {
-            CU_ASSERT(equal(key[i], ba_plan_node_key(p, i)));
-        }
-        free(key);
-        ba_plan_free(p);
-    }
 }
 
 /* --- visibility ------------------------------------------------------------------------------------------------- */
@@ -499,7 +486,6 @@ int ba_suite_plan(void) {
                                address_depends_on_what_is_computed) &&
                    CU_add_test(suite, "a node's address does not change with its position or segment",
                                address_is_independent_of_place) &&
-                   CU_add_test(suite, "keys of all nodes at once are those of one node", keys_agree) &&
                    CU_add_test(suite, "closed-form intervals are what rows see, key by key",
                                intervals_are_what_rows_see) &&
                    CU_add_test(suite, "the bottom-right mask ends in the corner", bottom_right_is_a_corner) &&

@@ -101,9 +101,10 @@ static void test_text(void) {
     ba_prompt *p = accept("{\"blocks\": [\"caf\\u00e9 \", \"\\ud83d\\ude00 it's\"]}");
     const char *want[] = {"café ", "\xf0\x9f\x98\x80 it's"};
     for (size_t i = 0; i < 2; i++) {
+        char err[BA_ERR_LEN];
         int32_t *ids;
         size_t n, len;
-        CU_ASSERT_EQUAL_FATAL(ba_tokenize(state.tok, want[i], strlen(want[i]), false, &ids, &n), 0);
+        CU_ASSERT_EQUAL_FATAL(ba_tokenize(state.tok, want[i], strlen(want[i]), false, &ids, &n, err), 0);
         CU_ASSERT(p->seg[i].n == n && memcmp(p->seg[i].ids, ids, n * sizeof *ids) == 0);
         char *text = ba_detokenize(state.tok, p->seg[i].ids, p->seg[i].n, false, &len);
         CU_ASSERT(text && len == strlen(want[i]) && memcmp(text, want[i], len) == 0);

@@ -29,7 +29,7 @@ static void check_cases(const ba_golden_tokens *g, const ba_vocab *vocab) {
         const ba_golden_case *c = &g->item[i];
         int32_t *ids;
         size_t n;
-        CU_ASSERT_EQUAL_FATAL(ba_tokenize(t, c->text.s, c->text.n, c->special, &ids, &n), 0);
+        CU_ASSERT_EQUAL_FATAL(ba_tokenize(t, c->text.s, c->text.n, c->special, &ids, &n, err), 0);
         bool same = n == c->n && (n == 0 || memcmp(ids, c->ids, n * sizeof *ids) == 0);
         if (!same && differ++ < 5) {
             printf("         %s:%zu differs\n", g->path, c->line);
@@ -133,8 +133,9 @@ static void check_round_trip(const char *name, size_t rounds) {
         uint64_t state = seed;
         bool special = seed % 2;
         size_t len = random_text(&state, text, sizeof text), n, back;
+        char err[BA_ERR_LEN];
         int32_t *ids;
-        CU_ASSERT_EQUAL_FATAL(ba_tokenize(t, text, len, special, &ids, &n), 0);
+        CU_ASSERT_EQUAL_FATAL(ba_tokenize(t, text, len, special, &ids, &n, err), 0);
         char *again = ba_detokenize(t, ids, n, special, &back);
         CU_ASSERT_PTR_NOT_NULL_FATAL(again);
         bool same = back == len && memcmp(again, text, len) == 0;
@@ -190,8 +191,9 @@ static void test_long_runs(void) {
             for (size_t at = 0; at < BYTES; at++) {
                 text[at] = u[at % len];
             }
+            char err[BA_ERR_LEN];
             int32_t *ids;
-            CU_ASSERT_EQUAL_FATAL(ba_tokenize(t, text, BYTES, false, &ids, &n), 0);
+            CU_ASSERT_EQUAL_FATAL(ba_tokenize(t, text, BYTES, false, &ids, &n, err), 0);
             char *again = ba_detokenize(t, ids, n, false, &back);
             size_t before = g->vocab.add_space_prefix;
             CU_ASSERT_FATAL(again && back == BYTES + before);
@@ -205,9 +207,10 @@ static void test_long_runs(void) {
 }
 
 static void expect_ids(const ba_tokenizer *t, const char *text, bool special, const int32_t *want, size_t n_want) {
+    char err[BA_ERR_LEN];
     int32_t *ids;
     size_t n;
-    CU_ASSERT_EQUAL_FATAL(ba_tokenize(t, text, strlen(text), special, &ids, &n), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_tokenize(t, text, strlen(text), special, &ids, &n, err), 0);
     CU_ASSERT(n == n_want && (n == 0 || memcmp(ids, want, n * sizeof *ids) == 0));
     free(ids);
 }

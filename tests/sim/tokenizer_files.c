@@ -108,9 +108,11 @@ static double fill_in(const files *f, cJSON *file, const cJSON *without) {
 static bool same_ids(const ba_tokenizer *tok, const cJSON *text) {
     const char *line = cJSON_GetStringValue(cJSON_GetArrayItem(text, 1));
     const cJSON *want = cJSON_GetArrayItem(text, 2), *each;
+    char err[BA_ERR_LEN];
     int32_t *ids;
     size_t n, i = 0;
-    CU_ASSERT_EQUAL_FATAL(ba_tokenize(tok, line, strlen(line), cJSON_IsTrue(cJSON_GetArrayItem(text, 0)), &ids, &n), 0);
+    CU_ASSERT_EQUAL_FATAL(
+        ba_tokenize(tok, line, strlen(line), cJSON_IsTrue(cJSON_GetArrayItem(text, 0)), &ids, &n, err), 0);
     bool same = n == (size_t)cJSON_GetArraySize(want);
     cJSON_ArrayForEach(each, want) {
         same = same && ids[i++] == each->valueint;
@@ -231,6 +233,116 @@ static void test_refused(void) {
     }
 }
 
+/* ---- growth ----------------------------------------------------------------------------------------------------- */
+
+/* Opens a folder whose tokenizer.json has the model above and these members. */
+static void open_members(const files *f, const char *members, ba_model **model, ba_tokenizer **tok) {
+    const ba_common common = {.model = f->folder};
+    char err[BA_ERR_LEN], *text;
+    CU_ASSERT_FATAL(asprintf(&text, "{" MODEL "},%s}", members) > 0);
+    cJSON *json = cJSON_Parse(text);
+    free(text);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(json);
+    write_file(f, "tokenizer.json", json);
+    cJSON_Delete(json);
+    if (ba_vocabulary_open(&common, false, model, tok, err) != 0) {
+        printf("         %s\n", err);
+        CU_FAIL_FATAL("the file is read");
+    }
+}
+
+/* `times` steps that each make the text longer. */
+static char *sequence_of(const char *member, const char *list, const char *step, size_t times) {
+    char *text = malloc(128 + (strlen(step) + 1) * times), *at = text;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+    at += sprintf(at, "\"%s\":{\"type\":\"Sequence\",\"%s\":[", member, list);
+    for (size_t i = 0; i < times; i++) {
+        at = stpcpy(stpcpy(at, i ? "," : ""), step);
+    }
+    strcpy(at, "]}");
+    return text;
+}
+
+#define DOUBLE  "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aa\"}"
+#define BETWEEN "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"\"},\"content\":\"b\"}"
+#define BYTES   "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}"
+
+/* Steps that multiply a text end with a line that names the one over the limit, before the memory is used. */
+static void test_growth(void) {
+    static const struct {
+        const char *member, *list, *step, *unit;
+        size_t times;
+        const char *want; /* NULL: tokenised */
+    } rows[] = {
+        {"normalizer", "normalizers", DOUBLE, "a", 6, NULL},
+        {"normalizer", "normalizers", DOUBLE, "a", 40, "step 8 of 'normalizer' (Replace) makes the text too long"},
+        {"normalizer", "normalizers", BETWEEN, "a", 40, "step 8 of 'normalizer' (Replace) makes the text too long"},
+        {"pre_tokenizer", "pretokenizers", BYTES, "é", 40, "'pre_tokenizer' (ByteLevel) makes the text too long"},
+    };
+    enum { LENGTH = 1000 };
+    files f = {0};
+    snprintf(f.folder, sizeof f.folder, "%s/tokenizer-growth", ba_test_dir());
+    mkdir(f.folder, 0700);
+    write_config(&f, 4);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[2 * LENGTH + 1] = "", err[BA_ERR_LEN] = "", *end = text;
+        char *members = sequence_of(rows[i].member, rows[i].list, rows[i].step, rows[i].times);
+        ba_model *model;
+        ba_tokenizer *tok;
+        int32_t *ids = NULL;
+        size_t n;
+        open_members(&f, members, &model, &tok);
+        for (size_t k = 0; k < LENGTH; k++) {
+            end = stpcpy(end, rows[i].unit);
+        }
+        int rc = ba_tokenize(tok, text, strlen(text), false, &ids, &n, err);
+        CU_ASSERT_EQUAL(rc, rows[i].want ? -1 : 0);
+        if (rows[i].want && !strstr(err, rows[i].want)) {
+            printf("         said \"%s\", not \"%s\"\n", err, rows[i].want);
+            CU_FAIL("another line was expected");
+        }
+        CU_ASSERT_TRUE(rc != 0 || n == LENGTH * 64);
+        free(ids);
+        free(members);
+        ba_tokenizer_free(tok);
+        ba_model_close(model);
+    }
+}
+
+/* Many short texts between tokens may not grow more than one long text. */
+static void test_growth_of_pieces(void) {
+    enum { LONG = 5000, TIMES = 200 };
+    files f = {0};
+    ba_model *model;
+    ba_tokenizer *tok;
+    int32_t *ids = NULL;
+    size_t n;
+    char *members, text[4 * TIMES + 1] = "", err[BA_ERR_LEN] = "", prefix[LONG + 1], *end = text;
+    snprintf(f.folder, sizeof f.folder, "%s/tokenizer-growth", ba_test_dir());
+    mkdir(f.folder, 0700);
+    write_config(&f, 4);
+    memset(prefix, 'b', LONG);
+    prefix[LONG] = '\0';
+    CU_ASSERT_FATAL(asprintf(&members,
+                             "\"added_tokens\":[{\"id\":3,\"content\":\"<s>\",\"special\":true}],"
+                             "\"normalizer\":{\"type\":\"Prepend\",\"prepend\":\"%s\"}",
+                             prefix) > 0);
+    open_members(&f, members, &model, &tok);
+    free(members);
+    for (size_t i = 0; i < TIMES; i++) {
+        end = stpcpy(end, "a<s>");
+    }
+    CU_ASSERT_EQUAL(ba_tokenize(tok, text, strlen(text), true, &ids, &n, err), -1);
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(err, "step 1 of 'normalizer' (Prepend) makes the text too long: the limit is 64 times"));
+    free(ids);
+    CU_ASSERT_EQUAL(ba_tokenize(tok, text, 4, true, &ids, &n, err), 0);
+    CU_ASSERT_EQUAL(n, LONG + 2);
+    free(ids);
+    ba_tokenizer_free(tok);
+    ba_model_close(model);
+}
+
 /* ---- the table of fields ---------------------------------------------------------------------------------------- */
 
 /* The printed table has every step and every verdict is one of three words. */
@@ -283,6 +395,8 @@ int ba_suite_tokenizer_files(void) {
     CU_pSuite s = CU_add_suite("tokenizer files", NULL, NULL);
     return s && CU_add_test(s, "ids are those of the Python library, or the file is refused", test_files) &&
                    CU_add_test(s, "a field that would be ignored is refused by name", test_refused) &&
+                   CU_add_test(s, "steps that multiply a text are stopped at the limit, by name", test_growth) &&
+                   CU_add_test(s, "the limit is for the whole input", test_growth_of_pieces) &&
                    CU_add_test(s, "every field has a verdict", test_fields) &&
                    CU_add_test(s, "normal forms of long runs of marks take work in proportion",
                                test_normal_form_is_linear)

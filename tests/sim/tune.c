@@ -492,7 +492,7 @@ static void test_official(void) {
     CU_ASSERT_EQUAL(ba_prompt_tokens(all.at[1].prompt), ba_prompt_tokens(asked));
     int32_t *answer;
     size_t n;
-    CU_ASSERT_EQUAL_FATAL(ba_tokenize(tok, "Bern", 4, false, &answer, &n), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_tokenize(tok, "Bern", 4, false, &answer, &n, err), 0);
     CU_ASSERT(all.at[0].n == n + 1 &&
               memcmp(all.at[0].answer, answer, n * sizeof *answer) == 0); /* and the turn's end */
     free(answer);

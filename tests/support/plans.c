@@ -94,3 +94,13 @@ bool ba_sees(const ba_plan *plan, size_t viewer, size_t from, size_t row, size_t
         own_key ? v->pos + (double)key * v->step : shown->at + (double)key * plan->node[shown->seen].step;
     return there && past && (!window || row_place - key_place < (double)window);
 }
+
+ba_key ba_key_of(const ba_plan *plan, size_t node) {
+    ba_key *all = calloc(plan->n_node, sizeof *all), key = {0};
+    if (all) {
+        ba_plan_keys(plan, all);
+        key = all[node];
+    }
+    free(all);
+    return key;
+}

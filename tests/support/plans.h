@@ -14,6 +14,9 @@ ba_prompt *ba_prompt_of(const char *text);
  * that a plan can have, except paths. Small seeds make small plans, so the first seed that fails is a small case. */
 ba_plan *ba_random_plan(uint64_t seed);
 
+/* The content address of one node (ba_plan_keys). */
+ba_key ba_key_of(const ba_plan *plan, size_t node);
+
 /* Whether row `row` of the node that segment `from` of the viewer shows (n_edge: the viewer itself) sees key `key` of
  * the node that segment `to` shows. window 0: none. */
 bool ba_sees(const ba_plan *plan, size_t viewer, size_t from, size_t row, size_t to, size_t key, size_t window);
