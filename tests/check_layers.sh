@@ -55,6 +55,7 @@ sim/train: sim/base/ sim/files/ sim/model/ sim/modes/ sim/plan/ sim/prompt/ kern
 experiments: experiments/cli/ experiments/options/ sim/base/mapping.h
 experiments/measure: sim/ kernels/backend.h kernels/base/
 experiments/convert: experiments/cli/ experiments/options/ experiments/data/ sim/ kernels/base/
+experiments/compare: experiments/cli/ experiments/options/ experiments/data/ experiments/measure/ sim/ kernels/base/
 experiments/data: sim/ kernels/base/
 experiments/tasks: experiments/data/ experiments/measure/ sim/base/ sim/prompt/ sim/text/ sim/tokenizer/ kernels/base/
 experiments/cli: experiments/data/ experiments/measure/ sim/ kernels/backend.h kernels/base/

@@ -4,6 +4,7 @@
 #include "kernels/base/clock.h"
 #include "sim/base/utf8.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -90,6 +91,16 @@ int ba_ask_mode(ba_asked *a, const char *mode) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     return 0;
+}
+
+void ba_asked_remark(const ba_common *c, const ba_asked *a) {
+    if (a->unworded && !c->quiet) {
+        fprintf(
+            stderr,
+            "%s: the blocks were taken as they are, without the model's chat template; a request of \"messages\", or "
+            "\"question\" and \"documents\", applies it\n",
+            program_invocation_short_name);
+    }
 }
 
 void ba_asked_free(ba_asked *a) {

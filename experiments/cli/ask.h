@@ -20,6 +20,8 @@ int ba_ask(const ba_common *c, const ba_session *b, ba_asked *out);
 int ba_read_prompt(const ba_common *c, const ba_tokenizer *tok, size_t n_vocab, ba_prompt **out, double *tokenize_s);
 /* Builds the plan of a mode for it. Replaces an earlier one. */
 int ba_ask_mode(ba_asked *a, const char *mode);
+/* Says on stderr, unless --quiet, that blocks were taken without the model's chat template. */
+void ba_asked_remark(const ba_common *c, const ba_asked *a);
 void ba_asked_free(ba_asked *a);
 
 /* Exit status for what an engine call returned, with its line printed. */

@@ -82,15 +82,20 @@ void ba_session_close(ba_session *b);
 void ba_catch_interrupt(void);
 bool ba_interrupted(void);
 
-/* Progress bar with ETA on stderr, only if stderr is a terminal and not --quiet, and only past two seconds. */
+/* Progress and the time that is left, on stderr, unless --quiet: on a terminal a bar, from two seconds on; elsewhere a
+ * line every ten seconds. */
 typedef struct ba_progress {
     const char *label;
     double start, last;
-    bool on, shown;
+    bool on, terminal, shown;
 } ba_progress;
 void ba_progress_start(ba_progress *p, const char *label, bool quiet);
 void ba_progress_update(ba_progress *p, double fraction);
 void ba_progress_end(ba_progress *p);
+
+/* Says on stderr what a long measurement is about to do, before it starts: only if there are more than 50 cases, or if
+ * it will take more than two minutes. what: "cases"; seconds NaN: nobody knows; kept: Ctrl-C loses nothing. */
+void ba_announce(size_t n, const char *what, double seconds, bool kept, bool quiet);
 
 /* Sizes, counts and seconds for people: "12.6 MB", "7.22e12", "1.23 s". */
 void ba_print_bytes(char *out, size_t size, double bytes);

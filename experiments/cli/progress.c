@@ -3,6 +3,7 @@
 #include "experiments/measure/protocol.h"
 #include "kernels/base/clock.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -35,27 +36,37 @@ bool ba_interrupted(void) {
 
 void ba_progress_start(ba_progress *p, const char *label, bool quiet) {
     double t = ba_now();
-    *p = (ba_progress){.label = label, .start = t, .last = t, .on = !quiet && isatty(STDERR_FILENO)};
+    *p = (ba_progress){.label = label, .start = t, .last = t, .on = !quiet, .terminal = isatty(STDERR_FILENO)};
 }
 
-void ba_progress_update(ba_progress *p, double fraction) {
+static void draw_bar(const ba_progress *p, double fraction, const char *left) {
     enum { WIDTH = 30 };
-    double t = ba_now(), passed = t - p->start;
-    if (!p->on || passed < 2 || t - p->last < 0.1) {
-        return;
-    }
-    p->last = t;
-    p->shown = true;
-    fraction = fraction < 0 ? 0 : fraction > 1 ? 1 : fraction;
-    char bar[WIDTH + 1] = {0}, left[32] = "";
+    char bar[WIDTH + 1] = {0};
     for (int i = 0; i < WIDTH; i++) {
         bar[i] = i < (int)(fraction * WIDTH) ? '#' : '.';
     }
+    fprintf(stderr, "\r\033[K%s [%s] %3.0f%%%s%s", p->label, bar, 100 * fraction, *left ? ", left: " : "", left);
+    fflush(stderr);
+}
+
+void ba_progress_update(ba_progress *p, double fraction) {
+    double t = ba_now(), passed = t - p->start;
+    if (!p->on || (p->terminal ? passed < 2 || t - p->last < 0.1 : t - p->last < 10)) {
+        return;
+    }
+    p->last = t;
+    fraction = fraction < 0 ? 0 : fraction > 1 ? 1 : fraction;
+    char left[32] = "";
     if (fraction > 0) {
         ba_print_seconds(left, sizeof left, passed * (1 - fraction) / fraction);
     }
-    fprintf(stderr, "\r\033[K%s [%s] %3.0f%%%s%s", p->label, bar, 100 * fraction, *left ? ", left: " : "", left);
-    fflush(stderr);
+    if (p->terminal) {
+        draw_bar(p, fraction, left);
+        p->shown = true;
+    } else {
+        fprintf(stderr, "%s: %.0f%% after %.0f s%s%s\n", p->label, 100 * fraction, passed, *left ? ", left: " : "",
+                left);
+    }
 }
 
 void ba_progress_end(ba_progress *p) {
@@ -63,4 +74,18 @@ void ba_progress_end(ba_progress *p) {
         fputs("\r\033[K", stderr);
     }
     p->on = p->shown = false;
+}
+
+void ba_announce(size_t n, const char *what, double seconds, bool kept, bool quiet) {
+    enum { MANY = 50, LONG = 120 };
+    bool known = seconds >= 0; /* false for NaN */
+    if (quiet || !(n > MANY || (known && seconds > LONG))) {
+        return;
+    }
+    char time[32] = "";
+    if (known) {
+        ba_print_seconds(time, sizeof time, seconds);
+    }
+    fprintf(stderr, "%s: %zu %s%s%s%s\n", program_invocation_short_name, n, what, known ? ", about " : "", time,
+            kept ? "; Ctrl-C keeps what is finished" : "");
 }

@@ -109,13 +109,7 @@ static int report(const ba_common *c, answer *a) {
     if (!c->quiet && pace.n) {
         fprintf(stderr, "%.3f ms a token (median of %zu, MAD %.3f ms)\n", 1e3 * pace.median, pace.n, 1e3 * pace.mad);
     }
-    if (!c->quiet && a->asked.unworded) {
-        fprintf(
-            stderr,
-            "%s: the blocks were taken as they are, without the model's chat template; a request of \"messages\", or "
-            "\"question\" and \"documents\", applies it\n",
-            program_invocation_short_name);
-    }
+    ba_asked_remark(c, &a->asked);
     return BA_EXIT_OK;
 }
 
