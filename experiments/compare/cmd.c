@@ -44,13 +44,14 @@ static int compare(const ba_call *call, const ba_session *b, ba_compared *row, s
                                     .seed = call->common->seed,
                                     .quiet = call->common->quiet,
                                     .engine = ba_run_options(call->common)};
+    char err[BA_ERR_LEN];
     ba_asked asked;
     int32_t *answer = NULL;
     size_t n_answer = 0;
     int status = ba_ask(call->common, b, &asked);
     const char *text = o->answer ? o->answer : asked.answer;
-    if (!status && text && ba_answer_ids(text, b->tok, &answer, &n_answer)) {
-        status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    if (!status && text && ba_answer_ids(text, b->tok, &answer, &n_answer, err)) {
+        status = ba_cli_fail(strstr(err, "out of memory") ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s", err);
     }
     if (!status) {
         status = ba_compare_modes(b, &asked, answer, n_answer, &opt, row, n);
