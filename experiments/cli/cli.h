@@ -3,6 +3,7 @@
 #ifndef BA_CLI_H
 #define BA_CLI_H
 
+#include "experiments/measure/intervals.h"
 #include "kernels/backend.h"
 #include "sim/engine/engine.h"
 #include "sim/model/model.h"
@@ -31,13 +32,17 @@ typedef struct ba_common {
     bool mode_given;      /* else mode is the command's default */
     size_t threads;       /* default: the processors available */
     uint64_t seed;
-    unsigned executor; /* a ba_executor */
-    uint64_t memory;   /* bytes; 0: what is free */
-    ba_format format;  /* from json and csv */
+    unsigned executor;         /* a ba_executor */
+    uint64_t memory;           /* bytes; 0: what is free */
+    double margin, nll_margin; /* changes that are called equal: points of a score, nats a token */
+    ba_format format;          /* from json and csv */
     bool json, csv, quiet, force, resume;
     bool no_packed; /* neither read nor write files of packed weights */
     bool help, version;
 } ba_common;
+
+/* Of --margin and --nll-margin. */
+ba_margins ba_margins_of(const ba_common *c);
 
 /* Processors that this process may run on; at least 1. */
 size_t ba_processors(void);

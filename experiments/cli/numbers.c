@@ -9,6 +9,10 @@
 
 enum { MAX_LIST = 1 << 16 };
 
+ba_margins ba_margins_of(const ba_common *c) {
+    return (ba_margins){c->margin / 100, c->nll_margin};
+}
+
 /* One size at *text, which then points after it. 0 or -1. */
 static int take_size(const char **text, uint64_t *value) {
     const char *s = *text;

@@ -181,10 +181,11 @@ static void print_csv(const ba_eval_summary *summary, size_t n) {
 
 /* The summaries, in the format that was asked for. */
 static int print_summaries(const session *s, const ba_eval_summary *summary, size_t n) {
+    const ba_margins margins = ba_margins_of(s->c);
     int status = 0;
     switch (s->c->format) {
     case BA_FORMAT_TABLE:
-        ba_eval_print_table(summary, n);
+        ba_eval_print_table(summary, n, &margins);
         return 0;
     case BA_FORMAT_CSV:
         print_csv(summary, n);
@@ -203,7 +204,8 @@ static int finish(session *s, bool whole) {
     char err[BA_ERR_LEN];
     size_t n = 0;
     int status = 0;
-    ba_eval_summary *summary = ba_eval_summarise(&s->rows, &n);
+    const ba_margins margins = ba_margins_of(s->c);
+    ba_eval_summary *summary = ba_eval_summarise(&s->rows, &margins, &n);
     if (!summary) {
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
@@ -374,7 +376,7 @@ const ba_command ba_command_eval = {
     .own = own,
     .size = sizeof(options),
     .takes = BA_TAKES_ENGINE | BA_TAKES_CHAT | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT |
-             BA_TAKES_RESUME | BA_TAKES_JSON | BA_TAKES_CSV,
+             BA_TAKES_RESUME | BA_TAKES_MARGINS | BA_TAKES_JSON | BA_TAKES_CSV,
     .mode = "full,block",
     .hint = "tasks are given by --task",
     .run = run,

@@ -63,36 +63,50 @@ int ba_eval_print_summary(const ba_eval_summary *s) {
 static const char *with_interval(char out[48], double x, double low, double high, double scale, int digits) {
     if (isnan(x)) {
         snprintf(out, 48, "-");
+    } else if (isnan(low)) {
+        snprintf(out, 48, "%.*f", digits, scale * x);
     } else {
         snprintf(out, 48, "%.*f [%.*f, %.*f]", digits, scale * x, digits, scale * low, digits, scale * high);
     }
     return out;
 }
 
-void ba_eval_print_table(const ba_eval_summary *s, size_t n) {
-    printf("%-14s %-26s %5s  %-20s %-22s %-22s %-6s %7s %8s %9s\n", "task", "mode", "items", "score %", "NLL a token",
-           "score - full", "p", "equal", "TTFT s", "FLOPs");
-    for (size_t i = 0; i < n; i++, s++) {
-        char score[48], nll[48], change[48], p[16] = "-", ttft[16] = "-", flops[16] = "-";
-        if (!isnan(s->p)) {
-            snprintf(p, sizeof p, "%.3f", s->p);
+static const char *or_dash(const char *text) {
+    return *text ? text : "-";
+}
+
+static void print_row(const ba_eval_summary *s) {
+    char score[48], nll[48], change[48], nll_change[48], ttft[16] = "-", flops[16] = "-";
+    bool full = strcmp(s->mode, "full") == 0;
+    if (!isnan(s->ttft_s)) {
+        snprintf(ttft, sizeof ttft, "%.3f", s->ttft_s);
+        snprintf(flops, sizeof flops, "%.1e", s->flops);
+    }
+    printf("%-24s %5llu  %-18s %-19s %-9s  %-20s %-23s %-9s %7s %8s\n", s->mode, (unsigned long long)s->n,
+           with_interval(score, s->score, s->score_low, s->score_high, 100, 1),
+           with_interval(change, full ? NAN : s->score_change, s->score_change_low, s->score_change_high, 100, 1),
+           or_dash(s->verdict), with_interval(nll, s->nll, s->nll_low, s->nll_high, 1, 3),
+           with_interval(nll_change, full ? NAN : s->nll_change, s->nll_change_low, s->nll_change_high, 1, 3),
+           or_dash(s->nll_verdict), ttft, flops);
+    if (s->n_long || s->n_no_answer) {
+        printf("  %llu items longer than the context and %llu without an answer are left out\n",
+               (unsigned long long)s->n_long, (unsigned long long)s->n_no_answer);
+    }
+}
+
+void ba_eval_print_table(const ba_eval_summary *s, size_t n, const ba_margins *margins) {
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || strcmp(s[i].task, s[i - 1].task) != 0 || strcmp(s[i].label, s[i - 1].label) != 0) {
+            printf("%s=== %s, model %s\n%-24s %5s  %-18s %-19s %-9s  %-20s %-23s %-9s %7s %8s\n", i ? "\n" : "",
+                   s[i].task, s[i].label, "mode", "items", "score %", "minus full", "is", "NLL a token", "minus full",
+                   "is", "TTFT s", "FLOPs");
         }
-        if (!isnan(s->ttft_s)) {
-            snprintf(ttft, sizeof ttft, "%.3f", s->ttft_s);
-            snprintf(flops, sizeof flops, "%.2e", s->flops);
-        }
-        printf("%-14s %-26s %5llu  %-20s %-22s %-22s %-6s %7s %8s %9s\n", s->task, s->mode, (unsigned long long)s->n,
-               with_interval(score, s->score, s->score_low, s->score_high, 100, 1),
-               with_interval(nll, s->nll, s->nll_low, s->nll_high, 1, 3),
-               with_interval(change, s->score_change, s->score_change_low, s->score_change_high, 100, 1), p,
-               *s->equal ? s->equal : "-", ttft, flops);
-        if (s->n_long || s->n_no_answer) {
-            printf("%-14s %llu items longer than the context and %llu without an answer are left out\n", "",
-                   (unsigned long long)s->n_long, (unsigned long long)s->n_no_answer);
-        }
+        print_row(&s[i]);
     }
     printf(
-        "\nintervals of 95 %%: Wilson for scores, paired bootstrap over items for the rest; p: McNemar, exact; equal: "
-        "cannot be told from full\nTTFT: median, with all passages that can be stored in the store; FLOPs: of that "
-        "first token\n");
+        "\nintervals of 95 %%: Wilson for scores, Bonett and Price for their paired changes, Student's t over items "
+        "for NLL\nis: the whole interval of the change is within %g points or %g nats of none (equal), or on one side "
+        "of it (worse, better); else more items are needed (undecided); --margin and --nll-margin set the limits\n"
+        "TTFT: median, with all passages that can be stored in the store; FLOPs: of that first token\n",
+        100 * margins->score, margins->nll);
 }

@@ -8,6 +8,7 @@
 int ba_eval_print_row(const ba_eval_row *row);
 int ba_eval_print_summary(const ba_eval_summary *s);
 
-void ba_eval_print_table(const ba_eval_summary *s, size_t n);
+/* For people; the margins are those that the verdicts were made with. */
+void ba_eval_print_table(const ba_eval_summary *s, size_t n, const ba_margins *margins);
 
 #endif

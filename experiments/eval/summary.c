@@ -33,7 +33,8 @@ const ba_column ba_eval_summary_columns[] = {SUMMARY(label, BA_COLUMN_TEXT, ""),
                                              SUMMARY(nll_change, BA_COLUMN_F64, "nat/token"),
                                              SUMMARY(nll_change_low, BA_COLUMN_F64, "nat/token"),
                                              SUMMARY(nll_change_high, BA_COLUMN_F64, "nat/token"),
-                                             SUMMARY(equal, BA_COLUMN_TEXT, ""),
+                                             SUMMARY(verdict, BA_COLUMN_TEXT, ""),
+                                             SUMMARY(nll_verdict, BA_COLUMN_TEXT, ""),
                                              SUMMARY(ttft_s, BA_COLUMN_F64, "s"),
                                              SUMMARY(ttft_cold_s, BA_COLUMN_F64, "s"),
                                              SUMMARY(flops, BA_COLUMN_F64, "FLOP"),
@@ -81,40 +82,18 @@ static void put(sample *s, double top, double bottom) {
     }
 }
 
-/* sum(top) / sum(bottom), NaN of nothing. */
-static double ratio(const sample *s) {
-    double top = 0, bottom = 0;
-    for (size_t i = 0; i < s->n; i++) {
-        top += s->top[i];
-        bottom += s->bottom[i];
-    }
-    return s->n ? top / bottom : NAN;
+static ba_mean mean_of(const sample *s) {
+    return ba_mean_of(s->top, s->bottom, s->n);
 }
 
 static double median(sample *s) {
     return ba_stats_of(s->top, s->n).median;
 }
 
-static ba_interval spread(const sample *s) {
-    return ba_bootstrap(s->top, s->bottom, s->n, BA_INTERVAL_SEED);
-}
-
-/* Of a mean score: Wilson's if all are 0 or 1. */
-static ba_interval score_interval(const sample *s) {
-    size_t hits = 0;
-    for (size_t i = 0; i < s->n; i++) {
-        if (s->top[i] != 0 && s->top[i] != 1) {
-            return spread(s);
-        }
-        hits += s->top[i] == 1;
-    }
-    return ba_wilson(hits, s->n);
-}
-
 int ba_eval_contrast_of(const ba_eval_rows *rows, const char *label_a, const char *mode_a, const char *label_b,
                         const char *mode_b, const char *task, ba_eval_contrast *out) {
     sample score = {0}, nll = {0};
-    *out = (ba_eval_contrast){.p = NAN, .score_change = NAN, .nll_change = NAN};
+    *out = (ba_eval_contrast){.p = NAN};
     if (sample_new(&score, rows->n) || sample_new(&nll, rows->n)) {
         sample_free(&score);
         sample_free(&nll);
@@ -133,29 +112,26 @@ int ba_eval_contrast_of(const ba_eval_rows *rows, const char *label_a, const cha
             out->n++;
         }
     }
-    out->score_change = ratio(&score);
-    out->score = spread(&score);
-    out->nll_change = ratio(&nll);
-    out->nll = spread(&nll);
+    out->score = ba_mean_change(score.top, score.n);
+    out->nll = mean_of(&nll);
     out->p = score.n ? ba_mcnemar(out->only_a, out->only_b) : NAN;
     sample_free(&score);
     sample_free(&nll);
     return 0;
 }
 
-bool ba_eval_equal(const ba_eval_contrast *c) {
-    return c->graded ? c->score.low <= 0 && c->score.high >= 0 : c->p >= 0.05;
+ba_equivalence ba_eval_score_verdict(const ba_eval_contrast *c, const ba_margins *m) {
+    return ba_equivalence_of(c->score.low, c->score.high, m->score, true);
+}
+
+ba_equivalence ba_eval_nll_verdict(const ba_eval_contrast *c, const ba_margins *m) {
+    return ba_equivalence_of(c->nll.low, c->nll.high, m->nll, false);
 }
 
 enum { SCORE, EM, F1, NLL, ANSWERABLE, TTFT, COLD, FLOPS, FLOPS_FULL, SAMPLES };
 
-static int summarise(const ba_eval_rows *rows, const ba_eval_row *like, sample s[SAMPLES], ba_eval_summary *out) {
-    const ba_task *task = ba_task_by_name(like->task);
-    *out = (ba_eval_summary){0};
-    memcpy(out->label, like->label, sizeof out->label);
-    memcpy(out->task, like->task, sizeof out->task);
-    memcpy(out->mode, like->mode, sizeof out->mode);
-    snprintf(out->metric, sizeof out->metric, "%s", task ? task->metric : "best_subspan_em");
+/* Collects the values of one summary. */
+static void collect(const ba_eval_rows *rows, const ba_eval_row *like, sample s[SAMPLES], ba_eval_summary *out) {
     for (size_t i = 0; i < rows->n; i++) {
         const ba_eval_row *r = &rows->row[i];
         if (!is_of(r, like->label, like->task, like->mode)) {
@@ -183,28 +159,51 @@ static int summarise(const ba_eval_rows *rows, const ba_eval_row *like, sample s
             }
         }
     }
-    ba_interval score = score_interval(&s[SCORE]), nll = spread(&s[NLL]), answerable = score_interval(&s[ANSWERABLE]);
-    out->score = ratio(&s[SCORE]), out->score_low = score.low, out->score_high = score.high;
-    out->em = ratio(&s[EM]), out->f1 = ratio(&s[F1]);
-    out->nll = ratio(&s[NLL]), out->nll_low = nll.low, out->nll_high = nll.high;
-    out->n_answerable = s[ANSWERABLE].n;
-    out->answerable = ratio(&s[ANSWERABLE]);
-    out->answerable_low = answerable.low, out->answerable_high = answerable.high;
-    out->ttft_s = median(&s[TTFT]), out->ttft_cold_s = median(&s[COLD]);
-    out->flops = ratio(&s[FLOPS]), out->flops_fraction = ratio(&s[FLOPS_FULL]);
+}
 
+/* The change from full attention, if it was run; full itself is not held against itself. */
+static int contrast(const ba_eval_rows *rows, const ba_margins *margins, ba_eval_summary *out) {
     ba_eval_contrast c;
-    if (ba_eval_contrast_of(rows, like->label, like->mode, like->label, "full", like->task, &c)) {
+    if (ba_eval_contrast_of(rows, out->label, out->mode, out->label, "full", out->task, &c)) {
         return -1;
     }
-    out->score_change = c.score_change, out->score_change_low = c.score.low, out->score_change_high = c.score.high;
-    out->nll_change = c.nll_change, out->nll_change_low = c.nll.low, out->nll_change_high = c.nll.high;
+    bool against_full = c.n > 0 && strcmp(out->mode, "full") != 0;
+    out->score_change = c.score.mean, out->score_change_low = c.score.low, out->score_change_high = c.score.high;
+    out->nll_change = c.nll.mean, out->nll_change_low = c.nll.low, out->nll_change_high = c.nll.high;
     out->p = c.p;
-    snprintf(out->equal, sizeof out->equal, "%s", isnan(c.p) ? "" : ba_eval_equal(&c) ? "yes" : "no");
+    if (against_full && c.score.n) {
+        snprintf(out->verdict, sizeof out->verdict, "%s", ba_equivalence_name(ba_eval_score_verdict(&c, margins)));
+    }
+    if (against_full && c.nll.n) {
+        snprintf(out->nll_verdict, sizeof out->nll_verdict, "%s",
+                 ba_equivalence_name(ba_eval_nll_verdict(&c, margins)));
+    }
     return 0;
 }
 
-ba_eval_summary *ba_eval_summarise(const ba_eval_rows *rows, size_t *n) {
+static int summarise(const ba_eval_rows *rows, const ba_eval_row *like, const ba_margins *margins, sample s[SAMPLES],
+                     ba_eval_summary *out) {
+    const ba_task *task = ba_task_by_name(like->task);
+    *out = (ba_eval_summary){0};
+    memcpy(out->label, like->label, sizeof out->label);
+    memcpy(out->task, like->task, sizeof out->task);
+    memcpy(out->mode, like->mode, sizeof out->mode);
+    snprintf(out->metric, sizeof out->metric, "%s", task ? task->metric : "best_subspan_em");
+    collect(rows, like, s, out);
+    ba_mean score = ba_mean_score(s[SCORE].top, s[SCORE].n), nll = mean_of(&s[NLL]),
+            answerable = ba_mean_score(s[ANSWERABLE].top, s[ANSWERABLE].n);
+    out->score = score.mean, out->score_low = score.low, out->score_high = score.high;
+    out->em = mean_of(&s[EM]).mean, out->f1 = mean_of(&s[F1]).mean;
+    out->nll = nll.mean, out->nll_low = nll.low, out->nll_high = nll.high;
+    out->n_answerable = s[ANSWERABLE].n;
+    out->answerable = answerable.mean;
+    out->answerable_low = answerable.low, out->answerable_high = answerable.high;
+    out->ttft_s = median(&s[TTFT]), out->ttft_cold_s = median(&s[COLD]);
+    out->flops = mean_of(&s[FLOPS]).mean, out->flops_fraction = mean_of(&s[FLOPS_FULL]).mean;
+    return contrast(rows, margins, out);
+}
+
+ba_eval_summary *ba_eval_summarise(const ba_eval_rows *rows, const ba_margins *margins, size_t *n) {
     ba_eval_summary *out = calloc(rows->n + 1, sizeof *out);
     *n = 0;
     for (size_t i = 0; out && i < rows->n; i++) {
@@ -222,7 +221,7 @@ ba_eval_summary *ba_eval_summarise(const ba_eval_rows *rows, size_t *n) {
             rc = sample_new(&s[k], rows->n) || rc;
         }
         if (!rc) {
-            rc = summarise(rows, r, s, &out[(*n)++]);
+            rc = summarise(rows, r, margins, s, &out[(*n)++]);
         }
         for (size_t k = 0; k < SAMPLES; k++) {
             sample_free(&s[k]);

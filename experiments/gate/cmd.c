@@ -2,15 +2,18 @@
 #include "experiments/cli/ask.h"
 #include "experiments/cli/settings.h"
 #include "experiments/cli/tracing.h"
+#include "experiments/measure/noise.h"
 #include "experiments/options/options.h"
 #include "trace.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 typedef struct options {
     const char *request, *data;
     uint64_t limit, length, greedy, identities, probe;
+    bool no_noise;
     ba_gate_limits limits;
 } options;
 
@@ -23,6 +26,7 @@ typedef struct job {
     char **mode;
     ba_gate_prompts all;
     ba_gate_results r;
+    ba_noise noise;
     ba_probe *inside; /* [1 + n_mode] of the prompt at hand, full attention's first; NULL without a trace */
     ba_gate_trace trace;
     ba_progress bar;
@@ -39,9 +43,11 @@ static void free_inside(job *j) {
 static int measure_modes(job *j, const ba_gate_prompt *p, size_t at, ba_gate_row *row, char err[BA_ERR_LEN]) {
     ba_engine *e = j->b->engine;
     bool inside = j->inside && at < j->opt->probe;
+    double noise_kl = NAN;
     ba_reference ref = {0};
     int rc = ba_reference_make(e, p->prompt, p->answer, p->n_answer, j->opt->greedy, &j->engine_opt, &ref, err);
-    if (rc || (inside && (rc = ba_probe_make(e, p->prompt, "full", &j->engine_opt, &j->inside[0], err)))) {
+    if (rc || (rc = ba_noise_of(&j->noise, p->prompt, &j->engine_opt, ref.logits, &noise_kl, err)) ||
+        (inside && (rc = ba_probe_make(e, p->prompt, "full", &j->engine_opt, &j->inside[0], err)))) {
         goto done;
     }
     for (size_t m = 0, n = j->r.n_mode; m < n; m++) {
@@ -50,6 +56,7 @@ static int measure_modes(job *j, const ba_gate_prompt *p, size_t at, ba_gate_row
             (inside && (rc = ba_probe_make(e, p->prompt, j->mode[m], &j->engine_opt, &j->inside[1 + m], err)))) {
             goto done;
         }
+        row[m].noise_kl = noise_kl;
         ba_progress_update(&j->bar, (double)(at * n + m + 1) / (double)(j->all.n * n));
     }
 done:
@@ -74,9 +81,10 @@ static int measure_prompt(job *j) {
 }
 
 static int print_results(job *j) {
-    bool ok = ba_gate_summarise(&j->r, &j->opt->limits);
+    const ba_margins margins = ba_margins_of(j->c);
+    bool ok = ba_gate_summarise(&j->r, &j->opt->limits, &margins);
     if (j->c->format == BA_FORMAT_TABLE) {
-        ba_gate_print_table(&j->r);
+        ba_gate_print_table(&j->r, &margins);
     } else {
         ba_gate_print_rows(&j->r, j->c->format == BA_FORMAT_JSON ? BA_ROWS_JSON : BA_ROWS_CSV);
     }
@@ -117,6 +125,16 @@ static int open_trace(job *j, int argc, char **argv) {
     return ba_tracing_exit(rc, err);
 }
 
+/* Without the floor the gate goes on, and says so. */
+static void open_noise(job *j) {
+    char err[BA_ERR_LEN];
+    j->noise = (ba_noise){.constant = NAN};
+    if (!j->opt->no_noise && j->r.n_done < j->all.n &&
+        ba_noise_open(j->b->model, j->b->engine, j->c->threads, j->engine_opt.memory, &j->noise, err) && !j->c->quiet) {
+        fprintf(stderr, "%s: the noise floor is not measured: %s\n", program_invocation_short_name, err);
+    }
+}
+
 /* Every prompt that is left. What was finished before an interruption is reported too. */
 static int measure_all(job *j) {
     int status = 0;
@@ -154,7 +172,11 @@ static int prepare(job *j, int argc, char **argv) {
 
 static int measure(job *j, int argc, char **argv) {
     int status = prepare(j, argc, argv);
-    status = status ? status : measure_all(j);
+    if (!status) {
+        open_noise(j);
+        status = measure_all(j);
+        ba_noise_close(&j->noise);
+    }
     ba_gate_trace_close(&j->trace);
     free_inside(j);
     free(j->inside);
@@ -194,6 +216,9 @@ static const ba_option own[] = {
      .help = "check the identities on the first N prompts"},
     {"probe", "N", BA_COUNT, AT(probe), .standard = "1",
      .help = "with --out: look inside of the modes, layer by layer, on the first N prompts"},
+    {"no-noise", NULL, BA_FLAG, AT(no_noise),
+     .help = "do not measure the noise floor (KL of full in this precision from full in fp32), which needs the weights "
+             "once more in fp32"},
     {"max-kl", "X", BA_REAL, AT(limits.max_kl), .help = "fail over this mean KL(full || mode), nats"},
     {"min-agreement", "X", BA_REAL, AT(limits.min_agreement), .most = 1,
      .help = "fail under this share of equal top-1 tokens"},
@@ -212,7 +237,7 @@ const ba_command ba_command_gate = {
     .own = own,
     .size = sizeof(options),
     .takes = BA_TAKES_ENGINE | BA_TAKES_SHAPE | BA_TAKES_CHAT | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY |
-             BA_TAKES_OUT | BA_TAKES_RESUME | BA_TAKES_JSON | BA_TAKES_CSV,
+             BA_TAKES_OUT | BA_TAKES_RESUME | BA_TAKES_MARGINS | BA_TAKES_JSON | BA_TAKES_CSV,
     .mode = "block",
     .hint = "a request is given by --request",
     .run = run,

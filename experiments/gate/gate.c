@@ -293,8 +293,11 @@ int ba_gate_mode(ba_engine *e, ba_store *store, const ba_reference *ref, const c
     ba_plan *plan = NULL;
     double *cold = malloc(n * sizeof *cold), *warm = malloc(n * sizeof *warm);
     int rc = -1;
-    *out =
-        (ba_gate_row){.merge_max_abs = NAN, .n_answer = ref->n_answer, .nll_full = ref->nll, .flops_full = ref->flops};
+    *out = (ba_gate_row){.merge_max_abs = NAN,
+                         .noise_kl = NAN,
+                         .n_answer = ref->n_answer,
+                         .nll_full = ref->nll,
+                         .flops_full = ref->flops};
     if (!cold || !warm) {
         ba_fail(err, "out of memory");
         goto done;
@@ -303,6 +306,12 @@ int ba_gate_mode(ba_engine *e, ba_store *store, const ba_reference *ref, const c
         goto done;
     }
     snprintf(out->mode, sizeof out->mode, "%s", plan->mode);
+    const char *reuse = ba_reuse_of(ref->prompt, plan);
+    if (!reuse) {
+        ba_fail(err, "out of memory");
+        goto done;
+    }
+    snprintf(out->reuse, sizeof out->reuse, "%s", reuse);
     out->n_tokens = plan->n_tokens;
     if (identities) {
         ba_store_clear(store);

@@ -47,6 +47,8 @@ typedef struct ba_gate_row {
     ba_verdict held[BA_IDENTITIES];
     double merge_max_abs;
     ba_logit_distance far;
+    double noise_kl;      /* of full at hand from full in fp32, nats, the same for every mode; NaN: not measured */
+    char reuse[16];       /* what a later prompt must share to find its KV stored: ba_reuse_of */
     size_t diverges;      /* first greedy token that differs; n_greedy if none does */
     double nll, nll_full; /* of the answer, nats, summed */
     size_t n_answer;

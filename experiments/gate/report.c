@@ -1,5 +1,6 @@
 #include "report.h"
 
+#include "experiments/measure/costing.h"
 #include "experiments/measure/stats.h"
 
 #include <math.h>
@@ -7,27 +8,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-const ba_column ba_gate_summary_columns[] = {BA_COLUMN(ba_gate_summary, mode, BA_COLUMN_TEXT, ""),
-                                             BA_COLUMN(ba_gate_summary, n, BA_COLUMN_U64, ""),
-                                             BA_COLUMN(ba_gate_summary, cached, BA_COLUMN_TEXT, ""),
-                                             BA_COLUMN(ba_gate_summary, batch, BA_COLUMN_TEXT, ""),
-                                             BA_COLUMN(ba_gate_summary, folded, BA_COLUMN_TEXT, ""),
-                                             BA_COLUMN(ba_gate_summary, merge, BA_COLUMN_TEXT, ""),
-                                             BA_COLUMN(ba_gate_summary, changed, BA_COLUMN_TEXT, ""),
-                                             BA_COLUMN(ba_gate_summary, count, BA_COLUMN_TEXT, ""),
-                                             BA_COLUMN(ba_gate_summary, merge_max_abs, BA_COLUMN_F64, ""),
-                                             BA_COLUMN(ba_gate_summary, max_abs_median, BA_COLUMN_F64, ""),
-                                             BA_COLUMN(ba_gate_summary, max_abs, BA_COLUMN_F64, ""),
-                                             BA_COLUMN(ba_gate_summary, kl, BA_COLUMN_F64, "nat"),
-                                             BA_COLUMN(ba_gate_summary, top1, BA_COLUMN_F64, ""),
-                                             BA_COLUMN(ba_gate_summary, top5, BA_COLUMN_F64, ""),
-                                             BA_COLUMN(ba_gate_summary, diverges, BA_COLUMN_F64, "token"),
-                                             BA_COLUMN(ba_gate_summary, nll_full, BA_COLUMN_F64, "nat/token"),
-                                             BA_COLUMN(ba_gate_summary, nll, BA_COLUMN_F64, "nat/token"),
-                                             BA_COLUMN(ba_gate_summary, nll_increase, BA_COLUMN_F64, "nat/token"),
-                                             BA_COLUMN(ba_gate_summary, flops_fraction, BA_COLUMN_F64, ""),
-                                             BA_COLUMN(ba_gate_summary, over, BA_COLUMN_TEXT, ""),
-                                             BA_COLUMN(ba_gate_summary, ok, BA_COLUMN_TEXT, ""),
+#define SUMMARY(member, type, unit) BA_COLUMN(ba_gate_summary, member, type, unit)
+
+const ba_column ba_gate_summary_columns[] = {SUMMARY(mode, BA_COLUMN_TEXT, ""),
+                                             SUMMARY(n, BA_COLUMN_U64, ""),
+                                             SUMMARY(cached, BA_COLUMN_TEXT, ""),
+                                             SUMMARY(batch, BA_COLUMN_TEXT, ""),
+                                             SUMMARY(folded, BA_COLUMN_TEXT, ""),
+                                             SUMMARY(merge, BA_COLUMN_TEXT, ""),
+                                             SUMMARY(changed, BA_COLUMN_TEXT, ""),
+                                             SUMMARY(count, BA_COLUMN_TEXT, ""),
+                                             SUMMARY(merge_max_abs, BA_COLUMN_F64, ""),
+                                             SUMMARY(max_abs_median, BA_COLUMN_F64, ""),
+                                             SUMMARY(max_abs, BA_COLUMN_F64, ""),
+                                             SUMMARY(kl, BA_COLUMN_F64, "nat"),
+                                             SUMMARY(kl_low, BA_COLUMN_F64, "nat"),
+                                             SUMMARY(kl_high, BA_COLUMN_F64, "nat"),
+                                             SUMMARY(noise_kl, BA_COLUMN_F64, "nat"),
+                                             SUMMARY(top1, BA_COLUMN_F64, ""),
+                                             SUMMARY(top1_low, BA_COLUMN_F64, ""),
+                                             SUMMARY(top1_high, BA_COLUMN_F64, ""),
+                                             SUMMARY(top5, BA_COLUMN_F64, ""),
+                                             SUMMARY(top5_low, BA_COLUMN_F64, ""),
+                                             SUMMARY(top5_high, BA_COLUMN_F64, ""),
+                                             SUMMARY(diverges, BA_COLUMN_F64, "token"),
+                                             SUMMARY(nll_full, BA_COLUMN_F64, "nat/token"),
+                                             SUMMARY(nll, BA_COLUMN_F64, "nat/token"),
+                                             SUMMARY(nll_increase, BA_COLUMN_F64, "nat/token"),
+                                             SUMMARY(nll_increase_low, BA_COLUMN_F64, "nat/token"),
+                                             SUMMARY(nll_increase_high, BA_COLUMN_F64, "nat/token"),
+                                             SUMMARY(nll_verdict, BA_COLUMN_TEXT, ""),
+                                             SUMMARY(flops_fraction, BA_COLUMN_F64, ""),
+                                             SUMMARY(reuse, BA_COLUMN_TEXT, ""),
+                                             SUMMARY(over, BA_COLUMN_TEXT, ""),
+                                             SUMMARY(ok, BA_COLUMN_TEXT, ""),
                                              BA_COLUMNS_END};
 
 /* Verdict on an identity over n prompts; rows of one mode are `step` apart. */
@@ -40,41 +54,80 @@ static void verdict(char out[8], const ba_gate_row *row, size_t n, size_t step, 
     snprintf(out, 8, "%s", broken ? "FAIL" : held ? "ok" : "-");
 }
 
-static ba_gate_summary summarise(const ba_gate_row *first, size_t n, size_t step) {
-    ba_gate_summary s = {.n = n, .merge_max_abs = NAN};
-    double *value = malloc(n * sizeof *value);
-    size_t tokens = 0;
-    double nll = 0, nll_full = 0;
-    snprintf(s.mode, sizeof s.mode, "%s", first->mode);
+/* Values of one mode over the prompts, [n] each. */
+typedef struct values {
+    double *kl, *noise, *top1, *top5, *max_abs, *diverges, *flops;
+    double *nll, *nll_full, *nll_increase, *tokens; /* [answered] */
+    size_t answered;
+} values;
+
+enum { VALUES = 11 };
+
+static values collect(const ba_gate_row *first, size_t n, size_t step, double *room) {
+    values v = {room,         room + n,     room + 2 * n, room + 3 * n, room + 4 * n,  room + 5 * n,
+                room + 6 * n, room + 7 * n, room + 8 * n, room + 9 * n, room + 10 * n, 0};
     for (size_t i = 0; i < n; i++) {
         const ba_gate_row *row = &first[i * step];
-        s.kl += row->far.kl / (double)n;
-        s.top1 += row->far.top1 / (double)n;
-        s.top5 += row->far.top5 / (double)n;
-        s.diverges += (double)row->diverges / (double)n;
-        s.flops_fraction += (double)row->flops / (double)row->flops_full / (double)n;
-        s.merge_max_abs = fmax(s.merge_max_abs, row->merge_max_abs);
-        s.max_abs = fmax(s.max_abs, row->far.max_abs);
-        if (value) {
-            value[i] = row->far.max_abs;
-        }
+        v.kl[i] = row->far.kl;
+        v.noise[i] = row->noise_kl;
+        v.top1[i] = row->far.top1;
+        v.top5[i] = row->far.top5;
+        v.max_abs[i] = row->far.max_abs;
+        v.diverges[i] = (double)row->diverges;
+        v.flops[i] = (double)row->flops / (double)row->flops_full;
         if (row->n_answer) {
-            tokens += row->n_answer;
-            nll += row->nll;
-            nll_full += row->nll_full;
+            v.nll[v.answered] = row->nll;
+            v.nll_full[v.answered] = row->nll_full;
+            v.nll_increase[v.answered] = row->nll - row->nll_full;
+            v.tokens[v.answered++] = (double)row->n_answer;
         }
     }
+    return v;
+}
+
+/* Means over the prompts, with their intervals. v is sorted in part on return. */
+static void fill_means(ba_gate_summary *s, values *v, const ba_margins *margins) {
+    const size_t n = s->n;
+    ba_mean kl = ba_mean_within(ba_mean_of(v->kl, NULL, n), 0, HUGE_VAL), top1 = ba_mean_score(v->top1, n),
+            top5 = ba_mean_score(v->top5, n), increase = ba_mean_of(v->nll_increase, v->tokens, v->answered);
+    s->kl = kl.mean, s->kl_low = kl.low, s->kl_high = kl.high;
+    s->noise_kl = ba_mean_of(v->noise, NULL, n).mean;
+    s->top1 = top1.mean, s->top1_low = top1.low, s->top1_high = top1.high;
+    s->top5 = top5.mean, s->top5_low = top5.low, s->top5_high = top5.high;
+    s->diverges = ba_mean_of(v->diverges, NULL, n).mean;
+    s->flops_fraction = ba_mean_of(v->flops, NULL, n).mean;
+    s->nll = ba_mean_of(v->nll, v->tokens, v->answered).mean;
+    s->nll_full = ba_mean_of(v->nll_full, v->tokens, v->answered).mean;
+    s->nll_increase = increase.mean, s->nll_increase_low = increase.low, s->nll_increase_high = increase.high;
+    if (v->answered && strcmp(s->mode, "full") != 0) {
+        snprintf(s->nll_verdict, sizeof s->nll_verdict, "%s",
+                 ba_equivalence_name(ba_equivalence_of(increase.low, increase.high, margins->nll, false)));
+    }
+    ba_stats most = ba_stats_of(v->max_abs, n);
+    s->max_abs_median = most.median;
+    s->max_abs = v->max_abs[n - 1];
+}
+
+static ba_gate_summary summarise(const ba_gate_row *first, size_t n, size_t step, const ba_margins *margins,
+                                 double *room) {
+    ba_gate_summary s = {.n = n, .merge_max_abs = NAN};
+    snprintf(s.mode, sizeof s.mode, "%s", first->mode);
+    snprintf(s.reuse, sizeof s.reuse, "%s", first->reuse);
+    for (size_t i = 0; i < n; i++) {
+        const ba_gate_row *row = &first[i * step];
+        s.merge_max_abs = fmax(s.merge_max_abs, row->merge_max_abs);
+        if (strcmp(row->reuse, BA_REUSE_SET) == 0) { /* of a prompt of one passage it cannot be told */
+            snprintf(s.reuse, sizeof s.reuse, "%s", row->reuse);
+        }
+    }
+    values v = collect(first, n, step, room);
+    fill_means(&s, &v, margins);
     verdict(s.cached, first, n, step, BA_ID_CACHED);
     verdict(s.batch, first, n, step, BA_ID_BATCH);
     verdict(s.folded, first, n, step, BA_ID_FOLDED);
     verdict(s.merge, first, n, step, BA_ID_MERGE);
     verdict(s.changed, first, n, step, BA_ID_SWITCH);
     verdict(s.count, first, n, step, BA_ID_COUNT);
-    s.max_abs_median = value ? ba_stats_of(value, n).median : NAN;
-    free(value);
-    s.nll = tokens ? nll / (double)tokens : NAN;
-    s.nll_full = tokens ? nll_full / (double)tokens : NAN;
-    s.nll_increase = s.nll - s.nll_full;
     return s;
 }
 
@@ -97,46 +150,146 @@ int ba_gate_results_new(ba_gate_results *r, size_t n_mode, size_t n_prompt) {
     *r = (ba_gate_results){.n_mode = n_mode, .n_prompt = n_prompt};
     r->row = calloc(n_mode * n_prompt, sizeof *r->row);
     r->summary = calloc(n_mode, sizeof *r->summary);
-    return r->row && r->summary ? 0 : -1;
+    r->room = calloc(VALUES * n_prompt + 1, sizeof *r->room);
+    return r->row && r->summary && r->room ? 0 : -1;
 }
 
 void ba_gate_results_free(ba_gate_results *r) {
     free(r->row);
     free(r->summary);
+    free(r->room);
     *r = (ba_gate_results){0};
 }
 
-bool ba_gate_summarise(ba_gate_results *r, const ba_gate_limits *limits) {
+bool ba_gate_summarise(ba_gate_results *r, const ba_gate_limits *limits, const ba_margins *margins) {
     bool ok = true;
     for (size_t m = 0; m < r->n_mode; m++) {
-        r->summary[m] = summarise(r->row + m, r->n_done, r->n_mode);
+        r->summary[m] = summarise(r->row + m, r->n_done, r->n_mode, margins, r->room);
         ok = judge(&r->summary[m], limits) && ok;
     }
     return ok;
 }
 
-void ba_gate_print_table(const ba_gate_results *r) {
-    printf("%zu prompt%s; distances are those of the next token's logits from full attention's\n\n", r->n_done,
-           r->n_done == 1 ? "" : "s");
-    printf("%-26s %6s %6s %6s %6s %6s %6s %8s %8s %8s %6s %6s %6s %8s %7s\n", "mode", "cached", "batch", "folded",
-           "merge", "switch", "count", "|d| med", "|d| max", "KL", "top-1", "top-5", "leaves", "dNLL/tok", "FLOPs");
-    for (size_t i = 0; i < r->n_mode; i++) {
-        const ba_gate_summary *s = &r->summary[i];
-        char nll[16] = "-";
-        if (!isnan(s->nll_increase)) {
-            snprintf(nll, sizeof nll, "%+.4f", s->nll_increase);
+/* ---- for people ------------------------------------------------------------------------------------------------- */
+
+enum { CELL = 48 };
+
+static void interval(char out[CELL], const char *format, double scale, double x, double low, double high) {
+    char part[3][14];
+    snprintf(part[0], sizeof part[0], format, scale * x);
+    snprintf(part[1], sizeof part[1], format, scale * low);
+    snprintf(part[2], sizeof part[2], format, scale * high);
+    if (isnan(x)) {
+        snprintf(out, CELL, "-");
+    } else if (isnan(low)) {
+        snprintf(out, CELL, "%s", part[0]);
+    } else {
+        snprintf(out, CELL, "%s [%s, %s]", part[0], part[1], part[2]);
+    }
+}
+
+static void show_mode(const ba_gate_summary *s, char out[CELL]) {
+    snprintf(out, CELL, "%.40s%s", s->mode, strcmp(s->reuse, BA_REUSE_SET) == 0 ? " *" : "");
+}
+
+/* "ok", the names of those that broke, or "-": not asked. */
+static void show_identities(const ba_gate_summary *s, char out[CELL]) {
+    const char *held[] = {s->cached, s->batch, s->folded, s->merge, s->changed, s->count};
+    size_t used = 0, asked = 0;
+    for (size_t i = 0; i < BA_IDENTITIES; i++) {
+        asked += strcmp(held[i], "-") != 0;
+        if (strcmp(held[i], "FAIL") == 0 && used < CELL) {
+            used += (size_t)snprintf(out + used, CELL - used, "%s%s",
+                                     used ? "," : "FAIL: ", ba_identity_name((ba_identity)i));
         }
-        printf("%-26s %6s %6s %6s %6s %6s %6s %8.1e %8.1e %8.1e %5.0f%% %5.0f%% %6.1f %8s %6.1f%%%s%s\n", s->mode,
-               s->cached, s->batch, s->folded, s->merge, s->changed, s->count, s->max_abs_median, s->max_abs, s->kl,
-               100 * s->top1, 100 * s->top5, s->diverges, nll, 100 * s->flops_fraction, s->over[0] ? "  over:" : "",
-               s->over);
+    }
+    if (!used) {
+        snprintf(out, CELL, asked ? "ok (%zu)" : "-", asked);
+    }
+}
+
+static void show_kl(const ba_gate_summary *s, char out[CELL]) {
+    interval(out, s->kl == 0 ? "%.0f" : s->kl < 0.001 ? "%.1e" : "%.3f", 1, s->kl, s->kl_low, s->kl_high);
+}
+
+static void show_noise(const ba_gate_summary *s, char out[CELL]) {
+    interval(out, s->noise_kl == 0 ? "%.0f" : "%.1e", 1, s->noise_kl, NAN, NAN);
+}
+
+static void show_top1(const ba_gate_summary *s, char out[CELL]) {
+    interval(out, "%.0f", 100, s->top1, s->top1_low, s->top1_high);
+}
+
+static void show_top5(const ba_gate_summary *s, char out[CELL]) {
+    interval(out, "%.0f", 100, s->top5, NAN, NAN);
+}
+
+static void show_diverges(const ba_gate_summary *s, char out[CELL]) {
+    interval(out, "%.1f", 1, s->diverges, NAN, NAN);
+}
+
+static void show_max_abs(const ba_gate_summary *s, char out[CELL]) {
+    interval(out, s->max_abs == 0 ? "%.0f" : s->max_abs < 0.01 ? "%.1e" : "%.2f", 1, s->max_abs, NAN, NAN);
+}
+
+static void show_nll(const ba_gate_summary *s, char out[CELL]) {
+    interval(out, "%+.3f", 1, s->nll_increase, s->nll_increase_low, s->nll_increase_high);
+}
+
+static void show_verdict(const ba_gate_summary *s, char out[CELL]) {
+    snprintf(out, CELL, "%s", *s->nll_verdict ? s->nll_verdict : "-");
+}
+
+static void show_flops(const ba_gate_summary *s, char out[CELL]) {
+    interval(out, "%.1f%%", 100, s->flops_fraction, NAN, NAN);
+}
+
+/* A column of the table for people: one row here. width: negative for text at the left. */
+static const struct {
+    const char *name;
+    int width;
+    void (*show)(const ba_gate_summary *s, char out[CELL]);
+} shown[] = {{"mode", -27, show_mode},     {"identities", -10, show_identities},
+             {"KL, nats", -22, show_kl},   {"noise", 8, show_noise},
+             {"top-1 %", -14, show_top1},  {"top-5 %", 7, show_top5},
+             {"leaves", 6, show_diverges}, {"|d| max", 8, show_max_abs},
+             {"dNLL", -24, show_nll},      {"is", -9, show_verdict},
+             {"FLOPs", 6, show_flops}};
+enum { SHOWN = sizeof shown / sizeof *shown };
+
+static void print_line(const ba_gate_summary *s) {
+    char cell[CELL] = "";
+    for (size_t c = 0; c < SHOWN; c++) {
+        if (s) {
+            shown[c].show(s, cell);
+        }
+        printf("%s%*s", c ? " " : "", shown[c].width, s ? cell : shown[c].name);
+    }
+    printf("%s%s\n", s && s->over[0] ? "  over:" : "", s ? s->over : "");
+}
+
+void ba_gate_print_table(const ba_gate_results *r, const ba_margins *margins) {
+    bool same_set = false;
+    printf("n = %zu prompt%s; distances are those of the next token's logits from full attention's; [low, high]: 95 %% "
+           "over "
+           "prompts%s\n\n",
+           r->n_done, r->n_done == 1 ? "" : "s", r->n_done == 1 ? " (one prompt has none)" : "");
+    print_line(NULL);
+    for (size_t i = 0; i < r->n_mode; i++) {
+        print_line(&r->summary[i]);
+        same_set = same_set || strcmp(r->summary[i].reuse, BA_REUSE_SET) == 0;
+    }
+    if (same_set) {
+        puts("\n* reuses KV only for the same passages in the same order");
     }
     printf(
-        "\ncached, batch, folded, switch: equal to the bit; merge: rotated keys, max |dlogit| <= %g, in bf16 twice its "
-        "noise; count: FLOPs as"
-        " computed ahead\nleaves: greedy token (of %zu) at which the text leaves full attention's; dNLL: gold answer,"
-        " nats a token; FLOPs: warm, of full's\n",
-        BA_MERGE_LIMIT, r->n_greedy);
+        "\nidentities: how many of cached, batch, folded, merge, switch and count were asked and hold (gate --help)\n"
+        "noise: KL of full attention in this precision from full in fp32; a KL below it says nothing\n"
+        "leaves: greedy token (of %zu) at which the text leaves full attention's; |d| max: largest difference of a "
+        "logit\n"
+        "dNLL: of the gold answer, nats a token; is: within %g of full (equal), on one side of it (worse, better), or "
+        "more prompts are needed (undecided)\nFLOPs: of a warm prompt, of full's\n",
+        r->n_greedy, margins->nll);
 }
 
 void ba_gate_print_rows(const ba_gate_results *r, ba_rows_format format) {

@@ -4,14 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SCHEMA "blockattn/gate/2"
+#define SCHEMA "blockattn/gate/3"
 
 /* One prompt under one mode. */
 typedef struct prompt_row {
     uint64_t prompt, n_tokens;
     char item[64], mode[64];
     char held[BA_IDENTITIES][8]; /* ok, FAIL, - */
-    double merge_max_abs, max_abs, kl, top1, top5;
+    double merge_max_abs, max_abs, kl, noise_kl, top1, top5;
+    char reuse[16];
     uint64_t diverges, n_answer;
     double nll_full, nll;
     uint64_t flops, flops_full;
@@ -33,6 +34,7 @@ static const ba_column prompt_columns[] = {BA_COLUMN(prompt_row, prompt, BA_COLU
                                            BA_COLUMN(prompt_row, merge_max_abs, BA_COLUMN_F64, ""),
                                            BA_COLUMN(prompt_row, max_abs, BA_COLUMN_F64, ""),
                                            BA_COLUMN(prompt_row, kl, BA_COLUMN_F64, "nat"),
+                                           BA_COLUMN(prompt_row, noise_kl, BA_COLUMN_F64, "nat"),
                                            BA_COLUMN(prompt_row, top1, BA_COLUMN_F64, ""),
                                            BA_COLUMN(prompt_row, top5, BA_COLUMN_F64, ""),
                                            BA_COLUMN(prompt_row, diverges, BA_COLUMN_U64, "token"),
@@ -41,6 +43,7 @@ static const ba_column prompt_columns[] = {BA_COLUMN(prompt_row, prompt, BA_COLU
                                            BA_COLUMN(prompt_row, nll, BA_COLUMN_F64, "nat"),
                                            BA_COLUMN(prompt_row, flops, BA_COLUMN_U64, "FLOP"),
                                            BA_COLUMN(prompt_row, flops_full, BA_COLUMN_U64, "FLOP"),
+                                           BA_COLUMN(prompt_row, reuse, BA_COLUMN_TEXT, ""),
                                            BA_COLUMNS_END};
 
 /* One layer of a mode on one prompt. */
@@ -126,6 +129,7 @@ static ba_gate_row row_of(const prompt_row *d) {
         .n_tokens = d->n_tokens,
         .merge_max_abs = d->merge_max_abs,
         .far = {.finite = isfinite(d->kl), .max_abs = d->max_abs, .kl = d->kl, .top1 = d->top1 != 0, .top5 = d->top5},
+        .noise_kl = d->noise_kl,
         .diverges = d->diverges,
         .nll = d->nll,
         .nll_full = d->nll_full,
@@ -133,6 +137,7 @@ static ba_gate_row row_of(const prompt_row *d) {
         .flops = d->flops,
         .flops_full = d->flops_full};
     memcpy(row.mode, d->mode, sizeof row.mode);
+    memcpy(row.reuse, d->reuse, sizeof row.reuse);
     for (size_t k = 0; k < BA_IDENTITIES; k++) {
         row.held[k] = !strcmp(d->held[k], verdicts[BA_HELD])     ? BA_HELD
                       : !strcmp(d->held[k], verdicts[BA_BROKEN]) ? BA_BROKEN
@@ -167,6 +172,7 @@ static int add_prompt(ba_gate_trace *t, size_t at, const ba_gate_prompt *p, cons
                     .merge_max_abs = row->merge_max_abs,
                     .max_abs = row->far.max_abs,
                     .kl = row->far.kl,
+                    .noise_kl = row->noise_kl,
                     .top1 = row->far.top1,
                     .top5 = row->far.top5,
                     .diverges = row->diverges,
@@ -177,6 +183,7 @@ static int add_prompt(ba_gate_trace *t, size_t at, const ba_gate_prompt *p, cons
                     .flops_full = row->flops_full};
     memcpy(d.item, p->name, sizeof d.item);
     memcpy(d.mode, row->mode, sizeof d.mode);
+    memcpy(d.reuse, row->reuse, sizeof d.reuse);
     for (size_t k = 0; k < BA_IDENTITIES; k++) {
         snprintf(d.held[k], sizeof d.held[k], "%s", verdicts[row->held[k]]);
     }

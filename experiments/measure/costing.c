@@ -34,6 +34,46 @@ int ba_cost_up_to_first(const ba_shape *shape, const ba_plan *plan, ba_sizes siz
     return rc;
 }
 
+static bool is_shared(const ba_segment *s) {
+    return s->role == BA_ROLE_PASSAGE || s->role == BA_ROLE_DEMONSTRATION;
+}
+
+enum { NO_PASSAGE = 0, TWO = -1 };
+
+/* The union of what two runs of keys depend on: nothing, one passage (its index + 1), or two or more. */
+static int64_t both(int64_t a, int64_t b) {
+    return a == b || b == NO_PASSAGE ? a : a == NO_PASSAGE ? b : TWO;
+}
+
+/* of[i]: the passages that the KV of node i depends on. A node comes after all that it sees. */
+static void passages_of(const ba_prompt *prompt, const ba_plan *plan, int64_t *of) {
+    for (size_t i = 0; i < plan->n_node; i++) {
+        const ba_node *n = &plan->node[i];
+        of[i] = NO_PASSAGE;
+        for (size_t s = n->seg; s < n->seg + n->n_seg; s++) {
+            of[i] = both(of[i], is_shared(&prompt->seg[s]) ? (int64_t)s + 1 : NO_PASSAGE);
+        }
+        for (size_t e = 0; e < n->n_edge; e++) {
+            of[i] = both(of[i], of[n->edge[e].seen]);
+        }
+    }
+}
+
+const char *ba_reuse_of(const ba_prompt *prompt, const ba_plan *plan) {
+    int64_t *of = malloc((plan->n_node + 1) * sizeof *of);
+    const char *reuse = of ? BA_REUSE_NONE : NULL;
+    if (of) {
+        passages_of(prompt, plan, of);
+    }
+    for (size_t i = 0; of && i < plan->n_node && strcmp(reuse, BA_REUSE_SET) != 0; i++) {
+        if (plan->node[i].stored) {
+            reuse = of[i] == TWO ? BA_REUSE_SET : BA_REUSE_PASSAGE;
+        }
+    }
+    free(of);
+    return reuse;
+}
+
 void ba_cost_fields(const ba_cost *c, ba_cost_field field[BA_COST_FIELDS]) {
     const ba_cost_field all[BA_COST_FIELDS] = {
         {"n_computed", "rows computed", c->n_computed},

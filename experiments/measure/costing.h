@@ -3,6 +3,7 @@
 #define BA_COSTING_H
 
 #include "sim/plan/cost.h"
+#include "sim/prompt/prompt.h"
 
 #include <stdio.h>
 
@@ -15,6 +16,14 @@ int ba_cost_up_to_first(const ba_shape *shape, const ba_plan *plan, ba_sizes siz
 
 /* The schedule of a plan with an empty store, or (warm) with every node that can be stored. NULL: out of memory. */
 ba_schedule *ba_schedule_of(const ba_plan *plan, bool warm, size_t max_rows);
+
+/* What a later prompt must share with this one to find its KV in the store: "none" (nothing is stored), "passage" (any prompt with
+ * one of the passages, in any order), or "same set" (the same passages in the same order: some stored node holds or sees
+ * two or more). NULL: out of memory. */
+#define BA_REUSE_NONE    "none"
+#define BA_REUSE_PASSAGE "passage"
+#define BA_REUSE_SET     "same set"
+const char *ba_reuse_of(const ba_prompt *prompt, const ba_plan *plan);
 
 /* The fields of a cost by name, in order; NULL past the last. */
 typedef struct ba_cost_field {

@@ -79,6 +79,7 @@ enum {
     BA_TAKES_CHECKPOINT = 1 << 18, /* --resume of a command that keeps checkpoints */
     BA_TAKES_CHAT = 1 << 19,       /* --chat and --chat-template: a command that words conversations */
     BA_TAKES_SHAPE = 1 << 20,      /* a command that works on ids, so that it needs no vocabulary */
+    BA_TAKES_MARGINS = 1 << 21,    /* --margin and --nll-margin: a command that calls changes equal */
     /* What a command needs that computes with a model. */
     BA_TAKES_ENGINE = BA_TAKES_MODEL | BA_TAKES_ADAPTER | BA_TAKES_DTYPE | BA_TAKES_BACKEND | BA_TAKES_THREADS |
                       BA_TAKES_STORE | BA_TAKES_NO_PACKED | BA_TAKES_QUIET,

@@ -21,19 +21,54 @@ double ba_report_paper_mean(const ba_report_table *t, const ba_report_row *r) {
     return sum / (double)t->n_task;
 }
 
-/* The verdict on "a is better than b" or "a equals b", from the interval of a - b. */
-static const char *verdict(const ba_report_claim *c, double low, double high, bool more_is_better) {
-    if (isnan(low)) {
-        return "not measured";
+/* "a quarter", for a share of 0.26. */
+static const char *fraction(double share, char out[48]) {
+    static const struct {
+        double share;
+        const char *name;
+    } known[] = {{0.1, "a tenth"}, {0.2, "a fifth"}, {0.25, "a quarter"}, {1.0 / 3, "a third"}, {0.5, "half"}};
+    size_t nearest = 0;
+    for (size_t i = 1; i < sizeof known / sizeof *known; i++) {
+        nearest = fabs(log(share / known[i].share)) < fabs(log(share / known[nearest].share)) ? i : nearest;
     }
-    bool above = more_is_better ? low > 0 : high < 0, below = more_is_better ? high < 0 : low > 0;
-    if (!strcmp(c->expect, "equal")) {
-        return above ? "no: better" : below ? "no: worse" : "agrees: cannot be told apart";
+    if (share < 0.07) {
+        snprintf(out, 48, "less than a tenth");
+    } else if (share > 1) {
+        snprintf(out, 48, "%.1f times", share);
+    } else {
+        snprintf(out, 48, "%s", known[nearest].name);
     }
-    return above ? "agrees" : below ? "**disagrees**" : "cannot be told";
+    return out;
 }
 
-static void print_means(FILE *out, const ba_report_spec *spec, size_t table, const ba_eval_rows *rows) {
+/* Whether a claim holds here, from the interval of a - b; paper: its figure for a - b over the same tasks, or NaN. Of a difference
+ * in the paper's direction it also says if it is less than 2/3 or more than 3/2 as large. */
+static void judge(const ba_report_claim *c, ba_estimate here, double paper, double margin, bool more_is_better,
+                  char out[96]) {
+    enum { TEXT = 96 };
+    char size[48];
+    const ba_equivalence is = ba_equivalence_of(here.low, here.high, margin, more_is_better);
+    const bool above = more_is_better ? here.low > 0 : here.high < 0;
+    const double share = here.mean / paper;
+    if (isnan(here.mean)) {
+        snprintf(out, TEXT, "not measured");
+    } else if (!strcmp(c->expect, "equal")) {
+        snprintf(out, TEXT,
+                 is == BA_EQUAL       ? "agrees: equal"
+                 : is == BA_UNDECIDED ? "undecided"
+                                      : "**disagrees: %s**",
+                 ba_equivalence_name(is));
+    } else if (above && share > 0 && (share < 2.0 / 3 || share > 1.5)) {
+        snprintf(out, TEXT, "same sign, %s %s", fraction(share, size), share > 1 ? "the size" : "of the size");
+    } else if (above) {
+        snprintf(out, TEXT, "agrees");
+    } else {
+        snprintf(out, TEXT, is == BA_UNDECIDED ? "undecided" : "**disagrees: %s**", ba_equivalence_name(is));
+    }
+}
+
+static void print_means(FILE *out, const ba_report_spec *spec, size_t table, const ba_eval_rows *rows,
+                        const ba_margins *margins) {
     const ba_report_table *t = &spec->table[table];
     fputs("\n| claim: mean over tasks | paper, points | here, points | | here, NLL a token | |\n"
           "|---|---:|---:|---|---:|---|\n",
@@ -43,6 +78,7 @@ static void print_means(FILE *out, const ba_report_spec *spec, size_t table, con
         if (c->table != table) {
             continue;
         }
+        char verdict[96];
         const ba_report_row *a = ba_report_row_by_id(t, c->a), *b = ba_report_row_by_id(t, c->b);
         ba_estimate score = ba_estimate_of(rows, BA_OF_SCORE, a->key, &b->key, t->task, t->n_task),
                     nll = ba_estimate_of(rows, BA_OF_NLL, a->key, &b->key, t->task, t->n_task);
@@ -50,9 +86,11 @@ static void print_means(FILE *out, const ba_report_spec *spec, size_t table, con
         fprintf(out, "| %s | ", c->text);
         fprintf(out, isnan(paper) ? "- | " : "%+.1f | ", paper);
         ba_report_interval(out, score.mean, score.low, score.high, 100, 1);
-        fprintf(out, " | %s | ", verdict(c, score.low, score.high, true));
+        judge(c, score, score.n_task == t->n_task ? paper / 100 : NAN, margins->score, true, verdict);
+        fprintf(out, " | %s | ", verdict);
         ba_report_interval(out, nll.mean, nll.low, nll.high, 1, 3);
-        fprintf(out, " | %s |\n", verdict(c, nll.low, nll.high, false));
+        judge(c, nll, NAN, margins->nll, false, verdict);
+        fprintf(out, " | %s |\n", verdict);
     }
 }
 
@@ -80,7 +118,7 @@ static int print_by_task(FILE *out, const ba_report_spec *spec, size_t table, co
                 return -1;
             }
             fputs(" ", out);
-            ba_report_interval(out, d.score_change, d.score.low, d.score.high, 100, 1);
+            ba_report_interval(out, d.score.mean, d.score.low, d.score.high, 100, 1);
             if (!isnan(d.p) && !d.graded) {
                 fprintf(out, d.p < 0.001 ? ", p < 0.001" : ", p %.3f", d.p);
             }
@@ -91,7 +129,8 @@ static int print_by_task(FILE *out, const ba_report_spec *spec, size_t table, co
     return 0;
 }
 
-int ba_report_claims(FILE *out, const ba_report_spec *spec, size_t table, const ba_eval_rows *rows) {
+int ba_report_claims(FILE *out, const ba_report_spec *spec, size_t table, const ba_eval_rows *rows,
+                     const ba_margins *margins) {
     bool any = false;
     for (size_t i = 0; i < spec->n_claim; i++) {
         any = any || spec->claim[i].table == table;
@@ -99,10 +138,13 @@ int ba_report_claims(FILE *out, const ba_report_spec *spec, size_t table, const 
     if (!any) {
         return 0;
     }
-    fputs("\n### What agrees with the paper\n\nEach claim is the paper's; differences are paired, on all items that "
-          "both have (n), with "
-          "intervals of 95 % (by task: bootstrap); p: McNemar's, exact, where scores are 0 or 1.\n",
-          out);
-    print_means(out, spec, table, rows);
+    fprintf(out,
+            "\n### What agrees with the paper\n\nEach claim is the paper's; differences are paired, on all items that "
+            "both have (n), with intervals of 95 %%; p: McNemar's, exact, where scores are 0 or 1. *agrees*: the whole "
+            "interval is on the paper's side of zero (a claim of equality: within %g points or %g nats of it); *same "
+            "sign*: it is, but the difference is less than two thirds or more than one and a half of the paper's; "
+            "*undecided*: these items cannot tell.\n",
+            100 * margins->score, margins->nll);
+    print_means(out, spec, table, rows, margins);
     return print_by_task(out, spec, table, rows);
 }

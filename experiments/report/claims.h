@@ -7,7 +7,8 @@
 #include <stdio.h>
 
 /* Prints the claims about one table: over all its tasks, then by task. 0, or -1: out of memory. */
-int ba_report_claims(FILE *out, const ba_report_spec *spec, size_t table, const ba_eval_rows *rows);
+int ba_report_claims(FILE *out, const ba_report_spec *spec, size_t table, const ba_eval_rows *rows,
+                     const ba_margins *margins);
 
 /* Prints what share of the gap between two rows a third one closes: a line for every gap that was measured, and a table by
  * task for those with by_task. */

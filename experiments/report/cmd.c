@@ -42,14 +42,14 @@ static int write_figures(const options *opt, const ba_report_spec *spec, const b
     return rc;
 }
 
-static int write_page(const options *opt, const ba_report_spec *spec, const ba_report_inputs *in,
-                      char err[BA_ERR_LEN]) {
+static int write_page(const options *opt, const ba_margins *margins, const ba_report_spec *spec,
+                      const ba_report_inputs *in, char err[BA_ERR_LEN]) {
     size_t pareto = 0, steps = 0;
     ba_whole_file page;
     if (write_figures(opt, spec, in, &pareto, &steps, err) || ba_whole_file_open(opt->page, &page, err)) {
         return -1;
     }
-    int rc = ba_report_print(page.f, spec, &in->rows, in->remarks) ? ba_fail(err, "out of memory") : 0;
+    int rc = ba_report_print(page.f, spec, &in->rows, margins, in->remarks) ? ba_fail(err, "out of memory") : 0;
     if (!rc) {
         fputs(
             pareto
@@ -65,7 +65,7 @@ static int write_page(const options *opt, const ba_report_spec *spec, const ba_r
 }
 
 /* Everything is read before anything is written. */
-static int make(const options *opt, char **trace, size_t n, char err[BA_ERR_LEN]) {
+static int make(const options *opt, const ba_margins *margins, char **trace, size_t n, char err[BA_ERR_LEN]) {
     ba_report_spec spec;
     ba_report_inputs in;
     char path[4096];
@@ -84,7 +84,7 @@ static int make(const options *opt, char **trace, size_t n, char err[BA_ERR_LEN]
     if (ba_report_inputs_end(&in, err) || (opt->scores && ba_report_inputs_scores(&in, opt->scores, err))) {
         goto done;
     }
-    rc = write_page(opt, &spec, &in, err);
+    rc = write_page(opt, margins, &spec, &in, err);
 done:
     ba_report_inputs_free(&in);
     ba_report_spec_free(&spec);
@@ -93,11 +93,12 @@ done:
 
 static int run(const ba_call *call) {
     const options *opt = call->options;
+    const ba_margins margins = ba_margins_of(call->common);
     char err[BA_ERR_LEN];
     if (!call->n_operand) {
         return ba_cli_fail(BA_EXIT_USAGE, "no trace given; eval --out makes them");
     }
-    if (make(opt, call->operand, call->n_operand, err)) {
+    if (make(opt, &margins, call->operand, call->n_operand, err)) {
         return ba_cli_fail(strstr(err, "out of memory") ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s", err);
     }
     printf("%s\n", opt->page);
@@ -126,6 +127,7 @@ const ba_command ba_command_report = {
     .example = "blockattn report results/table1-base.h5 results/table1-rag.h5",
     .own = own,
     .size = sizeof(options),
+    .takes = BA_TAKES_MARGINS,
     .operands = SIZE_MAX,
     .run = run,
 };

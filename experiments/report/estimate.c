@@ -4,20 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-void ba_ratio(const double *top, const double *bottom, size_t n, double *ratio, double *variance) {
-    double a = 0, b = 0, square = 0;
-    for (size_t i = 0; i < n; i++) {
-        a += top[i];
-        b += bottom[i];
-    }
-    *ratio = n ? a / b : NAN;
-    for (size_t i = 0; i < n; i++) {
-        double rest = top[i] - *ratio * bottom[i];
-        square += rest * rest;
-    }
-    *variance = n > 1 ? square * (double)n / (double)(n - 1) / (b * b) : NAN;
-}
-
 static double value_of(const ba_eval_row *r, ba_quantity what) {
     return what == BA_OF_SCORE ? r->score : what == BA_OF_NLL ? r->nll : r->flops;
 }
@@ -70,30 +56,33 @@ static size_t collect(const ba_eval_rows *rows, ba_quantity what, ba_row_keys a,
     return n;
 }
 
+/* The mean over the items of one task, or of the paired change. */
+static ba_mean mean_of(ba_quantity what, bool change, const double *top, const double *bottom, size_t n) {
+    return what == BA_OF_SCORE && change ? ba_mean_change(top, n)
+           : what == BA_OF_NLL           ? ba_mean_of(top, bottom, n)
+                                         : ba_mean_of(top, NULL, n);
+}
+
 ba_estimate ba_difference_of(const ba_eval_rows *rows, ba_quantity what, ba_row_keys a, ba_row_keys b,
                              const char *const *tasks, size_t n) {
     ba_estimate out = {NAN, NAN, NAN, 0, 0};
     double *top = calloc(rows->n + 1, sizeof *top), *bottom = calloc(rows->n + 1, sizeof *bottom);
-    double sum = 0, square = 0;
-    for (size_t t = 0; top && bottom && t < n; t++) {
-        double ratio, variance;
+    ba_mean *mean = calloc(n + 1, sizeof *mean);
+    for (size_t t = 0; top && bottom && mean && t < n; t++) {
         size_t items = collect(rows, what, a, b, tasks[t], top, bottom);
-        ba_ratio(top, bottom, items, &ratio, &variance);
-        if (items) {
-            sum += ratio;
-            square += variance;
-            out.n_item += items;
-            out.n_task++;
-        }
+        mean[t] = mean_of(what, b.n > 0, top, bottom, items);
+        out.n_task += items > 0;
+    }
+    if (mean) {
+        ba_mean all = ba_mean_over(mean, n);
+        out.mean = all.mean;
+        out.low = all.low;
+        out.high = all.high;
+        out.n_item = all.n;
     }
     free(top);
     free(bottom);
-    if (out.n_task) {
-        double half = 1.959963984540054 * sqrt(square) / (double)out.n_task;
-        out.mean = sum / (double)out.n_task;
-        out.low = out.mean - half;
-        out.high = out.mean + half;
-    }
+    free(mean);
     return out;
 }
 

@@ -16,13 +16,13 @@ typedef struct ba_row_keys {
 } ba_row_keys;
 
 typedef struct ba_estimate {
-    double mean, low, high; /* 95 %: 1.96 standard errors; NaN: no items */
+    double mean, low, high; /* 95 % (ba_mean_over); NaN: no items */
     size_t n_item, n_task;  /* that it was computed from */
 } ba_estimate;
 
 typedef enum ba_quantity {
     BA_OF_SCORE, /* a mean */
-    BA_OF_NLL,   /* nats a token: sums over items; standard error of a ratio, linearised */
+    BA_OF_NLL,   /* nats a token: sums over items */
     BA_OF_FLOPS, /* of a warm first token */
 } ba_quantity;
 
@@ -37,8 +37,5 @@ ba_estimate ba_difference_of(const ba_eval_rows *rows, ba_quantity what, ba_row_
 /* Interval (95 %) of mean(of - from) / mean(to - from), means over tasks: a bootstrap over the items of all tasks. */
 ba_interval ba_share_of(const ba_eval_rows *rows, ba_quantity what, ba_row_keys from, ba_row_keys to, ba_row_keys of,
                         const char *const *tasks, size_t n);
-
-/* For values top[n] and bottom[n] of one task: sum(top) / sum(bottom), and its variance (square of the standard error). */
-void ba_ratio(const double *top, const double *bottom, size_t n, double *ratio, double *variance);
 
 #endif

@@ -36,24 +36,26 @@ static bool is_shown(const ba_report_table *t, const ba_report_row *r, const ba_
     return shown;
 }
 
-/* Score with its interval. Bold: the best of its column; "=": a paired test on the same items finds no difference from
- * the best. */
-static int print_score(FILE *out, const ba_eval_rows *rows, const ba_eval_summary *c, const ba_eval_summary *best) {
+/* Score with its interval. Bold: the best of its column; "=": equal to the best within the margin, on the same items; "?":
+ * these items cannot tell. */
+static int print_score(FILE *out, const ba_eval_rows *rows, const ba_margins *margins, const ba_eval_summary *c,
+                       const ba_eval_summary *best) {
     if (!c || isnan(c->score)) {
         fputs(" - |", out);
         return 0;
     }
-    bool equal = false;
+    const char *mark = " |";
     if (c != best) {
         ba_eval_contrast d;
         if (ba_eval_contrast_of(rows, c->label, c->mode, best->label, best->mode, c->task, &d)) {
             return -1;
         }
-        equal = ba_eval_equal(&d);
+        const ba_equivalence is = ba_eval_score_verdict(&d, margins);
+        mark = is == BA_EQUAL ? " = |" : is == BA_UNDECIDED ? " ? |" : " |";
     }
     fputs(c == best ? " **" : " ", out);
     ba_report_interval(out, c->score, c->score_low, c->score_high, 100, 1);
-    fputs(c == best ? "** |" : equal ? " = |" : " |", out);
+    fputs(c == best ? "** |" : mark, out);
     return 0;
 }
 
@@ -114,8 +116,8 @@ static void end_mean(FILE *out, const ba_report_table *t, ba_estimate mean) {
     fputs(" |\n", out);
 }
 
-static int print_scores(FILE *out, const ba_report_table *t, const ba_eval_rows *rows, const ba_eval_summary *s,
-                        size_t n) {
+static int print_scores(FILE *out, const ba_report_table *t, const ba_eval_rows *rows, const ba_margins *margins,
+                        const ba_eval_summary *s, size_t n) {
     print_head(out, "here: score %", t, "mean over tasks");
     print_items(out, t, s, n);
     for (size_t r = 0; r < t->n_row; r++) {
@@ -125,7 +127,7 @@ static int print_scores(FILE *out, const ba_report_table *t, const ba_eval_rows 
         fprintf(out, "| %s |", t->row[r].name);
         for (size_t i = 0; i < t->n_task; i++) {
             const ba_eval_summary *best = best_of(s, n, t, t->task[i]);
-            if (print_score(out, rows, cell(s, n, t->row[r].key, t->task[i]), best)) {
+            if (print_score(out, rows, margins, cell(s, n, t->row[r].key, t->task[i]), best)) {
                 return -1;
             }
         }
@@ -199,38 +201,40 @@ static void print_cost(FILE *out, const ba_report_table *t, const ba_eval_rows *
     fprintf(out, *remarks ? "\nRemark of the traces: %s.\n" : "%s", remarks);
 }
 
-static void print_head_of_page(FILE *out, const ba_report_spec *spec) {
+static void print_head_of_page(FILE *out, const ba_report_spec *spec, const ba_margins *margins) {
     fprintf(out, "# %s\n\n%s\n", spec->title, spec->about);
-    fputs("\nScores in per cent with intervals of 95 % (Wilson; bootstrap for graded scores and NLL; normal for means "
-          "over "
-          "tasks). **Bold**: best of its column; =: cannot be told from it (McNemar, exact, p >= 0.05; graded scores: "
-          "paired bootstrap). -: not run. All rows of a table rest on the same items. Answerable: items that full "
-          "attention of the same model gets right.\n",
-          out);
+    fprintf(out,
+            "\nScores in per cent with intervals of 95 %% (Wilson; Student's t for graded scores, NLL and means over "
+            "tasks; Bonett and Price for paired changes of scores). **Bold**: best of its column; =: equal to it, the "
+            "whole interval of the paired difference is within %g points; ?: these items cannot tell. -: not run. All "
+            "rows of a table rest on the same items. Answerable: items that full attention of the same model gets "
+            "right.\n",
+            100 * margins->score);
 }
 
-int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const char *remarks) {
+int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_margins *margins,
+                    const char *remarks) {
     ba_eval_rows common;
     size_t n;
     if (ba_common_items(spec, rows, &common)) {
         return -1;
     }
     int rc = -1;
-    ba_eval_summary *s = ba_eval_summarise(&common, &n);
+    ba_eval_summary *s = ba_eval_summarise(&common, margins, &n);
     if (!s) {
         goto done;
     }
-    print_head_of_page(out, spec);
+    print_head_of_page(out, spec, margins);
     for (size_t i = 0; i < spec->n_table; i++) {
         const ba_report_table *t = &spec->table[i];
         fprintf(out, "\n## %s\n\n%s\n", t->name, t->about);
         print_paper(out, t);
-        if (print_scores(out, t, &common, s, n)) {
+        if (print_scores(out, t, &common, margins, s, n)) {
             goto done;
         }
         print_likelihood(out, t, &common, s, n);
         print_cost(out, t, &common, s, n, remarks);
-        if (ba_report_claims(out, spec, i, rows)) {
+        if (ba_report_claims(out, spec, i, rows, margins)) {
             goto done;
         }
     }

@@ -8,6 +8,7 @@
 
 /* Prints tables (on the items that all their rows have), claims and gaps (paired) as Markdown, and the remarks after the
  * costs. 0, or -1: out of memory. */
-int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const char *remarks);
+int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_margins *margins,
+                    const char *remarks);
 
 #endif

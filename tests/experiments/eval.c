@@ -341,7 +341,7 @@ static void summary_by_hand(void) {
         CU_ASSERT_EQUAL_FATAL(ba_eval_rows_add(&rows, &r), 0);
     }
     size_t n;
-    ba_eval_summary *s = ba_eval_summarise(&rows, &n);
+    ba_eval_summary *s = ba_eval_summarise(&rows, &(ba_margins){0.02, 0.05}, &n);
     CU_ASSERT_PTR_NOT_NULL_FATAL(s);
     CU_ASSERT_EQUAL_FATAL(n, 2);
     CU_ASSERT_EQUAL(s[1].n, N);
@@ -352,8 +352,9 @@ static void summary_by_hand(void) {
     CU_ASSERT_EQUAL(s[1].score_change, -0.25);
     CU_ASSERT_TRUE(s[1].score_change_high < 0);
     CU_ASSERT_DOUBLE_EQUAL(s[1].p, ba_mcnemar(0, 10), 1e-12);
-    CU_ASSERT_STRING_EQUAL(s[1].equal, "no");
-    CU_ASSERT_STRING_EQUAL(s[0].equal, "yes");
+    CU_ASSERT_STRING_EQUAL(s[1].verdict, "worse");
+    CU_ASSERT_STRING_EQUAL(s[1].nll_verdict, "worse");
+    CU_ASSERT_STRING_EQUAL(s[0].verdict, ""); /* full is not held against itself */
     CU_ASSERT_DOUBLE_EQUAL(s[1].nll, 1.5, 1e-12);
     CU_ASSERT_DOUBLE_EQUAL(s[1].nll_change_low, 0.5, 1e-12); /* the same for every token */
     CU_ASSERT_EQUAL(s[1].ttft_s, 1);

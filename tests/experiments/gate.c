@@ -3,6 +3,7 @@
 #include "experiments/gate/probe.h"
 #include "experiments/gate/trace.h"
 #include "experiments/measure/distance.h"
+#include "experiments/measure/noise.h"
 #include "sim/base/random.h"
 #include "sim/modes/modes.h"
 #include "tests/support/runner.h"
@@ -102,6 +103,8 @@ static void identities_hold_in_every_mode(void) {
         CU_ASSERT_EQUAL(row.held[BA_ID_FOLDED] == BA_HELD, !strcmp(mode->name, "block"));
         CU_ASSERT_TRUE(row.far.finite && isfinite(row.nll));
         CU_ASSERT_TRUE(strcmp(mode->name, "full") != 0 || row.far.max_abs == 0);
+        CU_ASSERT_EQUAL(!strcmp(row.reuse, "none"), !strcmp(mode->name, "full"));
+        CU_ASSERT_EQUAL(!strcmp(row.reuse, "same set"), !strcmp(mode->name, "promptcache"));
     }
     ba_reference_free(&ref);
     close_all(&f);
@@ -145,6 +148,79 @@ static void inside_of_every_mode(void) {
     ba_probe_free(&other);
     ba_probe_free(&full);
     close_all(&f);
+}
+
+/* Full attention in bf16 is a little away from full in fp32, and fp32 from itself not at all. */
+static void noise_floor(void) {
+    fixture f = open_all();
+    char err[BA_ERR_LEN];
+    double kl;
+    const ba_engine_options opt = {0};
+    const ba_backend_config cfg = {.threads = 1, .dtype = "bf16"};
+    ba_backend *be;
+    ba_engine *engine;
+    CU_ASSERT_EQUAL_FATAL(ba_backend_open("ref", &cfg, &be, err) && ba_backend_open("cpu", &cfg, &be, err), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_engine_new(f.model, be, NULL, NULL, &engine, err), 0);
+    ba_reference ref;
+    CU_ASSERT_EQUAL_FATAL(ba_reference_make(engine, f.prompt, NULL, 0, 1, &opt, &ref, err), 0);
+    ba_noise noise;
+    CU_ASSERT_EQUAL_FATAL(ba_noise_open(f.model, engine, 1, 0, &noise, err), 0);
+    CU_ASSERT_EQUAL(ba_noise_of(&noise, f.prompt, &opt, ref.logits, &kl, err), 0);
+    CU_ASSERT_TRUE(kl > 0 && kl < 0.01);
+    /* Of fp32 itself there is nothing to compute. */
+    ba_noise none;
+    CU_ASSERT_EQUAL(ba_noise_open(f.model, noise.engine, 1, 0, &none, err), 0);
+    CU_ASSERT_PTR_NULL(none.engine);
+    CU_ASSERT_EQUAL(ba_noise_of(&none, f.prompt, &opt, ref.logits, &kl, err), 0);
+    CU_ASSERT_EQUAL(kl, 0);
+    ba_noise_close(&none);
+    /* Without room it is not measured, and never taken for 0. */
+    CU_ASSERT_EQUAL(ba_noise_open(f.model, engine, 1, 1, &none, err), -1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "in fp32 need"));
+    CU_ASSERT_EQUAL(ba_noise_of(&none, f.prompt, &opt, ref.logits, &kl, err), 0);
+    CU_ASSERT_TRUE(isnan(kl));
+    ba_noise_close(&none);
+    ba_noise_close(&noise);
+    ba_reference_free(&ref);
+    ba_engine_free(engine);
+    ba_backend_close(be);
+    close_all(&f);
+}
+
+/* KL 1, 2, 3: mean 2 +- 4.303 / sqrt(3), which is cut at 0; one prompt has no interval. */
+static void summaries_by_hand(void) {
+    const ba_gate_limits none = {NAN, NAN, NAN};
+    const ba_margins margins = {0.02, 0.05};
+    ba_gate_results r;
+    CU_ASSERT_EQUAL_FATAL(ba_gate_results_new(&r, 1, 3), 0);
+    for (size_t i = 0; i < 3; i++) {
+        r.row[i] = (ba_gate_row){.mode = "block",
+                                 .far = {.finite = true, .kl = 1 + (double)i, .top1 = i > 0, .max_abs = 5 - (double)i},
+                                 .noise_kl = 0.01 * (double)i,
+                                 .reuse = "passage",
+                                 .n_answer = 2,
+                                 .nll = 4.4,
+                                 .nll_full = 4,
+                                 .flops = 1,
+                                 .flops_full = 4};
+    }
+    r.n_done = 3;
+    CU_ASSERT_TRUE(ba_gate_summarise(&r, &none, &margins));
+    const ba_gate_summary *s = r.summary;
+    CU_ASSERT_EQUAL(s->kl, 2);
+    CU_ASSERT_DOUBLE_EQUAL(s->kl_high, 2 + 4.302653 / sqrt(3), 1e-6);
+    CU_ASSERT_EQUAL(s->kl_low, 0);
+    CU_ASSERT_DOUBLE_EQUAL(s->noise_kl, 0.01, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(s->top1, 2.0 / 3, 1e-12);
+    CU_ASSERT_EQUAL(s->top1_low, ba_wilson(2, 3).low);
+    CU_ASSERT_DOUBLE_EQUAL(s->nll_increase, 0.2, 1e-12);
+    CU_ASSERT_STRING_EQUAL(s->nll_verdict, "worse"); /* the same for every prompt */
+    CU_ASSERT_TRUE(s->max_abs == 5 && s->max_abs_median == 4 && s->flops_fraction == 0.25);
+    r.n_done = 1;
+    CU_ASSERT_TRUE(ba_gate_summarise(&r, &none, &margins));
+    CU_ASSERT_TRUE(s->kl == 1 && isnan(s->kl_low) && isnan(s->nll_increase_high));
+    CU_ASSERT_STRING_EQUAL(s->nll_verdict, "undecided");
+    ba_gate_results_free(&r);
 }
 
 /* Killed between two prompts, the gate finds what it had finished, to the bit. */
@@ -202,6 +278,8 @@ int ba_suite_gate(void) {
     return s && CU_add_test(s, "distances by hand", distances_by_hand) &&
                    CU_add_test(s, "identities hold in every mode", identities_hold_in_every_mode) &&
                    CU_add_test(s, "inside of every mode", inside_of_every_mode) &&
+                   CU_add_test(s, "the noise floor of a precision", noise_floor) &&
+                   CU_add_test(s, "summaries by hand", summaries_by_hand) &&
                    CU_add_test(s, "an interrupted gate goes on", an_interrupted_gate_goes_on)
                ? 0
                : -1;

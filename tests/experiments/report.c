@@ -25,7 +25,7 @@ static void add(ba_eval_rows *rows, const char *label, const char *mode, const c
     CU_ASSERT_EQUAL_FATAL(ba_eval_rows_add(rows, &r), 0);
 }
 
-/* Task a: 1, 0 (mean 1/2, standard error 1/2); task b: 1, 1. Mean 3/4, standard error 1/4. */
+/* Task a: 1, 0 (mean 1/2, standard error 1/2); task b: 1, 1. Mean 3/4, standard error 1/4, one degree of freedom. */
 static void means_by_hand(void) {
     static const char *const tasks[] = {"a", "b", "not run"};
     ba_eval_rows rows = {0};
@@ -40,7 +40,7 @@ static void means_by_hand(void) {
     CU_ASSERT_EQUAL(e.n_task, 2);
     CU_ASSERT_EQUAL(e.n_item, 4);
     CU_ASSERT_DOUBLE_EQUAL(e.mean, 0.75, 1e-12);
-    CU_ASSERT_DOUBLE_EQUAL(e.high - e.low, 2 * 1.959963984540054 * 0.25, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(e.high - e.low, 2 * 12.706205 * 0.25, 1e-6);
     /* NLL a token: (2 + 2) / (1 + 2) and (3 + 9) / (1 + 2). */
     e = ba_estimate_of(&rows, BA_OF_NLL, key, NULL, tasks, 3);
     CU_ASSERT_DOUBLE_EQUAL(e.mean, (4.0 / 3 + 4) / 2, 1e-12);
@@ -65,7 +65,7 @@ static char *page_of(const ba_report_spec *spec, const ba_eval_rows *rows) {
     size_t size;
     FILE *f = open_memstream(&text, &size);
     CU_ASSERT_PTR_NOT_NULL_FATAL(f);
-    CU_ASSERT_EQUAL(ba_report_print(f, spec, rows, "made at night"), 0);
+    CU_ASSERT_EQUAL(ba_report_print(f, spec, rows, &(ba_margins){0.02, 0.05}, "made at night"), 0);
     fclose(f);
     return text;
 }
@@ -76,12 +76,12 @@ static void gaps_by_hand(const char *page) {
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "\n### LoRA, half the samples\n\nFrom *RAG-tuned, block, not tuned for it* to "
                                         "*RAG-tuned, full*; closed by *block-ft, block*.\n\n" GAP_HEAD
                                         "| the paper's points, all tasks | 21.4 | 20.0 | 94 | | |\n"
-                                        "| points, 2wiki, hotpotqa, nq | 30.0 [21.0, 39.0] | 27.0 [18.3, 35.7] | "
+                                        "| points, 2wiki, hotpotqa, nq | 30.0 [20.2, 38.7] | 27.0 [17.5, 35.5] | "
                                         "90 [78, 100] | 80 | met |\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "\n### LoRA, as many samples\n\nFrom *RAG-tuned LoRA, block, not tuned for it* "
                                         "to *RAG-tuned LoRA, full*; closed by *block-ft LoRA, as many samples, "
                                         "block*.\n\n" GAP_HEAD
-                                        "| points, 2wiki, hotpotqa, nq | 30.0 [21.0, 39.0] | 20.0 [12.1, 27.9] | "
+                                        "| points, 2wiki, hotpotqa, nq | 30.0 [20.2, 38.7] | 20.0 [11.4, 27.8] | "
                                         "67 [50, 83] | 80 | missed |\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "| -0.016 [-0.018, -0.014] | 80 [80, 80] | 50 | met |"));
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "| -0.008 [-0.009, -0.007] | 40 [40, 40] | 50 | missed |"));
@@ -89,7 +89,7 @@ static void gaps_by_hand(const char *page) {
     /* All that were measured, a line each. */
     CU_ASSERT_PTR_NOT_NULL(
         strstr(page, "| 2wiki, hotpotqa, nq | points | closed | share, % | goal 80 | NLL a token |"));
-    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| LoRA, half the samples | 30.0 [21.0, 39.0] | 27.0 [18.3, 35.7] | "
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| LoRA, half the samples | 30.0 [20.2, 38.7] | 27.0 [17.5, 35.5] | "
                                         "90 [78, 100] | met | "));
     CU_ASSERT_PTR_NULL(strstr(page, "| All weights, half the samples |"));
 #undef GAP_HEAD
@@ -111,11 +111,11 @@ static void page_by_hand(void) {
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "| RAG-tuned, full | 73.2 | 74.8 | 61.5 | 75.8 | 71.3 |"));
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "| - | - | **60.0 [50.2, 69.1]** | - |"));
     CU_ASSERT_PTR_NOT_NULL(
-        strstr(page, "| without tuning for it, block mode loses | +21.4 | 30.0 [21.0, 39.0] | agrees |"));
+        strstr(page, "| without tuning for it, block mode loses | +21.4 | 30.0 [20.2, 38.7] | agrees |"));
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "| block fine-tuning heals block mode | +20.0 | 27.0 "));
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "| not measured |")); /* superposition was not run */
     CU_ASSERT_PTR_NOT_NULL(
-        strstr(page, "| block fine-tuning heals block mode | - | - | 27.0 [19.0, 36.0], p < 0.001, n 100 | - |"));
+        strstr(page, "| block fine-tuning heals block mode | - | - | 27.0 [17.5, 35.5], p < 0.001, n 100 | - |"));
     gaps_by_hand(page);
     /* A table of which the paper has nothing begins with ours. */
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "has the commands.\n\n| here: score % |"));
@@ -177,7 +177,7 @@ static void no_gap(void) {
         add(&rows, "block-ft", "block", "nq", i, i < 57, 1.2);
     }
     char *page = page_of(&spec, &rows);
-    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| points, nq | -30.0 [-39.0, -21.0] | -3.0 [-6.4, 0.4] | - | | |"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "| points, nq | -30.0 [-38.7, -20.2] | -3.0 [-7.2, 1.3] | - | | |"));
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "| NLL a token, nq | 0.020 [0.018, 0.022] | 0.004 [0.004, 0.004] | - | | |"));
     free(page);
     ba_eval_rows_free(&rows);
@@ -238,6 +238,50 @@ static void gap_of_means(void) {
                                   "of *T 0*, *T 1*.\n"));
     free(page);
     ba_eval_rows_free(&rows);
+    ba_report_spec_free(&spec);
+}
+
+/* The paper has a above b by 40 points; here by 10 of 100 items, by 3, and not at all. A claim of equality needs items. */
+static void claims_have_a_size(void) {
+    static const struct {
+        size_t n, right_a, right_b;
+        const char *better, *equal;
+    } row[] = {{200, 100, 80, "same sign, a quarter of the size", "**disagrees: better**"},
+               {200, 100, 96, "undecided", "undecided"},
+               {200, 60, 140, "**disagrees: worse**", "**disagrees: worse**"},
+               {200, 180, 100, "agrees", "**disagrees: better**"},
+               {400, 100, 100, "**disagrees: equal**", "agrees: equal"},
+               {2, 1, 1, "undecided", "undecided"}};
+    char err[BA_ERR_LEN], line[160];
+    ba_report_spec spec;
+    CU_ASSERT_EQUAL_FATAL(
+        read_spec(
+            "{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+            "\"columns\": [\"X\"], \"rows\": ["
+            "{\"id\": \"a\", \"name\": \"A\", \"label\": \"la\", \"mode\": \"full\", \"paper\": [60]}, "
+            "{\"id\": \"b\", \"name\": \"B\", \"label\": \"lb\", \"mode\": \"full\", \"paper\": [20]}]}], "
+            "\"claims\": [{\"text\": \"better\", \"a\": \"a\", \"b\": \"b\", \"expect\": \"better\"}, "
+            "{\"text\": \"equal\", \"a\": \"a\", \"b\": \"b\", \"expect\": \"equal\"}]}",
+            &spec, err),
+        0);
+    for (size_t k = 0; k < sizeof row / sizeof *row; k++) {
+        ba_eval_rows rows = {0};
+        for (size_t i = 0; i < row[k].n; i++) {
+            add(&rows, "la", "full", "x", i, i < row[k].right_a, 1);
+            add(&rows, "lb", "full", "x", i, i < row[k].right_b, 1);
+        }
+        char *page = page_of(&spec, &rows);
+        const char *better = strstr(page, "| better | +40.0 |"), *equal = strstr(page, "| equal | +40.0 |");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(better);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(equal);
+        snprintf(line, sizeof line, "] | %s | ", row[k].better);
+        CU_ASSERT_PTR_NOT_NULL(strstr(better, line));
+        CU_ASSERT_TRUE(strstr(better, line) < equal);
+        snprintf(line, sizeof line, "] | %s | ", row[k].equal);
+        CU_ASSERT_PTR_NOT_NULL(strstr(equal, line));
+        free(page);
+        ba_eval_rows_free(&rows);
+    }
     ba_report_spec_free(&spec);
 }
 
@@ -369,6 +413,7 @@ int ba_suite_report(void) {
     CU_pSuite s = CU_add_suite("report", NULL, NULL);
     return s && CU_add_test(s, "means over tasks weigh tasks alike, as by hand", means_by_hand) &&
                    CU_add_test(s, "scores, claims and shares of a page are those by hand", page_by_hand) &&
+                   CU_add_test(s, "a claim says how much of the paper's difference is here", claims_have_a_size) &&
                    CU_add_test(s, "rows of a table rest on the same items", common_items) &&
                    CU_add_test(s, "merged traces make the same page as single ones", merged_traces) &&
                    CU_add_test(s, "what cannot be merged is refused, and nothing is left", bad_merges) &&

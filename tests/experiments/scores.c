@@ -234,6 +234,75 @@ static void wilson(void) {
     CU_ASSERT_TRUE(isnan(ba_wilson(0, 0).low));
 }
 
+/* 97.5 % quantiles of Student's t, from tables. */
+static void student(void) {
+    static const double row[][2] = {{1, 12.7062},  {2, 4.30265},  {5, 2.57058},   {9, 2.26216},       {10, 2.22814},
+                                    {12, 2.17881}, {30, 2.04227}, {100, 1.98397}, {HUGE_VAL, 1.95996}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        CU_ASSERT_DOUBLE_EQUAL(ba_student(row[i][0]), row[i][1], 5e-4);
+    }
+    CU_ASSERT_DOUBLE_EQUAL(ba_student(2.5), 3.56, 0.1); /* R: qt(.975, 2.5) */
+    CU_ASSERT_TRUE(isnan(ba_student(0)) && isnan(ba_student(NAN)));
+}
+
+/* Mean 4 with s = 2 of three: 4 +- 4.303 x 2 / sqrt(3). Ratio (1 + 5) / (1 + 2) = 2, rests -1 and 1. */
+static void means(void) {
+    const double x[] = {2, 4, 6}, top[] = {1, 5}, weight[] = {1, 2};
+    ba_mean m = ba_mean_of(x, NULL, 3);
+    CU_ASSERT_EQUAL(m.mean, 4);
+    CU_ASSERT_DOUBLE_EQUAL(m.high - 4, 4.302653 * 2 / sqrt(3), 1e-6);
+    CU_ASSERT_DOUBLE_EQUAL(4 - m.low, 4.302653 * 2 / sqrt(3), 1e-6);
+    m = ba_mean_of(top, weight, 2);
+    CU_ASSERT_EQUAL(m.mean, 2);
+    CU_ASSERT_DOUBLE_EQUAL(m.variance, 2 * 2.0 / 1 / 9, 1e-12);
+    m = ba_mean_of(x, NULL, 1);
+    CU_ASSERT_TRUE(m.mean == 2 && isnan(m.low) && isnan(m.high)); /* one value has no interval */
+    CU_ASSERT_TRUE(isnan(ba_mean_of(x, NULL, 0).mean));
+    m = ba_mean_within(ba_mean_of(x, NULL, 3), 0, 1e9);
+    CU_ASSERT_TRUE(m.low == 0 && m.mean == 4);
+    /* Scores of 0 and 1 have Wilson's interval, graded ones that of the mean. */
+    const double hit[] = {1, 0, 1, 1}, graded[] = {0.2, 0.8, 1};
+    CU_ASSERT_EQUAL(ba_mean_score(hit, 4).low, ba_wilson(3, 4).low);
+    CU_ASSERT_EQUAL(ba_mean_score(graded, 3).high, 1);
+}
+
+/* One item gained and seven lost of 21: (1 - 7) / 23 +- 1.96 sqrt((10 / 23 - (6 / 23)^2) / 23), as in Fagerland, Lydersen
+ * and Laake, Statistics in Medicine 33 (2014), the airway example: -0.51 to -0.013. */
+static void changes(void) {
+    double d[21] = {1, -1, -1, -1, -1, -1, -1, -1};
+    ba_mean m = ba_mean_change(d, 21);
+    CU_ASSERT_DOUBLE_EQUAL(m.mean, -6.0 / 21, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(m.low, -0.5084, 5e-4);
+    CU_ASSERT_DOUBLE_EQUAL(m.high, -0.0134, 5e-4);
+    /* Over two tasks of equal weight the variances add up, a quarter each. */
+    const ba_mean two[] = {m, m, ba_mean_change(d, 0)};
+    ba_mean all = ba_mean_over(two, 3);
+    CU_ASSERT_EQUAL(all.n, 42);
+    CU_ASSERT_DOUBLE_EQUAL(all.mean, m.mean, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(all.variance, m.variance / 2, 1e-12);
+}
+
+static void equivalence(void) {
+    static const struct {
+        double low, high;
+        ba_equivalence score, nll;
+    } row[] = {{-0.01, 0.015, BA_EQUAL, BA_EQUAL},        {0.005, 0.015, BA_EQUAL, BA_EQUAL},
+               {-0.03, 0.01, BA_UNDECIDED, BA_UNDECIDED}, {-0.03, -0.001, BA_WORSE, BA_BETTER},
+               {0.01, 0.5, BA_BETTER, BA_WORSE},          {-0.02, 0.02, BA_UNDECIDED, BA_UNDECIDED},
+               {NAN, NAN, BA_UNDECIDED, BA_UNDECIDED}};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        CU_ASSERT_EQUAL(ba_equivalence_of(row[i].low, row[i].high, 0.02, true), row[i].score);
+        CU_ASSERT_EQUAL(ba_equivalence_of(row[i].low, row[i].high, 0.02, false), row[i].nll);
+    }
+    /* Two items never show that a score has not changed, whether they did or not; 300 without a change do. */
+    const double lost[] = {-1, -1}, none[300] = {0};
+    ba_mean two = ba_mean_change(lost, 2), same = ba_mean_change(none, 2), many = ba_mean_change(none, 300);
+    CU_ASSERT_EQUAL(ba_equivalence_of(two.low, two.high, 0.02, true), BA_UNDECIDED);
+    CU_ASSERT_EQUAL(ba_equivalence_of(same.low, same.high, 0.02, true), BA_UNDECIDED);
+    CU_ASSERT_EQUAL(ba_equivalence_of(many.low, many.high, 0.02, true), BA_EQUAL);
+    CU_ASSERT_STRING_EQUAL(ba_equivalence_name(BA_WORSE), "worse");
+}
+
 /* By hand: 2 (C(9,0) + C(9,1)) / 2^9; 2 (1 + 10 + 45) / 2^10; and sides that are equal. */
 static void mcnemar(void) {
     CU_ASSERT_DOUBLE_EQUAL(ba_mcnemar(1, 8), 20.0 / 512, 1e-12);
@@ -273,6 +342,10 @@ int ba_suite_scores(void) {
                    CU_add_test(s, "MATH answers and equality", math_answers) &&
                    CU_add_test(s, "BBH answers", bbh_answers) && CU_add_test(s, "DROP scores", drop_scores) &&
                    CU_add_test(s, "Wilson intervals as published", wilson) &&
+                   CU_add_test(s, "quantiles of Student's t as tabulated", student) &&
+                   CU_add_test(s, "means and their intervals by hand", means) &&
+                   CU_add_test(s, "changes of scores as published", changes) &&
+                   CU_add_test(s, "equal, worse, better or undecided", equivalence) &&
                    CU_add_test(s, "McNemar's exact p by hand", mcnemar) &&
                    CU_add_test(s, "bootstrap intervals", bootstrap)
                ? 0
