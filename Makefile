@@ -27,22 +27,24 @@ CUDA_CFLAGS = $(if $(CUDA),-DBA_HAVE_CUDA -isystem $(CUDA_HOME)/include)
 CUDA_LIBS   = $(if $(CUDA),-L$(CUDA_HOME)/lib64 -lcudart_static -lstdc++ -ldl -lrt)
 CUDA_ANY    = -gencode arch=$(CUDA_ARCH:sm_%=compute_%),code=[$(CUDA_ARCH),$(CUDA_ARCH:sm_%=compute_%)]
 CUDA_HOPPER = -gencode arch=compute_90a,code=sm_90a
-NVCC_FLAGS  = -std=c++17 -I. -O3 --fmad=false -Werror all-warnings -Xcompiler -Wall,-Wextra
+NVCC_FLAGS  = -std=c++17 -I. -O3 --fmad=false -Werror all-warnings -Xcompiler -Wall,-Wextra,-fPIC
 
 # No contraction: a product and a sum must round alike in every loop, whatever the compiler fuses. Nobody asks errno
 # about a square root, and without that question compilers make vector code of it.
 WARN       := -Wall -Wextra -Wpedantic -Wvla -Wshadow $(WERROR)
-CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE -iquote . $(WARN) $(CFLAGS) -ffp-contract=off -fno-math-errno $(LIB_CFLAGS) $(CUDA_CFLAGS)
+# One set of objects serves the programs and the shared library, which shows only what its header marks.
+CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE -iquote . -fPIC -fvisibility=hidden $(WARN) $(CFLAGS) -ffp-contract=off -fno-math-errno $(LIB_CFLAGS) $(CUDA_CFLAGS)
 # Oniguruma has a regcomp of its own, with another syntax than POSIX: the C library's must be found first.
 LIBS        = -lc $(LIB_LIBS) $(CUDA_LIBS) -lm -lpthread
 
 LIB_SRC   := $(filter-out kernels/cuda/%,$(call find,kernels sim,*.c)) $(CUDA_SRC)
+API_SRC   := $(filter-out library/example.c,$(call find,library,*.c))
 BENCH_SRC := $(call find,experiments/versus,*.c)
 EXP_SRC   := $(filter-out $(BENCH_SRC),$(call find,experiments,*.c))
 TEST_SRC  := $(filter-out tests/fuzz/libfuzzer.c,$(call find,tests,*.c))
 FUZZ_SRC  := $(filter-out tests/fuzz/suite.c,$(filter tests/fuzz/%,$(TEST_SRC)))
-ALL_SRC   := $(LIB_SRC) $(EXP_SRC) $(BENCH_SRC) $(TEST_SRC) tests/fuzz/libfuzzer.c
-ALL_HDR   := $(filter-out kernels/cuda/%,$(call find,kernels sim experiments tests,*.h))
+ALL_SRC   := $(LIB_SRC) $(API_SRC) $(EXP_SRC) $(BENCH_SRC) $(TEST_SRC) tests/fuzz/libfuzzer.c
+ALL_HDR   := $(filter-out kernels/cuda/%,$(call find,kernels sim library experiments tests,*.h))
 obj       = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 # `make V=1` shows the compiler's command lines.
@@ -55,11 +57,19 @@ JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 ## Build
 # The manual page and the completions of shells are printed by the program, from its tables of commands and options.
 PAGES := $(addprefix $(BUILD)/pages/,blockattn.1 blockattn.bash _blockattn)
-all: $(BUILD)/blockattn $(PAGES) ## build build/blockattn (default)
+SOVERSION := 0
+LIBRARY := $(BUILD)/libblockattn.so.$(SOVERSION)
+all: $(BUILD)/blockattn $(LIBRARY) $(PAGES) ## build build/blockattn and the shared library (default)
 
 $(BUILD)/blockattn: $(call obj,$(LIB_SRC) $(EXP_SRC)) $(CUDA_OBJ)
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# Traces and training stay out of the library: nobody who links it needs HDF5.
+$(LIBRARY): $(call obj,$(filter-out sim/trace/% sim/train/%,$(LIB_SRC)) $(API_SRC) experiments/measure/costing.c \
+                       $(addprefix experiments/data/,lines.c prompts.c rag.c request.c)) $(CUDA_OBJ)
+	@echo "  link     $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -shared -Wl,-soname,$(@F) -Wl,--as-needed,--no-undefined -o $@ $^ $(LIBS)
 
 $(BUILD)/pages/blockattn.1: experiments/cli/blockattn.1.in $(BUILD)/blockattn
 	@mkdir -p $(@D)
@@ -75,7 +85,7 @@ $(BUILD)/pages/_blockattn: $(BUILD)/blockattn
 FAULTY := malloc calloc realloc aligned_alloc free strdup strndup fopen fopen64 fclose open open64 close write rename
 comma  := ,
 RACE_SRC := experiments/versus/race.c experiments/versus/process.c
-$(BUILD)/blockattn-tests: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(RACE_SRC) $(TEST_SRC)) $(CUDA_OBJ)
+$(BUILD)/blockattn-tests: $(call obj,$(LIB_SRC) $(API_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(RACE_SRC) $(TEST_SRC)) $(CUDA_OBJ)
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) $(addprefix -Wl$(comma)--wrap=,$(FAULTY)) -o $@ $^ -lcunit $(LIBS)
 
@@ -124,15 +134,39 @@ $(BUILD)/commit: FORCE
 
 -include $(patsubst %.c,$(BUILD)/%.d,$(ALL_SRC))
 
-# The data are what the program looks for by name: experiment files, hardware, tables of the report, rules of games.
-SHARE = $(DESTDIR)$(PREFIX)/share
-install: all ## install the program, its pages, completions and data: PREFIX=/usr/local DESTDIR=
-	install -Dm755 $(BUILD)/blockattn $(DESTDIR)$(PREFIX)/bin/blockattn
-	install -Dm644 $(BUILD)/pages/blockattn.1 $(SHARE)/man/man1/blockattn.1
-	install -Dm644 $(BUILD)/pages/blockattn.bash $(SHARE)/bash-completion/completions/blockattn
-	install -Dm644 $(BUILD)/pages/_blockattn $(SHARE)/zsh/site-functions/_blockattn
-	install -d $(SHARE)/blockattn
-	install -m644 experiments/configs/*.json experiments/game/*.rules.json $(SHARE)/blockattn
+# What is installed, as SOURCE:PLACE below PREFIX. The data are what the program looks for by name: experiment files,
+# hardware, tables of the report, rules of games, scripts of figures.
+LIBDIR    ?= $(PREFIX)/lib
+DATA      := $(wildcard experiments/configs/*.json experiments/game/*.rules.json)
+PLOTS     := $(wildcard plots/*.sh plots/*.gp plots/*.awk)
+INSTALLED  = $(BUILD)/blockattn:$(PREFIX)/bin/blockattn \
+    $(BUILD)/pages/blockattn.1:$(PREFIX)/share/man/man1/blockattn.1 \
+    $(BUILD)/pages/blockattn.bash:$(PREFIX)/share/bash-completion/completions/blockattn \
+    $(BUILD)/pages/_blockattn:$(PREFIX)/share/zsh/site-functions/_blockattn \
+    $(LIBRARY):$(LIBDIR)/$(notdir $(LIBRARY)) library/blockattn.h:$(PREFIX)/include/blockattn.h \
+    $(BUILD)/pages/blockattn.pc:$(LIBDIR)/pkgconfig/blockattn.pc \
+    library/example.c:$(PREFIX)/share/doc/blockattn/example.c \
+    experiments/python/blockattn.py:$(PREFIX)/share/blockattn/python/blockattn.py \
+    $(foreach f,$(DATA),$(f):$(PREFIX)/share/blockattn/$(notdir $(f))) \
+    $(foreach f,$(PLOTS),$(f):$(PREFIX)/share/blockattn/plots/$(notdir $(f)))
+VERSION    = $(shell sed -n 's/^.define BLOCKATTN_VERSION "\(.*\)"/\1/p' library/blockattn.h)
+
+install: all ## install program, library, header, pages, completions, data: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=
+	@mkdir -p "$(BUILD)/pages"
+	@sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@LIBDIR@,$(LIBDIR),' -e 's,@VERSION@,$(VERSION),' library/blockattn.pc.in \
+	    >"$(BUILD)/pages/blockattn.pc"
+	@for pair in $(INSTALLED); do \
+	    if [ -x "$${pair%%:*}" ]; then mode=755; else mode=644; fi; \
+	    install -Dm$$mode "$${pair%%:*}" "$(DESTDIR)$${pair#*:}" || exit; \
+	done
+	@ln -sf $(notdir $(LIBRARY)) "$(DESTDIR)$(LIBDIR)/libblockattn.so"
+	@echo "installed below $(DESTDIR)$(PREFIX)"
+
+uninstall: ## remove what `make install` with the same PREFIX, LIBDIR and DESTDIR put there
+	@for pair in $(INSTALLED); do rm -f "$(DESTDIR)$${pair#*:}" || exit; done
+	@rm -f "$(DESTDIR)$(LIBDIR)/libblockattn.so"
+	@rmdir --ignore-fail-on-non-empty $(foreach d,share/blockattn/plots share/blockattn/python share/blockattn share/doc/blockattn,"$(DESTDIR)$(PREFIX)/$(d)") \
+	    2>/dev/null || true
 
 clean: ## remove everything that was built
 	rm -rf $(BUILD)
@@ -283,7 +317,7 @@ test: ## set up, build, run all tests; ONLY="plan cli" selects by name
 	@$(SETUP) model || echo "the tests of the real model will be skipped"
 	@$(MAKE) $(JOBS) check
 
-check: $(BUILD)/blockattn $(BUILD)/blockattn-tests ## run the tests without set-up
+check: all $(BUILD)/blockattn-tests ## run the tests without set-up
 	@tests/check_layers.sh
 	@tests/check_calls.sh $(BUILD)
 	@$(BUILD)/blockattn-tests $(ONLY)
@@ -357,6 +391,6 @@ help: ## show this list
 	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: differential all install clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests tune bench bench-compare setup model gemma test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
+.PHONY: differential all install uninstall clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests tune bench bench-compare setup model gemma test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

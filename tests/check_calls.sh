@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 export LC_ALL=C
 
 # Object files of sources that exist: a build folder may hold those of files that were moved.
-find "$build/kernels" "$build/sim" "$build/experiments" -name '*.o' | sort | while read -r object; do
+find "$build/kernels" "$build/sim" "$build/library" "$build/experiments" -name '*.o' | sort | while read -r object; do
     source=${object#"$build"/}
     source=${source%.o}
     if [ -f "$source" ] || [ -f "$source.c" ]; then

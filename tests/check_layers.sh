@@ -52,6 +52,7 @@ sim/store/lmdb: sim/base/ sim/store/ kernels/base/
 sim/store/redis: sim/base/ sim/store/ kernels/base/
 sim/engine: sim/base/ sim/files/packed.h sim/model/ sim/plan/ sim/store/ kernels/backend.h kernels/base/
 sim/train: sim/base/ sim/files/ sim/model/ sim/modes/ sim/plan/ sim/prompt/ kernels/backend.h kernels/train.h kernels/base/
+library: experiments/data/ experiments/measure/costing.h sim/ kernels/backend.h kernels/base/
 experiments: experiments/cli/ experiments/options/ sim/base/mapping.h
 experiments/measure: sim/ kernels/backend.h kernels/base/
 experiments/convert: experiments/cli/ experiments/options/ experiments/data/ sim/ kernels/base/
@@ -59,7 +60,7 @@ experiments/compare: experiments/cli/ experiments/options/ experiments/data/ exp
 experiments/data: sim/ kernels/base/
 experiments/tasks: experiments/data/ experiments/measure/ sim/base/ sim/prompt/ sim/text/ sim/tokenizer/ kernels/base/
 experiments/cli: experiments/data/ experiments/measure/ sim/ kernels/backend.h kernels/base/
-experiments/options: experiments/cli/ sim/ kernels/backend.h kernels/base/
+experiments/options: experiments/cli/ library/blockattn.h sim/ kernels/backend.h kernels/base/
 experiments/cost: experiments/cli/ experiments/options/ experiments/measure/ sim/ kernels/base/
 experiments/eval: experiments/cli/ experiments/options/ experiments/measure/ experiments/tasks/ sim/ kernels/base/
 experiments/game: experiments/cli/ experiments/options/ experiments/measure/ sim/ kernels/backend.h kernels/base/
@@ -74,7 +75,7 @@ experiments/versus: experiments/cli/ experiments/options/ experiments/measure/ s
 tests/support: experiments/ sim/ kernels/
 tests/kernels: tests/support/ experiments/ sim/ kernels/
 tests/sim: tests/support/ experiments/ sim/ kernels/
-tests/experiments: tests/support/ experiments/ sim/ kernels/
+tests/experiments: tests/support/ experiments/ library/blockattn.h sim/ kernels/
 tests/fuzz: tests/support/ experiments/ sim/ kernels/
 RULES
 }
@@ -96,13 +97,13 @@ FLOORS
 }
 
 # One line an include: FILE HEADER, both from the top of the tree; "./" marks a path that climbs, as nothing allows it.
-sources=$(find kernels sim experiments tests -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh')
+sources=$(find kernels sim library experiments tests -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh')
 includes() {
     # shellcheck disable=SC2086 # one word a file
     awk '/^[ \t]*#[ \t]*include[ \t]*"/ {
         split($0, part, "\""); header = part[2]; folder = FILENAME; sub("/[^/]*$", "", folder)
         if (header ~ /\.\./) header = "./" header
-        else if (header !~ /^(kernels|sim|experiments|tests)\//) header = folder "/" header
+        else if (header !~ /^(kernels|sim|library|experiments|tests)\//) header = folder "/" header
         print FILENAME, header
     }' $sources
 }

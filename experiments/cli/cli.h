@@ -16,8 +16,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define BA_VERSION "0.1.0"
-
 /* Exit statuses: done; a check that the command exists for did not hold; bad usage or bad input; the machine failed
  * (disk, memory, device); interrupted, and everything finished so far is kept. */
 enum { BA_EXIT_OK = 0, BA_EXIT_CHECK = 1, BA_EXIT_USAGE = 2, BA_EXIT_MACHINE = 3, BA_EXIT_INTERRUPTED = 130 };
@@ -43,9 +41,6 @@ typedef struct ba_common {
 
 /* Of --margin and --nll-margin. */
 ba_margins ba_margins_of(const ba_common *c);
-
-/* Processors that this process may run on; at least 1. */
-size_t ba_processors(void);
 
 /* One line on stderr: "blockattn COMMAND: text". Control characters become '?'. Returns the exit status. */
 int ba_cli_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));

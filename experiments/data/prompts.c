@@ -16,6 +16,7 @@ struct ba_prompts {
 /* The file itself, put into the program where it is built. */
 __asm__(".pushsection .rodata\n"
         ".globl ba_prompts_json\n"
+        ".hidden ba_prompts_json\n"
         "ba_prompts_json:\n"
         ".incbin \"experiments/data/prompts.json\"\n"
         ".byte 0\n"

@@ -22,6 +22,7 @@
     C(report)                                                                                                          \
     C(merge)                                                                                                           \
     C(export)                                                                                                          \
+    C(draw)                                                                                                            \
     C(modes)                                                                                                           \
     C(tasks)                                                                                                           \
     C(shapes)                                                                                                          \

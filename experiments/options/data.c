@@ -13,8 +13,8 @@ static const char *const folders[] = {"../experiments/configs", "../experiments/
                                       "../../experiments/game", "../share/blockattn"};
 enum { FOLDERS = sizeof folders / sizeof *folders };
 
-/* Folder i as a path. -1: the program does not know where it is, or the path is too long. */
-static int folder_of(size_t i, char out[MAX_PATH]) {
+/* A path relative to the program's folder. -1: the program does not know where it is, or the path is too long. */
+static int beside_program(const char *relative, char out[MAX_PATH]) {
     char program[MAX_PATH];
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
     if (n <= 0) {
@@ -22,7 +22,7 @@ static int folder_of(size_t i, char out[MAX_PATH]) {
     }
     program[n] = '\0';
     char *slash = strrchr(program, '/');
-    n = snprintf(out, MAX_PATH, "%.*s/%s", (int)(slash ? slash - program : 0), program, folders[i]);
+    n = snprintf(out, MAX_PATH, "%.*s/%s", (int)(slash ? slash - program : 0), program, relative);
     return n < MAX_PATH ? 0 : -1;
 }
 
@@ -36,7 +36,7 @@ const char *ba_data_find(const char *given, char *out, size_t size) {
     const char *extension = strchr(base, '.') ? "" : ".json";
     char folder[MAX_PATH];
     for (size_t i = 0; i < FOLDERS && *base && !is_file(given) && strcmp(given, "-") != 0; i++) {
-        if (folder_of(i, folder)) {
+        if (beside_program(folders[i], folder)) {
             continue;
         }
         int n = snprintf(out, size, "%s/%s%s", folder, base, extension);
@@ -48,10 +48,22 @@ const char *ba_data_find(const char *given, char *out, size_t size) {
     return out;
 }
 
+int ba_data_script(char *out, size_t size) {
+    static const char *const places[] = {"../plots/draw.sh", "../../plots/draw.sh", "../share/blockattn/plots/draw.sh"};
+    char path[MAX_PATH];
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        if (beside_program(places[i], path) == 0 && is_file(path)) {
+            int n = snprintf(out, size, "%s", path);
+            return n > 0 && (size_t)n < size ? 0 : -1;
+        }
+    }
+    return -1;
+}
+
 void ba_data_offer(ba_guess *g) {
     char folder[MAX_PATH];
     for (size_t i = 0; i < FOLDERS; i++) {
-        DIR *d = folder_of(i, folder) ? NULL : opendir(folder);
+        DIR *d = beside_program(folders[i], folder) ? NULL : opendir(folder);
         for (struct dirent *e; d && (e = readdir(d));) {
             char *end = strstr(e->d_name, ".json");
             if (end) {

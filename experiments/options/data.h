@@ -12,6 +12,10 @@
  * PREFIX/share/blockattn. If it is nowhere, out is `given`. Returns out, a path of at most `size` bytes. */
 const char *ba_data_find(const char *given, char *out, size_t size);
 
+/* The script that draws figures, of the source tree or installed with the program; never a file of the working folder. 0,
+ * or -1: there is none. */
+int ba_data_script(char *out, size_t size);
+
 /* Offers the names of all such files, without ".json". */
 void ba_data_offer(ba_guess *g);
 

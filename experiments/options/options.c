@@ -2,6 +2,8 @@
 #include "options.h"
 #include "experiments/cli/guess.h"
 #include "experiments/cli/tracing.h"
+#include "kernels/base/pool.h"
+#include "library/blockattn.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -350,7 +352,7 @@ static int parse(parser *p, int argc, char **argv, ba_common *common, int *first
         return BA_EXIT_OK;
     }
     if (p->given[find_row(p, "version", 7)]) {
-        puts("blockattn " BA_VERSION);
+        puts("blockattn " BLOCKATTN_VERSION);
         return BA_EXIT_OK;
     }
     if (take_defaults(p, err)) {

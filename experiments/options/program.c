@@ -1,5 +1,6 @@
 #include "program.h"
 #include "experiments/cli/guess.h"
+#include "library/blockattn.h"
 
 #include <errno.h>
 #include <string.h>
@@ -29,7 +30,7 @@ int ba_program_run(const ba_command *const *all, int argc, char **argv) {
         return BA_EXIT_OK;
     }
     if (strcmp(argv[1], "--version") == 0) {
-        puts("blockattn " BA_VERSION);
+        puts("blockattn " BLOCKATTN_VERSION);
         return BA_EXIT_OK;
     }
     const ba_command *c = ba_command_find(all, argv[1], err);

@@ -1,17 +1,7 @@
 /* Options that several commands read: what they mean is said once. */
 #include "options.h"
 
-#include <sched.h>
 #include <string.h>
-
-size_t ba_processors(void) {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) {
-        return 1;
-    }
-    int n = CPU_COUNT(&set);
-    return n > 0 ? (size_t)n : 1;
-}
 
 /* "auto", then each name of the table once: a name may have a row for each element type. */
 static const char *backend_word(size_t i) {

@@ -1,6 +1,7 @@
 #include "pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -162,4 +163,13 @@ void ba_pool_run(ba_pool *pool, size_t n, void (*task)(void *arg, size_t index, 
     begin_round(pool);
     work(pool, self);
     await_done(pool);
+}
+
+size_t ba_processors(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) {
+        return 1;
+    }
+    int n = CPU_COUNT(&set);
+    return n > 0 ? (size_t)n : 1;
 }

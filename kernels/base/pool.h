@@ -7,6 +7,9 @@
 
 typedef struct ba_pool ba_pool;
 
+/* Processors that this process may run on; at least 1. */
+size_t ba_processors(void);
+
 /* threads >= 1. NULL if a thread cannot be started. */
 ba_pool *ba_pool_new(size_t threads);
 void ba_pool_free(ba_pool *pool);

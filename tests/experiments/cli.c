@@ -1,6 +1,7 @@
 /* The real program on bad input: exit status, one line on standard error, nothing on standard output. */
 #include "experiments/cli/cli.h"
 #include "experiments/options/commands.h"
+#include "library/blockattn.h"
 #include "tests/support/program.h"
 #include "tests/support/runner.h"
 #include "tests/support/tiny.h"
@@ -47,7 +48,7 @@ static void test_help(void) {
         program_free(&one);
         one = program_run((const char *const[]){c->name, "--version", NULL});
         CU_ASSERT_EQUAL(one.status, 0);
-        CU_ASSERT_STRING_EQUAL(one.out, "blockattn " BA_VERSION "\n");
+        CU_ASSERT_STRING_EQUAL(one.out, "blockattn " BLOCKATTN_VERSION "\n");
         program_free(&one);
     }
     program_free(&all);

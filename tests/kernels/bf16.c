@@ -4,6 +4,7 @@
 #include "tests/support/tiny.h"
 
 #include "experiments/cli/cli.h"
+#include "kernels/base/pool.h"
 #include "experiments/measure/distance.h"
 #include "sim/base/random.h"
 #include "sim/modes/modes.h"

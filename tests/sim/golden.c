@@ -6,6 +6,7 @@
 #include "tests/support/runner.h"
 
 #include "experiments/cli/cli.h"
+#include "kernels/base/pool.h"
 #include "experiments/gate/gate.h"
 #include "kernels/base/compare.h"
 #include "sim/modes/modes.h"
