@@ -415,6 +415,22 @@ static void test_tables(void) {
     }
 }
 
+/* The drawn example of sim/README.md is what the program prints. */
+static void test_concepts(void) {
+    char path[4096], err[BA_ERR_LEN], *page;
+    size_t len;
+    ba_test_golden("../../sim/README.md", path, sizeof path);
+    CU_ASSERT_EQUAL_FATAL(ba_read_file(path, 1 << 20, &page, &len, err), 0);
+    program_end o = program_run((const char *const[]){"modes", "block", NULL});
+    char *drawn = strstr(page, "```\nnodes\n"), *end = drawn ? strstr(drawn + 4, "```") : NULL;
+    char *printed = strstr(o.out, "nodes\n");
+    CU_ASSERT_FATAL(drawn && end && printed);
+    *end = '\0';
+    CU_ASSERT_STRING_EQUAL(drawn + 4, printed);
+    program_free(&o);
+    free(page);
+}
+
 int ba_suite_cli_options(void) {
     CU_pSuite s = CU_add_suite("cli_options", NULL, NULL);
     return s && CU_add_test(s, "every row has a name of its own, help and a member", test_tables) &&
@@ -429,6 +445,7 @@ int ba_suite_cli_options(void) {
                    CU_add_test(s, "every experiment file fits the options", test_experiment_files) &&
                    CU_add_test(s, "an installed program finds its data", test_installed) &&
                    CU_add_test(s, "modes, tasks, shapes and backends are listed", test_lists) &&
+                   CU_add_test(s, "the example of sim/README.md is what modes prints", test_concepts) &&
                    CU_add_test(s, "published shapes have the published number of weights", test_shapes) &&
                    CU_add_test(s, "--shape takes a config.json", test_shape_files) &&
                    CU_add_test(s, "manual page and completions name every option", test_pages)
