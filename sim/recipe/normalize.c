@@ -1,32 +1,38 @@
 /* Normalisers: one function each, and the table. */
+#include "sim/base/utf8.h"
 #include "sim/text/normal_form.h"
 #include "sim/text/unicode.h"
 #include "step.h"
 #include <stdlib.h>
 #include <string.h>
 
-/* Characters of `in` from the beginning of the input. */
-static size_t top_characters(const ba_line *in) {
-    size_t n = 0, len;
-    int32_t code;
-    for (size_t i = 0; i < in->n && in->top[i] && (len = ba_line_next(in, i, &code)); i += len) {
+/* Bytes of `in` from the beginning of the input. */
+static size_t top_bytes(const ba_line *in) {
+    size_t n = 0;
+    while (n < in->n && in->top[n]) {
         n++;
     }
     return n;
 }
 
-/* The first characters of a changed text come from the first characters of the old one. Which of them exactly matters
- * only to Metaspace's scheme "first", and there only if a later step cuts inside a composed character. */
-static int put_form(const ba_line *in, ba_line *out, const char *text, size_t n) {
-    size_t top = top_characters(in), i = 0, len;
+/* The normal form of `in`, text[0..n). As many of its characters come from the beginning of the input as the normal form
+ * of that beginning has by itself: what follows is composed with its last character, or comes after it. */
+static int put_form(ba_form form, const ba_line *in, ba_line *out, const char *text, size_t n) {
+    char *beginning = NULL;
+    size_t n_beginning = 0, top = top_bytes(in), i = 0, len;
     int32_t code;
     if (ba_line_put(out, text, n, false)) {
         return -1;
     }
-    while (top-- > 0 && (len = ba_line_next(out, i, &code))) {
-        memset(out->top + i, 1, len);
-        i += len;
+    if (top && ba_normal_form(form, in->s, top, &beginning, &n_beginning, NULL)) {
+        return -1;
     }
+    for (size_t at = 0; (len = ba_utf8_next(beginning + at, n_beginning - at, &code)) > 0; at += len) {
+        size_t have = ba_line_next(out, i, &code);
+        memset(out->top + i, 1, have);
+        i += have;
+    }
+    free(beginning);
     return 0;
 }
 
@@ -42,7 +48,7 @@ static int normal_form(ba_form form, const ba_line *in, ba_line *out) {
     if (ba_normal_form(form, in->s, in->n, &text, &n, NULL)) {
         return -1;
     }
-    int rc = n == in->n && memcmp(text, in->s, n) == 0 ? ba_line_copy(out, in, 0, n) : put_form(in, out, text, n);
+    int rc = n == in->n && memcmp(text, in->s, n) == 0 ? ba_line_copy(out, in, 0, n) : put_form(form, in, out, text, n);
     free(text);
     return rc;
 }
