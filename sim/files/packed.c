@@ -1,7 +1,9 @@
 #include "packed.h"
 
 #include "sim/base/mapping.h"
+#include "sim/base/whole_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,7 +32,7 @@ typedef struct entry {
 } entry;
 
 struct ba_packed {
-    char *path, *part;  /* part: what is written before it is renamed to path */
+    char *path;
     head head;          /* as the file's must be, but for size, n and checksum */
     ba_mapping map;     /* empty: there is no file to use */
     ba_weight **weight; /* [n] that were made so far */
@@ -168,24 +170,64 @@ static int make_folders(const char *path) {
     return status;
 }
 
-/* Opens the part alone: two starts at once must not write into one another's. -1 and errno; EWOULDBLOCK: another one is
- * at it. */
-static int open_part(const ba_packed *p) {
-    struct stat opened, named;
-    int fd = make_folders(p->part) == 0 ? open(p->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666) : -1;
+/* Whether NAME in the folder is a file that no start is writing: a start locks what it writes. */
+static bool is_left(int folder, const char *name, bool *locked) {
+    struct stat is;
+    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    bool file = fd >= 0 && fstat(fd, &is) == 0 && S_ISREG(is.st_mode);
+    *locked = file && flock(fd, LOCK_EX | LOCK_NB) != 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return file && !*locked;
+}
+
+/* Takes away what a start that was killed has left of this file. 0, or -1 and errno; EWOULDBLOCK: another start is
+ * writing it. */
+static int clear_parts(const ba_packed *p) {
+    char *folder = strdup(p->path), *slash = folder ? strrchr(folder, '/') : NULL;
+    const char *name = slash ? slash + 1 : folder;
+    bool locked = false;
+    if (!folder) {
+        return -1;
+    }
+    size_t n = strlen(name);
+    if (slash) {
+        *slash = '\0';
+    }
+    DIR *d = opendir(slash ? folder : ".");
+    for (struct dirent *e; d && !locked && (e = readdir(d));) {
+        size_t len = strlen(e->d_name);
+        if (len > n + 4 && memcmp(e->d_name, name, n) == 0 && e->d_name[n] == '.' &&
+            strcmp(e->d_name + len - 4, ".tmp") == 0 && is_left(dirfd(d), e->d_name, &locked)) {
+            unlinkat(dirfd(d), e->d_name, 0);
+        }
+    }
+    if (d) {
+        closedir(d);
+    }
+    free(folder);
+    errno = EWOULDBLOCK;
+    return locked ? -1 : 0;
+}
+
+/* Opens what is renamed to path at the end; *name as from ba_temporary_open. -1 and errno. */
+static int open_part(const ba_packed *p, char **name) {
+    struct stat opened;
+    if (make_folders(p->path) != 0 || clear_parts(p) != 0) {
+        return -1;
+    }
+    int fd = ba_temporary_open(p->path, name);
     if (fd < 0) {
         return -1;
     }
-    errno = 0;
-    /* Between open and lock the other one may have renamed it: then this is no longer the part, but the file. A second
-     * name of it was planted: what it holds is somebody else's. */
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &opened) == 0 && stat(p->part, &named) == 0 &&
-        opened.st_ino == named.st_ino && opened.st_nlink == 1 && S_ISREG(opened.st_mode) && ftruncate(fd, 0) == 0) {
+    /* Between open and lock another start may have taken it for what a killed one has left. */
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &opened) == 0 && opened.st_nlink == 1) {
         return fd;
     }
-    int why = errno == ENOENT || errno == 0 ? EWOULDBLOCK : errno;
     close(fd);
-    errno = why;
+    unlink(*name);
+    errno = EWOULDBLOCK;
     return -1;
 }
 
@@ -216,25 +258,20 @@ void ba_packed_keep(ba_packed *p) {
     if (!p || ba_packed_mapped(p)) {
         return;
     }
+    char *name = NULL;
     entry *table = calloc(p->n + 1, sizeof *table);
-    int fd = table ? open_part(p) : -1;
-    if (fd < 0 && errno == EWOULDBLOCK) {
-        free(table);
-        return;
+    int fd = table ? open_part(p, &name) : -1;
+    bool failed = fd < 0 || write_all(p, fd, table) != 0;
+    if (fd >= 0) {
+        failed = ba_temporary_finish(name, failed, p->path) != 0;
+        int why = errno;
+        close(fd);
+        errno = why;
     }
-    int status = fd < 0 ? -1 : write_all(p, fd, table);
-    if (status == 0) {
-        status = rename(p->part, p->path);
-    }
-    if (status) {
+    if (failed && errno != EWOULDBLOCK) {
         ba_fail(p->remark, "packed weights are not kept for the next start: %s: %s", p->path, strerror(errno));
     }
-    if (fd >= 0) {
-        if (status) {
-            unlink(p->part);
-        }
-        close(fd);
-    }
+    free(name);
     free(table);
 }
 
@@ -259,11 +296,6 @@ ba_packed *ba_packed_open(const char *folder, const char *model_hash, ba_backend
         ba_packed_close(p);
         return NULL;
     }
-    if (asprintf(&p->part, "%s.part", p->path) < 0) {
-        p->part = NULL;
-        ba_packed_close(p);
-        return NULL;
-    }
     map_file(p);
     return p;
 }
@@ -273,7 +305,6 @@ void ba_packed_close(ba_packed *p) {
         ba_mapping_close(&p->map);
         free(p->weight);
         free(p->path);
-        free(p->part);
         free(p);
     }
 }

@@ -202,14 +202,15 @@ static void test_not_writable(void) {
         char path[1024], part[1100], folder[512];
         expect(&s, hash, false, false);
         file_of(&s, path, sizeof path);
-        snprintf(part, sizeof part, "%s.part", path);
+        snprintf(part, sizeof part, "%s.0badf00d.tmp", path);
         CU_ASSERT_EQUAL_FATAL(unlink(path), 0);
         int fd = open(part, O_RDWR | O_CREAT, 0600);
         CU_ASSERT_FATAL(fd >= 0 && flock(fd, LOCK_EX) == 0);
         expect(&s, hash, false, false);
         CU_ASSERT_EQUAL(access(path, F_OK), -1);
-        close(fd);
+        close(fd); /* now it is what a start that was killed has left */
         expect(&s, hash, false, false);
+        CU_ASSERT_EQUAL(access(part, F_OK), -1);
         expect(&s, hash, true, false);
         snprintf(folder, sizeof folder, "%s", s.folder);
         snprintf(s.folder, sizeof s.folder, "%.400s/packed-locked.gguf/c", ba_test_dir());
@@ -219,10 +220,43 @@ static void test_not_writable(void) {
     scene_close(&s);
 }
 
+/* Names of the time before, and links and pipes under names like the temporary ones: none is opened or followed. */
+static void test_planted(void) {
+    static const char *const suffix[] = {"part", "tmp", "1f3c09ab.tmp"};
+    const char *hash = "0123456789abcdef0123456789abcdef";
+    scene s;
+    if (!scene_open(&s, "planted", 0)) {
+        skip();
+    } else {
+        char path[1024], planted[1100], victim[1100], text[16] = "";
+        expect(&s, hash, false, false);
+        file_of(&s, path, sizeof path);
+        CU_ASSERT_EQUAL_FATAL(unlink(path), 0);
+        snprintf(victim, sizeof victim, "%s/victim", s.folder);
+        FILE *f = fopen(victim, "w");
+        CU_ASSERT_FATAL(f && fputs("precious", f) >= 0 && fclose(f) == 0);
+        for (size_t i = 0; i < sizeof suffix / sizeof *suffix; i++) {
+            snprintf(planted, sizeof planted, "%s.%s", path, suffix[i]);
+            CU_ASSERT_EQUAL_FATAL(symlink(victim, planted), 0);
+        }
+        snprintf(planted, sizeof planted, "%s.00000000.tmp", path);
+        CU_ASSERT_EQUAL_FATAL(mkfifo(planted, 0600), 0);
+        expect(&s, hash, false, false);
+        expect(&s, hash, true, false);
+        f = fopen(victim, "r");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+        CU_ASSERT_PTR_NOT_NULL(fgets(text, sizeof text, f));
+        CU_ASSERT_STRING_EQUAL(text, "precious");
+        fclose(f);
+    }
+    scene_close(&s);
+}
+
 int ba_suite_packed(void) {
     CU_pSuite suite = CU_add_suite("packed", NULL, NULL);
     return !suite || !CU_add_test(suite, "a start from the file computes the same bits", test_start) ||
            !CU_add_test(suite, "a damaged file is refused, reported and written again", test_damage) ||
            !CU_add_test(suite, "the file of another model is refused", test_other_model) ||
-           !CU_add_test(suite, "a file that cannot be written changes no result", test_not_writable);
+           !CU_add_test(suite, "a file that cannot be written changes no result", test_not_writable) ||
+           !CU_add_test(suite, "planted links and pipes are left alone", test_planted);
 }
