@@ -33,7 +33,9 @@ static int make_reference(ba_engine *e, const ba_plan *plan, size_t n_greedy, co
     }
     ba_run *run = NULL;
     int rc = ba_engine_run(e, plan, opt, room, &run, err);
+    rc = rc ? rc : ba_run_check(run, err);
     if (rc) {
+        ba_run_free(run);
         return rc;
     }
     memcpy(out->logits, ba_run_logits(run), n * sizeof *out->logits);
@@ -75,6 +77,7 @@ static int logits_of(ba_engine *e, const ba_plan *plan, const ba_engine_options 
                      char err[BA_ERR_LEN]) {
     ba_run *run = NULL;
     int rc = ba_engine_run(e, plan, opt, 0, &run, err);
+    rc = rc ? rc : ba_run_check(run, err);
     if (!rc) {
         memcpy(out, ba_run_logits(run), vocab_of(e) * sizeof *out);
     }

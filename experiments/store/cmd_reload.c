@@ -93,6 +93,10 @@ static int take(const ba_session *b, const ba_plan *plan, const ba_engine_option
     }
     const double *logits = ba_run_logits(run);
     sample out = {.seconds = ba_now() - start, .vocab = ba_engine_shape(b->engine)->vocab};
+    if (ba_run_check(run, err) != 0) {
+        ba_run_free(run);
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+    }
     const ba_run_stats *s = ba_run_get_stats(run);
     memcpy(out.stage, s->stage, sizeof out.stage);
     out.load_bytes = s->load_bytes;

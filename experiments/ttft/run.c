@@ -7,6 +7,7 @@
 
 #include "kernels/base/clock.h"
 #include "kernels/base/compare.h"
+#include "sim/base/finite.h"
 #include "sim/modes/modes.h"
 
 #include <math.h>
@@ -165,6 +166,8 @@ int ba_ttft_prompt_full(const ba_session *b, ba_ttft_prompt *p, const ba_engine_
     status = status ? status : ba_engine_run(b->engine, plan, &options, 0, &run, err);
     if (!status && !(logits = ba_run_logits(run))) {
         status = BA_INTERRUPTED;
+    } else if (!status && ba_run_check(run, err) != 0) {
+        status = -1;
     } else if (!status && !(p->full = malloc(size))) {
         status = ba_fail(err, "out of memory");
     } else if (!status) {
@@ -182,6 +185,9 @@ static int inspect(const ba_session *b, ba_ttft_unit *u, const ba_ttft_case *c, 
     size_t vocab = ba_engine_shape(b->engine)->vocab;
     ba_cost cost = {0};
     const ba_chosen chosen = {stats->chosen_row, stats->path_kept};
+    if (ba_logits_check(logits, vocab, err) != 0) {
+        return -1;
+    }
     if (closed_form(b, plan, c->cold, stats->n_chosen_row || stats->n_path ? &chosen : NULL, &cost, err)) {
         return -1;
     }

@@ -295,6 +295,12 @@ static int stop(void *arg) {
     return ba_interrupted();
 }
 
+static int tuner_status(int rc) {
+    return rc == BA_INTERRUPTED                                 ? BA_EXIT_INTERRUPTED
+           : rc == BA_TUNE_DIVERGED || rc == BA_WALK_NOT_FINITE ? BA_EXIT_USAGE
+                                                                : BA_EXIT_MACHINE;
+}
+
 static int validate(session *s, char err[BA_ERR_LEN]) {
     for (size_t m = 0; s->check.n && m < s->n_mode; m++) {
         ba_tune_validation_row row = {.step = ba_tuner_step_count(s->tuner), .samples = s->check.n};
@@ -303,7 +309,7 @@ static int validate(session *s, char err[BA_ERR_LEN]) {
         int rc = ba_tuner_validate(s->tuner, s->check.at, s->check.n, s->mode[m], stop, NULL, &row.nll, err);
         row.seconds = ba_now() - start;
         if (rc) {
-            return rc == BA_INTERRUPTED ? BA_EXIT_INTERRUPTED : BA_EXIT_MACHINE;
+            return tuner_status(rc);
         }
         if ((rc = ba_tune_report_validation(&s->report, &row, err))) {
             return trace_status(rc);
@@ -329,7 +335,7 @@ static int step(session *s, char err[BA_ERR_LEN]) {
     double start = ba_now();
     int rc = ba_tuner_step(s->tuner, stop, NULL, &row, err);
     if (rc) {
-        return rc == BA_INTERRUPTED ? BA_EXIT_INTERRUPTED : rc == BA_TUNE_DIVERGED ? BA_EXIT_USAGE : BA_EXIT_MACHINE;
+        return tuner_status(rc);
     }
     if ((rc = ba_tune_report_step(&s->report, &row, ba_now() - start, err))) {
         return trace_status(rc);

@@ -103,7 +103,7 @@ static int take(worker *w, const ask *a, bool cold, took *out, char err[BA_ERR_L
     out->seconds = ba_now() - start;
     out->encode = ba_run_get_stats(run)->stage[BA_STAGE_ENCODE];
     out->reused = ba_run_get_stats(run)->n_reused;
-    rc = 0;
+    rc = logits ? ba_run_check(run, err) : 0;
 done:
     ba_run_free(run);
     ba_plan_free(plan);

@@ -3,6 +3,7 @@
 
 #include "kernels/base/clock.h"
 #include "kernels/base/sizes.h"
+#include "sim/base/finite.h"
 
 #include <math.h>
 
@@ -26,18 +27,8 @@ const double *ba_run_logits(ba_run *r) {
     return r->logits;
 }
 
-static int not_finite(size_t i, char err[BA_ERR_LEN]) {
-    return ba_fail(err, "logit %zu is not finite: the model file holds NaN or Inf", i);
-}
-
 int ba_run_check(ba_run *r, char err[BA_ERR_LEN]) {
-    const double *logits = ba_run_logits(r);
-    for (size_t i = 0; i < r->e->net.shape->vocab; i++) {
-        if (!isfinite(logits[i])) {
-            return not_finite(i, err);
-        }
-    }
-    return 0;
+    return ba_logits_check(ba_run_logits(r), r->e->net.shape->vocab, err);
 }
 
 /* The next n rows of the last node, after its prompt, as jobs. Where the rows of a prompt choose together, each row of
@@ -111,7 +102,7 @@ int ba_run_extend(ba_run *r, const int32_t *ids, size_t n, double *logprob, char
     }
     for (size_t i = 0; logprob && i < n; i++) {
         if (!isfinite(logprob[i])) {
-            return not_finite((size_t)ids[i], err);
+            return ba_logit_refuse((size_t)ids[i], err);
         }
     }
     return 0;

@@ -2,6 +2,9 @@
 #include "space.h"
 
 #include "kernels/base/sizes.h"
+#include "sim/base/finite.h"
+
+#include <stdlib.h>
 
 /* Logits of targets [first, first + n); their rows stay in head_x, normed in head_h. */
 static void logits_of(const ba_train_walk *w, size_t first, size_t n, ba_buf *out) {
@@ -47,4 +50,20 @@ void ba_walk_loss(const ba_train_walk *w, bool backward, double kl_weight) {
             head(w, item, first, n, backward, kl_weight);
         }
     }
+}
+
+int ba_walk_refuse(const ba_train_walk *w, char err[BA_ERR_LEN]) {
+    const ba_backend *be = w->net->be;
+    size_t vocab = w->net->shape->vocab;
+    double *row = malloc(vocab * sizeof *row);
+    int rc = row ? 0 : ba_fail(err, "out of memory");
+    for (size_t i = 0; rc == 0 && i < w->pack->n_item; i++) {
+        for (size_t k = 0; rc == 0 && k < w->pack->item[i].n; k++) {
+            logits_of(w, w->pack->item[i].target0 + k, 1, w->logits);
+            be->ops->download(w->net->be, ba_whole(w->logits), 1, vocab, row);
+            rc = ba_logits_check(row, vocab, err);
+        }
+    }
+    free(row);
+    return rc ? rc : ba_fail(err, "the loss is not finite");
 }

@@ -50,6 +50,8 @@ static inline ba_view ba_from_column(ba_buf *buf, size_t column) {
 
 /* Fills nll and kl of all items; backward: also d with the gradients of the last layer's output. */
 void ba_walk_loss(const ba_train_walk *w, bool backward, double kl_weight);
+/* After it: which logit of the pack made a loss that is not finite. -1 and err. */
+int ba_walk_refuse(const ba_train_walk *w, char err[BA_ERR_LEN]);
 
 /* --- backward.c --- */
 

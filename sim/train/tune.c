@@ -286,6 +286,12 @@ static bool diverged(const ba_tuner *t, const ba_tune_row *row) {
     return !isfinite(row->grad_norm) || !isfinite(row->loss) || row->loss > 3 * log((double)t->net->shape->vocab);
 }
 
+static int diverge(uint64_t step, double loss, double norm, char err[BA_ERR_LEN]) {
+    ba_fail(err, "step %llu: loss %g, gradient norm %g: training diverges; lower the learning rate",
+            (unsigned long long)step, loss, norm);
+    return BA_TUNE_DIVERGED;
+}
+
 int ba_tuner_step(ba_tuner *t, int (*stop)(void *arg), void *arg, ba_tune_row *row, char err[BA_ERR_LEN]) {
     const ba_tune_options *o = &t->opt;
     ba_train_net *net = t->net;
@@ -293,6 +299,9 @@ int ba_tuner_step(ba_tuner *t, int (*stop)(void *arg), void *arg, ba_tune_row *r
     net->ops->grad_zero(net->be, net->list, net->n_trained);
     int rc = gather(t, &p, err);
     ba_pack_free(p.pack);
+    if (rc == BA_WALK_NOT_FINITE && t->step > 0) { /* the model as it was had a finite loss */
+        return diverge(t->step + 1, NAN, NAN, err);
+    }
     if (rc) {
         return rc;
     }
@@ -305,9 +314,7 @@ int ba_tuner_step(ba_tuner *t, int (*stop)(void *arg), void *arg, ba_tune_row *r
                          .tokens = p.sum.tokens,
                          .answer_tokens = p.sum.answers};
     if (diverged(t, row)) {
-        ba_fail(err, "step %llu: loss %g, gradient norm %g: training diverges; lower the learning rate",
-                (unsigned long long)row->step, row->loss, norm);
-        return BA_TUNE_DIVERGED;
+        return diverge(row->step, row->loss, norm, err);
     }
     double clip = o->clip > 0 && norm > o->clip ? o->clip / norm : 1;
     const ba_adamw cfg = {row->lr, o->beta1, o->beta2, o->eps, o->weight_decay, clip / answers, row->step};

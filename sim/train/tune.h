@@ -50,7 +50,8 @@ uint64_t ba_tuner_step_count(const ba_tuner *t);
 enum { BA_TUNE_DIVERGED = -3 };
 
 /* One step. stop: called between layers, may be NULL; non-zero ends the step with BA_INTERRUPTED. 0; -1 and err;
- * BA_TUNE_DIVERGED and err: loss or gradient is not a usable number. Weights change only if the result is 0. */
+ * BA_TUNE_DIVERGED and err: loss or gradient is not a usable number; BA_WALK_NOT_FINITE and err: the untrained model's
+ * logits are not finite. Weights change only if the result is 0. */
 int ba_tuner_step(ba_tuner *t, int (*stop)(void *arg), void *arg, ba_tune_row *row, char err[BA_ERR_LEN]);
 
 /* Mean NLL of the answers' tokens of samples in a mode, in nats. stop and result as in ba_tuner_step. */

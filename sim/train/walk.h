@@ -22,7 +22,9 @@ void ba_train_walk_free(ba_train_walk *w);
 /* Fills nll and kl of the pack's items. backward: also adds the gradients of
  *   sum of nll of all items + kl_weight * sum of kl of the items that have a teacher.
  * Teachers are in the same pack and get no gradient from the second term. step: called between layers; non-zero stops,
- * and then gradients are incomplete; may be NULL. 0; BA_INTERRUPTED; -1 and err: out of memory. */
+ * and then gradients are incomplete; may be NULL. 0; BA_INTERRUPTED; -1 and err: out of memory;
+ * BA_WALK_NOT_FINITE and err, which names a logit: a loss is not finite. */
+enum { BA_WALK_NOT_FINITE = -4 };
 int ba_train_walk_run(ba_train_walk *w, ba_pack *pack, bool backward, double kl_weight, int (*step)(void *arg),
                       void *arg, char err[BA_ERR_LEN]);
 
