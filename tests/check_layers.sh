@@ -61,7 +61,7 @@ experiments/data: sim/ kernels/base/
 experiments/tasks: experiments/data/ experiments/measure/ sim/base/ sim/prompt/ sim/text/ sim/tokenizer/ kernels/base/
 experiments/cli: experiments/data/ experiments/measure/ sim/ kernels/backend.h kernels/base/
 experiments/options: experiments/cli/ library/blockattn.h sim/ kernels/backend.h kernels/base/
-experiments/cost: experiments/cli/ experiments/options/ experiments/measure/ sim/ kernels/base/
+experiments/cost: experiments/cli/ experiments/options/ experiments/data/ experiments/measure/ sim/ kernels/base/
 experiments/eval: experiments/cli/ experiments/options/ experiments/measure/ experiments/tasks/ sim/ kernels/base/
 experiments/game: experiments/cli/ experiments/options/ experiments/measure/ sim/ kernels/backend.h kernels/base/
 experiments/gate: experiments/cli/ experiments/options/ experiments/data/ experiments/measure/ sim/ kernels/base/

@@ -1,6 +1,5 @@
 #include "traffic.h"
 
-#include "experiments/cli/cli.h"
 #include "sim/base/json_read.h"
 #include "sim/base/random.h"
 
@@ -46,61 +45,58 @@ void ba_traffic_begin(ba_traffic *t, size_t corpus, size_t passages, double zipf
 
 /* --- files ------------------------------------------------------------------------------------------------------- */
 
-enum { MAX_FILE = 1 << 30 };
-
 int ba_traffic_open(ba_traffic *t, const char *path, size_t corpus, char err[BA_ERR_LEN]) {
-    *t = (ba_traffic){.corpus = corpus, .line = 0};
-    return ba_read_file(path, MAX_FILE, &t->text, &t->len, err);
+    *t = (ba_traffic){.corpus = corpus};
+    return ba_lines_open(path, &t->lines, err);
 }
 
 void ba_traffic_end(ba_traffic *t) {
-    free(t->text);
-    t->text = NULL;
+    ba_lines_close(t->lines);
+    t->lines = NULL;
 }
 
 static int parse(ba_traffic *t, const cJSON *o, ba_arrival *out, char err[BA_ERR_LEN]) {
     const cJSON *list = ba_json_get(o, "passages"), *item;
+    size_t line = ba_lines_number(t->lines);
     out->time = t->now;
-    if (!cJSON_IsObject(o) || ba_json_real(o, "time", &out->time, "traffic", err) || !cJSON_IsArray(list) ||
-        out->time < t->now) {
-        return ba_fail(err, "line %zu: needs \"time\", not before the last one, and a list \"passages\"", t->line);
+    if (ba_json_real(o, "time", &out->time, "traffic", err) || !cJSON_IsArray(list) || out->time < t->now) {
+        return ba_fail(err, "line %zu: needs \"time\", not before the last one, and a list \"passages\"", line);
     }
     cJSON_ArrayForEach(item, list) {
         size_t number;
         if (!ba_json_whole(item, &number) || number >= t->corpus || out->n == BA_MAX_PASSAGES) {
-            return ba_fail(err, "line %zu: passages are numbers from 0 to below %zu, at most %d a request", t->line,
+            return ba_fail(err, "line %zu: passages are numbers from 0 to below %zu, at most %d a request", line,
                            t->corpus, BA_MAX_PASSAGES);
         }
         for (size_t i = 0; i < out->n; i++) {
             if (out->passage[i] == number) {
-                return ba_fail(err, "line %zu: passage %zu occurs twice", t->line, number);
+                return ba_fail(err, "line %zu: passage %zu occurs twice", line, number);
             }
         }
         out->passage[out->n++] = (uint32_t)number;
     }
     t->now = out->time;
-    return out->n ? 1 : ba_fail(err, "line %zu: no passages", t->line);
+    return out->n ? 1 : ba_fail(err, "line %zu: no passages", line);
 }
 
 static int read_next(ba_traffic *t, ba_arrival *out, char err[BA_ERR_LEN]) {
-    while (t->at < t->len) {
-        const char *line = t->text + t->at, *end = memchr(line, '\n', t->len - t->at);
-        size_t n = end ? (size_t)(end - line) : t->len - t->at;
-        t->at += n + 1;
-        t->line++;
-        if (strspn(line, " \t\r") < n) {
-            cJSON *o = cJSON_ParseWithLength(line, n);
-            int rc = parse(t, o, out, err);
-            cJSON_Delete(o);
-            return rc;
-        }
+    char why[BA_ERR_LEN];
+    cJSON *o = NULL;
+    int got = ba_lines_next(t->lines, &o, why);
+    if (got == BA_LINE_BAD) {
+        return ba_fail(err, "line %zu: %s", ba_lines_number(t->lines), why);
     }
-    return 0;
+    if (got != 1) {
+        return got == 0 ? 0 : ba_fail(err, "%s", why);
+    }
+    got = parse(t, o, out, err);
+    cJSON_Delete(o);
+    return got;
 }
 
 int ba_traffic_next(ba_traffic *t, ba_arrival *out, char err[BA_ERR_LEN]) {
     out->n = 0;
-    if (t->text) {
+    if (t->lines) {
         return read_next(t, out, err);
     }
     out->time = t->now -= log(uniform(&t->rng)) / t->rate;

@@ -3,6 +3,7 @@
 #ifndef BA_TRAFFIC_H
 #define BA_TRAFFIC_H
 
+#include "experiments/data/lines.h"
 #include "kernels/base/error.h"
 
 #include <stddef.h>
@@ -17,9 +18,8 @@ typedef struct ba_traffic {
     double rate;     /* requests per second */
     uint64_t rng;
     double now;
-    double a, b; /* the sampler's: integrals at the ends */
-    char *text;  /* requests read from a file, or NULL */
-    size_t len, at, line;
+    double a, b;     /* the sampler's: integrals at the ends */
+    ba_lines *lines; /* requests are read from a file, or NULL */
 } ba_traffic;
 
 typedef struct ba_arrival {

@@ -123,8 +123,10 @@ static int parse_all(const cJSON *doc, const char *name, ba_rules *out, char err
 
 int ba_rules_parse(const char *text, size_t len, const char *name, ba_rules *out, char err[BA_ERR_LEN]) {
     *out = (ba_rules){0};
-    cJSON *doc = cJSON_ParseWithLength(text, len);
-    int rc = doc ? parse_all(doc, name, out, err) : ba_fail(err, "%s: not JSON", name);
+    char why[BA_ERR_LEN];
+    cJSON *doc;
+    int rc = ba_json_parse(text, len, &doc, why) == 0 ? parse_all(doc, name, out, err)
+                                                      : ba_fail(err, "%s: not JSON: %s", name, why);
     cJSON_Delete(doc);
     if (rc) {
         ba_rules_free(out);

@@ -1,5 +1,7 @@
 #include "state.h"
 
+#include "sim/base/json_read.h"
+
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,12 +43,9 @@ static size_t next_number(scan *s) {
     return 0;
 }
 
-/* Refuses what the JSON library accepts silently or reports unclearly. */
+/* Refuses before parsing what would exhaust the stack, and numbers that are longer than any game needs. */
 static int check_text(const char *text, size_t len, const char *name, char err[BA_ERR_LEN]) {
     size_t depth = 0;
-    if (memchr(text, 0, len) || memmem(text, len, "\\u0000", 6)) {
-        return ba_fail(err, "%s: holds a NUL character, which no text of a prompt has; leave it out", name);
-    }
     for (scan s = {text, len, 0}; s.at < len;) {
         char c = text[s.at];
         if (c == '"') {
@@ -135,15 +134,10 @@ int ba_state_parse(const char *text, size_t len, const char *name, cJSON **out, 
     if (check_text(text, len, name, err)) {
         return -1;
     }
-    const char *end = NULL;
-    cJSON *root = cJSON_ParseWithLengthOpts(text, len, &end, false);
-    while (root && end < text + len && strchr(" \t\r\n", *end)) {
-        end++;
-    }
-    if (!root || end < text + len) {
-        size_t at = end ? (size_t)(end - text) : 0;
-        cJSON_Delete(root);
-        return ba_fail(err, "%s: not JSON, wrong near byte %zu", name, at < len ? at : len);
+    char why[BA_ERR_LEN];
+    cJSON *root;
+    if (ba_json_parse(text, len, &root, why) != 0) {
+        return ba_fail(err, "%s: not JSON: %s", name, why);
     }
     int rc = keep_spelling(root, &(scan){text, len, 0}) ? ba_fail(err, "out of memory") : sort_all(root, name, err);
     if (rc) {

@@ -1,6 +1,7 @@
 #include "experiment.h"
 
-#include <cjson/cJSON.h>
+#include "sim/base/json_read.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,23 +122,13 @@ static int words_of(const cJSON *doc, const char *path, ba_words *words, char er
 }
 
 int ba_experiment_parse(const char *text, size_t len, const char *path, ba_words *out, char err[BA_ERR_LEN]) {
+    char why[BA_ERR_LEN];
+    cJSON *doc;
     *out = (ba_words){.argc = 0};
-    const char *end = NULL;
-    cJSON *doc = cJSON_ParseWithLengthOpts(text, len, &end, false);
-    while (doc && end < text + len && strchr(" \t\r\n", *end) && *end) {
-        end++;
+    if (ba_json_parse(text, len, &doc, why) != 0) {
+        return ba_fail(err, "%s: %s", path, why);
     }
-    size_t at = end ? (size_t)(end - text) : 0;
-    int rc;
-    if (!doc || at < len) {
-        size_t line = 1;
-        for (size_t i = 0; i < at && i < len; i++) {
-            line += text[i] == '\n';
-        }
-        rc = ba_fail(err, "%s: line %zu: not JSON", path, line);
-    } else {
-        rc = words_of(doc, path, out, err);
-    }
+    int rc = words_of(doc, path, out, err);
     cJSON_Delete(doc);
     return rc;
 }

@@ -109,7 +109,10 @@ static int read_header(shard *s, char err[BA_ERR_LEN]) {
                        "safetensors file",
                        s->path, (unsigned long long)length);
     }
-    s->header = cJSON_ParseWithLength((const char *)s->file.data + LENGTH_BYTES, (size_t)length);
+    char why[BA_ERR_LEN];
+    if (ba_json_parse((const char *)s->file.data + LENGTH_BYTES, (size_t)length, &s->header, why) != 0) {
+        return ba_fail(err, "%s: its header: %s; download it again", s->path, why);
+    }
     if (!cJSON_IsObject(s->header)) {
         return ba_fail(err, "%s: its header is no JSON object; download it again", s->path);
     }

@@ -53,7 +53,9 @@ static void bad_states_say_why(void) {
     state_fails("{\"a\":1", "not JSON");
     state_fails("{\"a\":1} x", "not JSON");
     state_fails("hello", "not JSON");
-    state_fails("{\"a\":\"\\u0000\"}", "NUL");
+    state_fails("{\"a\":\"\\u0000\"}", "\\u0000 is not supported");
+    state_fails("{\"a\":\"\\u00zz\"}", "four hexadecimal digits");
+    state_fails("{\"a\":\"\xff\"}", "is not UTF-8");
     char deep[2 * BA_STATE_DEPTH + 8] = {0}, number[BA_STATE_NUMBER + 8];
     memset(deep, '[', BA_STATE_DEPTH + 1);
     memset(deep + BA_STATE_DEPTH + 1, ']', BA_STATE_DEPTH + 1);
@@ -138,6 +140,7 @@ static void limits_cut(void) {
 static void bad_rules_say_why(void) {
     static const char *const bad[][2] = {{"[1]", "object"},
                                          {"{", "not JSON"},
+                                         {"{\"rules\":[{\"at\":\"/x\\u0000y\"}]}", "\\u0000 is not supported"},
                                          {"{\"rule\":[]}", "field rule: unknown"},
                                          {"{\"rules\":{}}", "list"},
                                          {"{\"rules\":[3]}", "list of objects"},

@@ -155,7 +155,10 @@ static void traffic_is_read_and_checked(void) {
         {"{\"passages\": [9]}", "below 9"},
         {"{\"passages\": []}", "no passages"},
         {"{\"time\": 3, \"passages\": [1]}\n{\"time\": 2, \"passages\": [1]}", "line 2"},
-        {"nonsense", "line 1"}};
+        {"nonsense", "line 1: not a JSON object"},
+        {"\n{\"time\": 1, \"passages\": [1], \"id\": \"\\uZZZZ\"}", "line 2: not a JSON object: byte 36"},
+        {"{\"time\": 1, \"passages\": [1]} {", "line 1: not a JSON object: byte 29: something follows"},
+        {"{\"time\": 1, \"passages\": [1], \"id\": \"\xff\"}", "is not UTF-8"}};
     char path[4200], err[BA_ERR_LEN];
     snprintf(path, sizeof path, "%s/traffic.jsonl", ba_test_dir());
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
