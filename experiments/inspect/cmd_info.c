@@ -362,10 +362,10 @@ static int run(const ba_call *call) {
     return status;
 }
 
-static const ba_option own[] = {
-    {"fields", NULL, BA_FLAG, offsetof(options, fields),
-     .help = "instead: every field of config.json and adapter_config.json that is honoured, refused or harmless"},
-    {.name = NULL}};
+static const ba_option own[] = {{"fields", NULL, BA_FLAG, offsetof(options, fields),
+                                 .help = "instead: every field of config.json, adapter_config.json and tokenizer.json "
+                                         "that is honoured, refused or harmless"},
+                                {.name = NULL}};
 
 const ba_command ba_command_info = {
     .name = "info",
