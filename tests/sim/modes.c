@@ -42,6 +42,8 @@ static const char *const spellings[] = {
     "splice",
     "splice:donor=shuffle,seed=7",
     "splice:donor=self",
+    "splice:donor=self,skip=0",
+    "splice:skip=0",
 };
 enum { SPELLINGS = sizeof spellings / sizeof *spellings };
 
@@ -159,6 +161,7 @@ static void masks_are_as_written(void) {
         {"lego-0", "1...... 11..... 111.... ...1... ...11.. .....1. 1111111 "},
         /* in the donor's order: the passage of one token, then that of two */
         {"splice", "1..... 11.... 111... 1111.. 11111. 111111 "},
+        {"splice:skip=1", "1..... 11.... 111... 1111.. 11111. 11.111 "},
     };
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         drawing d = {.n = 0};
@@ -562,6 +565,36 @@ static void misspelling_lists_what_there_is(void) {
     }
 }
 
+/* The first passage of the donor, which alone has it, is passage 1; the question sees the others where they would be
+ * without it. */
+static void splice_skips_a_passage_of_the_donor(void) {
+    static const struct {
+        const char *mode;
+        size_t seg[3];       /* of the donor's passages, in its order */
+        double pos[3];       /* their positions there */
+        size_t node_seen[2]; /* by the question's edges behind the prefix */
+    } expected[] = {
+        {"splice:donor=self,skip=1", {2, 1, 3}, {2, 3, 7}, {2, 3}},
+        {"splice:skip=1", {2, 3, 1}, {2, 3, 5}, {3, 2}},
+    };
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        ba_plan *plan = plan_of(expected[i].mode, "s2 p4 p1 p2 q3");
+        const ba_node *question = &plan->node[4];
+        CU_ASSERT_EQUAL_FATAL(question->n_edge, 3);
+        CU_ASSERT_EQUAL(question->pos, 8);
+        for (size_t p = 0; p < 3; p++) {
+            CU_ASSERT_EQUAL(plan->node[1 + p].seg, expected[i].seg[p]);
+            CU_ASSERT_EQUAL(plan->node[1 + p].pos, expected[i].pos[p]);
+            CU_ASSERT_EQUAL(plan->node[1 + p].n_edge, 1 + p);
+        }
+        for (size_t p = 0; p < 2; p++) {
+            CU_ASSERT_EQUAL(question->edge[1 + p].seen, expected[i].node_seen[p]);
+            CU_ASSERT_EQUAL(question->edge[1 + p].at, p ? 6 : 2);
+        }
+        ba_plan_free(plan);
+    }
+}
+
 static void needs_that_are_not_met_are_named(void) {
     static const struct {
         const char *mode, *prompt, *line;
@@ -574,6 +607,7 @@ static void needs_that_are_not_met_are_named(void) {
         {"pcw", "s2 p3 q1 q1", "segment 3 is question"},
         {"sink", "s2 p3 q1 t1 p2", "segment 4 is passage"},
         {"promptcache:skip=2", "s2 p3 p4 q1", "there are 2 passages, counted from 0"},
+        {"splice:skip=2", "s2 p3 p4 q1", "there are 2 passages, counted from 0"},
         {"block", "s2 p0 q1", "segment 1 (passage) has no tokens"},
         {"full", "q0", "segment 0 (question) has no tokens"},
         {"full", "", "no segments"},
@@ -639,6 +673,7 @@ int ba_suite_modes(void) {
                                lego_recomputes_the_head_of_later_chunks) &&
                    CU_add_test(s, "cacheblend recomputes int(n r) rows", cacheblend_counts_as_specified) &&
                    CU_add_test(s, "splice sees the donor at its positions", splice_sees_the_donor_at_its_positions) &&
+                   CU_add_test(s, "splice skips a passage of the donor", splice_skips_a_passage_of_the_donor) &&
                    CU_add_test(s, "a donor's block never passes for a clean one",
                                a_donors_block_never_passes_for_a_clean_one) &&
                    CU_add_test(s, "addresses of a long donor are quick", addresses_of_a_long_donor_are_quick) &&
