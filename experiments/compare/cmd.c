@@ -50,7 +50,9 @@ static int compare(const ba_call *call, const ba_session *b, ba_compared *row, s
     size_t n_answer = 0;
     int status = ba_ask(call->common, b, &asked);
     const char *text = o->answer ? o->answer : asked.answer;
-    if (!status && text && ba_answer_ids(text, b->tok, &answer, &n_answer, err)) {
+    if (!status && text && !b->tok) {
+        status = ba_cli_fail(BA_EXIT_USAGE, "--answer: the model has no vocabulary");
+    } else if (!status && text && ba_answer_ids(text, b->tok, &answer, &n_answer, err)) {
         status = ba_cli_fail(strstr(err, "out of memory") ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s", err);
     }
     if (!status) {
@@ -109,8 +111,8 @@ const ba_command ba_command_compare = {
                "blockattn compare --request item.json --mode block,lego:k=8,cacheblend --answer \"The Aare.\" --json",
     .own = own,
     .size = sizeof(options),
-    .takes = BA_TAKES_ENGINE | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_REQUEST | BA_TAKES_CHAT | BA_TAKES_EXECUTOR |
-             BA_TAKES_MEMORY | BA_TAKES_JSON,
+    .takes = BA_TAKES_ENGINE | BA_TAKES_SHAPE | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_REQUEST | BA_TAKES_CHAT |
+             BA_TAKES_EXECUTOR | BA_TAKES_MEMORY | BA_TAKES_JSON,
     .mode = "full,block,lego,cacheblend,pcw",
     .hint = "a request is given by --request",
     .run = run,

@@ -82,8 +82,11 @@ static int inspect(job *j, size_t i, ba_run *run, char err[BA_ERR_LEN]) {
     }
     row->far = ba_logit_compare(j->full, logits, vocab);
     int32_t id = ba_sample(logits, vocab, 0, NULL);
-    size_t n = ba_token_bytes(j->b->tok, id, true, row->first, sizeof row->first - 1);
-    row->first[n < sizeof row->first ? n : sizeof row->first - 1] = '\0';
+    if (j->b->tok) {
+        row->first[ba_token_bytes(j->b->tok, id, true, row->first, sizeof row->first - 1)] = '\0';
+    } else {
+        snprintf(row->first, sizeof row->first, "%d", (int)id);
+    }
     int rc = ba_answer_nll(run, j->answer, j->n_answer, &row->nll, err);
     return rc ? rc : keep_text(j, run, row, err);
 }

@@ -15,7 +15,7 @@ typedef struct ba_compared {
     bool stores;           /* some part can be stored */
     ba_logit_distance far; /* next-token distribution against full attention's */
     double nll;            /* of the answer, summed, nats; NaN: there is none */
-    char first[64];        /* text of the likeliest first token */
+    char first[64];        /* text of the likeliest first token, or its id where there is no vocabulary */
     char *text;            /* greedy continuation, UTF-8, owned */
     const char *stop;      /* why it ended: "eos" or "length" */
     ba_stats again, cold;  /* seconds to the first token: with the store full, and empty. Without anything to store

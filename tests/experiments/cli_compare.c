@@ -110,6 +110,26 @@ static void test_answers(void) {
     EXPECT_REFUSALS(rows);
 }
 
+/* A shape with random weights answers with ids. */
+static void test_shape(void) {
+    program_write("shape.json", "{\"model_type\": \"llama\", \"hidden_size\": 32, \"intermediate_size\": 64, "
+                                "\"num_hidden_layers\": 2, \"num_attention_heads\": 2, \"vocab_size\": 50, "
+                                "\"max_position_embeddings\": 256}");
+    program_write("ids.json", "{\"ids\": [[1, 2, 3, 4], [5, 6, 7], [8, 9]]}");
+    cJSON *root = json_of((const char *const[]){"compare", "--shape", "shape.json", "--request", "ids.json", "--mode",
+                                                "block", "--max-tokens", "3", "--json", NULL});
+    CU_ASSERT_EQUAL(strspn(text_of(mode_at(root, 1), "text"), "0123456789 "),
+                    strlen(text_of(mode_at(root, 1), "text")));
+    CU_ASSERT_TRUE(number_of(mode_at(root, 1), "kl") > 0);
+    cJSON_Delete(root);
+    static const program_refusal rows[] = {
+        {2,
+         "--answer: the model has no vocabulary",
+         {"compare", "--shape", "shape.json", "--request", "ids.json", "--answer", "a"}},
+    };
+    EXPECT_REFUSALS(rows);
+}
+
 /* A mode that cannot run says why, and the others are measured. */
 static void test_refused_mode(void) {
     write_item();
@@ -175,6 +195,7 @@ int ba_suite_cli_compare(void) {
     CU_pSuite s = CU_add_suite("cli_compare", NULL, NULL);
     return s && CU_add_test(s, "figures are those of generate, plan and gate", test_same_figures) &&
                    CU_add_test(s, "NLL of the request's answer or of --answer", test_answers) &&
+                   CU_add_test(s, "a shape with random weights answers with ids", test_shape) &&
                    CU_add_test(s, "a mode that cannot run says why", test_refused_mode) &&
                    CU_add_test(s, "the screen has 100 columns and every figure", test_screen) &&
                    CU_add_test(s, "words in which two texts differ", test_difference)
