@@ -34,8 +34,9 @@ NVCC_FLAGS  = -std=c++17 -I. -O3 --fmad=false -Werror all-warnings -Xcompiler -W
 WARN       := -Wall -Wextra -Wpedantic -Wvla -Wshadow $(WERROR)
 # One set of objects serves the programs and the shared library, which shows only what its header marks.
 CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE -iquote . -fPIC -fvisibility=hidden $(WARN) $(CFLAGS) -ffp-contract=off -fno-math-errno $(LIB_CFLAGS) $(CUDA_CFLAGS)
-# Oniguruma has a regcomp of its own, with another syntax than POSIX: the C library's must be found first.
-LIBS        = -lc $(LIB_LIBS) $(CUDA_LIBS) -lm -lpthread
+# Oniguruma has a regcomp of its own, with another syntax than POSIX: the C library's must be found first. libcsv has no
+# file for pkg-config.
+LIBS        = -lc $(LIB_LIBS) -lcsv $(CUDA_LIBS) -lm -lpthread
 
 LIB_SRC   := $(filter-out kernels/cuda/%,$(call find,kernels sim,*.c)) $(CUDA_SRC)
 API_SRC   := $(filter-out library/example.c,$(call find,library,*.c))

@@ -1,8 +1,8 @@
 #include "ask.h"
 
+#include "experiments/data/field.h"
 #include "experiments/data/request.h"
 #include "kernels/base/clock.h"
-#include "sim/base/utf8.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,9 +13,8 @@ enum { MAX_REQUEST = 1 << 30 };
 
 /* A plain message: text that a tokenizer can express. Marks in it are control tokens, as in the paper's code. */
 static int from_message(const char *text, size_t len, const ba_tokenizer *tok, ba_prompt **out, char err[BA_ERR_LEN]) {
-    size_t valid = ba_utf8_valid(text, len);
-    if (valid < len || memchr(text, 0, len)) {
-        return ba_fail(err, "byte %zu is no text in UTF-8", valid < len ? valid : strlen(text));
+    if (ba_text_check(text, len, 1, err) != 0) {
+        return -1;
     }
     return ba_prompt_from_message(text, len, BA_MESSAGE_BLOCKS, true, tok, out, err);
 }

@@ -102,23 +102,35 @@ static bool is_blank(const char *line, size_t n) {
     return n == 0;
 }
 
+int ba_lines_raw(ba_lines *l, const char **line, size_t *n, char err[BA_ERR_LEN]) {
+    l->number++;
+    int got = read_line(l, line, n);
+    return got < 0 ? ba_fail(err, "%s: cannot be read to the end (damaged, or a line of more than 256 MB)", l->path)
+                   : got;
+}
+
+/* Whether an object begins in the line that does not end there. */
+static bool is_cut(const char *line, size_t n) {
+    while (n && (line[n - 1] == ' ' || line[n - 1] == '\t' || line[n - 1] == '\r')) {
+        n--;
+    }
+    return n && line[0] == '{' && line[n - 1] != '}';
+}
+
 int ba_lines_next(ba_lines *l, cJSON **object, char err[BA_ERR_LEN]) {
     const char *line;
     size_t n = 0;
     int got;
     do {
-        l->number++;
-        got = read_line(l, &line, &n);
+        got = ba_lines_raw(l, &line, &n, err);
     } while (got > 0 && is_blank(line, n));
-    if (got < 0) {
-        return ba_fail(err, "%s: cannot be read to the end (damaged, or a line of more than 256 MB)", l->path);
-    }
-    if (got == 0) {
-        return 0;
+    if (got <= 0) {
+        return got;
     }
     char why[BA_ERR_LEN];
     if (ba_json_parse(line, n, object, why) != 0) {
-        ba_fail(err, "not a JSON object: %s", why);
+        ba_fail(err, "not a JSON object: %s%s", why,
+                is_cut(line, n) ? "; an object takes one line, and line ends in its texts are written \\n" : "");
         return BA_LINE_BAD;
     }
     if (!cJSON_IsObject(*object)) {

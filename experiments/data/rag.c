@@ -1,8 +1,11 @@
 #include "rag.h"
 
+#include "field.h"
 #include "lines.h"
 #include "sim/base/grow.h"
+#include "sim/base/json_read.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,13 +33,9 @@ void ba_items_free(ba_items *items) {
 
 /* Copy of a string field; NULL and err if it is missing or not a string. */
 static char *text_of(const cJSON *o, const char *field, char err[BA_ERR_LEN]) {
-    const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, field);
-    if (!cJSON_IsString(v)) {
-        ba_fail(err, "field \"%s\" is missing or not a string", field);
-        return NULL;
-    }
-    char *copy = strdup(v->valuestring);
-    if (!copy) {
+    const char *text = ba_field_text(o, field, err);
+    char *copy = text ? strdup(text) : NULL;
+    if (text && !copy) {
         ba_fail(err, "out of memory");
     }
     return copy;
@@ -56,7 +55,8 @@ static int parse_documents(const cJSON *list, ba_item *it, char err[BA_ERR_LEN])
             }
             continue;
         }
-        if (!(doc->title = text_of(d, "title", err)) || !(doc->text = text_of(d, "text", err))) {
+        bool titled = ba_json_get(d, "title") != NULL;
+        if ((titled && !(doc->title = text_of(d, "title", err))) || !(doc->text = text_of(d, "text", err))) {
             return -1;
         }
     }
@@ -71,7 +71,7 @@ static int parse_answers(const cJSON *list, ba_item *it, char err[BA_ERR_LEN]) {
     const cJSON *a;
     cJSON_ArrayForEach(a, list) {
         if (!cJSON_IsString(a)) {
-            return ba_fail(err, "field \"answers\" holds something that is not a string");
+            return ba_fail(err, "field \"answers\" holds something that is not a text");
         }
         if (!(it->answers[it->n_answer++] = strdup(a->valuestring))) {
             it->n_answer--;
@@ -83,22 +83,26 @@ static int parse_answers(const cJSON *list, ba_item *it, char err[BA_ERR_LEN]) {
 
 /* The question and its documents. */
 static int parse_asked(const cJSON *o, ba_item *it, char err[BA_ERR_LEN]) {
-    const cJSON *docs = cJSON_GetObjectItemCaseSensitive(o, "documents");
-    if (!cJSON_IsArray(docs) || cJSON_GetArraySize(docs) == 0) {
-        return ba_fail(err, "field \"documents\" is missing or not a list with documents");
-    }
-    return (it->question = text_of(o, "question", err)) ? parse_documents(docs, it, err) : -1;
+    const cJSON *docs = ba_field_list(o, "documents", "documents", err);
+    return docs && (it->question = text_of(o, "question", err)) ? parse_documents(docs, it, err) : -1;
 }
 
 static int parse_item(const cJSON *o, ba_item *it, char err[BA_ERR_LEN]) {
-    const cJSON *answers = cJSON_GetObjectItemCaseSensitive(o, "answers");
+    const cJSON *answers = cJSON_GetObjectItemCaseSensitive(o, "answers"), *id = ba_json_get(o, "id");
     if (parse_asked(o, it, err) != 0) {
         return -1;
     }
     if (!cJSON_IsArray(answers)) {
-        return ba_fail(err, "field \"answers\" is missing or not a list");
+        return ba_field_wrong(o, "answers", "a list of texts", err);
     }
-    return (it->id = text_of(o, "id", err)) ? parse_answers(answers, it, err) : -1;
+    if (cJSON_IsNumber(id) && asprintf(&it->id, "%.15g", id->valuedouble) < 0) {
+        it->id = NULL;
+        return ba_fail(err, "out of memory");
+    }
+    if (id && !cJSON_IsNumber(id) && !(it->id = text_of(o, "id", err))) {
+        return -1;
+    }
+    return parse_answers(answers, it, err);
 }
 
 int ba_item_parse(const cJSON *o, ba_item *it, char err[BA_ERR_LEN]) {
@@ -115,7 +119,8 @@ int ba_item_asked(const cJSON *o, ba_item *it, char err[BA_ERR_LEN]) {
     *it = (ba_item){0};
     int rc = parse_asked(o, it, err);
     if (rc == 0 && answers) {
-        rc = cJSON_IsArray(answers) ? parse_answers(answers, it, err) : ba_fail(err, "field \"answers\" is not a list");
+        rc = cJSON_IsArray(answers) ? parse_answers(answers, it, err)
+                                    : ba_field_wrong(o, "answers", "a list of texts", err);
     }
     if (rc != 0) {
         ba_item_free(it);
@@ -140,7 +145,11 @@ static int read_item(ba_lines *lines, const char *path, ba_items *out, size_t *c
     if (bad) {
         return ba_fail(err, "%s: line %zu: %s", path, ba_lines_number(lines), why);
     }
-    out->n++;
+    ba_item *item = &out->item[out->n++];
+    if (!item->id && asprintf(&item->id, "%zu", ba_lines_number(lines) - 1) < 0) {
+        item->id = NULL;
+        return ba_fail(err, "out of memory");
+    }
     return 1;
 }
 

@@ -1,4 +1,5 @@
-/* RAG items (JSON Lines, plain or gzipped): {"id", "question", "answers": [..], "documents": [{"title", "text"} or text]}, and
+/* RAG items (JSON Lines, plain or gzipped): {"id", "question", "answers": [..], "documents": [{"title", "text"} or text]}; id
+ * and title may be missing, and any other field is allowed (FORMAT.md). And
  * the prompt that one makes: a system block, one block per document, the question (paper, section 3.1), and as task
  * segment the marks that open the answer: part of the last block where a mode knows no task. */
 #ifndef BA_RAG_H
@@ -13,7 +14,8 @@ typedef struct ba_document {
 } ba_document;
 
 typedef struct ba_item {
-    char *id, *question;
+    char *id,
+        *question;  /* id NULL: the line has none; of items that were read from a file it is then its line's, from 0 */
     char **answers; /* [n_answer] the first is the gold answer */
     size_t n_answer;
     ba_document *doc; /* [n_doc] in the file's order: the most relevant last */

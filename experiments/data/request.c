@@ -1,7 +1,7 @@
 #include "request.h"
 
+#include "field.h"
 #include "sim/base/json_read.h"
-#include "sim/base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -137,13 +137,11 @@ static int add_passages(cJSON *list, const char *text, size_t len, char err[BA_E
 
 int ba_request_ask(const char *question, const char *documents, size_t len, const ba_tokenizer *tok, ba_request *out,
                    char err[BA_ERR_LEN]) {
-    size_t blank = strspn(documents, " \t\r\n"), bad = ba_utf8_valid(documents, len);
+    size_t blank = strspn(documents, " \t\r\n");
     cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "documents");
     int rc = -1;
     *out = (ba_request){0};
-    if (bad < len || memchr(documents, 0, len)) {
-        bad = bad < len ? bad : strlen(documents);
-        ba_fail(err, "byte %zu is no text in UTF-8", bad);
+    if (ba_text_check(documents, len, 1, err) != 0) {
         goto done;
     }
     rc = documents[blank] == '['   ? add_json(list, documents, len, err)

@@ -370,6 +370,11 @@ const ba_command ba_command_eval = {
     .usage = "--task T[,T..] [--mode MODE[,MODE..]] [--limit N] [--out FILE.h5 [--resume]]",
     .about = "Accuracy and NLL of attention modes on tasks, item by item, with intervals. Modes share the store: a "
              "passage is encoded once.",
+    .input = "A file of --task has one JSON object a line (experiments/data/FORMAT.md):\n"
+             "  {\"id\": \"q1\", \"question\": \"Which river flows through Bern?\", \"answers\": [\"the Aare\"],\n"
+             "   \"documents\": [{\"title\": \"Bern\", \"text\": \"The Aare ..\"}, \"a passage without a title\"]}\n"
+             "The first answer is the gold one. Documents stand in the order of the prompt, the most relevant last.\n"
+             "id and title may be missing. 'blockattn convert' makes such files from CSV, JSON and published sets.",
     .example = "blockattn eval --task nq --mode full,block --limit 20\n"
                "blockattn eval --task nq,2wiki,hotpotqa --mode full,block,lego --out results/eval.h5 --resume\n"
                "blockattn eval --task my-items.jsonl.gz --metric nll --json",

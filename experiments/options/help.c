@@ -68,6 +68,12 @@ static size_t widest(const ba_command *c) {
     return width;
 }
 
+static void print_lines(const char *line) {
+    for (; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        printf("  %.*s\n", (int)strcspn(line, "\n"), line);
+    }
+}
+
 void ba_print_help(const ba_command *c) {
     size_t width = widest(c);
     printf("usage: blockattn %s%s%s\n\n", c->name, *c->usage ? " " : "", c->usage);
@@ -84,11 +90,13 @@ void ba_print_help(const ba_command *c) {
             print_option(c, &s->row, width);
         }
     }
+    if (c->input) {
+        heading("Input");
+        print_lines(c->input);
+    }
     if (c->example) {
         heading(strchr(c->example, '\n') ? "Examples" : "Example");
-        for (const char *line = c->example; *line; line += strcspn(line, "\n"), line += *line == '\n') {
-            printf("  %.*s\n", (int)strcspn(line, "\n"), line);
-        }
+        print_lines(c->example);
     }
 }
 

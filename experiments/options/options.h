@@ -107,6 +107,7 @@ struct ba_command {
     const char *usage;               /* what follows the name in the first line of --help */
     const char *about;               /* what it does, for --help */
     const char *example;             /* lines, or NULL */
+    const char *input;               /* what its files look like, for --help: lines, or NULL */
     const ba_option *own;            /* [..] ends with name NULL; NULL: none */
     size_t size;                     /* of the options struct */
     unsigned takes;                  /* BA_TAKES_..., added up */

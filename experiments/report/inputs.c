@@ -1,6 +1,7 @@
 #include "inputs.h"
 
 #include "experiments/cli/json.h"
+#include "experiments/data/field.h"
 #include "experiments/data/lines.h"
 #include "experiments/eval/trace.h"
 #include "sim/trace/merged.h"
@@ -133,8 +134,8 @@ typedef struct line_of_scores {
 
 static int read_line(const cJSON *o, line_of_scores *out, char err[BA_ERR_LEN]) {
     const cJSON *score = cJSON_GetObjectItemCaseSensitive(o, "score");
-    if (!(out->label = ba_task_text(o, "label", err)) || !(out->task = ba_task_text(o, "task", err)) ||
-        !(out->mode = ba_task_text(o, "mode", err)) || !(out->id = ba_task_text(o, "id", err))) {
+    if (!(out->label = ba_field_text(o, "label", err)) || !(out->task = ba_field_text(o, "task", err)) ||
+        !(out->mode = ba_field_text(o, "mode", err)) || !(out->id = ba_field_text(o, "id", err))) {
         return -1;
     }
     if (!cJSON_IsNumber(score)) {

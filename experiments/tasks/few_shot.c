@@ -1,4 +1,5 @@
 /* Tasks with demonstrations, each a block of its own, and the question as the last one: GSM8K, MATH, BBH, DROP. */
+#include "experiments/data/field.h"
 #include "experiments/data/lines.h"
 #include "score_drop.h"
 #include "score_math.h"
@@ -21,8 +22,8 @@ static int first_lines(const ba_task_source *from, const char *path, const char 
         cJSON *o = NULL;
         char why[BA_ERR_LEN];
         int got = ba_lines_next(lines, &o, why);
-        const char *question = got == 1 ? ba_task_text(o, "question", why) : NULL;
-        const char *answer = question ? ba_task_text(o, "solution", why) : NULL;
+        const char *question = got == 1 ? ba_field_text(o, "question", why) : NULL;
+        const char *answer = question ? ba_field_text(o, "solution", why) : NULL;
         if (got == 0) {
             rc = ba_fail(err, "%s: holds fewer than %zu demonstrations", path, n);
         } else if (!answer) {
@@ -41,8 +42,8 @@ static int first_lines(const ba_task_source *from, const char *path, const char 
 /* Demonstrations, then the question; `target` is the accepted answer. */
 static int question_and_target(const ba_task_source *from, const ba_shots *shots, const cJSON *line, const char *task,
                                ba_task_item *out, char err[BA_ERR_LEN]) {
-    const char *question = ba_task_text(line, "question", err);
-    const char *target = question ? ba_task_text(line, "target", err) : NULL;
+    const char *question = ba_field_text(line, "question", err);
+    const char *target = question ? ba_field_text(line, "target", err) : NULL;
     if (!target || ba_task_shots(out, shots, "", err)) {
         return -1;
     }
@@ -131,9 +132,9 @@ int ba_bbh_shots(const ba_task_source *from, const char *path, ba_shots *out, ch
 
 int ba_bbh_parse(const ba_task_source *from, const ba_shots *shots, const cJSON *line, ba_task_item *out,
                  char err[BA_ERR_LEN]) {
-    const char *task = ba_task_text(line, "task", err);
-    const char *input = task ? ba_task_text(line, "input", err) : NULL;
-    const char *target = input ? ba_task_text(line, "target", err) : NULL;
+    const char *task = ba_field_text(line, "task", err);
+    const char *input = task ? ba_field_text(line, "input", err) : NULL;
+    const char *target = input ? ba_field_text(line, "target", err) : NULL;
     if (!target || ba_task_shots(out, shots, task, err)) {
         return -1;
     }
@@ -186,8 +187,8 @@ int ba_drop_shots(const ba_task_source *from, const char *path, ba_shots *out, c
 
 int ba_drop_parse(const ba_task_source *from, const ba_shots *shots, const cJSON *line, ba_task_item *out,
                   char err[BA_ERR_LEN]) {
-    const char *passage = ba_task_text(line, "passage", err);
-    const char *question = passage ? ba_task_text(line, "question", err) : NULL;
+    const char *passage = ba_field_text(line, "passage", err);
+    const char *question = passage ? ba_field_text(line, "question", err) : NULL;
     const cJSON *answers = cJSON_GetObjectItemCaseSensitive(line, "answers"), *a;
     if (!question || ba_task_shots(out, shots, "", err) ||
         ba_task_part(out, BA_ROLE_QUESTION, drop_text(from, "question", passage, question, "", err), err)) {

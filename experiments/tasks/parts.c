@@ -32,15 +32,6 @@ int ba_task_answer(ba_task_item *item, const char *answer, char err[BA_ERR_LEN])
     return 0;
 }
 
-const char *ba_task_text(const cJSON *object, const char *field, char err[BA_ERR_LEN]) {
-    const cJSON *v = cJSON_GetObjectItemCaseSensitive(object, field);
-    if (!cJSON_IsString(v)) {
-        ba_fail(err, "field \"%s\" is missing or not a string", field);
-        return NULL;
-    }
-    return v->valuestring;
-}
-
 int ba_shots_add(ba_shots *shots, const char *topic, ba_role role, char *text, char err[BA_ERR_LEN]) {
     if (!text) {
         return -1;

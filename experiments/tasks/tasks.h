@@ -87,8 +87,6 @@ void ba_task_items_free(ba_task_items *items);
  * filled; an empty text adds nothing). */
 int ba_task_part(ba_task_item *item, ba_role role, char *text, char err[BA_ERR_LEN]);
 int ba_task_answer(ba_task_item *item, const char *answer, char err[BA_ERR_LEN]);
-/* A text field of an object, or NULL and err. */
-const char *ba_task_text(const cJSON *object, const char *field, char err[BA_ERR_LEN]);
 int ba_shots_add(ba_shots *shots, const char *topic, ba_role role, char *text, char err[BA_ERR_LEN]);
 /* Appends copies of the demonstrations of a topic. */
 int ba_task_shots(ba_task_item *item, const ba_shots *shots, const char *topic, char err[BA_ERR_LEN]);

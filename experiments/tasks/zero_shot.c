@@ -1,5 +1,6 @@
 /* Tasks without demonstrations: MMLU by the likelihood of its letters; IFEval and HumanEval, whose outputs official
  * programs score (experiments/scorers). With one segment every mode is full attention. */
+#include "experiments/data/field.h"
 #include "tasks.h"
 
 #include <stdio.h>
@@ -16,8 +17,8 @@ int ba_mmlu_parse(const ba_task_source *from, const ba_shots *shots, const cJSON
     (void)shots;
     static const char *const letter[] = {"A", "B", "C", "D"};
     const cJSON *choices = cJSON_GetObjectItemCaseSensitive(line, "choices");
-    const char *subject = ba_task_text(line, "subject", err), *text = ba_task_text(line, "question", err),
-               *target = ba_task_text(line, "target", err), *choice[4];
+    const char *subject = ba_field_text(line, "subject", err), *text = ba_field_text(line, "question", err),
+               *target = ba_field_text(line, "target", err), *choice[4];
     if (!subject || !text || !target) {
         return -1;
     }
@@ -61,13 +62,13 @@ int ba_mmlu_parse(const ba_task_source *from, const ba_shots *shots, const cJSON
 int ba_ifeval_parse(const ba_task_source *from, const ba_shots *shots, const cJSON *line, ba_task_item *out,
                     char err[BA_ERR_LEN]) {
     (void)shots;
-    const char *text = ba_task_text(line, "prompt", err);
+    const char *text = ba_field_text(line, "prompt", err);
     const cJSON *key = cJSON_GetObjectItemCaseSensitive(line, "key");
     if (!text) {
         return -1;
     }
     if (!cJSON_IsNumber(key)) {
-        return ba_fail(err, "field \"key\" is missing or not a number");
+        return ba_field_wrong(line, "key", "a number", err);
     }
     if (asprintf(&out->id, "%.0f", key->valuedouble) < 0) {
         out->id = NULL;
@@ -80,7 +81,7 @@ int ba_ifeval_parse(const ba_task_source *from, const ba_shots *shots, const cJS
 int ba_humaneval_parse(const ba_task_source *from, const ba_shots *shots, const cJSON *line, ba_task_item *out,
                        char err[BA_ERR_LEN]) {
     (void)shots;
-    const char *text = ba_task_text(line, "prompt", err), *id = ba_task_text(line, "task_id", err);
+    const char *text = ba_field_text(line, "prompt", err), *id = ba_field_text(line, "task_id", err);
     if (!text || !id) {
         return -1;
     }
@@ -88,7 +89,7 @@ int ba_humaneval_parse(const ba_task_source *from, const ba_shots *shots, const 
         return ba_fail(err, "out of memory");
     }
     /* Where only likelihoods are wanted, the reference solution is the gold answer. */
-    const char *solution = ba_task_text(line, "canonical_solution", err);
+    const char *solution = ba_field_text(line, "canonical_solution", err);
     const ba_prompt_field fields[] = {{"question", text}, {0}};
     return !solution || question(from, "humaneval", fields, out, err) || ba_task_answer(out, solution, err) ? -1 : 0;
 }

@@ -104,7 +104,7 @@ static void test_answers(void) {
     program_write("answers.json", "{\"question\": \"q\", \"documents\": [\"d\"], \"answers\": \"no list\"}");
     static const program_refusal rows[] = {
         {2, "a prompt is needed", {"compare", "--model", "tiny.gguf"}},
-        {2, "\"answers\" is not a list", {"compare", "--model", "tiny.gguf", "--request", "answers.json"}},
+        {2, "field \"answers\" is the text \"no list\", where a list of texts is needed", {"compare", "--model", "tiny.gguf", "--request", "answers.json"}},
         {2, "--repeat 0", {"compare", "--model", "tiny.gguf", "--request", "item.json", "--repeat", "0"}},
     };
     EXPECT_REFUSALS(rows);

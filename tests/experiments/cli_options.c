@@ -94,6 +94,25 @@ static void test_suggestions(void) {
         {2, "did you mean 'verify'?", {"store", "verfy"}},
     };
     EXPECT_REFUSALS(rows);
+    program_write("header.csv", "Question,Answer,Passage\nq,a,p\n");
+    program_write("one.csv", "Question;Answer;Passage\nq;a;p\n");
+    program_write("there.jsonl", "{}\n");
+#define CSV(file, ...)                                                                                                 \
+    { "convert", "--from", "csv", __VA_ARGS__, file }
+#define COLUMNS "--answers", "Answer", "--documents", "Passage"
+    static const program_refusal tables[] = {
+        {2, "found: Question, Answer, Passage; did you mean 'Question'?",
+         CSV("header.csv", "--question", "question", COLUMNS)},
+        {2, "--delimiter says what parts them", CSV("one.csv", "--question", "Question", COLUMNS)},
+        {2, "needs --question, --answers and --documents", CSV("header.csv", "--question", "Question")},
+        {2, "--keep N", {"convert", "--from", "nq", "--documents", "3", "header.csv"}},
+        {2, "there.jsonl: exists; --force", {"convert", "--from", "nq", "header.csv", "there.jsonl"}},
+        {2, "is given twice", {"convert", "--from", "nq", "header.csv", "a.jsonl", "--out", "b.jsonl"}},
+        {2, "--delimiter ab", CSV("header.csv", "--delimiter", "ab", "--question", "Question", COLUMNS)},
+    };
+#undef CSV
+#undef COLUMNS
+    EXPECT_REFUSALS(tables);
     program_end o = program_run((const char *const[]){"xyzzy", NULL}); /* near nothing */
     CU_ASSERT_PTR_NULL(strstr(o.err, "did you mean"));
     program_free(&o);

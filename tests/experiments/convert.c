@@ -1,6 +1,7 @@
 /* Published formats to items: one record of each, the order of documents, and records that cannot be used. */
 #include "experiments/data/convert.h"
 #include "experiments/data/bm25.h"
+#include "experiments/data/csv.h"
 #include "experiments/data/lines.h"
 #include "experiments/data/rag.h"
 #include "tests/support/runner.h"
@@ -9,11 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const ba_columns no_columns;
+
 /* The item of a record's text, or NULL and err. */
 static cJSON *item_of(const char *format, const char *record, size_t most, char err[BA_ERR_LEN]) {
     cJSON *o = cJSON_Parse(record);
     CU_ASSERT_PTR_NOT_NULL_FATAL(o);
-    cJSON *item = ba_convert(ba_format_by_name(format), o, 7, most, err);
+    cJSON *item = ba_convert(ba_format_by_name(format), &no_columns, o, 7, most, err);
     cJSON_Delete(o);
     return item;
 }
@@ -110,6 +113,186 @@ static void musique(void) {
     is_an_item(item);
 }
 
+/* The columns of Hugging Face: a sequence of objects is an object of lists there, or a list of objects. */
+static void hugging_face(void) {
+    char err[BA_ERR_LEN];
+    static const char *const hotpotqa[] = {
+        "{\"id\": \"5a\", \"question\": \"Which river crosses Bern?\", \"answer\": \"Aare\", \"type\": \"bridge\", "
+        "\"level\": "
+        "\"easy\", \"supporting_facts\": {\"title\": [\"Bern\"], \"sent_id\": [1]}, \"context\": {\"title\": "
+        "[\"Bern\", "
+        "\"Rome\"], \"sentences\": [[\"Bern is a city.\", \" The river Aare crosses Bern.\"], [\"Rome is old.\"]]}}",
+        "{\"id\": \"5a\", \"question\": \"Which river crosses Bern?\", \"answer\": \"Aare\", \"supporting_facts\": "
+        "[{\"title\": \"Bern\", \"sent_id\": 1}], \"context\": [{\"title\": \"Bern\", \"content\": [\"Bern is a "
+        "city.\", "
+        "\"The river Aare crosses Bern.\"]}, {\"title\": \"Rome\", \"content\": [\"Rome is old.\"]}]}"};
+    for (size_t i = 0; i < 2; i++) {
+        cJSON *item = item_of(i ? "2wiki" : "hotpotqa", hotpotqa[i], 0, err);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(item);
+        CU_ASSERT_STRING_EQUAL(at(item, "documents", 0, "title"), "Rome");
+        CU_ASSERT_STRING_EQUAL(at(item, "documents", 1, "text"), "Bern is a city. The river Aare crosses Bern.");
+        CU_ASSERT_EQUAL(gold(item, 0), 1);
+        is_an_item(item);
+    }
+    cJSON *item =
+        item_of("squad",
+                "{\"id\": \"s1\", \"title\": \"Bern\", \"context\": \"The Aare crosses Bern.\", \"question\": "
+                "\"What crosses Bern?\", \"answers\": {\"text\": [\"The Aare\", \"Aare\", \"Aare\"], "
+                "\"answer_start\": [0, 4, 4]}}",
+                0, err);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(item);
+    CU_ASSERT_STRING_EQUAL(at(item, "documents", 0, "text"), "The Aare crosses Bern.");
+    CU_ASSERT_STRING_EQUAL(at(item, "answers", 1, NULL), "Aare");
+    CU_ASSERT_STRING_EQUAL(at(item, "answers", 2, NULL), ""); /* each once */
+    is_an_item(item);
+    CU_ASSERT_PTR_NULL(item_of("squad",
+                               "{\"id\": \"s2\", \"title\": \"t\", \"context\": \"c\", \"question\": \"q\", "
+                               "\"answers\": {\"text\": [], \"answer_start\": []}}",
+                               0, err));
+    CU_ASSERT_STRING_EQUAL(err, "no answer"); /* unanswerable, in SQuAD 2 */
+}
+
+/* Natural Questions with its whole page: top-level candidates are the passages, without their tags. */
+static void natural_questions(void) {
+    static const char tokens_as_columns[] = "{\"token\": [\"<p>\", \"Google\", \"was\", \"founded\", \"by\", "
+                                            "\"Larry\", \"</p>\", \"<p>\", \"Bern\", \"is\", "
+                                            "\"old\", \"</p>\"], \"is_html\": [true, false, false, false, false, "
+                                            "false, true, true, false, false, false, true]}";
+    char err[BA_ERR_LEN], record[2000];
+    snprintf(
+        record, sizeof record,
+        "{\"id\": \"797\", \"document\": {\"title\": \"Google\", \"tokens\": %s}, \"question\": {\"text\": \"who "
+        "founded google\", \"tokens\": []}, \"long_answer_candidates\": {\"start_token\": [0, 1, 7], \"end_token\": "
+        "[7, 3, 12], \"top_level\": [true, false, true]}, \"annotations\": {\"id\": [\"1\", \"2\"], \"long_answer\": "
+        "[{\"start_token\": 0, \"end_token\": 7}, {\"start_token\": -1, \"end_token\": -1}], \"short_answers\": "
+        "[{\"start_token\": [5], \"text\": [\"Larry\"]}, {\"start_token\": [], \"text\": []}], \"yes_no_answer\": [-1, "
+        "-1]}}",
+        tokens_as_columns);
+    cJSON *item = item_of("nq", record, 0, err);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(item);
+    CU_ASSERT_STRING_EQUAL(at(item, "documents", 0, "text"), "Bern is old");
+    CU_ASSERT_STRING_EQUAL(at(item, "documents", 1, "text"), "Google was founded by Larry");
+    CU_ASSERT_STRING_EQUAL(at(item, "documents", 2, "text"), ""); /* what is inside of another one is none */
+    CU_ASSERT_STRING_EQUAL(at(item, "answers", 0, NULL), "Larry");
+    CU_ASSERT_EQUAL(gold(item, 0), 1);
+    is_an_item(item);
+}
+
+/* Any table: where the texts of an item come from. */
+static void tables(void) {
+    static const ba_columns columns = {.question = "q", .answers = "a,meta.more", .documents = "p1,p2", .titles = "t1"};
+    char err[BA_ERR_LEN];
+    cJSON *o =
+        cJSON_Parse("{\"q\": \"Who?\", \"a\": 1889, \"meta\": {\"more\": [\"x\", \"y\"]}, \"t1\": \"T\", \"p1\": "
+                    "\"one\\ntwo 1889\", \"p2\": \"[{\\\"title\\\": \\\"U\\\", \\\"text\\\": \\\"three\\\"}, "
+                    "\\\"four\\\"]\", \"id\": 7}");
+    cJSON *item = ba_convert(ba_format_by_name("jsonl"), &columns, o, 3, 0, err);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(item);
+    CU_ASSERT_STRING_EQUAL(cJSON_GetStringValue(cJSON_GetObjectItem(item, "id")), "7");
+    CU_ASSERT_STRING_EQUAL(at(item, "answers", 0, NULL), "1889");
+    CU_ASSERT_STRING_EQUAL(at(item, "answers", 2, NULL), "y");
+    static const char *const want[][2] = {{"T", "one\ntwo 1889"}, {"U", "three"}, {"", "four"}};
+    for (int i = 0; i < 3; i++) { /* the order of the table */
+        CU_ASSERT_STRING_EQUAL(at(item, "documents", i, "title"), want[i][0]);
+        CU_ASSERT_STRING_EQUAL(at(item, "documents", i, "text"), want[i][1]);
+    }
+    CU_ASSERT_PTR_NULL(cJSON_GetObjectItem(cJSON_GetArrayItem(cJSON_GetObjectItem(item, "documents"), 0), "score"));
+    is_an_item(item);
+    ba_columns turned = columns;
+    turned.order = BA_FOUND_BEST_FIRST;
+    turned.separator = "\n";
+    item = ba_convert(ba_format_by_name("jsonl"), &turned, o, 3, 2, err);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(item);
+    CU_ASSERT_STRING_EQUAL(at(item, "documents", 0, "text"), "two 1889"); /* the best two, the best last */
+    CU_ASSERT_STRING_EQUAL(at(item, "documents", 1, "text"), "one");
+    is_an_item(item);
+    cJSON_Delete(o);
+}
+
+static void bad_tables(void) {
+    static const ba_columns columns = {.question = "q", .answers = "a", .documents = "p"};
+    static const char *const bad[][2] = {
+        {"{\"Q\": \"x\", \"a\": \"y\", \"p\": \"z\"}", "field \"q\" is missing; found: Q, a, p"},
+        {"{\"q\": \"\", \"a\": \"y\", \"p\": \"z\"}", "holds no question"},
+        {"{\"q\": \"x\", \"a\": \"\", \"p\": \"z\"}", "no answer"},
+        {"{\"q\": \"x\", \"a\": \"y\", \"p\": \" \"}", "no document"},
+        {"{\"q\": \"x\", \"a\": \"y\", \"p\": \"['one', 'two']\"}",
+         "as JSON it is [\"a\", \"b\"]"}, /* Python's spelling */
+        {"{\"q\": \"x\", \"a\": [true], \"p\": \"z\"}", "something else than texts"},
+        {"{\"q\": \"x\", \"a\": \"y\", \"p\": [{\"body\": \"z\"}]}", "field \"text\" is missing; found: body"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char err[BA_ERR_LEN] = "";
+        cJSON *o = cJSON_Parse(bad[i][0]);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(o);
+        CU_ASSERT_PTR_NULL(ba_convert(ba_format_by_name("csv"), &columns, o, 1, 0, err));
+        CU_ASSERT_PTR_NOT_NULL(strstr(err, bad[i][1]));
+        cJSON_Delete(o);
+    }
+}
+
+static void write_bytes(const char *name, const char *text, size_t n, char path[4300]) {
+    snprintf(path, 4300, "%s/%s", ba_test_dir(), name);
+    FILE *f = fopen(path, "wb");
+    CU_ASSERT_FATAL(f && fwrite(text, 1, n, f) == n && fclose(f) == 0);
+}
+
+/* Line ends, quotation marks and commas inside of cells; and every record that is no text is named by its line. */
+static void test_csv(void) {
+    static const char text[] =
+        "\xef\xbb\xbfq,\"a, b\"\r\n\"two\nlines, \"\"quoted\"\"\",x\r\n\r\n1,2,3\nb\xff,y\n\"ok\n\xff\",y\n"
+        "n\0l,y\nlast,\"\"";
+    static const struct {
+        int got;
+        size_t number;
+        const char *says;
+    } row[] = {{1, 2, "two\nlines, \"quoted\""},
+               {BA_LINE_BAD, 5, "3 cells, where the header has 2"},
+               {BA_LINE_BAD, 6, "column 'q', line 6: byte 2 is no text in UTF-8"},
+               {BA_LINE_BAD, 7, "column 'q', line 8: byte 1 is no text in UTF-8"},
+               {BA_LINE_BAD, 9, "column 'q', line 9: byte 2 is NUL"},
+               {1, 10, "last"},
+               {0, 0, ""}};
+    char path[4300], err[BA_ERR_LEN];
+    ba_csv *csv;
+    write_bytes("table.csv", text, sizeof text - 1, path);
+    CU_ASSERT_EQUAL_FATAL(ba_csv_open(path, ',', &csv, err), 0);
+    CU_ASSERT_STRING_EQUAL(ba_csv_column(csv, 0), "q"); /* without the mark of byte order */
+    CU_ASSERT_STRING_EQUAL(ba_csv_column(csv, 1), "a, b");
+    CU_ASSERT_PTR_NULL(ba_csv_column(csv, 2));
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        cJSON *o = NULL;
+        CU_ASSERT_EQUAL(ba_csv_next(csv, &o, err), row[i].got);
+        CU_ASSERT_TRUE(!row[i].got || ba_csv_number(csv) == row[i].number);
+        CU_ASSERT_TRUE(row[i].got != 1 || strcmp(cJSON_GetObjectItem(o, "q")->valuestring, row[i].says) == 0);
+        CU_ASSERT_TRUE(row[i].got != BA_LINE_BAD || strstr(err, row[i].says));
+        cJSON_Delete(o);
+    }
+    ba_csv_close(csv);
+    static const char *const broken[][2] = {
+        {"a,b\n1,\"x\n2,3\n", "line 2: the record that begins here has a quotation mark"},
+        {"a,b\n1,2\n3,4\"5\"\n", "line 3: a quotation mark in the middle"},
+        {"a,a\n1,2\n", "columns 1 and 2 have the same name 'a'"},
+        {"a,b\r1,2\r", "several records in one line"},
+        {"", "not even a header"}};
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        cJSON *o = NULL;
+        write_bytes("broken.csv", broken[i][0], strlen(broken[i][0]), path);
+        int rc = ba_csv_open(path, ',', &csv, err);
+        for (int got = 1; rc == 0 && got > 0;) {
+            got = ba_csv_next(csv, &o, err);
+            rc = got < 0 ? 1 : rc;
+            cJSON_Delete(o);
+            o = NULL;
+        }
+        CU_ASSERT_NOT_EQUAL(rc, 0);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err, broken[i][1]));
+        if (rc == 1) {
+            ba_csv_close(csv);
+        }
+    }
+}
+
 static void refused(void) {
     static const char *const bad[][3] = {
         {"hotpotqa", "{\"_id\": \"x\", \"question\": \"q\", \"answer\": \"a\", \"context\": []}", "field \"context\""},
@@ -131,7 +314,7 @@ static void refused(void) {
         CU_ASSERT_PTR_NULL(item_of(bad[i][0], bad[i][1], 0, err));
         CU_ASSERT_PTR_NOT_NULL(strstr(err, bad[i][2]));
     }
-    CU_ASSERT_PTR_NULL(ba_format_by_name("squad"));
+    CU_ASSERT_PTR_NULL(ba_format_by_name("squadron"));
 }
 
 /* Two passages of 3 and 5 words, mean 4. "river" occurs once in the first only: idf ln(1 + 1.5 / 1.5) = ln 2, and
@@ -182,7 +365,12 @@ static void test_lines(void) {
 int ba_suite_convert(void) {
     CU_pSuite s = CU_add_suite("convert", NULL, NULL);
     return s && CU_add_test(s, "HotpotQA and 2Wiki", multihop) && CU_add_test(s, "retrievers' lists", retrieved) &&
-                   CU_add_test(s, "MuSiQue", musique) && CU_add_test(s, "records that are refused", refused) &&
+                   CU_add_test(s, "MuSiQue", musique) &&
+                   CU_add_test(s, "HotpotQA, 2Wiki and SQuAD in the columns of Hugging Face", hugging_face) &&
+                   CU_add_test(s, "whole pages of Natural Questions", natural_questions) &&
+                   CU_add_test(s, "any table", tables) && CU_add_test(s, "tables that are refused", bad_tables) &&
+                   CU_add_test(s, "CSV: cells of several lines, and records that are no text", test_csv) &&
+                   CU_add_test(s, "records that are refused", refused) &&
                    CU_add_test(s, "BM25 by hand", bm25_by_hand) &&
                    CU_add_test(s, "no line is joined or hidden by a NUL or an invalid escape", test_lines)
                ? 0
