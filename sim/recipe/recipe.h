@@ -29,7 +29,7 @@ typedef struct ba_recipe {
     struct ba_step *normalizer, *pre_tokenizer; /* [n_normalizers], [n_pre_tokenizers], in their order */
     size_t n_normalizers, n_pre_tokenizers;
     ba_added_token *added; /* [n_added] */
-    size_t n_added, cap_added;
+    size_t n_added;
     ba_pair *merge; /* [n_merges], in the order of ranks */
     size_t n_merges;
     bool *in_model;         /* [vocabulary's n] the token is one of model.vocab: text can become it */

@@ -8,9 +8,7 @@ int ba_span_table_init(ba_span_table *t, const ba_span *text, size_t n) {
     while (slots / 2 < n) {
         slots *= 2;
     }
-    t->text = text;
-    t->mask = slots - 1;
-    t->slot = malloc(slots * sizeof *t->slot);
+    *t = (ba_span_table){.text = text, .mask = slots - 1, .slot = malloc(slots * sizeof *t->slot)};
     if (!t->slot) {
         return -1;
     }
@@ -26,6 +24,9 @@ void ba_span_table_free(ba_span_table *t) {
 static size_t find_slot(const ba_span_table *t, const char *s, size_t n) {
     size_t i = XXH3_64bits(s, n) & t->mask;
     while (t->slot[i] >= 0) {
+        if (t->steps) {
+            ++*t->steps;
+        }
         const ba_span have = t->text[t->slot[i]];
         if (have.n == n && memcmp(have.s, s, n) == 0) {
             break;

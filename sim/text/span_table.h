@@ -10,6 +10,7 @@ typedef struct ba_span_table {
     const ba_span *text; /* [n], borrowed; an id is an index */
     int32_t *slot;       /* [mask + 1], -1 = free */
     size_t mask;
+    size_t *steps; /* grows by one for each slot that is looked at, so that a test can count work; or NULL */
 } ba_span_table;
 
 /* An empty table for ids below n. 0, or -1: out of memory. */

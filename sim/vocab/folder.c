@@ -176,7 +176,7 @@ int ba_vocab_from_folder(const char *folder, const cJSON *config, size_t size, b
     cJSON *generation = NULL;
     *v = (ba_vocab){.bos = -1, .eos = -1, .unk = -1, .pad = -1};
     *source = (ba_vocab_source){0};
-    const ba_vocab_reader r = {path, v, err};
+    const ba_vocab_reader r = {path, v, err, NULL};
     if (!path_in(folder, "tokenizer.json", path, sizeof path)) {
         return ba_fail(err, "%s: the path is too long", folder);
     }

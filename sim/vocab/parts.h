@@ -8,6 +8,7 @@ typedef struct ba_vocab_reader {
     const char *path; /* of tokenizer.json */
     ba_vocab *v;
     char *err;
+    size_t *steps; /* grows by the work of finding tokens, so that a test can check it; or NULL */
 } ba_vocab_reader;
 
 int ba_vocab_no_memory(const ba_vocab_reader *r); /* -1 and err */

@@ -1,7 +1,6 @@
 /* Tokens and merges of a tokenizer.json. Ids are given as `tokenizers` gives them: an added token that the model has
  * keeps the model's id, any other gets the next one. */
 #include "parts.h"
-#include "sim/base/grow.h"
 #include "sim/base/json_read.h"
 #include "sim/recipe/fields.h"
 #include "sim/text/span_table.h"
@@ -78,33 +77,41 @@ static int read_unknown(const ba_vocab_reader *r, const cJSON *model) {
 
 /* ---- added tokens ----------------------------------------------------------------------------------------------- */
 
+/* tokenizer_config.json's members for special tokens, and its lists of more. */
+static const char *const named[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                    "pad_token", "cls_token", "mask_token"};
+static const char *const lists[] = {"extra_special_tokens", "additional_special_tokens"};
+enum { NAMED = sizeof named / sizeof *named };
+
 /* While added tokens are entered, in the order in which the library does it. */
 typedef struct adding {
     const ba_vocab_reader *r;
+    const cJSON *config;    /* tokenizer_config.json, or NULL */
     ba_span_table in_model; /* of the model's tokens */
-    size_t next;            /* id of the next token that the model does not have */
+    ba_span_table have;     /* of the added tokens so far: their indices */
+    ba_span *text;          /* [room] of the added tokens */
+    size_t room;
+    const char *name[NAMED]; /* what tokenizer_config.json calls bos_token, ..., or NULL */
+    size_t next;             /* id of the next token that the model does not have */
 } adding;
 
-static ba_added_token *find_added(const ba_recipe *recipe, ba_span text) {
-    for (size_t i = 0; i < recipe->n_added; i++) {
-        const ba_span have = recipe->added[i].text;
-        if (have.n == text.n && memcmp(have.s, text.s, text.n) == 0) {
-            return &recipe->added[i];
-        }
-    }
-    return NULL;
+static ba_added_token *find_added(const adding *a, const char *text) {
+    int32_t i = ba_span_table_find(&a->have, text, strlen(text));
+    return i < 0 ? NULL : &a->r->v->recipe->added[i];
 }
 
 /* Gives the token its id and its place among the vocabulary's; one that is there already gets the new options. */
 static int add_token(adding *a, ba_added_token t) {
     ba_recipe *recipe = a->r->v->recipe;
     ba_vocab *v = a->r->v;
-    ba_added_token *have = find_added(recipe, t.text);
+    ba_added_token *have = find_added(a, t.text.s);
     int32_t of_model = ba_span_table_find(&a->in_model, t.text.s, t.text.n);
     if (!have) {
-        if (a->next > INT32_MAX || ba_grow(&recipe->added, &recipe->cap_added, recipe->n_added + 1, sizeof *have)) {
+        if (a->next > INT32_MAX || recipe->n_added == a->room) {
             return ba_vocab_no_memory(a->r);
         }
+        a->text[recipe->n_added] = t.text;
+        ba_span_table_add(&a->have, (int32_t)recipe->n_added);
         have = &recipe->added[recipe->n_added++];
         t.id = of_model >= 0 ? of_model : (int32_t)a->next++;
     } else {
@@ -135,7 +142,7 @@ static int read_flags(const ba_vocab_reader *r, const cJSON *entry, ba_added_tok
 
 /* The id of the file must be the one that the library gives the token. */
 static int check_id(const adding *a, const char *text, size_t id) {
-    const ba_added_token *t = find_added(a->r->v->recipe, (ba_span){text, strlen(text)});
+    const ba_added_token *t = find_added(a, text);
     return !t || (size_t)t->id == id
                ? 0
                : ba_fail(a->r->err,
@@ -174,18 +181,14 @@ static int read_added(adding *a, const cJSON *list) {
 
 /* ---- tokenizer_config.json: transformers adds the tokens that it lists ------------------------------------------- */
 
-static const char *const named[] = {"bos_token", "eos_token", "unk_token",  "sep_token",
-                                    "pad_token", "cls_token", "mask_token", NULL};
-
 static const char *text_of(const cJSON *item) {
     const cJSON *text = cJSON_IsObject(item) ? ba_json_get(item, "content") : item;
     return cJSON_IsString(text) && text->valuestring[0] ? text->valuestring : NULL;
 }
 
-static bool is_named(const cJSON *config, const char *text) {
-    for (size_t i = 0; named[i]; i++) {
-        const char *have = text_of(ba_json_get(config, named[i]));
-        if (have && strcmp(have, text) == 0) {
+static bool is_named(const adding *a, const char *text) {
+    for (size_t i = 0; i < NAMED; i++) {
+        if (a->name[i] && strcmp(a->name[i], text) == 0) {
             return true;
         }
     }
@@ -193,9 +196,9 @@ static bool is_named(const cJSON *config, const char *text) {
 }
 
 /* "added_tokens_decoder": {"ID": {"content": ..., flags}} */
-static int read_decoder_tokens(adding *a, const cJSON *config) {
+static int read_decoder_tokens(adding *a) {
     const cJSON *entry;
-    cJSON_ArrayForEach(entry, ba_json_get(config, "added_tokens_decoder")) {
+    cJSON_ArrayForEach(entry, ba_json_get(a->config, "added_tokens_decoder")) {
         const char *text = text_of(entry);
         ba_added_token t = {.normalized = true};
         if (!text) {
@@ -205,7 +208,7 @@ static int read_decoder_tokens(adding *a, const cJSON *config) {
         if (read_flags(a->r, entry, &t) != 0) {
             return -1;
         }
-        t.special = t.special || is_named(config, text);
+        t.special = t.special || is_named(a, text);
         if (add_token(a, t) != 0 || check_id(a, text, strtoull(entry->string, NULL, 10)) != 0) {
             return -1;
         }
@@ -217,7 +220,7 @@ static int read_decoder_tokens(adding *a, const cJSON *config) {
 static int read_special(adding *a, const cJSON *item) {
     const char *text = text_of(item);
     ba_added_token t = {.special = true, .normalized = cJSON_IsObject(item)};
-    if (!text || find_added(a->r->v->recipe, (ba_span){text, strlen(text)})) {
+    if (!text || find_added(a, text)) {
         return 0;
     }
     t.text = (ba_span){text, strlen(text)};
@@ -228,22 +231,21 @@ static int read_special(adding *a, const cJSON *item) {
     return add_token(a, t);
 }
 
-static int read_config_tokens(adding *a, const cJSON *config) {
-    static const char *const lists[] = {"extra_special_tokens", "additional_special_tokens"};
+static int read_config_tokens(adding *a) {
     const cJSON *each;
-    if (cJSON_IsTrue(ba_json_get(config, "split_special_tokens"))) {
+    if (cJSON_IsTrue(ba_json_get(a->config, "split_special_tokens"))) {
         return ba_fail(a->r->err, "%s: 'split_special_tokens' in tokenizer_config.json is not supported", a->r->path);
     }
-    if (read_decoder_tokens(a, config) != 0) {
+    if (read_decoder_tokens(a) != 0) {
         return -1;
     }
-    for (size_t i = 0; named[i]; i++) {
-        if (read_special(a, ba_json_get(config, named[i])) != 0) {
+    for (size_t i = 0; i < NAMED; i++) {
+        if (read_special(a, ba_json_get(a->config, named[i])) != 0) {
             return -1;
         }
     }
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
-        cJSON_ArrayForEach(each, ba_json_get(config, lists[i])) {
+        cJSON_ArrayForEach(each, ba_json_get(a->config, lists[i])) {
             if (read_special(a, each) != 0) {
                 return -1;
             }
@@ -252,23 +254,44 @@ static int read_config_tokens(adding *a, const cJSON *config) {
     return 0;
 }
 
+/* Room for all added tokens that the files list. 0, or -1: out of memory. */
+static int open_adding(adding *a, const cJSON *added) {
+    const cJSON *config = a->config;
+    size_t room = NAMED + (size_t)cJSON_GetArraySize(added) +
+                  (size_t)cJSON_GetArraySize(ba_json_get(config, "added_tokens_decoder"));
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        room += (size_t)cJSON_GetArraySize(ba_json_get(config, lists[i]));
+    }
+    for (size_t i = 0; i < NAMED; i++) {
+        a->name[i] = text_of(ba_json_get(config, named[i]));
+    }
+    a->room = room;
+    a->text = calloc(room, sizeof *a->text);
+    a->r->v->recipe->added = calloc(room, sizeof *a->r->v->recipe->added);
+    if (!a->text || !a->r->v->recipe->added || ba_span_table_init(&a->have, a->text, room) ||
+        ba_span_table_init(&a->in_model, a->r->v->token, a->r->v->n)) {
+        return -1;
+    }
+    a->have.steps = a->in_model.steps = a->r->steps;
+    for (size_t i = 0; i < a->r->v->n; i++) {
+        if (a->r->v->recipe->in_model[i]) {
+            ba_span_table_add(&a->in_model, (int32_t)i);
+        }
+    }
+    return 0;
+}
+
 int ba_vocab_read_tokens(const ba_vocab_reader *r, const cJSON *root, const cJSON *tokenizer_config) {
-    const cJSON *model = ba_json_get(root, "model");
-    adding a = {.r = r};
+    const cJSON *model = ba_json_get(root, "model"), *added = ba_json_get(root, "added_tokens");
+    adding a = {.r = r, .config = tokenizer_config};
     if (read_model_tokens(r, model, &a.next) != 0 || read_unknown(r, model) != 0) {
         return -1;
     }
-    if (ba_span_table_init(&a.in_model, r->v->token, r->v->n)) {
-        return ba_vocab_no_memory(r);
-    }
-    for (size_t i = 0; i < r->v->n; i++) {
-        if (r->v->recipe->in_model[i]) {
-            ba_span_table_add(&a.in_model, (int32_t)i);
-        }
-    }
-    int rc = read_added(&a, ba_json_get(root, "added_tokens"));
-    rc = rc ? rc : read_config_tokens(&a, tokenizer_config);
+    int rc = open_adding(&a, added) == 0 ? read_added(&a, added) : ba_vocab_no_memory(r);
+    rc = rc ? rc : read_config_tokens(&a);
     ba_span_table_free(&a.in_model);
+    ba_span_table_free(&a.have);
+    free(a.text);
     if (!rc && r->v->unk >= 0) {
         r->v->type[r->v->unk] = BA_TOKEN_UNKNOWN;
     }

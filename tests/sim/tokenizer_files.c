@@ -6,6 +6,7 @@
 #include "sim/base/json_read.h"
 #include "sim/recipe/read.h"
 #include "sim/text/normal_form.h"
+#include "sim/vocab/parts.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -391,6 +392,42 @@ static void test_normal_form_is_linear(void) {
     }
 }
 
+/* Slots looked at while n added tokens are read from both files, of which tokenizer_config.json repeats all. */
+static size_t steps_of_added(size_t n) {
+    cJSON *root = cJSON_Parse("{" MODEL "}}"), *config = cJSON_CreateObject();
+    cJSON *added = cJSON_AddArrayToObject(root, "added_tokens");
+    cJSON *decoder = cJSON_AddObjectToObject(config, "added_tokens_decoder");
+    char err[BA_ERR_LEN] = "", content[32], id[32];
+    ba_vocab v = {.bos = -1, .eos = -1, .unk = -1, .pad = -1};
+    size_t steps = 0;
+    for (size_t i = 0; i < n; i++) {
+        cJSON *token = cJSON_CreateObject();
+        snprintf(content, sizeof content, "<|%zu|>", i);
+        snprintf(id, sizeof id, "%zu", i + 3);
+        cJSON_AddNumberToObject(token, "id", (double)(i + 3));
+        cJSON_AddStringToObject(token, "content", content);
+        cJSON_AddItemToArray(added, token);
+        cJSON_AddStringToObject(cJSON_AddObjectToObject(decoder, id), "content", content);
+    }
+    CU_ASSERT_EQUAL_FATAL(ba_vocab_alloc(&v, n + 3), 0);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(v.recipe = calloc(1, sizeof *v.recipe));
+    const ba_vocab_reader reader = {"tokenizer.json", &v, err, &steps};
+    CU_ASSERT_EQUAL(ba_vocab_read_tokens(&reader, root, config), 0);
+    CU_ASSERT_EQUAL(v.recipe->n_added, n);
+    CU_ASSERT(n == 0 || ba_span_is(v.token[n + 2], content));
+    ba_vocab_free(&v);
+    cJSON_Delete(root);
+    cJSON_Delete(config);
+    return steps;
+}
+
+static void test_added_tokens_are_linear(void) {
+    size_t once = steps_of_added(5000), twice = steps_of_added(10000), four = steps_of_added(20000);
+    CU_ASSERT_TRUE(once >= 10000); /* each is looked for and found */
+    CU_ASSERT_TRUE(four < 20000 * 20);
+    CU_ASSERT_TRUE(twice < 3 * once && four < 3 * twice); /* how full a table is depends on its size */
+}
+
 int ba_suite_tokenizer_files(void) {
     CU_pSuite s = CU_add_suite("tokenizer files", NULL, NULL);
     return s && CU_add_test(s, "ids are those of the Python library, or the file is refused", test_files) &&
@@ -398,6 +435,7 @@ int ba_suite_tokenizer_files(void) {
                    CU_add_test(s, "steps that multiply a text are stopped at the limit, by name", test_growth) &&
                    CU_add_test(s, "the limit is for the whole input", test_growth_of_pieces) &&
                    CU_add_test(s, "every field has a verdict", test_fields) &&
+                   CU_add_test(s, "added tokens are read in work in proportion", test_added_tokens_are_linear) &&
                    CU_add_test(s, "normal forms of long runs of marks take work in proportion",
                                test_normal_form_is_linear)
                ? 0
