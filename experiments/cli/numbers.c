@@ -140,6 +140,10 @@ void ba_print_bytes(char *out, size_t size, double bytes) {
 
 void ba_print_seconds(char *out, size_t size, double s) {
     double a = fabs(s);
+    if (isnan(s)) {
+        snprintf(out, size, "-");
+        return;
+    }
     if (a < 999.5e-9) {
         snprintf(out, size, "%.3g ns", s * 1e9);
     } else if (a < 999.5e-6) {

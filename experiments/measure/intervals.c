@@ -119,6 +119,31 @@ ba_mean ba_mean_within(ba_mean m, double least, double most) {
     return m;
 }
 
+/* Mean and variance of the mean of log x. */
+static ba_mean mean_of_logs(const double *x, size_t n) {
+    double mean = 0, square = 0;
+    for (size_t i = 0; i < n; i++) {
+        mean += log(x[i]) / (double)n;
+    }
+    for (size_t i = 0; i < n; i++) {
+        square += (log(x[i]) - mean) * (log(x[i]) - mean);
+    }
+    const double df = (double)n - 1;
+    return (ba_mean){.mean = mean, .centre = mean, .variance = square / df / (double)n, .df = df, .n = n};
+}
+
+bool ba_told_apart(const double *a, size_t n_a, const double *b, size_t n_b) {
+    if (n_a < 2 || n_b < 2) {
+        return false;
+    }
+    ba_mean x = mean_of_logs(a, n_a), y = mean_of_logs(b, n_b);
+    x.mean = -x.mean;
+    x.centre = -x.centre;
+    const ba_mean both[] = {x, y};
+    ba_mean half = ba_mean_over(both, 2); /* half of the difference, with half of its error */
+    return half.low > 0 || half.high < 0;
+}
+
 ba_equivalence ba_equivalence_of(double low, double high, double margin, bool more_is_better) {
     if (isnan(low) || isnan(high)) {
         return BA_UNDECIDED;

@@ -48,6 +48,10 @@ ba_equivalence ba_equivalence_of(double low, double high, double margin, bool mo
 /* "undecided", "equal", "worse", "better" */
 const char *ba_equivalence_name(ba_equivalence e);
 
+/* Whether two sets of positive measurements a [n_a], b [n_b] differ by a factor: Welch's t of their logarithms, two-sided,
+ * 5 %. false with fewer than two of either. */
+bool ba_told_apart(const double *a, size_t n_a, const double *b, size_t n_b);
+
 /* Largest changes that are called none: of a score in 0..1, of an NLL in nats a token. */
 typedef struct ba_margins {
     double score, nll;

@@ -53,7 +53,7 @@ int ba_noise_of(const ba_noise *n, const ba_prompt *prompt, const ba_engine_opti
     int rc = ba_mode_plan("full", prompt, &plan, err) ? -1 : ba_engine_run(n->engine, plan, opt, 0, &run, err);
     if (!rc && !(exact = ba_run_logits(run))) {
         rc = BA_INTERRUPTED;
-    } else if (!rc) {
+    } else if (!rc && !(rc = ba_run_check(run, err))) {
         *kl = ba_logit_compare(exact, logits, ba_engine_shape(n->engine)->vocab).kl;
     }
     ba_run_free(run);

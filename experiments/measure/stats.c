@@ -52,7 +52,7 @@ ba_stats ba_stats_of(double *x, size_t n) {
 }
 
 double ba_quantile(double *x, size_t n, double q) {
-    if (n == 0) {
+    if (n == 0 || (q > 0.5 && q < 1 && (double)n * (1 - q) < 1 - 1e-9)) {
         return NAN;
     }
     qsort(x, n, sizeof *x, by_value);

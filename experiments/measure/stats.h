@@ -18,7 +18,7 @@ typedef struct ba_stats {
 ba_stats ba_stats_of(double *x, size_t n);
 
 /* The q-quantile (0..1) of x[n], which is sorted on return: the smallest sample that at least a share q does not exceed
- * (nearest rank). n = 0: NaN. */
+ * (nearest rank). NaN: too few samples to have one beyond it, as of the 0.99-quantile below 100 (of medians: none). */
 double ba_quantile(double *x, size_t n, double q);
 
 /* How much longer a takes than b, from pairs that were measured in the same round. */

@@ -18,21 +18,54 @@ static int check_store(const ba_ttft_state *s, const ba_ttft_unit *u) {
                        u->prompt->length, u->mode, want);
 }
 
-int ba_ttft_make_prompts(ba_ttft_state *s, const char *text, size_t text_len) {
+/* Where part k of n of a text begins: at a blank, so that no character is cut. */
+static size_t part_of(const char *text, size_t len, size_t k, size_t n) {
+    size_t at = len / n * k;
+    while (k && at < len && text[at] != ' ' && text[at] != '\n') {
+        at++;
+    }
+    return at;
+}
+
+/* Prompt number k of a size. Of a text each takes its own part; words and ids are drawn by another seed. */
+static int make_prompt(ba_ttft_state *s, const ba_ttft_prompt *p, size_t k, const char *text, size_t text_len,
+                       ba_workload *out) {
     const ba_ttft_options *w = s->w;
     char err[BA_ERR_LEN];
+    size_t from = text ? part_of(text, text_len, k, w->prompts) : 0;
+    const ba_workload_spec spec = {.length = p->length,
+                                   .question = w->question,
+                                   .block = p->block,
+                                   .text = text ? text + from : NULL,
+                                   .text_len = text ? text_len - from : 0,
+                                   .seed = s->common->seed + k * UINT64_C(0x9E3779B97F4A7C15),
+                                   .vocab = ba_engine_shape(s->b.engine)->vocab};
+    if (ba_workload_new(s->b.tok, &spec, out, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s%s%zu tokens in passages of %zu: %s", w->data ? w->data : "",
+                           w->data ? ": " : "", p->length, p->block, err);
+    }
+    return 0;
+}
+
+int ba_ttft_make_prompts(ba_ttft_state *s, const char *text, size_t text_len) {
+    const ba_ttft_options *w = s->w;
     if (!(s->prompt = calloc(w->n_size, sizeof *s->prompt))) {
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
     for (size_t i = 0; i < w->n_size; i++) {
-        size_t length = w->size[i].length, block = w->size[i].block;
-        const ba_workload_spec spec = {
-            length, w->question, block, text, text_len, s->common->seed, ba_engine_shape(s->b.engine)->vocab};
         ba_ttft_prompt *p = &s->prompt[s->n_prompt++];
-        *p = (ba_ttft_prompt){.length = length, .block = block};
-        if (ba_workload_new(s->b.tok, &spec, &p->text, err)) {
-            return ba_cli_fail(BA_EXIT_USAGE, "%s%s%zu tokens in passages of %zu: %s", w->data ? w->data : "",
-                               w->data ? ": " : "", length, block, err);
+        *p = (ba_ttft_prompt){.length = w->size[i].length, .block = w->size[i].block};
+        int status = make_prompt(s, p, 0, text, text_len, &p->text);
+        const size_t more = w->distance ? w->prompts - 1 : 0;
+        if (!status && !(p->more = calloc(more + 1, sizeof *p->more))) {
+            return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+        }
+        while (!status && p->n_more < more) {
+            status = make_prompt(s, p, p->n_more + 1, text, text_len, &p->more[p->n_more]);
+            p->n_more += !status;
+        }
+        if (status) {
+            return status;
         }
     }
     return 0;

@@ -10,9 +10,9 @@ enum { MAX_LENGTH = 1 << 24, MAX_PROMPTS = 1 << 16 };
 typedef struct options {
     ba_counts lengths, passages, blocks;
     const char *data;
-    size_t question, repeat;
+    size_t question, repeat, prompts;
     double min_time;
-    bool executor[2], cold, warm, distance, profile;
+    bool executor[2], cold, warm, distance, no_noise, profile;
 } options;
 
 static int by_size(const void *a, const void *b) {
@@ -100,6 +100,8 @@ static int run(const ba_call *call) {
                             .warm = opt->warm || !opt->cold,
                             .question = opt->question,
                             .distance = opt->distance,
+                            .prompts = opt->prompts,
+                            .no_noise = opt->no_noise,
                             .repeat = opt->repeat,
                             .min_time = opt->min_time,
                             .data = opt->data,
@@ -135,7 +137,12 @@ static const ba_option own[] = {
     {"min-time", "S", BA_REAL, AT(min_time), .standard = "1", .most = 1e6,
      .help = "seconds measured per case, at least"},
     {"distance", NULL, BA_FLAG, AT(distance),
-     .help = "how far the next token is from full attention's: KL and max |dlogit|; not timed"},
+     .help = "how far the next token is from full attention's: KL, top-1 agreement and max |dlogit|; not timed"},
+    {"prompts", "N", BA_COUNT, AT(prompts), .standard = "1", .least = 1, .most = 10000, .with = "distance",
+     .help = "prompts of every size for --distance, so that its means have intervals; the first is the one timed"},
+    {"no-noise", NULL, BA_FLAG, AT(no_noise), .with = "distance",
+     .help = "distances without their noise floor (KL of full in this precision from full in fp32), which needs the "
+             "weights once more in fp32"},
     {"data", "FILE", BA_FILE, AT(data), .help = "cut passages out of this text; default: words made up by --seed"},
     {"profile", NULL, BA_FLAG, AT(profile),
      .help = "every stage of every case, and every operation of a layer, as share of the time"},
@@ -149,7 +156,7 @@ const ba_command ba_command_ttft = {
              "ranges: A-B*F multiplies by F, A-B+S adds S. Exit status 1 if a check failed: such a row has no figures.",
     .example = "blockattn ttft --lengths 50,512,2K --out ttft.h5\n"
                "blockattn ttft --lengths 1K-32K*2 --executor place --warm --csv\n"
-               "blockattn ttft --mode full,block,sink --passages 2,4,8 --block-tokens 64,128 --distance",
+               "blockattn ttft --mode full,block,sink --passages 2,4,8 --block-tokens 64,128 --distance --prompts 5",
     .own = own,
     .size = sizeof(options),
     .takes = BA_TAKES_ENGINE | BA_TAKES_SHAPE | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT |

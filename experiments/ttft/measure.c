@@ -7,13 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int run_failed(const ba_ttft_case *c, int rc, const char *err) {
+int ba_ttft_failed(const char *mode, size_t length, int rc, const char *err) {
     if (rc == BA_INTERRUPTED || ba_interrupted()) {
         return BA_EXIT_INTERRUPTED;
     }
     bool machine = strstr(err, "out of memory") != NULL;
-    return ba_cli_fail(machine ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s, %.0f tokens: %s", c->mode, (double)c->length,
-                       err);
+    return ba_cli_fail(machine ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s, %zu tokens: %s", mode, length, err);
 }
 
 static int run_case(ba_ttft_state *s, const ba_ttft_case *c, ba_ttft_sample *out) {
@@ -24,32 +23,17 @@ static int run_case(ba_ttft_state *s, const ba_ttft_case *c, ba_ttft_sample *out
     }
     int rc = ba_ttft_take(&s->b, &s->unit[c->unit], c, &s->opt, out, err);
     if (rc) {
-        return run_failed(c, rc, err);
+        return ba_ttft_failed(c->mode, c->length, rc, err);
     }
     s->held = c->unit;
     return 0;
 }
 
-/* Logits of full attention for the case's prompt, if distances are requested. */
-static int know_full(ba_ttft_state *s, const ba_ttft_case *c) {
-    ba_ttft_prompt *p = &s->prompt[c->unit / s->w->n_mode];
-    char err[BA_ERR_LEN] = "";
-    if (!s->w->distance || p->full) {
-        return 0;
-    }
-    int rc = ba_ttft_prompt_full(&s->b, p, &s->opt, err);
-    return rc ? run_failed(c, rc, err) : 0;
-}
-
-/* Not timed: puts the blocks of a warm case into the store, and computes the logits of full attention and of the first
- * executor for the comparison. */
+/* Not timed: puts the blocks of a warm case into the store, and computes the logits of the first executor for the
+ * comparison. */
 static int prepare(void *arg, size_t item) {
     ba_ttft_state *s = arg;
     ba_ttft_case first = s->cases[item];
-    int status = know_full(s, &first);
-    if (status) {
-        return status;
-    }
     ba_executor how = s->w->executor[BA_IN_PLACE] ? BA_IN_PLACE : BA_MERGE_KEYS;
     bool reference = s->unit[first.unit].reference || (first.cold && first.how == how);
     if (reference && (first.cold || s->held == first.unit)) {
@@ -64,7 +48,11 @@ static int prepare(void *arg, size_t item) {
 static int take(void *arg, size_t item, double *seconds) {
     ba_ttft_state *s = arg;
     double start = ba_now() - s->start;
-    s->last = (ba_ttft_sample){.item = item, .start_s = start};
+    const ba_ttft_case *c = &s->cases[item];
+    s->last = (ba_ttft_sample){
+        .item = item, .start_s = start, .length = c->length, .block_tokens = c->block_tokens, .cold = c->cold};
+    snprintf(s->last.mode, sizeof s->last.mode, "%s", c->mode);
+    snprintf(s->last.executor, sizeof s->last.executor, "%s", c->executor);
     s->now = s->weight[item];
     s->opt.profile = s->account ? &s->account[item].profile : NULL;
     int status = run_case(s, &s->cases[item], &s->last);

@@ -1,4 +1,4 @@
-/* Private parts of a measurement of `ttft`, shared by session.c, cases.c, measure.c and trace.c. Functions return an exit
+/* Private parts of a measurement of `ttft`, shared by session.c, cases.c, measure.c, distances.c and trace.c. Functions return an exit
  * status and have printed its line. */
 #ifndef BA_TTFT_INSIDE_H
 #define BA_TTFT_INSIDE_H
@@ -7,7 +7,7 @@
 #include "experiments/cli/tracing.h"
 #include "session.h"
 
-#define BA_TTFT_SCHEMA "blockattn-ttft-2"
+#define BA_TTFT_SCHEMA "blockattn/ttft/3"
 
 /* State of one call of the command. */
 typedef struct ba_ttft_state {
@@ -27,11 +27,13 @@ typedef struct ba_ttft_state {
     ba_ttft_sample *sample; /* [n_sample] samples of this and earlier sessions, in order */
     size_t n_sample, room;
     ba_ttft_sample last;
+    ba_ttft_distance *distance; /* [n_unit * prompts] of this and earlier sessions, prompt by prompt; or NULL */
+    size_t n_distance;
     ba_ttft_account *account; /* [n_case], or NULL: not requested */
     size_t held;              /* unit whose blocks are in the store; SIZE_MAX: none */
     double start;             /* clock: of the session */
     ba_trace *trace;          /* or NULL */
-    size_t t_result, t_sample, t_case, t_session;
+    size_t t_result, t_sample, t_distance, t_case, t_session;
     /* progress */
     ba_progress bar;
     double *weight; /* [n_case] expected seconds of a visit */
@@ -48,6 +50,12 @@ int ba_ttft_make_cases(ba_ttft_state *s);
 int ba_ttft_measure(ba_ttft_state *s);
 /* Appends a sample. */
 int ba_ttft_remember(ba_ttft_state *s, const ba_ttft_sample *sample);
+/* Exit status for what the engine returned, with its line printed. */
+int ba_ttft_failed(const char *mode, size_t length, int rc, const char *err);
+
+/* distances.c: room for all distances, and those that are missing. */
+int ba_ttft_make_distances(ba_ttft_state *s);
+int ba_ttft_measure_distances(ba_ttft_state *s);
 
 /* trace.c: the root attributes hold every setting that decides what the rows mean; a resumed trace must have the same. */
 int ba_ttft_describe(ba_ttft_state *s, int argc, char **argv, const char *text, size_t text_len);

@@ -1,5 +1,8 @@
-/* Results of `ttft` for people: three tables, at most 120 columns wide, with the paper's rows beside ours. */
+/* Results of `ttft` for people: three tables, at most 130 columns wide, with the paper's rows beside those of `block`. */
 #include "ttft.h"
+
+#include "experiments/measure/costing.h"
+#include "experiments/measure/paper_row.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -51,6 +54,18 @@ static void print_seconds(const ba_ttft_result *r, double seconds, int width) {
     }
 }
 
+/* "1.05 s ±2%": the median with the MAD as a share of it. A "!" follows if there are outliers. */
+static void print_spread(const ba_ttft_result *r, int width) {
+    if (is_shown(r, r ? r->ttft_s_median : NAN, width)) {
+        char text[CELL], cell[2 * CELL];
+        double share = 100 * r->ttft_s_mad / r->ttft_s_median;
+        ba_print_seconds(text, sizeof text, r->ttft_s_median);
+        snprintf(cell, sizeof cell, share > 0 && share < 0.95 ? "%s ±%.1f%%%s" : "%s ±%.0f%%%s", text, share,
+                 r->n_outliers ? "!" : "");
+        print_text(width + 1, cell); /* ± takes two bytes */
+    }
+}
+
 /* 7.5e12, as in the paper. */
 static void print_flops(const ba_ttft_result *r, double flops, int digits, int width) {
     if (is_shown(r, flops, width)) {
@@ -90,10 +105,15 @@ static void print_bytes(const ba_ttft_result *r, double bytes, int width) {
 /* The rows that one line of a mode's tables shows. */
 typedef struct line {
     const ba_ttft_result *full, *cold, *warm, *merge_cold, *merge_warm;
-    const ba_table3 *paper;
+    const ba_paper_row *paper;
     uint64_t length;
     bool timing_only;
 } line;
+
+/* The paper timed block attention, with a question of 50 tokens. */
+static bool has_paper(const ba_ttft_result *r, const char *mode) {
+    return r->question == BA_PAPER_QUESTION && strcmp(mode, "block") == 0;
+}
 
 static line line_of(const ba_ttft_result *r, size_t n, const ba_ttft_result *of, const char *mode) {
     return (line){.full = find(r, n, of, "full", "place", true),
@@ -101,7 +121,7 @@ static line line_of(const ba_ttft_result *r, size_t n, const ba_ttft_result *of,
                   .warm = find(r, n, of, mode, "place", false),
                   .merge_cold = find(r, n, of, mode, "merge", true),
                   .merge_warm = find(r, n, of, mode, "merge", false),
-                  .paper = of->question == 50 ? ba_table3_of(of->length) : NULL,
+                  .paper = has_paper(of, mode) ? ba_paper_row_at(of->length) : NULL,
                   .length = of->length,
                   .timing_only = of->timing_only};
 }
@@ -110,32 +130,59 @@ static line line_of(const ba_ttft_result *r, size_t n, const ba_ttft_result *of,
 typedef struct extras {
     bool blocks;   /* passages of several sizes: one set of tables for each */
     bool distance; /* from full attention */
+    bool merge;    /* the merging executor ran */
 } extras;
+
+/* "3-41": samples of the cases of a line. */
+static void print_samples(const line *l, int width) {
+    const ba_ttft_result *all[] = {l->full, l->cold, l->warm, l->merge_cold, l->merge_warm};
+    uint64_t least = UINT64_MAX, most = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (all[i]) {
+            least = all[i]->n < least ? all[i]->n : least;
+            most = all[i]->n > most ? all[i]->n : most;
+        }
+    }
+    char text[CELL];
+    snprintf(text, sizeof text, least < most ? "%.0f-%.0f" : "%.0f", (double)least, (double)most);
+    print_text(width, text);
+}
+
+/* KL with its interval, floor and agreement. */
+static void print_distance(const ba_ttft_result *r) {
+    char text[2 * CELL] = "-";
+    if (r && !isnan(r->kl)) {
+        snprintf(text, sizeof text, isnan(r->kl_low) ? "%.2g" : "%.2g [%.2g, %.2g]", r->kl, r->kl_low, r->kl_high);
+    }
+    print_text(22, text);
+    print_number(r, r ? r->noise_kl : NAN, "%.1g", 7);
+    print_percent(r, r ? r->top1 : NAN, 7);
+}
+
+enum { TIME = 13 }; /* width of a time with its spread */
 
 static void print_times(const line *l, extras more) {
     const ba_ttft_result *warm = l->warm ? l->warm : l->merge_warm;
     print_length(l->length, l->timing_only);
-    print_seconds(l->full, l->full ? l->full->ttft_s_median : NAN, 8);
-    printf(" ");
-    print_seconds(l->cold, l->cold ? l->cold->ttft_s_median : NAN, 8);
-    print_seconds(l->warm, l->warm ? l->warm->ttft_s_median : NAN, 8);
-    printf(" ");
-    print_seconds(l->merge_cold, l->merge_cold ? l->merge_cold->ttft_s_median : NAN, 8);
-    print_seconds(l->merge_warm, l->merge_warm ? l->merge_warm->ttft_s_median : NAN, 8);
-    printf(" ");
-    print_number(warm, warm ? warm->speedup : NAN, "%.1fx", 7);
-    print_number(warm, warm ? warm->breakeven : NAN, "%.0f", 6);
-    printf(" ");
+    print_spread(l->full, TIME);
+    print_spread(l->cold, TIME);
+    print_spread(l->warm, TIME);
+    if (more.merge) {
+        print_spread(l->merge_cold, TIME);
+        print_spread(l->merge_warm, TIME);
+    }
+    print_samples(l, 6);
+    print_number(warm, warm ? warm->speedup : NAN, "%.1fx", 6);
+    print_number(warm, warm ? warm->breakeven : NAN, "%.0f", 5);
     print_seconds(l->full, l->full ? l->full->floor_s : NAN, 8);
     print_seconds(warm, warm ? warm->floor_s : NAN, 8);
     if (more.distance) {
-        const ba_ttft_result *any = warm ? warm : l->cold ? l->cold : l->merge_cold;
-        print_number(any, any ? any->kl : NAN, "%.2g", 9);
+        print_distance(warm ? warm : l->cold ? l->cold : l->merge_cold);
     }
     if (l->paper) {
         char ratio[CELL];
-        snprintf(ratio, sizeof ratio, "%.1fx", l->paper->full_s / l->paper->block_s);
-        printf("  %6.0f %5.0f %6s", 1e3 * l->paper->full_s, 1e3 * l->paper->block_s, ratio);
+        snprintf(ratio, sizeof ratio, "%.1fx", l->paper->ttft_full_ms / l->paper->ttft_block_ms);
+        printf("  %6.0f %5.0f %6s", l->paper->ttft_full_ms, l->paper->ttft_block_ms, ratio);
     }
     putchar('\n');
 }
@@ -156,9 +203,9 @@ static void print_work(const line *l) {
     print_bytes(warm, warm ? warm->bytes_read : NAN, 8);
     if (l->paper) {
         printf(" ");
-        print_flops(l->full, l->paper->full_flops, 2, 8);
-        print_flops(l->full, l->paper->block_flops, 2, 8);
-        printf(" %7s", l->paper->reduction);
+        print_text(8, l->paper->flops_full);
+        print_text(8, l->paper->flops_block);
+        print_text(7, l->paper->reduction);
     }
     putchar('\n');
 }
@@ -215,27 +262,58 @@ static bool is_first(const ba_ttft_result *r, size_t i, bool length) {
     return true;
 }
 
+static void print_heads(bool paper, extras more) {
+    printf("\nTime to first token: median ±MAD, n samples a case%*s%5s%*s%s\n", more.merge ? 56 : 28, "", "floor",
+           paper ? more.distance ? 51 : 13 : 0, "", paper ? "paper, 8B model (ms)" : "");
+    printf(" length%*s%*s%*s", TIME + 1, "full", TIME + 1, "cold", TIME + 1, "warm");
+    if (more.merge) {
+        printf("%*s%*s", TIME + 1, "merged: cold", TIME + 1, "warm");
+    }
+    printf("%7s%7s%6s%9s%9s%s%s\n", "n", "full/", "even", "full", "warm",
+           more.distance ? "       KL to full, nats   noise   top-1" : "", paper ? "    full block  ratio" : "");
+    printf("%*s%7s%6s\n", 7 + (TIME + 1) * (more.merge ? 5 : 3) + 7, "", "warm", "after");
+}
+
 static void print_mode(const ba_ttft_result *r, size_t n, const ba_ttft_result *of, extras more) {
-    printf("\nTime to first token, median%43s floor%13s%*s paper, 8B model (ms)\n", "", "", more.distance ? 10 : 0, "");
-    printf(" length     full      cold     warm  merged: cold  warm   full/   even      full     warm%s    full block  "
-           "ratio\n",
-           more.distance ? "        KL" : "");
-    printf("%63s   warm  after%*s\n", "", more.distance ? 29 : 0, more.distance ? "to full" : "");
+    const bool paper = has_paper(of, of->mode);
+    print_heads(paper, more);
     for (size_t i = 0; i < n; i++) {
         if (is_beside(&r[i], of) && is_first(r, i, true)) {
             line l = line_of(r, n, &r[i], of->mode);
             print_times(&l, more);
         }
     }
-    printf("\nWork: FLOPs, exact%22s reduction, warm%11s KV, bytes read%12s paper, 8B model\n", "", "", "");
-    printf(" length      full      cold      warm    exact   dense   paper        KV     full     warm      full    "
-           "block  reduc.\n");
+    printf("\nWork: FLOPs, exact%22s reduction, warm%11s KV, bytes read%12s%s\n", "", "", "",
+           paper ? " paper, 8B model" : "");
+    printf(" length      full      cold      warm    exact   dense   paper        KV     full     warm%s\n",
+           paper ? "      full    block  reduc." : "");
     for (size_t i = 0; i < n; i++) {
         if (is_beside(&r[i], of) && is_first(r, i, true)) {
             line l = line_of(r, n, &r[i], of->mode);
             print_work(&l);
         }
     }
+}
+
+/* Cases with outliers by name, so that a reader knows which medians were disturbed. */
+static void print_outliers(const ba_ttft_result *r, size_t n) {
+    bool any = false;
+    for (size_t i = 0; i < n; i++) {
+        if (r[i].n_outliers) {
+            printf("%s %s%s%s at %.0f tokens (%.0f of %.0f)",
+                   any ? ";"
+                       : "! outliers, more than 3 deviations (by MAD) from "
+                         "the median, kept:",
+                   r[i].mode,
+                   strcmp(r[i].mode, "full") == 0 ? ""
+                   : r[i].cold                    ? " cold"
+                                                  : " warm",
+                   strcmp(r[i].executor, "merge") == 0 ? " merged" : "", (double)r[i].length, (double)r[i].n_outliers,
+                   (double)r[i].n);
+            any = true;
+        }
+    }
+    fputs(any ? "\n" : "", stdout);
 }
 
 static bool is_first_block(const ba_ttft_result *r, size_t i) {
@@ -246,26 +324,63 @@ static bool is_first_block(const ba_ttft_result *r, size_t i) {
     return j == i;
 }
 
+static void print_heading(const ba_ttft_result *r, size_t n, const ba_ttft_result *of, extras more) {
+    bool same_set = false; /* of a prompt of one passage it cannot be told */
+    for (size_t i = 0; i < n; i++) {
+        same_set |= strcmp(r[i].mode, of->mode) == 0 && strcmp(r[i].reuse, BA_REUSE_SET) == 0;
+    }
+    printf("\n=== %s against full", of->mode);
+    if (more.blocks) {
+        printf(", passages of %.0f", (double)of->block_tokens);
+    }
+    puts(same_set ? " (reuses KV only for the same passages in the same order) ===" : " ===");
+}
+
+static void print_notes(const ba_ttft_result *r, size_t n, const ba_peak *peak, extras more) {
+    bool timing_only = false, floors = false;
+    for (size_t i = 0; i < n; i++) {
+        floors |= !isnan(r[i].floor_s);
+    }
+    printf("\nfloor: measured peaks, %.0f GFLOP/s in fp32 and %.1f GB/s%s; even after: warm uses until encoding has "
+           "paid, - "
+           "where times cannot be told from full's\n",
+           peak->flops / 1e9, peak->bytes / 1e9,
+           floors ? "" : " (some case was faster, so that the machine was busy when they were measured: not shown)");
+    if (more.distance) {
+        printf(
+            "KL: mean over n = %.0f prompt%s, [low, high]: 95 %%%s; noise: KL of full in this precision from full in "
+            "fp32\n",
+            (double)r[0].n_prompts, r[0].n_prompts == 1 ? "" : "s",
+            r[0].n_prompts == 1 ? " (one prompt has none, see --prompts)" : "");
+    }
+    print_outliers(r, n);
+    for (size_t i = 0; i < n; i++) {
+        timing_only |= r[i].timing_only != 0;
+    }
+    if (timing_only) {
+        puts("* longer than the context the model was trained on: timing only");
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (*r[i].check_note) {
+            printf("CHECK FAILED: %s %s %s at %.0f tokens: %s\n", r[i].mode, r[i].cold ? "cold" : "warm", r[i].executor,
+                   (double)r[i].length, r[i].check_note);
+        }
+    }
+}
+
 void ba_ttft_print(const ba_ttft_result *r, size_t n, const ba_peak *peak, bool profile) {
-    bool only_full = true, timing_only = false;
-    size_t outliers = 0, samples = 0;
+    bool only_full = true;
     extras more = {0};
     for (size_t i = 0; i < n; i++) {
         only_full &= strcmp(r[i].mode, "full") == 0;
-        timing_only |= r[i].timing_only != 0;
-        outliers += r[i].n_outliers;
-        samples += r[i].n;
         more.blocks |= r[i].block_tokens != r[0].block_tokens;
-        more.distance |= !isnan(r[i].kl);
+        more.distance |= r[i].n_prompts > 0;
+        more.merge |= strcmp(r[i].executor, "merge") == 0;
     }
     for (size_t i = 0; i < n; i++) {
         if (is_first(r, i, false) && (only_full || strcmp(r[i].mode, "full") != 0)) {
             if (!only_full) {
-                printf("\n=== %s against full", r[i].mode);
-                if (more.blocks) {
-                    printf(", passages of %.0f", (double)r[i].block_tokens);
-                }
-                puts(" ===");
+                print_heading(r, n, &r[i], more);
             }
             print_mode(r, n, &r[i], more);
         }
@@ -275,20 +390,5 @@ void ba_ttft_print(const ba_ttft_result *r, size_t n, const ba_peak *peak, bool 
             print_stages(r, n, r[i].block_tokens, profile);
         }
     }
-    printf(
-        "\nfloor: measured peaks, %.0f GFLOP/s in fp32 and %.1f GB/s; even after: warm uses until encoding has paid\n",
-        peak->flops / 1e9, peak->bytes / 1e9);
-    if (timing_only) {
-        puts("* longer than the context the model was trained on: timing only");
-    }
-    if (outliers > 0) {
-        printf("%zu of %zu samples are outliers, more than 3 deviations (by MAD) from their median: kept\n", outliers,
-               samples);
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (*r[i].check_note) {
-            printf("CHECK FAILED: %s %s %s at %.0f tokens: %s\n", r[i].mode, r[i].cold ? "cold" : "warm", r[i].executor,
-                   (double)r[i].length, r[i].check_note);
-        }
-    }
+    print_notes(r, n, peak, more);
 }

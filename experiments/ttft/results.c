@@ -1,27 +1,14 @@
 /* From samples to rows: statistics, checks, and comparisons between cases. */
 #include "ttft.h"
 
+#include "experiments/measure/intervals.h"
+#include "experiments/measure/paper_row.h"
 #include "experiments/measure/stats.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-const ba_table3 *ba_table3_of(size_t length) {
-    static const ba_table3 table[] = {
-        {50, 0.026, 0.026, 7.5e11, 7.5e11, "-"},         {512, 0.050, 0.026, 7.6e12, 7.5e11, "90.1%"},
-        {1024, 0.087, 0.026, 1.5e13, 7.5e11, "95.0%"},   {2048, 0.167, 0.026, 3.0e13, 7.5e11, "97.5%"},
-        {4096, 0.330, 0.027, 6.1e13, 7.5e11, "98.7%"},   {8192, 0.691, 0.029, 1.2e14, 7.5e11, "99.3%"},
-        {16384, 1.515, 0.034, 2.45e14, 7.5e11, "99.6%"}, {32768, 3.638, 0.045, 4.9e14, 7.5e11, "99.8%"},
-    };
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        if (table[i].length == length) {
-            return &table[i];
-        }
-    }
-    return NULL;
-}
 
 /* Median of one member of the counted samples of a case. x: scratch for all samples. */
 static ba_stats stats_of(size_t item, const ba_ttft_sample *s, size_t n, size_t offset, double *x) {
@@ -71,16 +58,39 @@ static void check(const ba_ttft_case *cases, size_t item, const ba_ttft_sample *
 
 /* Blank unless the check passed. */
 static void blank(ba_ttft_result *r) {
-    double *const figure[] = {
-        &r->ttft_s_median,   &r->ttft_s_min, &r->ttft_s_mad, &r->flops_exact, &r->flops_dense, &r->flops_paper,
-        &r->bytes_read,      &r->kv_bytes,   &r->n_computed, &r->n_reused,    &r->other_s,     &r->bytes_written,
-        &r->flops_attention, &r->work_bytes, &r->floor_s,    &r->kl,          &r->max_abs};
+    double *const figure[] = {&r->ttft_s_median,   &r->ttft_s_min,  &r->ttft_s_mad, &r->flops_exact,
+                              &r->flops_dense,     &r->flops_paper, &r->bytes_read, &r->kv_bytes,
+                              &r->n_computed,      &r->n_reused,    &r->other_s,    &r->bytes_written,
+                              &r->flops_attention, &r->work_bytes,  &r->floor_s,    &r->kl,
+                              &r->kl_low,          &r->kl_high,     &r->top1,       &r->top1_low,
+                              &r->top1_high,       &r->max_abs};
     for (size_t i = 0; i < sizeof figure / sizeof *figure; i++) {
         *figure[i] = NAN;
     }
     for (size_t i = 0; i < BA_STAGE_COUNT; i++) {
         r->stage[i] = NAN;
     }
+}
+
+/* Distances of a mode over the prompts of one size. x: scratch for three values a row. */
+static void fill_distances(size_t unit, const ba_ttft_measured *m, double *x, ba_ttft_result *r) {
+    double *kl = x, *top1 = kl + m->n_distance, *noise = top1 + m->n_distance;
+    size_t n = 0;
+    r->max_abs = NAN;
+    for (size_t i = 0; i < m->n_distance; i++) {
+        const ba_ttft_distance *d = &m->distance[i];
+        if (d->unit == unit) {
+            r->max_abs = fmax(r->max_abs, d->max_abs);
+            noise[n] = d->noise_kl;
+            kl[n] = d->kl;
+            top1[n++] = (double)d->top1;
+        }
+    }
+    ba_mean far = ba_mean_within(ba_mean_of(kl, NULL, n), 0, HUGE_VAL), same = ba_mean_score(top1, n);
+    r->n_prompts = n;
+    r->kl = far.mean, r->kl_low = far.low, r->kl_high = far.high;
+    r->top1 = same.mean, r->top1_low = same.low, r->top1_high = same.high;
+    r->noise_kl = ba_mean_of(noise, NULL, n).mean;
 }
 
 static void fill(const ba_ttft_case *c, const ba_ttft_unit *u, const ba_ttft_sample *s, size_t n, const ba_peak *peak,
@@ -111,8 +121,6 @@ static void fill(const ba_ttft_case *c, const ba_ttft_unit *u, const ba_ttft_sam
     r->work_bytes = (double)last->work_bytes;
     r->n_computed = (double)last->n_computed;
     r->n_reused = (double)last->n_reused;
-    r->kl = last->kl;
-    r->max_abs = last->max_abs;
     r->floor_s = ba_peak_floor(peak, r->flops_exact, r->bytes_read);
 }
 
@@ -130,18 +138,41 @@ static const ba_ttft_result *find(const ba_ttft_result *r, size_t n, const ba_tt
     return NULL;
 }
 
-static void compare(ba_ttft_result *r, const ba_ttft_result *all, size_t n) {
-    const ba_ttft_result *full = find(all, n, r, "full", true);
-    r->speedup = r->reduction_exact = r->reduction_dense = r->reduction_paper = r->breakeven = NAN;
+/* The paper's figures: of full, and of block with its passages in memory. */
+static void fill_paper(ba_ttft_result *r) {
     r->paper_ttft_s = r->paper_flops = NAN;
-    const ba_table3 *paper = ba_table3_of(r->length);
-    if (paper && r->question == 50 && strcmp(r->mode, "full") == 0) {
-        r->paper_ttft_s = paper->full_s;
-        r->paper_flops = paper->full_flops;
-    } else if (paper && r->question == 50 && strcmp(r->mode, "block") == 0 && !r->cold) {
-        r->paper_ttft_s = paper->block_s;
-        r->paper_flops = paper->block_flops;
+    const ba_paper_row *paper = r->question == BA_PAPER_QUESTION ? ba_paper_row_at(r->length) : NULL;
+    if (paper && strcmp(r->mode, "full") == 0) {
+        r->paper_ttft_s = 1e-3 * paper->ttft_full_ms;
+        r->paper_flops = strtod(paper->flops_full, NULL);
+    } else if (paper && strcmp(r->mode, "block") == 0 && !r->cold) {
+        r->paper_ttft_s = 1e-3 * paper->ttft_block_ms;
+        r->paper_flops = strtod(paper->flops_block, NULL);
     }
+}
+
+/* The counted times of a case into x; how many. */
+static size_t times_of(size_t item, const ba_ttft_measured *m, double *x) {
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_sample; i++) {
+        if (m->sample[i].item == item && !m->sample[i].warmup) {
+            x[n++] = m->sample[i].ttft_s;
+        }
+    }
+    return n;
+}
+
+/* Results are in the order of the cases. x: scratch for twice all samples. */
+static bool differ(const ba_ttft_result *a, const ba_ttft_result *b, const ba_ttft_result *all,
+                   const ba_ttft_measured *m, double *x) {
+    size_t n_a = times_of((size_t)(a - all), m, x), n_b = times_of((size_t)(b - all), m, x + n_a);
+    return ba_told_apart(x, n_a, x + n_a, n_b);
+}
+
+static void compare(ba_ttft_result *r, const ba_ttft_result *all, const ba_ttft_measured *m, double *x) {
+    const ba_ttft_result *full = find(all, m->n_case, r, "full", true);
+    r->speedup = r->reduction_exact = r->reduction_dense = r->reduction_paper = r->breakeven = NAN;
+    fill_paper(r);
     if (!full || full == r || strcmp(r->check, "pass") != 0 || strcmp(full->check, "pass") != 0) {
         return;
     }
@@ -149,44 +180,64 @@ static void compare(ba_ttft_result *r, const ba_ttft_result *all, size_t n) {
     r->reduction_exact = 1 - r->flops_exact / full->flops_exact;
     r->reduction_dense = 1 - r->flops_dense / full->flops_dense;
     r->reduction_paper = 1 - r->flops_paper / full->flops_paper;
-    const ba_ttft_result *cold = find(all, n, r, NULL, true), *warm = find(all, n, r, NULL, false);
-    if (cold && warm && warm->ttft_s_median < full->ttft_s_median) {
+    const ba_ttft_result *cold = find(all, m->n_case, r, NULL, true), *warm = find(all, m->n_case, r, NULL, false);
+    if (cold && warm && warm->ttft_s_median < full->ttft_s_median && differ(cold, full, all, m, x) &&
+        differ(warm, full, all, m, x)) {
         double paid = cold->ttft_s_median - full->ttft_s_median, saved = full->ttft_s_median - warm->ttft_s_median;
         r->breakeven = paid <= 0 ? 0 : ceil(paid / saved);
     }
 }
 
-int ba_ttft_results(const ba_ttft_case *cases, size_t n_case, const ba_ttft_unit *units, const ba_ttft_sample *samples,
-                    size_t n_sample, const ba_peak *peak, ba_ttft_result *out) {
-    double *x = malloc((n_sample + 1) * sizeof *x);
+/* What a case is, before anything of it was measured. */
+static ba_ttft_result result_of(const ba_ttft_case *c, const ba_ttft_unit *u) {
+    ba_ttft_result r = {.length = c->length,
+                        .question = c->question,
+                        .block_tokens = c->block_tokens,
+                        .passages = c->passages,
+                        .cold = c->cold,
+                        .timing_only = c->timing_only,
+                        .max_dlogit = NAN};
+    snprintf(r.mode, sizeof r.mode, "%s", c->mode);
+    snprintf(r.executor, sizeof r.executor, "%s", c->executor);
+    snprintf(r.reuse, sizeof r.reuse, "%s", u->reuse);
+    snprintf(r.plan_hash, sizeof r.plan_hash, "%016" PRIx64 "%016" PRIx64, u->hash.hi, u->hash.lo);
+    return r;
+}
+
+/* A least time above a measured one is none: its rates were measured while others used the machine. Then there is none
+ * for any case. */
+static void drop_broken_floors(ba_ttft_result *r, size_t n) {
+    bool broken = false;
+    for (size_t i = 0; i < n; i++) {
+        broken |= r[i].floor_s > r[i].ttft_s_min;
+    }
+    for (size_t i = 0; i < n && broken; i++) {
+        r[i].floor_s = NAN;
+    }
+}
+
+int ba_ttft_results(const ba_ttft_measured *m, ba_ttft_result *out) {
+    double *x = malloc((2 * m->n_sample + 3 * m->n_distance + 1) * sizeof *x);
     if (!x) {
         return -1;
     }
-    for (size_t i = 0; i < n_case; i++) {
-        const ba_ttft_case *c = &cases[i];
+    for (size_t i = 0; i < m->n_case; i++) {
+        const ba_ttft_case *c = &m->cases[i];
         ba_ttft_result *r = &out[i];
-        *r = (ba_ttft_result){.length = c->length,
-                              .question = c->question,
-                              .block_tokens = c->block_tokens,
-                              .passages = c->passages,
-                              .cold = c->cold,
-                              .timing_only = c->timing_only,
-                              .max_dlogit = NAN};
-        snprintf(r->mode, sizeof r->mode, "%s", c->mode);
-        snprintf(r->executor, sizeof r->executor, "%s", c->executor);
-        const ba_key key = units[c->unit].hash;
-        snprintf(r->plan_hash, sizeof r->plan_hash, "%016" PRIx64 "%016" PRIx64, key.hi, key.lo);
-        if (stats_of(i, samples, n_sample, offsetof(ba_ttft_sample, ttft_s), x).n > 0) {
-            check(cases, i, samples, n_sample, r);
-            fill(c, &units[c->unit], samples, n_sample, peak, x, r);
+        *r = result_of(c, &m->units[c->unit]);
+        fill_distances(c->unit, m, x, r);
+        if (stats_of(i, m->sample, m->n_sample, offsetof(ba_ttft_sample, ttft_s), x).n > 0) {
+            check(m->cases, i, m->sample, m->n_sample, r);
+            fill(c, &m->units[c->unit], m->sample, m->n_sample, m->peak, x, r);
         }
         if (strcmp(r->check, "pass") != 0) {
             blank(r);
         }
     }
-    free(x);
-    for (size_t i = 0; i < n_case; i++) {
-        compare(&out[i], out, n_case);
+    drop_broken_floors(out, m->n_case);
+    for (size_t i = 0; i < m->n_case; i++) {
+        compare(&out[i], out, m, x);
     }
+    free(x);
     return 0;
 }

@@ -37,6 +37,11 @@ const ba_column ba_ttft_case_columns[] = {
 };
 
 const ba_column ba_ttft_sample_columns[] = {
+    TEXT(ba_ttft_sample, mode),
+    TEXT(ba_ttft_sample, executor),
+    COUNT(ba_ttft_sample, length),
+    COUNT(ba_ttft_sample, block_tokens),
+    COUNT(ba_ttft_sample, cold),
     COUNT(ba_ttft_sample, item),
     COUNT(ba_ttft_sample, visit),
     COUNT(ba_ttft_sample, round),
@@ -57,8 +62,20 @@ const ba_column ba_ttft_sample_columns[] = {
     REAL(ba_ttft_sample, max_dlogit, ""),
     REAL(ba_ttft_sample, dlogit_limit, ""),
     COUNT(ba_ttft_sample, counted),
-    REAL(ba_ttft_sample, kl, "nat"),
-    REAL(ba_ttft_sample, max_abs, ""),
+    BA_COLUMNS_END,
+};
+
+const ba_column ba_ttft_distance_columns[] = {
+    TEXT(ba_ttft_distance, mode),
+    COUNT(ba_ttft_distance, length),
+    COUNT(ba_ttft_distance, block_tokens),
+    COUNT(ba_ttft_distance, passages),
+    COUNT(ba_ttft_distance, prompt),
+    REAL(ba_ttft_distance, kl, "nat"),
+    REAL(ba_ttft_distance, noise_kl, "nat"),
+    REAL(ba_ttft_distance, max_abs, ""),
+    COUNT(ba_ttft_distance, top1),
+    REAL(ba_ttft_distance, top5, ""),
     BA_COLUMNS_END,
 };
 
@@ -99,8 +116,16 @@ const ba_column ba_ttft_result_columns[] = {
     REAL(ba_ttft_result, paper_ttft_s, "s"),
     REAL(ba_ttft_result, paper_flops, "FLOP"),
     COUNT(ba_ttft_result, passages),
+    COUNT(ba_ttft_result, n_prompts),
     REAL(ba_ttft_result, kl, "nat"),
+    REAL(ba_ttft_result, kl_low, "nat"),
+    REAL(ba_ttft_result, kl_high, "nat"),
+    REAL(ba_ttft_result, noise_kl, "nat"),
+    REAL(ba_ttft_result, top1, ""),
+    REAL(ba_ttft_result, top1_low, ""),
+    REAL(ba_ttft_result, top1_high, ""),
     REAL(ba_ttft_result, max_abs, ""),
+    TEXT(ba_ttft_result, reuse),
     TEXT(ba_ttft_result, plan_hash),
     TEXT(ba_ttft_result, model_hash),
     TEXT(ba_ttft_result, schema),
@@ -138,7 +163,10 @@ int ba_ttft_unit_plan(const ba_session *b, ba_ttft_unit *u, char err[BA_ERR_LEN]
         for (size_t i = 0; i < plan->n_node; i++) {
             u->stores |= plan->node[i].stored;
         }
-        status = closed_form(b, plan, true, NULL, &u->cold, err) || closed_form(b, plan, false, NULL, &u->warm, err);
+        u->reuse = ba_reuse_of(prompt, plan);
+        status = !u->reuse ? ba_fail(err, "out of memory")
+                           : closed_form(b, plan, true, NULL, &u->cold, err) ||
+                                 closed_form(b, plan, false, NULL, &u->warm, err);
     }
     ba_plan_free(plan);
     ba_prompt_free(prompt);
@@ -151,32 +179,10 @@ void ba_ttft_unit_free(ba_ttft_unit *u) {
 
 void ba_ttft_prompt_free(ba_ttft_prompt *p) {
     ba_workload_free(&p->text);
-    free(p->full);
-}
-
-int ba_ttft_prompt_full(const ba_session *b, ba_ttft_prompt *p, const ba_engine_options *opt, char err[BA_ERR_LEN]) {
-    size_t size = ba_engine_shape(b->engine)->vocab * sizeof *p->full;
-    ba_engine_options options = *opt;
-    options.max_rows = BA_PASS_ROWS;
-    ba_plan *plan = NULL;
-    ba_run *run = NULL;
-    const double *logits;
-    ba_prompt *prompt = ba_workload_prompt(b->tok, &p->text, err);
-    int status = prompt ? ba_mode_plan("full", prompt, &plan, err) : -1;
-    status = status ? status : ba_engine_run(b->engine, plan, &options, 0, &run, err);
-    if (!status && !(logits = ba_run_logits(run))) {
-        status = BA_INTERRUPTED;
-    } else if (!status && ba_run_check(run, err) != 0) {
-        status = -1;
-    } else if (!status && !(p->full = malloc(size))) {
-        status = ba_fail(err, "out of memory");
-    } else if (!status) {
-        memcpy(p->full, logits, size);
+    for (size_t i = 0; i < p->n_more; i++) {
+        ba_workload_free(&p->more[i]);
     }
-    ba_run_free(run);
-    ba_plan_free(plan);
-    ba_prompt_free(prompt);
-    return status;
+    free(p->more);
 }
 
 /* Everything that a finished run reports, except times. */
@@ -200,12 +206,6 @@ static int inspect(const ba_session *b, ba_ttft_unit *u, const ba_ttft_case *c, 
     ba_distance d = ba_compare(u->reference, logits, vocab);
     out->max_dlogit = d.finite ? d.max_abs : NAN;
     out->dlogit_limit = ba_merge_limit(b->be->kv_size, ba_engine_shape(b->engine)->layers, u->reference, vocab);
-    out->kl = out->max_abs = NAN;
-    if (u->prompt->full) {
-        ba_logit_distance far = ba_logit_compare(u->prompt->full, logits, vocab);
-        out->kl = far.kl;
-        out->max_abs = far.max_abs;
-    }
     out->logits_hash = XXH3_64bits(logits, vocab * sizeof *logits);
     out->flops_exact = stats->count.flops_exact;
     out->flops_dense = stats->count.flops_dense;

@@ -48,7 +48,9 @@ static void print_results(const ba_ttft_state *s, const ba_ttft_result *r) {
  * written. */
 static int report(ba_ttft_state *s, bool complete) {
     ba_ttft_result *r = calloc(s->n_case, sizeof *r);
-    if (!r || ba_ttft_results(s->cases, s->n_case, s->unit, s->sample, s->n_sample, &s->peak, r)) {
+    const ba_ttft_measured all = {s->cases,    s->n_case,   s->unit,       s->sample,
+                                  s->n_sample, s->distance, s->n_distance, &s->peak};
+    if (!r || ba_ttft_results(&all, r)) {
         free(r);
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
@@ -87,6 +89,7 @@ static int make_cases(ba_ttft_state *s, const char *text, size_t text_len, int a
         return status;
     }
     status = ba_ttft_make_cases(s);
+    status = status ? status : ba_ttft_make_distances(s);
     return status ? status : ba_ttft_describe(s, argc, argv, text, text_len);
 }
 
@@ -123,6 +126,10 @@ static int run_session(ba_ttft_state *s, int argc, char **argv) {
     if (status && status != BA_EXIT_INTERRUPTED) {
         return status;
     }
+    status = status ? status : ba_ttft_measure_distances(s);
+    if (status && status != BA_EXIT_INTERRUPTED) {
+        return status;
+    }
     ba_peak after;
     if (!status && !ba_peak_measure(s->common->threads, &after)) { /* the machine may have been busy the first time */
         s->peak.flops = fmax(s->peak.flops, after.flops);
@@ -146,6 +153,7 @@ static void close_session(ba_ttft_state *s) {
     free(s->account);
     free(s->group);
     free(s->sample);
+    free(s->distance);
     free(s->weight);
     free(s->order);
     ba_environment_free(&s->env);

@@ -23,6 +23,8 @@ typedef struct ba_ttft_options {
     bool cold, warm;
     size_t question; /* tokens */
     bool distance;   /* from full attention, of every prompt */
+    size_t prompts;  /* of every size, for distances */
+    bool no_noise;   /* distances without their noise floor */
     size_t repeat;
     double min_time;
     const char *data; /* path of a text, or NULL */

@@ -39,8 +39,8 @@ int ba_ttft_describe(ba_ttft_state *s, int argc, char **argv, const char *text, 
         ba_environment_add(e, "question_tokens", "%zu", w->question) ||
         ba_environment_add(e, "block_tokens", "%s", w->blocks) ||
         ba_environment_add(e, "distance", "%s", w->distance ? "yes" : "no") ||
-        ba_environment_add(e, "repeat", "%zu", w->repeat) || ba_environment_add(e, "min_time_s", "%g", w->min_time) ||
-        ba_environment_add(e, "seed", "%" PRIu64, c->seed) ||
+        ba_environment_add(e, "prompts", "%zu", w->prompts) || ba_environment_add(e, "repeat", "%zu", w->repeat) ||
+        ba_environment_add(e, "min_time_s", "%g", w->min_time) || ba_environment_add(e, "seed", "%" PRIu64, c->seed) ||
         ba_environment_add(e, "data_hash", "%016" PRIx64, text ? XXH3_64bits(text, text_len) : 0);
     return failed ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory") : 0;
 }
@@ -65,6 +65,25 @@ static int read_samples(ba_ttft_state *s) {
     return 0;
 }
 
+/* Distances of an earlier session: those of whole prompts, in the order in which they are measured. */
+static int read_distances(ba_ttft_state *s) {
+    char err[BA_ERR_LEN];
+    size_t n = ba_trace_rows(s->trace, s->t_distance), room = s->distance ? s->n_unit * s->w->prompts : 0;
+    if (n > room || n % s->w->n_mode) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s: table distances: %zu rows are not those of this run", s->common->out, n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        ba_ttft_distance *d = &s->distance[i];
+        int rc = ba_trace_read(s->trace, s->t_distance, i, 1, d, err);
+        if (rc) {
+            return ba_tracing_exit(rc, err);
+        }
+        d->unit = i / (s->w->n_mode * s->w->prompts) * s->w->n_mode + i % s->w->n_mode;
+    }
+    s->n_distance = n;
+    return 0;
+}
+
 /* Root attributes and tables, with the rows of the cases. */
 static int describe_trace(ba_ttft_state *s, char err[BA_ERR_LEN]) {
     const struct {
@@ -73,6 +92,7 @@ static int describe_trace(ba_ttft_state *s, char err[BA_ERR_LEN]) {
         size_t size, *table;
     } tables[] = {{"results", ba_ttft_result_columns, sizeof(ba_ttft_result), &s->t_result},
                   {"samples", ba_ttft_sample_columns, sizeof(ba_ttft_sample), &s->t_sample},
+                  {"distances", ba_ttft_distance_columns, sizeof(ba_ttft_distance), &s->t_distance},
                   {"cases", ba_ttft_case_columns, sizeof(ba_ttft_case), &s->t_case},
                   {"sessions", session_columns, sizeof(session_row), &s->t_session}};
     for (size_t i = 0; i < s->env.n; i++) {
@@ -132,7 +152,8 @@ int ba_ttft_open_trace(ba_ttft_state *s) {
     if (!rc) {
         rc = ba_trace_commit(s->trace, err);
     }
-    return rc ? ba_tracing_exit(rc, err) : read_samples(s);
+    int status = rc ? ba_tracing_exit(rc, err) : read_samples(s);
+    return status ? status : read_distances(s);
 }
 
 static int write_operations(ba_ttft_state *s, char err[BA_ERR_LEN]) {

@@ -166,29 +166,42 @@ static ba_ttft_sample sample_of(size_t item, double seconds) {
 static void results_of(const ba_ttft_sample *s, size_t n, ba_ttft_result *r) {
     ba_ttft_case c[3];
     three_cases(c);
-    const ba_ttft_unit unit[2] = {{.cold = {.flops_paper = 2000}},
-                                  {.cold = {.flops_paper = 2000}, .warm = {.flops_paper = 500}}};
-    const ba_peak peak = {.flops = 1000, .bytes = 1};
-    CU_ASSERT_EQUAL_FATAL(ba_ttft_results(c, 3, unit, s, n, &peak, r), 0);
+    const ba_ttft_unit unit[2] = {{.cold = {.flops_paper = 2000}, .reuse = "none"},
+                                  {.cold = {.flops_paper = 2000}, .warm = {.flops_paper = 500}, .reuse = "passage"}};
+    const ba_ttft_distance far[] = {{.unit = 1, .kl = 1, .noise_kl = 0.1, .max_abs = 2, .top1 = 1},
+                                    {.unit = 1, .kl = 3, .noise_kl = 0.3, .max_abs = 1}};
+    const ba_peak peak = {.flops = 1000, .bytes = 20};
+    const ba_ttft_measured all = {c, 3, unit, s, n, far, 2, &peak};
+    CU_ASSERT_EQUAL_FATAL(ba_ttft_results(&all, r), 0);
 }
 
 static void figures_and_comparisons(void) {
-    ba_ttft_sample s[] = {sample_of(FULL, 4),   sample_of(COLD, 7), sample_of(WARM, 1),
-                          sample_of(WARM, 100), sample_of(WARM, 2), sample_of(WARM, 3)};
+    ba_ttft_sample s[] = {sample_of(FULL, 4),   sample_of(COLD, 7),   sample_of(WARM, 1.9), sample_of(WARM, 100),
+                          sample_of(WARM, 2),   sample_of(WARM, 2.1), sample_of(FULL, 3.9), sample_of(FULL, 4.1),
+                          sample_of(COLD, 7.1), sample_of(COLD, 6.9)};
     s[3].warmup = 1;
     ba_ttft_result r[3];
     results_of(s, 6, r);
+    CU_ASSERT_TRUE(isnan(r[WARM].breakeven)); /* one sample of full cannot be told from anything */
+    results_of(s, 10, r);
     CU_ASSERT_STRING_EQUAL(r[WARM].check, "pass");
     CU_ASSERT_EQUAL(r[WARM].n, 3); /* the warm-up is not counted */
     CU_ASSERT_EQUAL(r[WARM].ttft_s_median, 2);
-    CU_ASSERT_EQUAL(r[WARM].ttft_s_min, 1);
+    CU_ASSERT_EQUAL(r[WARM].ttft_s_min, 1.9);
     CU_ASSERT_EQUAL(r[WARM].speedup, 2);
     CU_ASSERT_DOUBLE_EQUAL(r[WARM].reduction_exact, 0.9, 1e-12);
     CU_ASSERT_DOUBLE_EQUAL(r[WARM].reduction_paper, 0.75, 1e-12);
     CU_ASSERT_EQUAL(r[WARM].breakeven, 2); /* 7 + 2 r <= 4 + 4 r from r = 1.5 on */
-    CU_ASSERT_EQUAL(r[WARM].floor_s, 10);  /* 10 B at 1 B/s, longer than 100 FLOP at 1000 FLOP/s */
-    CU_ASSERT_EQUAL(r[WARM].paper_ttft_s, 0.026);
+    CU_ASSERT_EQUAL(r[WARM].floor_s, 0.5); /* 10 B at 20 B/s, longer than 100 FLOP at 1000 FLOP/s */
+    CU_ASSERT_TRUE(r[WARM].n_prompts == 2 && r[WARM].kl == 2 && r[WARM].kl_low == 0 && r[WARM].max_abs == 2);
+    CU_ASSERT_DOUBLE_EQUAL(r[WARM].kl_high, 2 + 12.706205, 1e-5);
+    CU_ASSERT_TRUE(fabs(r[WARM].noise_kl - 0.2) < 1e-12 && r[WARM].top1 == 0.5);
+    CU_ASSERT_TRUE(r[FULL].n_prompts == 0 && isnan(r[FULL].kl) && isnan(r[FULL].max_abs));
+    CU_ASSERT_DOUBLE_EQUAL(r[WARM].paper_ttft_s, 0.026, 1e-12);
     CU_ASSERT_TRUE(isnan(r[FULL].speedup));
+    s[2].ttft_s = 0.4; /* below the floor, which is then none */
+    results_of(s, 10, r);
+    CU_ASSERT_TRUE(isnan(r[WARM].floor_s) && isnan(r[FULL].floor_s));
 }
 
 static void failed_checks_leave_no_figures(void) {

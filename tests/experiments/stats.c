@@ -1,5 +1,6 @@
 /* Statistics against values worked out by hand; shuffles against their promises. */
 #include "experiments/measure/stats.h"
+#include "experiments/measure/intervals.h"
 #include "sim/base/random.h"
 #include "tests/support/runner.h"
 
@@ -34,6 +35,26 @@ static void small_counts(void) {
     CU_ASSERT_EQUAL(one.mad, 0);
     CU_ASSERT_EQUAL(two.median, 4);
     CU_ASSERT_EQUAL(two.mad, 1);
+}
+
+static void quantiles(void) {
+    double x[100];
+    for (size_t i = 0; i < 100; i++) {
+        x[i] = (double)(100 - i);
+    }
+    CU_ASSERT_EQUAL(ba_quantile(x, 100, 0.99), 99);
+    CU_ASSERT_TRUE(isnan(ba_quantile(x, 99, 0.99))); /* nothing would be beyond it */
+    CU_ASSERT_TRUE(ba_quantile(x, 10, 0.9) == 9 && isnan(ba_quantile(x, 9, 0.9)));
+    CU_ASSERT_TRUE(ba_quantile(x, 1, 0.5) == 1 && ba_quantile(x, 3, 1) == 3 && isnan(ba_quantile(x, 0, 0.5)));
+}
+
+/* Times that a third set cannot be told from: by hand, t of the logs is 0.7 and 12. */
+static void told_apart(void) {
+    const double a[] = {1.0, 1.1, 0.9}, b[] = {1.1, 1.0, 1.1}, c[] = {2.0, 2.1, 1.9};
+    CU_ASSERT_FALSE(ba_told_apart(a, 3, b, 3));
+    CU_ASSERT_TRUE(ba_told_apart(a, 3, c, 3) && ba_told_apart(c, 3, a, 3));
+    CU_ASSERT_FALSE(ba_told_apart(a, 1, c, 3)); /* one sample has no spread */
+    CU_ASSERT_FALSE(ba_told_apart(a, 3, a, 3));
 }
 
 static void outliers(void) {
@@ -139,6 +160,8 @@ int ba_suite_stats(void) {
         !CU_add_test(s, "median, min and MAD of an even count", even_count) ||
         !CU_add_test(s, "none, one and two samples", small_counts) ||
         !CU_add_test(s, "outliers are flagged, not dropped", outliers) ||
+        !CU_add_test(s, "quantiles need samples beyond them", quantiles) ||
+        !CU_add_test(s, "times that can and cannot be told apart", told_apart) ||
         !CU_add_test(s, "MAD equals its definition", mad_by_definition) ||
         !CU_add_test(s, "ratios, pair by pair", ratios) || !CU_add_test(s, "95 % intervals hold the truth", interval) ||
         !CU_add_test(s, "a shuffle is a permutation that its seed decides", shuffles) ||

@@ -124,7 +124,7 @@ static void a_trace_is_resumed_and_exported(void) {
     CU_ASSERT_EQUAL(lines(), 1 + 15);
     snprintf(more, sizeof more, "export '%s' nothing", trace);
     CU_ASSERT_EQUAL(program("", more), 2);
-    CU_ASSERT_PTR_NOT_NULL(strstr(output, "results, samples, cases, sessions"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(output, "results, samples, distances, cases, sessions"));
 }
 
 /* Interrupted, then resumed: the end is what one run would have made. */
@@ -165,7 +165,7 @@ static void lists_make_a_product(void) {
         more, sizeof more,
         "ttft --model '%s' --question 16 --passages 2,4,3 --block-tokens 24,12 --threads 2 --executor place --mode "
         "full,block,block-nopos,turborag,promptcache,pcw,ape,superposition:topk=2,lego:k=4,lego-0,cacheblend,"
-        "kvlink,sink,selective,blockdist --repeat 1 --min-time 0 --distance --quiet --csv --out '%s'",
+        "kvlink,sink,selective,blockdist --repeat 1 --min-time 0 --distance --prompts 2 --quiet --csv --out '%s'",
         model, trace);
     CU_ASSERT_EQUAL(program("", more), 0);
     CU_ASSERT_EQUAL(lines(), 1 + PROMPTS * (2 * MODES - 1)); /* full has no warm case */
@@ -185,11 +185,21 @@ static void lists_make_a_product(void) {
                        : close ? kl >= 0 && max_abs < 1e-4
                                : kl > 1e-4 && max_abs > 1e-2);
         CU_ASSERT_TRUE(same ? number(line, "speedup") == -1 : number(line, "speedup") > 0);
+        CU_ASSERT_EQUAL(number(line, "n_prompts"), 2);
+        CU_ASSERT_EQUAL(number(line, "noise_kl"), 0); /* of fp32 */
+        CU_ASSERT_TRUE(number(line, "kl_low") <= kl && kl <= number(line, "kl_high"));
+        char reuse[64];
+        field(line, "reuse", reuse);
+        CU_ASSERT_STRING_EQUAL(reuse, same ? "none" : strcmp(name, "promptcache") == 0 ? "same set" : "passage");
         far += strcmp(name, "block") == 0 && number(line, "cold") == 0;
     }
     CU_ASSERT_EQUAL(far, PROMPTS);
+    snprintf(args, sizeof args, "export '%s' distances --csv", trace);
+    CU_ASSERT_EQUAL(program("", args), 0);
+    CU_ASSERT_EQUAL(lines(), 1 + PROMPTS * 2 * MODES);
     snprintf(args, sizeof args, "export '%s' samples --csv", trace);
     CU_ASSERT_EQUAL(program("", args), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(output, "\nblock-nopos,place,40,12,1,")); /* samples stand for themselves */
     size_t before = lines();
     snprintf(args, sizeof args, "%s --resume", more);
     CU_ASSERT_EQUAL(program("", args), 0);
@@ -200,6 +210,23 @@ static void lists_make_a_product(void) {
     snprintf(args, sizeof args, "export '%s' samples --csv", trace);
     CU_ASSERT_EQUAL(program("", args), 0);
     CU_ASSERT_EQUAL(lines(), before);
+}
+
+/* Median, spread and n; one prompt has no interval; the paper stands beside block alone, and promptcache is marked. */
+static void the_table_carries_its_uncertainty(void) {
+    CU_ASSERT_EQUAL_FATAL(write_model(), 0);
+    CU_ASSERT_EQUAL(
+        ttft("", "--lengths 50,512 --question 50 --mode full,block,promptcache --repeat 2 --min-time 0 --distance "
+                 "--quiet"),
+        0);
+    const char *block = strstr(output, "=== block against full ==="),
+               *cache = strstr(output, "=== promptcache against full");
+    CU_ASSERT_TRUE_FATAL(block && cache && block < cache);
+    CU_ASSERT_PTR_NOT_NULL(strstr(block, "±"));
+    CU_ASSERT_TRUE(strstr(block, "paper, 8B model (ms)") && strstr(block, "paper, 8B model (ms)") < cache);
+    CU_ASSERT_PTR_NULL(strstr(cache, "8B model"));
+    CU_ASSERT_TRUE(strstr(cache, "(reuses KV only for the same passages in the same order) ===") != NULL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(output, "KL: mean over n = 1 prompt, [low, high]: 95 % (one prompt has none"));
 }
 
 /* Without --distance the columns are there, and blank. */
@@ -333,6 +360,7 @@ int ba_suite_ttft(void) {
         !CU_add_test(s, "a trace is resumed and exported", a_trace_is_resumed_and_exported) ||
         !CU_add_test(s, "interrupted and resumed", interrupted_and_resumed) ||
         !CU_add_test(s, "lists make a product, distances beside it", lists_make_a_product) ||
+        !CU_add_test(s, "the table carries its uncertainty", the_table_carries_its_uncertainty) ||
         !CU_add_test(s, "distance is blank unless asked for", distance_is_blank_unless_asked_for) ||
         !CU_add_test(s, "a shape with random weights", a_shape_with_random_weights) ||
         !CU_add_test(s, "experiment files, and what is wrong in them", experiment_files) ||
