@@ -268,7 +268,7 @@ static void experiment_files(void) {
     CU_ASSERT_EQUAL(lines(), 1 + 2 * 3);
     static const char *const wrong[][2] = {
         {"[]", "JSON object"},
-        {"{\"command\": \"ttft\"", "not JSON"},
+        {"{\"command\": \"ttft\"", "malformed JSON"},
         {"{\"command\": \"nope\"}", "field command"},
         {"{\"command\": \"run\"}", "field command"},
         {"{\"command\": \"ttft\", \"optoins\": {}}", "field optoins"},
