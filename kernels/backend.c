@@ -2,6 +2,7 @@
 
 #include "backends.h"
 #include "kernels/base/clock.h"
+#include "kernels/base/pool.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -109,6 +110,10 @@ int ba_backend_open(const char *name, const ba_backend_config *cfg, ba_backend *
     *out = NULL;
     if (cfg->threads < 1) {
         return ba_fail(err, "threads: at least 1 is needed");
+    }
+    /* Asked here, because a backend that fails to open has the next one tried, and the last needs no threads. */
+    if (ba_pool_check(cfg->threads, err) != 0) {
+        return -1;
     }
     if (is_auto(name) && is_auto(cfg->dtype)) {
         return open_first(cfg, out, err);

@@ -116,7 +116,7 @@ static int run_session(ba_ttft_state *s, int argc, char **argv) {
         return status;
     }
     if (ba_peak_measure(s->common->threads, &s->peak)) {
-        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+        return ba_cli_fail(BA_EXIT_MACHINE, "the peaks of the machine: no memory, or no threads (ulimit -u)");
     }
     status = ba_ttft_open_trace(s);
     if (status) {

@@ -220,7 +220,7 @@ static int measure(session *s, const options *w) {
         fputs("peaks and kernels\n", stderr);
     }
     if (ba_peak_measure(threads, &s->peak)) {
-        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+        return ba_cli_fail(BA_EXIT_MACHINE, "the peaks of the machine: no memory, or no threads (ulimit -u)");
     }
     if (!w->only && ba_kernels_measure(program, threads, &s->kernels, err) && !ba_interrupted()) {
         return ba_cli_fail(BA_EXIT_MACHINE, "%s", err);

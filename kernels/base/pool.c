@@ -143,6 +143,18 @@ void ba_pool_free(ba_pool *pool) {
     free(pool);
 }
 
+int ba_pool_check(size_t threads, char err[BA_ERR_LEN]) {
+    ba_pool *pool = ba_pool_new(threads);
+    if (!pool) {
+        return ba_fail(err,
+                       "%zu threads cannot be started; use fewer (--threads), raise the limit of processes "
+                       "(ulimit -u), or free memory",
+                       threads);
+    }
+    ba_pool_free(pool);
+    return 0;
+}
+
 size_t ba_pool_threads(const ba_pool *pool) {
     return pool->threads;
 }

@@ -3,12 +3,17 @@
 #ifndef BA_POOL_H
 #define BA_POOL_H
 
+#include "error.h"
+
 #include <stddef.h>
 
 typedef struct ba_pool ba_pool;
 
 /* Processors that this process may run on; at least 1. */
 size_t ba_processors(void);
+
+/* 0 if so many threads can run beside each other; else -1 and err, which says what limits them. */
+int ba_pool_check(size_t threads, char err[BA_ERR_LEN]);
 
 /* threads >= 1. NULL if a thread cannot be started. */
 ba_pool *ba_pool_new(size_t threads);

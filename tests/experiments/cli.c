@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -302,6 +303,54 @@ static void test_units(void) {
     CU_ASSERT_STRING_EQUAL(text, "61 s");
 }
 
+/* Runs the program where it may start no thread. Root is not bound by the limit, so it runs as somebody else then. */
+static program_end run_without_threads(const char *const *args) {
+    enum { SOMEBODY = 65533 };
+    char path[4096], *argv[PROGRAM_ARGS + 2] = {(char *)ba_test_program()};
+    for (size_t i = 0; args[i] && i < PROGRAM_ARGS; i++) {
+        argv[i + 1] = (char *)args[i];
+    }
+    CU_ASSERT_EQUAL_FATAL(chmod(ba_test_dir(), 0755), 0);
+    CU_ASSERT_EQUAL_FATAL(chmod(program_path("tiny.gguf", path), 0644), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        const struct rlimit one = {1, 1};
+        if (chdir(ba_test_dir()) || !freopen("stdout", "w", stdout) || !freopen("stderr", "w", stderr) ||
+            (geteuid() == 0 && (setgid(SOMEBODY) || setuid(SOMEBODY))) || setrlimit(RLIMIT_NPROC, &one) ||
+            setenv("ASAN_OPTIONS", "detect_leaks=0", 1)) { /* the search for leaks starts a thread */
+            _exit(127);
+        }
+        execv(argv[0], argv);
+        _exit(126);
+    }
+    return program_finish(child);
+}
+
+/* OpenBLAS starts threads before main and ended the program with SIGINT where it may not; and a backend that could not
+ * start its threads was replaced by the slow one without a word. */
+static void test_no_threads(void) {
+    program_tiny();
+    program_end o = run_without_threads((const char *const[]){"--version", NULL});
+    if (o.status == 126 || o.status == 127) {
+        ba_test_skip("no threads: the program cannot be run by another user");
+        program_free(&o);
+        return;
+    }
+    CU_ASSERT_EQUAL(o.status, 0);
+    CU_ASSERT_STRING_EQUAL(o.err, "");
+    program_free(&o);
+    o = run_without_threads(
+        (const char *const[]){"gate", "--model", "tiny.gguf", "--limit", "1", "--quiet", "--threads", "2", NULL});
+    CU_ASSERT_EQUAL(o.status, 3);
+    CU_ASSERT(program_is_one_line(o.err) && strstr(o.err, "2 threads cannot be started; use fewer (--threads)"));
+    CU_ASSERT_STRING_EQUAL(o.out, "");
+    program_free(&o);
+    o = run_without_threads(
+        (const char *const[]){"gate", "--model", "tiny.gguf", "--limit", "1", "--quiet", "--threads", "1", NULL});
+    CU_ASSERT_EQUAL(o.status, 0);
+    program_free(&o);
+}
+
 int ba_suite_cli(void) {
     CU_pSuite suite = CU_add_suite("cli", NULL, NULL);
     if (!suite || !CU_add_test(suite, "lists of sizes", test_sizes) ||
@@ -315,6 +364,7 @@ int ba_suite_cli(void) {
         !CU_add_test(suite, "gate over several files, and on with its trace", test_gate) ||
         !CU_add_test(suite, "files that are no traces or experiments are refused", test_traces_and_experiments) ||
         !CU_add_test(suite, "a trace that cannot be written is refused before the work", test_unwritable_trace) ||
+        !CU_add_test(suite, "a limit on threads is one line", test_no_threads) ||
         !CU_add_test(suite, "Ctrl-C ends with status 130 and keeps what was measured", test_interrupt)) {
         return -1;
     }
