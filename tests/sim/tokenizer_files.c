@@ -1,5 +1,5 @@
 /* tokenizer.json files as models publish them and as a generator makes them, against ids of the Python library
- * (tests/golden/tokenizer/files.jsonl, written by tests/differential/tokenizers.py), and that work grows with the text. */
+ * (tests/golden/tokenizer/files.jsonl, written by tests/differential/tokenizer_files.py), and that work grows with the text. */
 #include "tests/support/runner.h"
 
 #include "experiments/cli/cli.h"
@@ -236,13 +236,10 @@ static void test_refused(void) {
 
 /* ---- growth ----------------------------------------------------------------------------------------------------- */
 
-/* Opens a folder whose tokenizer.json has the model above and these members. */
-static void open_members(const files *f, const char *members, ba_model **model, ba_tokenizer **tok) {
+static void open_file(const files *f, const char *text, ba_model **model, ba_tokenizer **tok) {
     const ba_common common = {.model = f->folder};
-    char err[BA_ERR_LEN], *text;
-    CU_ASSERT_FATAL(asprintf(&text, "{" MODEL "},%s}", members) > 0);
+    char err[BA_ERR_LEN];
     cJSON *json = cJSON_Parse(text);
-    free(text);
     CU_ASSERT_PTR_NOT_NULL_FATAL(json);
     write_file(f, "tokenizer.json", json);
     cJSON_Delete(json);
@@ -250,6 +247,14 @@ static void open_members(const files *f, const char *members, ba_model **model, 
         printf("         %s\n", err);
         CU_FAIL_FATAL("the file is read");
     }
+}
+
+/* Opens a folder whose tokenizer.json has the model above and these members. */
+static void open_members(const files *f, const char *members, ba_model **model, ba_tokenizer **tok) {
+    char *text;
+    CU_ASSERT_FATAL(asprintf(&text, "{" MODEL "},%s}", members) > 0);
+    open_file(f, text, model, tok);
+    free(text);
 }
 
 /* `times` steps that each make the text longer. */
@@ -344,6 +349,53 @@ static void test_growth_of_pieces(void) {
     ba_model_close(model);
 }
 
+/* ---- the beginning of a text ------------------------------------------------------------------------------------ */
+
+#define MARKS                                                                                                             \
+    "\"model\":{\"type\":\"BPE\",\"vocab\":{\"▁\":0,\"e\":1,\"\u0301\":2,\"f\":3,\"i\":4,\"x\":5,\"é\":6},\"merges\":" \
+    "[]}"
+
+/* Metaspace with the scheme "first" marks every piece that comes from the first character, also where that was
+ * decomposed and cut. Ids are those of tokenizers 0.23.3. */
+static void test_first_character(void) {
+    static const struct {
+        const char *form, *cut, *text;
+        int32_t ids[8];
+        size_t n;
+    } rows[] = {{"NFD", "\u0301", "é", {0, 1, 0, 2}, 4},  {"NFD", "\u0301", "ée", {0, 1, 0, 2, 1}, 5},
+                {"NFKC", "i", "ﬁx", {0, 3, 0, 4, 5}, 5},  {"NFKD", "i", "ﬁx", {0, 3, 0, 4, 5}, 5},
+                {"NFC", "x", "e\u0301x", {0, 6, 5}, 3},   {"NFC", "x", "xé", {0, 5, 6}, 3},
+                {"NFD", "e", "e\u0301e", {0, 1, 2, 1}, 4}};
+    files f = {0};
+    snprintf(f.folder, sizeof f.folder, "%s/tokenizer-first", ba_test_dir());
+    mkdir(f.folder, 0700);
+    write_config(&f, 7);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *file, err[BA_ERR_LEN];
+        ba_model *model;
+        ba_tokenizer *tok;
+        int32_t *ids = NULL;
+        size_t n;
+        CU_ASSERT_FATAL(asprintf(&file,
+                                 "{" MARKS ",\"normalizer\":{\"type\":\"%s\"},\"pre_tokenizer\":{\"type\":\"Sequence\","
+                                 "\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"String\":\"%s\"},"
+                                 "\"behavior\":\"Isolated\",\"invert\":false},{\"type\":\"Metaspace\",\"replacement\":"
+                                 "\"▁\",\"prepend_scheme\":\"first\",\"split\":false}]}}",
+                                 rows[i].form, rows[i].cut) > 0);
+        open_file(&f, file, &model, &tok);
+        free(file);
+        CU_ASSERT_EQUAL_FATAL(ba_tokenize(tok, rows[i].text, strlen(rows[i].text), false, &ids, &n, err), 0);
+        bool same = n == rows[i].n && memcmp(ids, rows[i].ids, n * sizeof *ids) == 0;
+        if (!same) {
+            printf("         %s of %s: other ids\n", rows[i].form, rows[i].text);
+        }
+        CU_ASSERT_TRUE(same);
+        free(ids);
+        ba_tokenizer_free(tok);
+        ba_model_close(model);
+    }
+}
+
 /* ---- the table of fields ---------------------------------------------------------------------------------------- */
 
 /* The printed table has every step and every verdict is one of three words. */
@@ -434,6 +486,7 @@ int ba_suite_tokenizer_files(void) {
                    CU_add_test(s, "a field that would be ignored is refused by name", test_refused) &&
                    CU_add_test(s, "steps that multiply a text are stopped at the limit, by name", test_growth) &&
                    CU_add_test(s, "the limit is for the whole input", test_growth_of_pieces) &&
+                   CU_add_test(s, "pieces of the first character are the first", test_first_character) &&
                    CU_add_test(s, "every field has a verdict", test_fields) &&
                    CU_add_test(s, "added tokens are read in work in proportion", test_added_tokens_are_linear) &&
                    CU_add_test(s, "normal forms of long runs of marks take work in proportion",

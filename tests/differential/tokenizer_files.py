@@ -1,6 +1,6 @@
 """Generated tokenizer.json files: the Python library `tokenizers` against `blockattn tokenize --ids`.
 
-    python tokenizers.py [PROGRAM] [--files 2000] [--seed 1] [--golden FILE] [--keep DIR]
+    python tokenizer_files.py [PROGRAM] [--files 2000] [--seed 1] [--golden FILE] [--keep DIR]
 
 Every file combines known steps, options of the model and of added tokens at random; the first ones are configurations as
 models publish them. For each file, texts are tokenised by both. A file counts as `refused` if the program refuses it with
@@ -21,10 +21,9 @@ import sys
 import tempfile
 
 os.environ["RUST_BACKTRACE"] = "0"  # the library panics at some files, which is a refusal
-sys.path = [p for p in sys.path if os.path.abspath(p or ".") != os.path.dirname(os.path.abspath(__file__))]
 try:
-    import tokenizers  # noqa: E402 - not this file
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers  # noqa: E402
+    import tokenizers
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 except ImportError as e:
     sys.exit(print(f"tokenizers: skipped, {e}"))
 
