@@ -88,14 +88,17 @@ typedef struct ba_progress {
     const char *label;
     double start, last;
     bool on, terminal, shown;
+    double from, to, within; /* the part at hand, and how far its engine run is */
+    size_t runs, run;
+    uint64_t done;
 } ba_progress;
 void ba_progress_start(ba_progress *p, const char *label, bool quiet);
 void ba_progress_update(ba_progress *p, double fraction);
 void ba_progress_end(ba_progress *p);
-
-/* Says on stderr what a long measurement is about to do, before it starts: only if there are more than 50 cases, or if
- * it will take more than two minutes. what: "cases"; seconds NaN: nobody knows; kept: Ctrl-C loses nothing. */
-void ba_announce(size_t n, const char *what, double seconds, bool kept, bool quiet);
+/* The part [from, to] of the whole is next: about `runs` runs of the engine. ba_progress_run, as the engine's progress
+ * with the bar as its argument, moves within it, and stops the run after Ctrl-C. */
+void ba_progress_part(ba_progress *p, double from, double to, size_t runs);
+int ba_progress_run(void *bar, ba_stage stage, uint64_t done, uint64_t total);
 
 /* Sizes, counts and seconds for people: "12.6 MB", "7.22e12", "1.23 s". */
 void ba_print_bytes(char *out, size_t size, double bytes);

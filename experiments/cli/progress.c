@@ -3,7 +3,6 @@
 #include "experiments/measure/protocol.h"
 #include "kernels/base/clock.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -69,23 +68,33 @@ void ba_progress_update(ba_progress *p, double fraction) {
     }
 }
 
+void ba_progress_part(ba_progress *p, double from, double to, size_t runs) {
+    p->from = from;
+    p->to = to;
+    p->runs = runs;
+    p->run = 0;
+    p->within = 0;
+    p->done = 0;
+    ba_progress_update(p, from);
+}
+
+int ba_progress_run(void *bar, ba_stage stage, uint64_t done, uint64_t total) {
+    ba_progress *p = bar;
+    double within = total ? (double)done / (double)total : 0;
+    (void)stage;
+    if (done < p->done) { /* another run has begun; tokens that are appended to one go on with its count */
+        p->run += p->run + 1 < p->runs;
+        p->within = 0;
+    }
+    p->done = done;
+    p->within = within > p->within ? within : p->within;
+    ba_progress_update(p, p->from + (p->to - p->from) * ((double)p->run + p->within) / (double)p->runs);
+    return ba_interrupted();
+}
+
 void ba_progress_end(ba_progress *p) {
     if (p->shown) {
         fputs("\r\033[K", stderr);
     }
     p->on = p->shown = false;
-}
-
-void ba_announce(size_t n, const char *what, double seconds, bool kept, bool quiet) {
-    enum { MANY = 50, LONG = 120 };
-    bool known = seconds >= 0; /* false for NaN */
-    if (quiet || !(n > MANY || (known && seconds > LONG))) {
-        return;
-    }
-    char time[32] = "";
-    if (known) {
-        ba_print_seconds(time, sizeof time, seconds);
-    }
-    fprintf(stderr, "%s: %zu %s%s%s%s\n", program_invocation_short_name, n, what, known ? ", about " : "", time,
-            kept ? "; Ctrl-C keeps what is finished" : "");
 }

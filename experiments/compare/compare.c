@@ -1,5 +1,6 @@
 #include "compare.h"
 
+#include "experiments/cli/announce.h"
 #include "experiments/cli/decode.h"
 #include "experiments/measure/answer.h"
 #include "experiments/measure/protocol.h"
@@ -30,6 +31,7 @@ typedef struct job {
     double *full;   /* [vocab] logits of full attention */
     timed *cases;   /* [2 n], those of a mode next to each other */
     size_t *group, n_case;
+    ba_engine_options engine; /* the caller's, with the bar */
     ba_progress bar;
     double estimate, done; /* seconds that the timing takes; of them measured */
 } job;
@@ -43,7 +45,7 @@ static bool is_refusal(int rc, const char *err) {
 
 static int prefill(const job *j, size_t i, size_t room, ba_run **run, double *seconds, char err[BA_ERR_LEN]) {
     double start = ba_now();
-    int rc = ba_engine_run(j->b->engine, j->plan[i], &j->opt->engine, room, run, err);
+    int rc = ba_engine_run(j->b->engine, j->plan[i], &j->engine, room, run, err);
     if (!rc) {
         rc = ba_run_check(*run, err);
     }
@@ -127,6 +129,7 @@ static int plan_mode(job *j, size_t i, char err[BA_ERR_LEN]) {
 static int answer_all(job *j) {
     for (size_t i = 0; i < j->n; i++) {
         char err[BA_ERR_LEN] = "";
+        ba_progress_part(&j->bar, (double)i / (double)j->n / 2, (double)(i + 1) / (double)j->n / 2, 2);
         int rc = plan_mode(j, i, err);
         rc = rc ? rc : answer_twice(j, i, err);
         if (rc && (i == 0 || !is_refusal(rc, err))) {
@@ -137,7 +140,6 @@ static int answer_all(job *j) {
             ba_plan_free(j->plan[i]);
             j->plan[i] = NULL;
         }
-        ba_progress_update(&j->bar, (double)(i + 1) / (double)j->n / 2);
     }
     return 0;
 }
@@ -173,7 +175,7 @@ static int keep(void *arg, const ba_timing *t) {
 static void visited(void *arg, size_t visit, size_t total) {
     job *j = arg;
     (void)visit, (void)total;
-    ba_progress_update(&j->bar, 0.5 + j->done / j->estimate / 2);
+    ba_progress_part(&j->bar, 0.5 + j->done / j->estimate / 2, 0.5 + j->done / j->estimate / 2, 1);
 }
 
 static int add_case(job *j, size_t row, bool cold) {
@@ -227,6 +229,9 @@ int ba_compare_modes(const ba_session *b, const ba_asked *asked, const int32_t *
     j.plan = calloc(n, sizeof *j.plan);
     j.full = calloc(ba_engine_shape(b->engine)->vocab, sizeof *j.full);
     int status = j.plan && j.full ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    j.engine = opt->engine;
+    j.engine.progress = ba_progress_run;
+    j.engine.arg = &j.bar;
     ba_progress_start(&j.bar, "compare", opt->quiet);
     status = status ? status : answer_all(&j);
     status = status ? status : time_all(&j);

@@ -1,5 +1,6 @@
 /* blockattn eval: accuracy and NLL of modes on tasks (Tables 1 and 2). */
 #include "dump.h"
+#include "experiments/cli/announce.h"
 #include "experiments/cli/ask.h"
 #include "experiments/cli/guess.h"
 #include "experiments/cli/rows.h"
@@ -60,13 +61,20 @@ static int keep(session *s, const ba_eval_row *row, bool fresh) {
     return ba_tracing_exit(ba_eval_trace_add(s->trace, row, err), err);
 }
 
+/* What names the row of an item in a mode. */
+static ba_eval_row name_row(const session *s, const char *task, size_t i, size_t m) {
+    ba_eval_row row = {.index = i};
+    snprintf(row.label, sizeof row.label, "%s", s->label);
+    snprintf(row.task, sizeof row.task, "%s", task);
+    snprintf(row.mode, sizeof row.mode, "%s", s->mode[m]);
+    return row;
+}
+
 /* One item in one mode, unless the trace has it already. */
 static int eval_mode(session *s, const ba_task *task, const char *name, const ba_task_item *item, size_t i, size_t m) {
     char err[BA_ERR_LEN];
-    ba_eval_row row = {.index = i, .hash = item->hash};
-    snprintf(row.label, sizeof row.label, "%s", s->label);
-    snprintf(row.task, sizeof row.task, "%s", name);
-    snprintf(row.mode, sizeof row.mode, "%s", s->mode[m]);
+    ba_eval_row row = name_row(s, name, i, m);
+    row.hash = item->hash;
     const ba_eval_row *known = ba_eval_rows_find(&s->rows, &row);
     if (known && known->hash != row.hash) {
         return ba_cli_fail(BA_EXIT_USAGE,
@@ -115,16 +123,43 @@ static void remark(const session *s, const char *name, const ba_task_items *item
     }
 }
 
+/* Says how much is left to do, from the prompts of some of the items. */
+static void announce(const session *s, const char *name, const ba_task_items *items) {
+    enum { SAMPLE = 8 };
+    size_t left = 0, taken = 0, step = items->n / SAMPLE + 1;
+    double flops = 0;
+    char err[BA_ERR_LEN];
+    for (size_t i = s->opt->skip; i < items->n; i += s->opt->every) {
+        for (size_t m = 0; m < s->n_mode; m++) {
+            ba_eval_row row = name_row(s, name, i, m);
+            left += !ba_eval_rows_find(&s->rows, &row);
+        }
+    }
+    for (size_t i = 0; i < items->n; i += step, taken++) {
+        ba_prompt *prompt = ba_parts_prompt(items->item[i].part, items->item[i].n_part, s->b->tok, err);
+        for (size_t m = 0; prompt && m < s->n_mode; m++) {
+            flops += ba_prompt_flops(s->b, prompt, s->mode[m]);
+        }
+        ba_prompt_free(prompt);
+    }
+    ba_announce_work(s->b, s->c, left, "cases (items times modes)", flops / (double)(taken * s->n_mode) * (double)left,
+                     s->c->out);
+}
+
 /* The items of a task that were asked for. */
 static int eval_items(session *s, const ba_task *task, const char *name, const ba_task_items *items) {
     ba_progress bar;
     int status = 0;
+    announce(s, name, items);
+    s->engine.progress = ba_progress_run;
+    s->engine.arg = &bar;
     ba_progress_start(&bar, name, s->c->quiet);
     for (size_t i = s->opt->skip; i < items->n && !status; i += s->opt->every) {
+        ba_progress_part(&bar, (double)i / (double)items->n, (double)(i + 1) / (double)items->n, s->n_mode);
         status = eval_item(s, task, name, &items->item[i], i);
-        ba_progress_update(&bar, (double)(i + 1) / (double)items->n);
     }
     ba_progress_end(&bar);
+    s->engine = ba_run_options(s->c); /* the bar is gone */
     return status;
 }
 

@@ -1,4 +1,5 @@
 /* blockattn gate: the program with an exit status that a user puts in CI. */
+#include "experiments/cli/announce.h"
 #include "experiments/cli/ask.h"
 #include "experiments/cli/settings.h"
 #include "experiments/cli/tracing.h"
@@ -32,6 +33,8 @@ typedef struct job {
     ba_progress bar;
 } job;
 
+enum { CHECKS = 10 }; /* runs of a mode with its identities, about */
+
 static void free_inside(job *j) {
     for (size_t m = 0; j->inside && m <= j->r.n_mode; m++) {
         ba_probe_free(&j->inside[m]);
@@ -42,22 +45,26 @@ static void free_inside(job *j) {
 /* One prompt in every mode. 0, or what the engine returned and err. */
 static int measure_modes(job *j, const ba_gate_prompt *p, size_t at, ba_gate_row *row, char err[BA_ERR_LEN]) {
     ba_engine *e = j->b->engine;
+    size_t runs = at < j->opt->identities ? CHECKS : 1;
+    double unit = 1 / (double)(j->all.n * (j->r.n_mode + 1)), begin = (double)at / (double)j->all.n;
+    ba_progress_part(&j->bar, begin, begin + unit, 1);
     bool inside = j->inside && at < j->opt->probe;
+    const ba_engine_options unseen = ba_run_options(j->c); /* a probe needs the argument for itself, so no bar moves */
     double noise_kl = NAN;
     ba_reference ref = {0};
     int rc = ba_reference_make(e, p->prompt, p->answer, p->n_answer, j->opt->greedy, &j->engine_opt, &ref, err);
     if (rc || (rc = ba_noise_of(&j->noise, p->prompt, &j->engine_opt, ref.logits, &noise_kl, err)) ||
-        (inside && (rc = ba_probe_make(e, p->prompt, "full", &j->engine_opt, &j->inside[0], err)))) {
+        (inside && (rc = ba_probe_make(e, p->prompt, "full", &unseen, &j->inside[0], err)))) {
         goto done;
     }
     for (size_t m = 0, n = j->r.n_mode; m < n; m++) {
+        ba_progress_part(&j->bar, begin + (double)(m + 1) * unit, begin + (double)(m + 2) * unit, runs);
         if ((rc = ba_gate_mode(e, j->b->store, &ref, j->mode[m], at < j->opt->identities, &j->engine_opt, &row[m],
                                err)) ||
-            (inside && (rc = ba_probe_make(e, p->prompt, j->mode[m], &j->engine_opt, &j->inside[1 + m], err)))) {
+            (inside && (rc = ba_probe_make(e, p->prompt, j->mode[m], &unseen, &j->inside[1 + m], err)))) {
             goto done;
         }
         row[m].noise_kl = noise_kl;
-        ba_progress_update(&j->bar, (double)(at * n + m + 1) / (double)(j->all.n * n));
     }
 done:
     ba_reference_free(&ref);
@@ -135,9 +142,26 @@ static void open_noise(job *j) {
     }
 }
 
+/* What is left to do. */
+static void announce(const job *j) {
+    size_t n = j->all.n - j->r.n_done;
+    double flops = 0;
+    for (size_t i = j->r.n_done; i < j->all.n; i++) {
+        size_t runs = i < j->opt->identities ? CHECKS : 1;
+        flops += ba_prompt_flops(j->b, j->all.p[i].prompt, "full");
+        for (size_t m = 0; m < j->r.n_mode; m++) {
+            flops += (double)runs * ba_prompt_flops(j->b, j->all.p[i].prompt, j->mode[m]);
+        }
+    }
+    ba_announce_work(j->b, j->c, n * j->r.n_mode, "cases (prompts times modes)", flops, j->c->out);
+}
+
 /* Every prompt that is left. What was finished before an interruption is reported too. */
 static int measure_all(job *j) {
     int status = 0;
+    announce(j);
+    j->engine_opt.progress = ba_progress_run;
+    j->engine_opt.arg = &j->bar;
     ba_progress_start(&j->bar, "gate", j->c->quiet);
     while (!status && j->r.n_done < j->all.n) {
         status = measure_prompt(j);

@@ -77,10 +77,16 @@ static double stages_of(const ba_run *run) {
 static int generate(const ba_call *call, const ba_session *b, answer *a) {
     const options *opt = call->options;
     const ba_common *c = call->common;
-    const ba_engine_options engine_opt = ba_run_options(c);
+    ba_engine_options engine_opt = ba_run_options(c);
+    ba_progress bar;
     const char *const stop[] = {opt->stop, NULL};
     char err[BA_ERR_LEN];
+    engine_opt.progress = ba_progress_run;
+    engine_opt.arg = &bar;
+    ba_progress_start(&bar, "prefill", c->quiet);
+    ba_progress_part(&bar, 0, 1, 1);
     int rc = ba_engine_run(b->engine, a->asked.plan, &engine_opt, opt->max_tokens, &a->run, err);
+    ba_progress_end(&bar);
     if (rc) {
         return ba_engine_exit(rc, err);
     }

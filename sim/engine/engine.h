@@ -93,6 +93,10 @@ const ba_shape *ba_engine_shape(const ba_engine *e);
 ba_backend *ba_engine_backend(const ba_engine *e);
 uint64_t ba_engine_weight_bytes(const ba_engine *e);
 
+/* 0 if the executor can run the plan on this model: merged keys express no choice, no refreshed key and no window. Else
+ * -1 and err. */
+int ba_engine_can(const ba_engine *e, const ba_plan *plan, ba_executor executor, char err[BA_ERR_LEN]);
+
 /* Prefill. The plan must outlive the run. room: tokens that may be appended. 0; -1 and err; BA_INTERRUPTED and err
  * (finished blocks stay in the store). */
 int ba_engine_run(ba_engine *e, const ba_plan *plan, const ba_engine_options *opt, size_t room, ba_run **out,

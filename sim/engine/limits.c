@@ -23,16 +23,16 @@ static bool is_plain(const ba_node *v) {
     return plain;
 }
 
-int ba_run_check_executor(const ba_run *r, char err[BA_ERR_LEN]) {
-    if (r->opt.executor != BA_MERGE_KEYS) {
+int ba_engine_can(const ba_engine *e, const ba_plan *plan, ba_executor executor, char err[BA_ERR_LEN]) {
+    if (executor != BA_MERGE_KEYS) {
         return 0;
     }
-    if (r->e->net.shape->window) {
+    if (e->net.shape->window) {
         return ba_fail(err, "the merging executor has no sliding-window layers; use the one in place");
     }
-    for (size_t i = 0; i < r->plan->n_node; i++) {
-        if (r->plan->keep_paths || !is_plain(&r->plan->node[i])) {
-            return ba_fail(err, "mode %s needs more than merged keys; use the executor in place", r->plan->mode);
+    for (size_t i = 0; i < plan->n_node; i++) {
+        if (plan->keep_paths || !is_plain(&plan->node[i])) {
+            return ba_fail(err, "mode %s needs more than merged keys; use the executor in place", plan->mode);
         }
     }
     return 0;

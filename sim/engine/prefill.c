@@ -185,7 +185,7 @@ int ba_engine_run(ba_engine *e, const ba_plan *plan, const ba_engine_options *op
     size_t max_rows = r && r->opt.max_rows ? r->opt.max_rows : BA_PASS_ROWS;
     uint8_t *have = calloc(plan->n_node, 1);
     ba_schedule *all = ba_schedule_new(plan, NULL, max_rows), *todo = NULL;
-    int rc = r && have && all ? ba_run_check_executor(r, err) : ba_fail(err, "out of memory");
+    int rc = r && have && all ? ba_engine_can(e, plan, r->opt.executor, err) : ba_fail(err, "out of memory");
     if (rc) {
         goto done;
     }

@@ -6,6 +6,7 @@
 #include "tests/support/runner.h"
 #include "tests/support/tiny.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -271,6 +272,93 @@ static void test_interrupt(void) {
     program_free(&o);
 }
 
+/* What standard error gets of an update, as if ten seconds had passed since the last one. */
+static char *after_ten_seconds(ba_progress *p, void (*update)(ba_progress *)) {
+    char path[4096], *text = NULL, err[BA_ERR_LEN];
+    size_t n;
+    fflush(stderr);
+    int kept = dup(STDERR_FILENO), file = open(program_path("progress", path), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    CU_ASSERT_FATAL(kept >= 0 && file >= 0 && dup2(file, STDERR_FILENO) >= 0);
+    p->start -= 10;
+    p->last -= 10;
+    update(p);
+    fflush(stderr);
+    CU_ASSERT_TRUE(dup2(kept, STDERR_FILENO) >= 0);
+    close(file);
+    close(kept);
+    CU_ASSERT_EQUAL_FATAL(ba_read_file(path, SIZE_MAX, &text, &n, err), 0);
+    return text;
+}
+
+static void begin_part(ba_progress *p) {
+    ba_progress_part(p, 0.25, 0.75, 2);
+}
+
+static void half_of_first(ba_progress *p) {
+    ba_progress_run(p, BA_STAGE_PREFILL, 50, 100);
+}
+
+static void tenth_of_second(ba_progress *p) {
+    ba_progress_run(p, BA_STAGE_PREFILL, 10, 100);
+}
+
+/* Where standard error is no terminal: a line every ten seconds, and within a prompt too. */
+static void test_progress(void) {
+    static const struct {
+        void (*update)(ba_progress *);
+        const char *says;
+    } rows[] = {{begin_part, "work: 25% after 10 s"},
+                {half_of_first, "work: 38% after 20 s"},
+                {tenth_of_second, "work: 52% after 30 s"}};
+    ba_progress p;
+    ba_progress_start(&p, "work", false);
+    p.terminal = false;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *text = after_ten_seconds(&p, rows[i].update);
+        CU_ASSERT_TRUE(program_is_one_line(text) && strncmp(text, rows[i].says, strlen(rows[i].says)) == 0);
+        free(text);
+    }
+    p.last += 10; /* no time has passed */
+    char *text = after_ten_seconds(&p, half_of_first);
+    CU_ASSERT_STRING_EQUAL(text, "");
+    free(text);
+    ba_progress_start(&p, "work", true);
+    text = after_ten_seconds(&p, begin_part);
+    CU_ASSERT_STRING_EQUAL(text, "");
+    free(text);
+}
+
+/* More than 50 cases are announced before they start; fewer, and any with --quiet, are not. */
+static void test_announced(void) {
+    program_tiny();
+    char lines[60 * 80] = "";
+    for (size_t i = 0, used = 0; i < 60; i++) {
+        used += (size_t)snprintf(lines + used, sizeof lines - used,
+                                 "{\"question\":\"q\",\"answers\":[\"%zu\"],\"documents\":[\"one\",\"two\"]}\n", i);
+    }
+    program_write("sixty.jsonl", lines);
+    const char *const *const runs[] = {(const char *const[]){"eval", "--model", "tiny.gguf", "--task", "sixty.jsonl",
+                                                             "--metric", "nll", "--mode", "block", NULL},
+                                       (const char *const[]){"gate", "--model", "tiny.gguf", "--data", "sixty.jsonl",
+                                                             "--limit", "0", "--identities", "0", "--greedy", "1",
+                                                             NULL}};
+    for (size_t i = 0; i < 2; i++) {
+        program_end o = program_run(runs[i]);
+        const char *line = strstr(o.err, "60 cases");
+        CU_ASSERT_TRUE(o.status == 0 && line && strstr(line, ", about "));
+        CU_ASSERT_PTR_NULL(strstr(o.err, "Ctrl-C")); /* nothing is kept without --out */
+        program_free(&o);
+    }
+    program_end o = program_run((const char *const[]){"eval", "--model", "tiny.gguf", "--task", "sixty.jsonl",
+                                                      "--metric", "nll", "--mode", "block", "--limit", "50", NULL});
+    CU_ASSERT_PTR_NULL(strstr(o.err, "cases"));
+    program_free(&o);
+    o = program_run((const char *const[]){"eval", "--model", "tiny.gguf", "--task", "sixty.jsonl", "--metric", "nll",
+                                          "--mode", "block", "--quiet", NULL});
+    CU_ASSERT_STRING_EQUAL(o.err, "");
+    program_free(&o);
+}
+
 static void test_sizes(void) {
     static const size_t expected[] = {50, 1024, 2048, 4096, 8192, 100, 300, 500};
     static const char *const wrong[] = {"",        "x",   "5-1",  "5-9*1", "0-9*2",
@@ -355,6 +443,8 @@ int ba_suite_cli(void) {
     CU_pSuite suite = CU_add_suite("cli", NULL, NULL);
     if (!suite || !CU_add_test(suite, "lists of sizes", test_sizes) ||
         !CU_add_test(suite, "numbers for people", test_units) ||
+        !CU_add_test(suite, "progress within a prompt, a line every ten seconds", test_progress) ||
+        !CU_add_test(suite, "more than 50 cases are announced", test_announced) ||
         !CU_add_test(suite, "usage errors are one line and status 2", test_usage) ||
         !CU_add_test(suite, "help and version of every command", test_help) ||
         !CU_add_test(suite, "standard output on a full disk is status 3", test_full_disk) ||
