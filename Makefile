@@ -182,6 +182,12 @@ table3: ## from nothing to Table 3: set-up, model, build, measurement, figures i
 	$(BUILD)/blockattn run experiments/configs/table3.json -- --force
 	@$(MAKE) figures
 
+table3-gpu: ## Table 3 at the paper's own scale, 8B with random weights, on a GPU (needs nvcc): results/table3-gpu.h5
+	@$(SETUP) build plots
+	@$(MAKE) $(JOBS) CUDA=1 BUILD=build/cuda build/cuda/blockattn
+	build/cuda/blockattn run experiments/configs/table3-gpu.json -- --force
+	@plots/draw.sh build/cuda/blockattn results/table3-gpu.h5 results/gpu
+
 # GATE=experiments/configs/gate50.json is the long one; OPTIONS="--resume" goes on after an interruption.
 GATE := experiments/configs/gate.json
 gate: ## every mode against full attention: table, results/gate.h5, figures; DATA=items.jsonl[,...] OPTIONS=...
@@ -392,6 +398,6 @@ help: ## show this list
 	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: differential all install uninstall clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests tune bench bench-compare setup model gemma test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
+.PHONY: differential table3-gpu all install uninstall clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests tune bench bench-compare setup model gemma test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

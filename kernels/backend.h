@@ -103,6 +103,14 @@ typedef struct ba_attn_job {
     ba_attn_probe *probe; /* or NULL */
 } ba_attn_job;
 
+/* The device that a backend computes on, as it is now. */
+typedef struct ba_device {
+    char name[96], driver[64];
+    char state[128];   /* clocks, temperature, power; "": not known */
+    char warning[256]; /* what makes timings unreliable: throttled clocks, other processes; "": nothing was found */
+    uint64_t memory, free_memory; /* bytes; free: what this process may still take */
+} ba_device;
+
 typedef enum ba_kv_part { BA_KV_K, BA_KV_V } ba_kv_part;
 
 /* Version of the layout that kv_parts shows. Stored KV outlives the program, so whoever changes the order of the bytes
@@ -210,6 +218,14 @@ typedef struct ba_backend_ops {
     /* Waits until all operations so far are finished; called before a clock is read, because on a device an operation
      * returns when it is queued. NULL: operations return when they are finished. */
     void (*finish)(ba_backend *be);
+
+    /* All three are NULL for a backend that computes on the processors of the machine.
+     * device: what is known of the device. peak: rates of the device, measured now: products of bf16 in registers and
+     * shared memory, FLOP/s, and memory traffic, bytes read and written, B/s; 0, or -1: no memory. fault: what went wrong
+     * with the device, after which no result is to be trusted, or NULL. */
+    void (*device)(ba_backend *be, ba_device *out);
+    int (*peak)(ba_backend *be, double *flops, double *bytes);
+    const char *(*fault)(const ba_backend *be);
 
     /* The operations of training (train.h); NULL if the backend cannot train. */
     const struct ba_train_ops *train;

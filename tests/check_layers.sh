@@ -33,6 +33,7 @@ kernels/cpu: kernels/ kernels/base/
 kernels/cpu/bf16: kernels/ kernels/base/ kernels/cpu/
 kernels/cpu/train: kernels/ kernels/base/ kernels/cpu/ kernels/cpu/bf16/bf16.h
 kernels/cuda: kernels/ kernels/base/
+kernels/cuda/card: kernels/cuda/
 kernels/cuda/hopper: kernels/cuda/
 kernels/cuda/train: kernels/ kernels/base/ kernels/cuda/
 sim/base: kernels/base/

@@ -113,7 +113,8 @@ int ba_engine_exit(int rc, const char *err) {
     if (rc == BA_INTERRUPTED) {
         return BA_EXIT_INTERRUPTED;
     }
-    return rc ? ba_cli_fail(strstr(err, "out of memory") ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s", err) : 0;
+    bool machine = strstr(err, "out of memory") || strstr(err, BA_DEVICE_FAILED);
+    return rc ? ba_cli_fail(machine ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s", err) : 0;
 }
 
 static int stop_on_interrupt(void *arg, ba_stage stage, uint64_t done, uint64_t total) {

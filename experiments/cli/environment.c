@@ -144,7 +144,17 @@ static int add_variables(ba_environment *env) {
     return 0;
 }
 
-static int capture(ba_environment *env, int argc, char **argv, const ba_backend *be, size_t threads) {
+static int add_device(ba_environment *env, ba_backend *be) {
+    ba_device d;
+    if (!be || !be->ops->device) {
+        return 0;
+    }
+    be->ops->device(be, &d);
+    return ba_environment_add(env, "device", "%s, %.1f GB", d.name, (double)d.memory / 1e9) ||
+           ba_environment_add(env, "driver", "%s", d.driver);
+}
+
+static int capture(ba_environment *env, int argc, char **argv, ba_backend *be, size_t threads) {
     char cpu[256], isa[512], hdf5[64];
     struct utsname os = {.release = "unknown"};
     cpu_field("model name", cpu, sizeof cpu);
@@ -163,12 +173,12 @@ static int capture(ba_environment *env, int argc, char **argv, const ba_backend 
                                     be ? be->ops->describe(be) : "no backend", hdf5, cJSON_Version(),
                                     XXH_versionNumber(), gnu_get_libc_version()) ||
                  ba_environment_add(env, "compiler", "%s", __VERSION__) ||
-                 ba_environment_add(env, "kernel", "%s %s", os.sysname, os.release);
+                 ba_environment_add(env, "kernel", "%s %s", os.sysname, os.release) || add_device(env, be);
     free(command);
     return failed ? -1 : 0;
 }
 
-int ba_environment_capture(ba_environment *env, int argc, char **argv, const ba_backend *be, size_t threads) {
+int ba_environment_capture(ba_environment *env, int argc, char **argv, ba_backend *be, size_t threads) {
     *env = (ba_environment){.n = 0};
     if (capture(env, argc, argv, be, threads)) {
         ba_environment_free(env);

@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-enum { BA_MAX_FACTS = 32 };
+enum { BA_MAX_FACTS = 40 };
 
 typedef struct ba_environment {
     const char *key[BA_MAX_FACTS];
@@ -16,8 +16,8 @@ typedef struct ba_environment {
 } ba_environment;
 
 /* commit, command (argv without --resume and --force, quoted for a shell), cpu, isa, cores, threads, OPENBLAS_* and OMP_*
- * variables, backend, libraries, compiler, kernel. be may be NULL. 0, or -1: out of memory (nothing to free). */
-int ba_environment_capture(ba_environment *env, int argc, char **argv, const ba_backend *be, size_t threads);
+ * variables, backend, libraries, compiler, kernel, and for a backend with a device: device, driver. be may be NULL. 0, or -1: out of memory (nothing to free). */
+int ba_environment_capture(ba_environment *env, int argc, char **argv, ba_backend *be, size_t threads);
 void ba_environment_free(ba_environment *env);
 
 /* Adds a fact (printf style); -1: out of memory or no room. The key is borrowed. */

@@ -38,8 +38,8 @@ static int describe(const char *path, const char *schema, const ba_environment *
     return rc || !model ? rc : ba_trace_set(*out, "model", ba_model_hash(model), err);
 }
 
-int ba_tracing_begin(const ba_common *c, const char *schema, int argc, char **argv, const ba_backend *be,
-                     ba_model *model, ba_trace **out) {
+int ba_tracing_begin(const ba_common *c, const char *schema, int argc, char **argv, ba_backend *be, ba_model *model,
+                     ba_trace **out) {
     char err[BA_ERR_LEN];
     ba_environment env;
     *out = NULL;

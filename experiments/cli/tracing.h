@@ -11,8 +11,8 @@ int ba_out_check(const ba_common *c, bool resumable);
 
 /* Begins the trace of --out with what the run depends on; without --out *out is NULL. be and model may be NULL. 0, or
  * an exit status with the line already printed. */
-int ba_tracing_begin(const ba_common *c, const char *schema, int argc, char **argv, const ba_backend *be,
-                     ba_model *model, ba_trace **out);
+int ba_tracing_begin(const ba_common *c, const char *schema, int argc, char **argv, ba_backend *be, ba_model *model,
+                     ba_trace **out);
 
 /* The exit status of what a trace's function returned, with its line printed; 0 for 0. */
 int ba_tracing_exit(int rc, const char *err);

@@ -136,7 +136,13 @@ static double fastest(void *(*work)(void *), part *p, size_t n, pthread_t *threa
     return best;
 }
 
+int ba_peak_of(ba_backend *be, size_t threads, ba_peak *out) {
+    out->what = "bf16 products";
+    return be->ops->peak ? be->ops->peak(be, &out->flops, &out->bytes) : ba_peak_measure(threads, out);
+}
+
 int ba_peak_measure(size_t threads, ba_peak *out) {
+    out->what = "fp32";
     part *p = calloc(threads, sizeof *p);
     pthread_t *thread = calloc(threads, sizeof *thread);
     uint64_t *memory = malloc(MEMORY);

@@ -11,7 +11,7 @@ int ba_ttft_failed(const char *mode, size_t length, int rc, const char *err) {
     if (rc == BA_INTERRUPTED || ba_interrupted()) {
         return BA_EXIT_INTERRUPTED;
     }
-    bool machine = strstr(err, "out of memory") != NULL;
+    bool machine = strstr(err, "out of memory") || strstr(err, BA_DEVICE_FAILED);
     return ba_cli_fail(machine ? BA_EXIT_MACHINE : BA_EXIT_USAGE, "%s, %zu tokens: %s", mode, length, err);
 }
 

@@ -17,6 +17,7 @@ typedef struct ba_ttft_state {
     ba_engine_options opt;
     ba_environment env;
     ba_peak peak;
+    ba_device device;       /* as it last was, if the backend has one */
     ba_ttft_prompt *prompt; /* [n_prompt] */
     size_t n_prompt;
     ba_ttft_unit *unit; /* [n_size * n_mode] */

@@ -341,10 +341,10 @@ static void print_notes(const ba_ttft_result *r, size_t n, const ba_peak *peak, 
     for (size_t i = 0; i < n; i++) {
         floors |= !isnan(r[i].floor_s);
     }
-    printf("\nfloor: measured peaks, %.0f GFLOP/s in fp32 and %.1f GB/s%s; even after: warm uses until encoding has "
+    printf("\nfloor: measured peaks, %.0f GFLOP/s in %s and %.1f GB/s%s; even after: warm uses until encoding has "
            "paid, - "
            "where times cannot be told from full's\n",
-           peak->flops / 1e9, peak->bytes / 1e9,
+           peak->flops / 1e9, peak->what, peak->bytes / 1e9,
            floors ? "" : " (some case was faster, so that the machine was busy when they were measured: not shown)");
     if (more.distance) {
         printf(

@@ -243,6 +243,7 @@ int ba_ttft_take(const ba_session *b, ba_ttft_unit *u, const ba_ttft_case *c, co
     if (!status && !(logits = ba_run_logits(run))) {
         status = BA_INTERRUPTED;
     }
+    status = status ? status : ba_engine_check_device(b->engine, err);
     if (!status) {
         double computed = ba_now();
         ba_sample(logits, ba_engine_shape(b->engine)->vocab, 0, &rng);

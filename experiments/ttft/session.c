@@ -34,8 +34,15 @@ static void print_results(const ba_ttft_state *s, const ba_ttft_result *r) {
         ba_rows_end(stdout, format);
         return;
     }
-    printf("%s, %s, %zu thread%s, %s\n", ba_environment_get(&s->env, "model"), ba_environment_get(&s->env, "backend"),
-           s->common->threads, s->common->threads == 1 ? "" : "s", ba_environment_get(&s->env, "cpu"));
+    if (s->b.be->ops->device) {
+        printf("%s, %s, %s, driver %s, %s\n", ba_environment_get(&s->env, "model"),
+               ba_environment_get(&s->env, "backend"), ba_environment_get(&s->env, "device"), s->device.driver,
+               s->device.state);
+    } else {
+        printf("%s, %s, %zu thread%s, %s\n", ba_environment_get(&s->env, "model"),
+               ba_environment_get(&s->env, "backend"), s->common->threads, s->common->threads == 1 ? "" : "s",
+               ba_environment_get(&s->env, "cpu"));
+    }
     printf("question of %zu tokens, passages of %s; at least %zu samples and %g s a case\n", s->w->question,
            s->w->blocks, s->w->repeat, s->w->min_time);
     ba_ttft_print(r, s->n_case, &s->peak, s->w->profile);
@@ -64,7 +71,7 @@ static int report(ba_ttft_state *s, bool complete) {
         print_results(s, r);
     }
     if (s->trace && !complete && !status) {
-        fprintf(stderr, "%s: interrupted; finished samples are kept in %s; --resume continues\n",
+        fprintf(stderr, "%s: not finished; finished samples are kept in %s; --resume continues\n",
                 program_invocation_short_name, ba_trace_path(s->trace));
     }
     free(r);
@@ -110,12 +117,24 @@ static int prepare_session(ba_ttft_state *s, int argc, char **argv) {
     return status;
 }
 
+/* One line on what makes timings on the device unreliable, at the beginning and at the end of the measurement. */
+static void warn_of_device(ba_ttft_state *s) {
+    if (s->b.be->ops->device) {
+        s->b.be->ops->device(s->b.be, &s->device);
+        if (*s->device.warning && !s->common->quiet) {
+            fprintf(stderr, "%s: %s: %s: timings are not those of a quiet card\n", program_invocation_short_name,
+                    s->device.name, s->device.warning);
+        }
+    }
+}
+
 static int run_session(ba_ttft_state *s, int argc, char **argv) {
     int status = prepare_session(s, argc, argv);
     if (status) {
         return status;
     }
-    if (ba_peak_measure(s->common->threads, &s->peak)) {
+    warn_of_device(s);
+    if (ba_peak_of(s->b.be, s->common->threads, &s->peak)) {
         return ba_cli_fail(BA_EXIT_MACHINE, "the peaks of the machine: no memory, or no threads (ulimit -u)");
     }
     status = ba_ttft_open_trace(s);
@@ -123,15 +142,17 @@ static int run_session(ba_ttft_state *s, int argc, char **argv) {
         return status;
     }
     status = ba_ttft_measure(s);
-    if (status && status != BA_EXIT_INTERRUPTED) {
+    if (status && status != BA_EXIT_INTERRUPTED && status != BA_EXIT_MACHINE) {
         return status;
     }
     status = status ? status : ba_ttft_measure_distances(s);
-    if (status && status != BA_EXIT_INTERRUPTED) {
+    if (status && status != BA_EXIT_INTERRUPTED && status != BA_EXIT_MACHINE) {
         return status;
     }
+    warn_of_device(s);
     ba_peak after;
-    if (!status && !ba_peak_measure(s->common->threads, &after)) { /* the machine may have been busy the first time */
+    if (!status &&
+        !ba_peak_of(s->b.be, s->common->threads, &after)) { /* the machine may have been busy the first time */
         s->peak.flops = fmax(s->peak.flops, after.flops);
         s->peak.bytes = fmax(s->peak.bytes, after.bytes);
     }

@@ -12,6 +12,7 @@ typedef struct session_row {
     const char *command;
     double unix_time_s;
     ba_peak peak;
+    const char *device; /* clocks, temperature, power and trouble at its beginning; "": the backend has none */
 } session_row;
 
 static const ba_column session_columns[] = {
@@ -19,6 +20,7 @@ static const ba_column session_columns[] = {
     BA_COLUMN(session_row, unix_time_s, BA_COLUMN_F64, "s"),
     {"peak_flops_per_s", BA_COLUMN_F64, offsetof(session_row, peak.flops), sizeof(double), "FLOP/s"},
     {"peak_bytes_per_s", BA_COLUMN_F64, offsetof(session_row, peak.bytes), sizeof(double), "B/s"},
+    BA_COLUMN(session_row, device, BA_COLUMN_STRING, ""),
     BA_COLUMNS_END};
 
 int ba_ttft_describe(ba_ttft_state *s, int argc, char **argv, const char *text, size_t text_len) {
@@ -121,7 +123,9 @@ static int describe_trace(ba_ttft_state *s, char err[BA_ERR_LEN]) {
 
 /* Adds this session. The best peak of all sessions counts, because it gives the least time on this machine. */
 static int add_session(ba_ttft_state *s, char err[BA_ERR_LEN]) {
-    const session_row now = {ba_environment_get(&s->env, "command"), (double)time(NULL), s->peak};
+    char device[sizeof s->device.state + sizeof s->device.warning + 2];
+    snprintf(device, sizeof device, "%s%s%s", s->device.state, *s->device.warning ? "; " : "", s->device.warning);
+    const session_row now = {ba_environment_get(&s->env, "command"), (double)time(NULL), s->peak, device};
     for (size_t i = 0; i < ba_trace_rows(s->trace, s->t_session); i++) {
         session_row earlier;
         int rc = ba_trace_read(s->trace, s->t_session, i, 1, &earlier, err);

@@ -65,6 +65,15 @@ bool ba_dev_linear_stable(cudaStream_t stream, const ba_dev_linear *op, bool hop
 /* One row without glu, summed across a warp. */
 void ba_dev_linear_row(cudaStream_t stream, const ba_dev_linear *op);
 
+/* ---- card/peak.cu, hopper/peak.cu ---- */
+
+/* Nothing but matrix products of registers, or for Hopper of shared memory; returns their FLOPs. out: room for 4,096
+ * floats a multiprocessor. */
+double ba_dev_peak(cudaStream_t stream, float *out);
+double ba_dev_peak_hopper(cudaStream_t stream, float *out);
+/* Reads `bytes`, a multiple of 16. */
+void ba_dev_read(cudaStream_t stream, void *from, size_t bytes);
+
 /* ---- kv.cu ---- */
 
 /* Keys (or values) of a KV: element d of a token of a layer and head is at[layer * layer_step + head * head_step +

@@ -35,6 +35,7 @@ typedef struct ba_gpu {
     ba_backend base;
     char describe[512];
     ba_pool *pool;
+    int device;
     cudaStream_t stream;
     cudaError_t fault; /* the first error of a call; from there on downloads are NaN */
     char *stage_host, *stage_device;
@@ -138,7 +139,10 @@ void ba_cuda_train_attention(ba_backend *be, const ba_train_attention *a);
 void ba_cuda_train_attention_back(ba_backend *be, const ba_train_attention *a, ba_view dout, ba_view dq, ba_view dk,
                                   ba_view dv);
 
-/* Rows of the table, as documented in backend.h. */
+/* Rows of the table, as documented in backend.h. Those of card/ first. */
+void ba_cuda_device(ba_backend *be, ba_device *out);
+int ba_cuda_peak(ba_backend *be, double *flops, double *bytes);
+const char *ba_cuda_fault(const ba_backend *be);
 ba_buf *ba_cuda_buf_new(ba_backend *be, size_t rows, size_t cols);
 ba_buf *ba_cuda_operand_new(ba_backend *be, size_t rows, size_t cols);
 void ba_cuda_buf_free(ba_backend *be, ba_buf *buf);

@@ -40,6 +40,14 @@ static int open_device(ba_gpu *be, size_t threads, char err[BA_ERR_LEN]) {
     struct cudaDeviceProp p;
     int n = 0, version = 0;
     cudaError_t status = cudaGetDeviceCount(&n);
+    if (status == cudaErrorInsufficientDriver && cudaDriverGetVersion(&version) == cudaSuccess && version > 0) {
+        int built = CUDART_VERSION;
+        return ba_fail(
+            err,
+            "backend cuda: the driver is for CUDA %d.%d, the program was built with %d.%d: update the driver, or "
+            "build with an older toolkit",
+            version / 1000, version % 1000 / 10, built / 1000, built % 1000 / 10);
+    }
     if (status != cudaSuccess || n == 0) {
         cudaGetLastError();
         return ba_fail(err, "backend cuda: no CUDA device: %s; choose another --backend",
@@ -130,5 +138,8 @@ const ba_backend_ops ba_cuda = {
     .gather = ba_cuda_gather,
     .attention = ba_cuda_attention,
     .finish = cuda_finish,
+    .device = ba_cuda_device,
+    .peak = ba_cuda_peak,
+    .fault = ba_cuda_fault,
     .train = &ba_cuda_train,
 };

@@ -91,6 +91,10 @@ int ba_engine_new_packed(ba_model *model, ba_backend *be, ba_store *store, const
 void ba_engine_free(ba_engine *e);
 const ba_shape *ba_engine_shape(const ba_engine *e);
 ba_backend *ba_engine_backend(const ba_engine *e);
+/* How err begins then. */
+#define BA_DEVICE_FAILED "the device failed"
+/* 0, or -1 and err if the backend's device has failed: then no result since is to be trusted. */
+int ba_engine_check_device(const ba_engine *e, char err[BA_ERR_LEN]);
 uint64_t ba_engine_weight_bytes(const ba_engine *e);
 
 /* 0 if the executor can run the plan on this model: merged keys express no choice, no refreshed key and no window. Else
@@ -108,7 +112,7 @@ const ba_run_stats *ba_run_get_stats(const ba_run *r);
  * change. */
 const double *ba_run_logits(ba_run *r);
 
-/* 0, or -1 and err if one of these logits is NaN or infinite: then they must not be used. */
+/* 0, or -1 and err if one of these logits is NaN or infinite, or the device has failed: then they must not be used. */
 int ba_run_check(ba_run *r, char err[BA_ERR_LEN]);
 
 /* Appends n tokens to the last node; they see what it sees. logprob[i] = log P(ids[i] | all tokens before it), unless

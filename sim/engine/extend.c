@@ -28,7 +28,8 @@ const double *ba_run_logits(ba_run *r) {
 }
 
 int ba_run_check(ba_run *r, char err[BA_ERR_LEN]) {
-    return ba_logits_check(ba_run_logits(r), r->e->net.shape->vocab, err);
+    const double *logits = ba_run_logits(r);
+    return ba_engine_check_device(r->e, err) ? -1 : ba_logits_check(logits, r->e->net.shape->vocab, err);
 }
 
 /* The next n rows of the last node, after its prompt, as jobs. Where the rows of a prompt choose together, each row of
@@ -97,7 +98,7 @@ int ba_run_extend(ba_run *r, const int32_t *ids, size_t n, double *logprob, char
     }
     ba_run_count(r, before);
     if (rc) {
-        ba_fail(err, rc == BA_INTERRUPTED ? "interrupted" : "out of memory");
+        ba_run_explain(r, rc, err);
         return rc;
     }
     for (size_t i = 0; logprob && i < n; i++) {

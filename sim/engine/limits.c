@@ -51,6 +51,27 @@ static uint64_t node_bytes(const ba_run *r, size_t node) {
     return bytes;
 }
 
+int ba_engine_check_device(const ba_engine *e, char err[BA_ERR_LEN]) {
+    const ba_backend *be = e->net.be;
+    const char *fault = be->ops->fault ? be->ops->fault(be) : NULL;
+    return fault ? ba_fail(err, BA_DEVICE_FAILED ": %s", fault) : 0;
+}
+
+void ba_run_explain(const ba_run *r, int rc, char err[BA_ERR_LEN]) {
+    ba_backend *be = r->e->net.be;
+    ba_device d;
+    if (rc == BA_INTERRUPTED) {
+        ba_fail(err, "interrupted");
+    } else if (!be->ops->device) {
+        ba_fail(err, "out of memory");
+    } else if (ba_engine_check_device(r->e, err) == 0) {
+        be->ops->device(be, &d);
+        ba_fail(err, "out of memory: the prompt's KV is %.1f MB, its work space %.1f MB, and of %s %.1f MB are free",
+                (double)r->stats.kv_bytes / 1e6, (double)r->stats.work_bytes / 1e6, d.name,
+                (double)d.free_memory / 1e6);
+    }
+}
+
 int ba_run_check_memory(ba_run *r, const ba_schedule *s, const uint8_t *have, size_t rows, char err[BA_ERR_LEN]) {
     const ba_plan *plan = r->plan;
     uint64_t work = ba_network_work_bytes(&r->e->net, rows, plan->node[plan->n_node - 1].choice.on);

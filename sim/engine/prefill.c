@@ -167,7 +167,7 @@ static int compute(ba_run *r, const ba_schedule *todo, const uint8_t *have, char
     ba_counters before = net->be->count;
     int rc = run_passes(r, todo);
     if (rc) {
-        ba_fail(err, rc == BA_INTERRUPTED ? "interrupted" : "out of memory");
+        ba_run_explain(r, rc, err);
         return rc;
     }
     ba_run_rewind(r);

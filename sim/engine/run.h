@@ -107,6 +107,8 @@ int ba_run_keep(ba_run *r, size_t node, double seconds);
 
 /* What a run refuses before it computes anything. 0, or -1 and err. */
 int ba_run_check_ids(const ba_engine *e, const ba_plan *plan, char err[BA_ERR_LEN]);
+/* Why a run ended with rc: interrupted, a failed device, or no memory. */
+void ba_run_explain(const ba_run *r, int rc, char err[BA_ERR_LEN]);
 /* Also notes in the run's statistics what KV and work space take. s: with what the store has left out. */
 int ba_run_check_memory(ba_run *r, const ba_schedule *s, const uint8_t *have, size_t rows, char err[BA_ERR_LEN]);
 

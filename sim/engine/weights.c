@@ -116,9 +116,30 @@ static int load_layer(ba_network *net, const ba_model *model, size_t l, char err
     return 0;
 }
 
+/* Refuses what a device has no room for, before hours are spent on loading. */
+static int check_room(const ba_network *net, char err[BA_ERR_LEN]) {
+    const ba_shape *s = net->shape;
+    ba_backend *be = net->be;
+    ba_device d;
+    if (!be->ops->device) {
+        return 0;
+    }
+    be->ops->device(be, &d);
+    uint64_t elements = ba_shape_layer_weights(s) + (s->tied ? 1 : 2) * ba_shape_head_weights(s);
+    uint64_t bytes = elements * be->weight_size;
+    if (bytes <= d.free_memory) {
+        return 0;
+    }
+    return ba_fail(err, "the weights need %.1f GB, and of the %.1f GB of %s %.1f GB are free: out of memory",
+                   (double)bytes / 1e9, (double)d.memory / 1e9, d.name, (double)d.free_memory / 1e9);
+}
+
 int ba_weights_load(ba_network *net, const ba_model *model, char err[BA_ERR_LEN]) {
     static const ba_tensor head[] = {BA_T_HEAD};
     const ba_shape *s = net->shape;
+    if (check_room(net, err)) {
+        return -1;
+    }
     bool shared = !ba_model_links(model, &net->n_links) && s->tied;
     net->layer = calloc(s->layers, sizeof *net->layer);
     if (!net->layer) {
