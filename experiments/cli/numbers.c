@@ -152,7 +152,9 @@ void ba_print_seconds(char *out, size_t size, double s) {
         snprintf(out, size, "%.3g ms", s * 1e3);
     } else if (a < 600) {
         snprintf(out, size, a < 99.95 ? "%.3g s" : "%.0f s", s);
-    } else {
+    } else if (a < 7200) {
         snprintf(out, size, "%.0f min", s / 60);
+    } else {
+        snprintf(out, size, a < 99.95 * 3600 ? "%.3g h" : "%.0f h", s / 3600);
     }
 }

@@ -1,6 +1,9 @@
 /* What is measured: modes on prompts, cold and warm, by each executor. */
+#include "experiments/cli/announce.h"
 #include "parts.h"
 
+#include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -49,6 +52,7 @@ static int make_prompt(ba_ttft_state *s, const ba_ttft_prompt *p, size_t k, cons
 
 int ba_ttft_make_prompts(ba_ttft_state *s, const char *text, size_t text_len) {
     const ba_ttft_options *w = s->w;
+    ba_announce(w->n_size, "prompts are made first", (double)NAN, false, s->common->quiet);
     if (!(s->prompt = calloc(w->n_size, sizeof *s->prompt))) {
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
@@ -109,6 +113,31 @@ static void add_case(ba_ttft_state *s, size_t unit, ba_executor how, bool cold) 
     s->group[s->n_case++] = unit;
 }
 
+/* The cases of a unit, by each executor that can run it. A mode that none of those asked for can run is refused. */
+static int add_cases(ba_ttft_state *s, size_t unit) {
+    const ba_ttft_options *w = s->w;
+    const ba_ttft_unit *u = &s->unit[unit];
+    size_t before = s->n_case;
+    for (int how = BA_IN_PLACE; how <= BA_MERGE_KEYS; how++) {
+        if (w->executor[how] && u->can[how] && w->cold) {
+            add_case(s, unit, (ba_executor)how, true);
+        }
+        if (w->executor[how] && u->can[how] && w->warm) {
+            add_case(s, unit, (ba_executor)how, false);
+        }
+    }
+    if (s->n_case == before) {
+        return ba_cli_fail(BA_EXIT_USAGE,
+                           "%s: the merging executor cannot run this mode on this model; --executor place can",
+                           u->mode);
+    }
+    if (unit < w->n_mode && w->executor[BA_MERGE_KEYS] && !u->can[BA_MERGE_KEYS] && !s->common->quiet) {
+        fprintf(stderr, "%s: the merging executor cannot run %s on this model; its columns of merge are -\n",
+                program_invocation_short_name, u->mode);
+    }
+    return 0;
+}
+
 /* Whether a mode stores anything is decided at the longest length: a prompt that is only a question stores nothing in any
  * mode, but is still measured. */
 int ba_ttft_make_cases(ba_ttft_state *s) {
@@ -122,17 +151,14 @@ int ba_ttft_make_cases(ba_ttft_state *s) {
     }
     for (size_t unit = 0; unit < s->n_unit; unit++) {
         size_t longest = s->n_unit - w->n_mode + unit % w->n_mode;
-        if (!s->unit[longest].stores) {
+        int status = 0;
+        if (s->unit[longest].stores) {
+            status = add_cases(s, unit);
+        } else {
             add_case(s, unit, BA_IN_PLACE, true);
-            continue;
         }
-        for (int how = BA_IN_PLACE; how <= BA_MERGE_KEYS; how++) {
-            if (w->executor[how] && w->cold) {
-                add_case(s, unit, (ba_executor)how, true);
-            }
-            if (w->executor[how] && w->warm) {
-                add_case(s, unit, (ba_executor)how, false);
-            }
+        if (status) {
+            return status;
         }
     }
     return 0;

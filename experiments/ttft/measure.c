@@ -1,4 +1,5 @@
 /* Samples of the cases, in the order of visits. */
+#include "experiments/cli/announce.h"
 #include "parts.h"
 
 #include "experiments/measure/protocol.h"
@@ -116,7 +117,7 @@ static void visited(void *arg, size_t visit, size_t total) {
     ba_progress_update(&s->bar, s->done / s->total);
 }
 
-/* Expected seconds at half of the peak rate, for the progress bar only. */
+/* Expected seconds at two thirds of the peak rate. */
 static int expect(ba_ttft_state *s, const ba_measure *m) {
     s->weight = calloc(s->n_case, sizeof *s->weight);
     s->order = calloc(m->repeat * m->n, sizeof *s->order);
@@ -126,10 +127,19 @@ static int expect(ba_ttft_state *s, const ba_measure *m) {
     for (size_t i = 0; i < s->n_case; i++) {
         const ba_ttft_unit *u = &s->unit[s->cases[i].unit];
         double flops = (double)(s->cases[i].cold ? u->cold : u->warm).flops_exact;
-        s->weight[i] = 2 * flops / s->peak.flops + m->min_time / (double)m->repeat;
+        s->weight[i] = 1.5 * flops / s->peak.flops + m->min_time / (double)m->repeat;
         s->total += s->weight[i] * (double)m->repeat;
     }
     return 0;
+}
+
+/* What is left to do. measured: [n] seconds of each visit so far. */
+static void announce(const ba_ttft_state *s, const double *measured, size_t n) {
+    double left = 0;
+    for (size_t v = 0; v < n; v++) {
+        left += measured[v] > 0 ? 0 : s->weight[s->order[v]];
+    }
+    ba_announce(s->n_case, "cases", left, s->trace, s->common->quiet);
 }
 
 int ba_ttft_measure(ba_ttft_state *s) {
@@ -155,6 +165,7 @@ int ba_ttft_measure(ba_ttft_state *s) {
     for (size_t i = 0; i < s->n_sample; i++) {
         measured[s->sample[i].visit] += s->sample[i].warmup ? 0 : s->sample[i].ttft_s;
     }
+    announce(s, measured, m.repeat * m.n);
     s->opt.progress = within_sample;
     s->opt.arg = s;
     s->start = ba_now();

@@ -160,6 +160,9 @@ int ba_ttft_unit_plan(const ba_session *b, ba_ttft_unit *u, char err[BA_ERR_LEN]
     if (!status) {
         u->hash = ba_plan_hash(plan);
         u->stores = false;
+        for (int how = BA_IN_PLACE; how <= BA_MERGE_KEYS; how++) {
+            u->can[how] = ba_engine_can(b->engine, plan, (ba_executor)how, err) == 0;
+        }
         for (size_t i = 0; i < plan->n_node; i++) {
             u->stores |= plan->node[i].stored;
         }

@@ -101,6 +101,7 @@ typedef struct ba_ttft_unit {
     const char *mode;             /* borrowed */
     const ba_ttft_prompt *prompt; /* borrowed */
     bool stores;                  /* some node can be stored */
+    bool can[2];                  /* by ba_executor: whether it can run the plan */
     const char *reuse;            /* ba_reuse_of */
     ba_cost cold, warm;           /* closed form */
     ba_key hash;                  /* of the plan */

@@ -389,6 +389,10 @@ static void test_units(void) {
     CU_ASSERT_STRING_EQUAL(text, "12.3 ms");
     ba_print_seconds(text, sizeof text, 61);
     CU_ASSERT_STRING_EQUAL(text, "61 s");
+    ba_print_seconds(text, sizeof text, 7000);
+    CU_ASSERT_STRING_EQUAL(text, "117 min");
+    ba_print_seconds(text, sizeof text, 125640);
+    CU_ASSERT_STRING_EQUAL(text, "34.9 h");
 }
 
 /* Runs the program where it may start no thread. Root is not bound by the limit, so it runs as somebody else then. */

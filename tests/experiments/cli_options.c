@@ -73,6 +73,29 @@ static void test_twice(void) {
     program_free(&o);
 }
 
+/* An executor that cannot run a mode leaves its columns empty; the others are measured, and nothing fails late. */
+static void test_executors(void) {
+    program_tiny();
+#define TTFT(executor, mode)                                                                                           \
+    {"ttft", "--model",    "tiny.gguf", "--lengths", "60", "--question", "16", "--block-tokens", "24", "--mode",       \
+     mode,   "--executor", executor,    "--repeat",  "1",  "--min-time", "0",  "--csv",          NULL}
+    program_end o = program_run((const char *const[])TTFT("place,merge", "block,lego:k=2"));
+    CU_ASSERT_EQUAL(o.status, 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "\nblock,60,16,24,0,"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "\nlego:k=2,60,16,24,0,"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(o.err, "the merging executor cannot run lego:k=2"));
+    size_t rows = 0;
+    for (const char *line = o.out; (line = strstr(line, "\nlego:k=2,")); line++) {
+        rows++;
+    }
+    CU_ASSERT_EQUAL(rows, 2); /* cold and warm, in place */
+    program_free(&o);
+    static const program_refusal refused[] = {
+        {2, "lego:k=2: the merging executor cannot run", TTFT("merge", "lego:k=2")}};
+#undef TTFT
+    EXPECT_REFUSALS(refused);
+}
+
 static void test_suggestions(void) {
     program_write("mean.json", "{\"command\": \"tfft\"}");
     static const program_refusal rows[] = {
@@ -455,6 +478,7 @@ int ba_suite_cli_options(void) {
                    CU_add_test(s, "values out of range are refused before a model is read", test_ranges) &&
                    CU_add_test(s, "a range without a step is refused with both spellings", test_steps) &&
                    CU_add_test(s, "an option given twice is refused, --cold --warm is both", test_twice) &&
+                   CU_add_test(s, "an executor that cannot run a mode leaves a gap", test_executors) &&
                    CU_add_test(s, "a misspelt word gets a suggestion", test_suggestions) &&
                    CU_add_test(s, "distances between words by hand", test_distance) &&
                    CU_add_test(s, "an option without effect is said to have none", test_no_effect) &&
