@@ -5,6 +5,7 @@
 #include "experiments/cli/tracing.h"
 #include "experiments/measure/noise.h"
 #include "experiments/options/options.h"
+#include "planted_run.h"
 #include "trace.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 typedef struct options {
     const char *request, *data;
     uint64_t limit, length, greedy, identities, probe;
-    bool no_noise;
+    bool no_noise, planted;
     ba_gate_limits limits;
 } options;
 
@@ -220,7 +221,9 @@ static int run(const ba_call *call) {
         return status;
     }
     ba_store_use_tiers(b.store, false); /* a block must not come from where it was kept before the measurement */
-    status = measure(&j, call->argc, call->argv);
+    status = j.opt->planted ? ba_planted_run(c, &b, j.opt->data, j.opt->limit, j.opt->greedy ? j.opt->greedy : 1,
+                                             call->argc, call->argv)
+                            : measure(&j, call->argc, call->argv);
     ba_session_close(&b);
     return status;
 }
@@ -240,6 +243,10 @@ static const ba_option own[] = {
      .help = "check the identities on the first N prompts"},
     {"probe", "N", BA_COUNT, AT(probe), .standard = "1",
      .help = "with --out: look inside of the modes, layer by layer, on the first N prompts"},
+    {"planted", NULL, BA_FLAG, AT(planted), .with = "data", .against = "request,length,identities,probe,resume",
+     .help =
+         "instead: contamination. The request before this one had a passage with a code word that this one lacks; how "
+         "often does the answer tell it, and how much likelier does it get"},
     {"no-noise", NULL, BA_FLAG, AT(no_noise),
      .help = "do not measure the noise floor (KL of full in this precision from full in fp32), which needs the weights "
              "once more in fp32"},
@@ -257,7 +264,8 @@ const ba_command ba_command_gate = {
     .about =
         "Does reuse equal recompute, and how far is each mode from full attention. Exit status 1 if an identity does "
         "not hold or a limit is exceeded.",
-    .example = "blockattn gate --mode block,lego --max-kl 0.5 --min-agreement 0.8",
+    .example = "blockattn gate --mode block,lego --max-kl 0.5 --min-agreement 0.8\n"
+               "blockattn gate --planted --data items.jsonl --mode block,splice,promptcache",
     .own = own,
     .size = sizeof(options),
     .takes = BA_TAKES_ENGINE | BA_TAKES_SHAPE | BA_TAKES_CHAT | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY |
