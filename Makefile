@@ -66,9 +66,10 @@ $(BUILD)/blockattn: $(call obj,$(LIB_SRC) $(EXP_SRC)) $(CUDA_OBJ)
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-# Traces and training stay out of the library: nobody who links it needs HDF5.
-$(LIBRARY): $(call obj,$(filter-out sim/trace/% sim/train/%,$(LIB_SRC)) $(API_SRC) experiments/measure/costing.c \
-                       $(addprefix experiments/data/,lines.c prompts.c rag.c request.c)) $(CUDA_OBJ)
+# Of the simulator and the reading of data the library takes what its functions call, so nobody who links it needs HDF5.
+$(BUILD)/parts.a: $(call obj,$(LIB_SRC) $(filter experiments/data/% experiments/measure/%,$(EXP_SRC))) $(CUDA_OBJ)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(LIBRARY): $(call obj,$(API_SRC)) $(BUILD)/parts.a
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -shared -Wl,-soname,$(@F) -Wl,--as-needed,--no-undefined -o $@ $^ $(LIBS)
 
