@@ -25,6 +25,9 @@ static int step_failed(const char *where, size_t i, const ba_step *s, const ba_l
             "of the input and %d KiB",
             i + 1, where, s->type->name, BA_GROWTH, BA_GROWTH_FREE >> 10);
     }
+    if (out->why) {
+        return ba_fail(err, "tokenizer.json: step %zu of '%s' (%s): %s", i + 1, where, s->type->name, out->why);
+    }
     return s->regex ? ba_fail(err,
                               "tokenizer.json: step %zu of '%s' (%s): its regular expression takes too many steps on "
                               "this text, or there is no memory",

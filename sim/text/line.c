@@ -48,6 +48,7 @@ int ba_line_copy(ba_line *l, const ba_line *from, size_t at, size_t n) {
 void ba_line_clear(ba_line *l) {
     l->n = 0;
     l->over = false;
+    l->why = NULL;
 }
 
 void ba_line_free(ba_line *l) {

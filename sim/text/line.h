@@ -11,8 +11,9 @@ typedef struct ba_line {
     char *s;            /* [n], valid UTF-8, owned */
     unsigned char *top; /* [n] 1: comes from the first character of the input; owned */
     size_t n, cap, cap_top;
-    size_t most; /* bytes that it may hold; 0: any number */
-    bool over;   /* more was asked for */
+    size_t most;     /* bytes that it may hold; 0: any number */
+    bool over;       /* more was asked for */
+    const char *why; /* another reason why the step that wrote it failed, or NULL; static */
 } ba_line;
 
 /* Appends bytes that all come, or do not come, from the beginning. 0, or -1: out of memory, or more than `most`. */

@@ -206,6 +206,10 @@ static void test_refused(void) {
         {"{" MODEL "},\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\","
          "\"invert\":false}}",
          "is not a regular expression"},
+        {"{" MODEL "},\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"a*\"},\"content\":\"b\"}}",
+         "normalizer Replace: its pattern matches the empty text"},
+        {"{" MODEL "},\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"b\"}}",
+         "normalizer Replace: its pattern matches the empty text"},
         {"{" MODEL "},\"decoder\":{\"type\":\"CTC\"}}", "decoder: a step of type 'CTC'"},
         {"{" MODEL "},\"added_tokens\":[{\"id\":5,\"content\":\"<s>\",\"special\":true}]}",
          "the id of token '<s>' is 5 in the file, but 3 to the library"},
@@ -269,9 +273,9 @@ static char *sequence_of(const char *member, const char *list, const char *step,
     return text;
 }
 
-#define DOUBLE  "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aa\"}"
-#define BETWEEN "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"\"},\"content\":\"b\"}"
-#define BYTES   "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}"
+#define DOUBLE "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aa\"}"
+#define AFTER  "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"(?<=[ab])\"},\"content\":\"b\"}"
+#define BYTES  "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}"
 
 /* Steps that multiply a text end with a line that names the one over the limit, before the memory is used. */
 static void test_growth(void) {
@@ -282,7 +286,7 @@ static void test_growth(void) {
     } rows[] = {
         {"normalizer", "normalizers", DOUBLE, "a", 6, NULL},
         {"normalizer", "normalizers", DOUBLE, "a", 40, "step 8 of 'normalizer' (Replace) makes the text too long"},
-        {"normalizer", "normalizers", BETWEEN, "a", 40, "step 8 of 'normalizer' (Replace) makes the text too long"},
+        {"normalizer", "normalizers", AFTER, "a", 40, "step 8 of 'normalizer' (Replace) makes the text too long"},
         {"pre_tokenizer", "pretokenizers", BYTES, "é", 40, "'pre_tokenizer' (ByteLevel) makes the text too long"},
     };
     enum { LENGTH = 1000 };
