@@ -20,6 +20,9 @@ static int run_case(ba_ttft_state *s, const ba_ttft_case *c, ba_ttft_sample *out
     char err[BA_ERR_LEN] = "";
     if (c->cold) {
         ba_store_clear(s->b.store);
+        if (s->b.tok) {
+            ba_tokenizer_forget(s->b.tok); /* text that never came before is tokenised, too */
+        }
         s->held = SIZE_MAX;
     }
     int rc = ba_ttft_take(&s->b, &s->unit[c->unit], c, &s->opt, out, err);

@@ -16,7 +16,12 @@ struct ba_tokenizer {
     ba_bpe *bpe;                /* byte-level BPE without a recipe */
     ba_recipe_encoder *recipe;  /* NULL: by the vocabulary's kind */
     int32_t newline;
+    ba_remembered *remembered; /* changes, and has its own lock */
 };
+
+/* Texts are remembered from this length on: a shorter one is tokenised in the time that finding it takes. 32 MB are
+ * about 25,000 passages of 128 tokens. */
+enum { WORTH_REMEMBERING = 64, REMEMBERED_BYTES = 32 << 20 };
 
 static int32_t newline_token(const ba_vocab_bytes *p) {
     int32_t id = ba_vocab_bytes_find(p, "\n", 1);
@@ -28,6 +33,10 @@ static int open_tokenizer(ba_tokenizer *t, char err[BA_ERR_LEN]) {
         return -1;
     }
     t->newline = newline_token(&t->pieces);
+    t->remembered = ba_remembered_new(REMEMBERED_BYTES);
+    if (!t->remembered) {
+        return ba_fail(err, "out of memory");
+    }
     if (t->vocab->recipe) {
         return ba_recipe_encoder_new(&t->pieces, &t->recipe, err);
     }
@@ -59,6 +68,7 @@ int ba_tokenizer_new(const ba_vocab *vocab, ba_tokenizer **out, char err[BA_ERR_
 
 void ba_tokenizer_free(ba_tokenizer *t) {
     if (t) {
+        ba_remembered_free(t->remembered);
         ba_recipe_encoder_free(t->recipe);
         ba_bpe_free(t->bpe);
         ba_special_tokens_free(&t->marks[0]);
@@ -118,15 +128,31 @@ static int encode(const ba_tokenizer *t, const char *text, size_t len, bool spec
 int ba_tokenize(const ba_tokenizer *t, const char *text, size_t len, bool special, int32_t **ids, size_t *n,
                 char err[BA_ERR_LEN]) {
     ba_ids list = {0};
+    bool worth = len >= WORTH_REMEMBERING;
+    uint64_t hash = worth ? ba_remembered_hash(text, len, special) : 0;
     *ids = NULL;
     *n = 0;
+    if (worth && ba_remembered_find(t->remembered, hash, text, len, special, ids, n)) {
+        return 0;
+    }
     if (encode(t, text, len, special, &list, err)) {
         free(list.id);
         return -1;
     }
+    if (worth) {
+        ba_remembered_add(t->remembered, hash, text, len, special, list.id, list.n);
+    }
     *ids = list.id;
     *n = list.n;
     return 0;
+}
+
+void ba_tokenizer_forget(ba_tokenizer *t) {
+    ba_remembered_forget(t->remembered);
+}
+
+ba_remembered_counts ba_tokenizer_remembered(const ba_tokenizer *t) {
+    return ba_remembered_count(t->remembered);
 }
 
 size_t ba_tokenizer_lost(const ba_tokenizer *t, const char *text, size_t len) {

@@ -1,4 +1,5 @@
-/* Text to token ids and back. Immutable after creation; any bytes are valid input.
+/* Text to token ids and back. Any bytes are valid input. The same text always gives the same ids; that it is remembered
+ * (remembered.h) changes only how long it takes.
  *
  * Kinds: byte-level BPE with a pre-tokeniser family (pretokenize.h), and SentencePiece's BPE. In the text, user-defined
  * tokens are always matched as they stand, control tokens only where the caller says so; otherwise a control token's
@@ -7,6 +8,7 @@
 #define BA_TOKENIZER_H
 
 #include "kernels/base/error.h"
+#include "remembered.h"
 #include "vocab.h"
 
 typedef struct ba_tokenizer ba_tokenizer;
@@ -21,6 +23,10 @@ void ba_tokenizer_free(ba_tokenizer *t);
  * long or whose regular expression takes too many steps. */
 int ba_tokenize(const ba_tokenizer *t, const char *text, size_t len, bool special, int32_t **ids, size_t *n,
                 char err[BA_ERR_LEN]);
+
+/* Forgets all texts, so that the next ones take the time of texts that never came before. */
+void ba_tokenizer_forget(ba_tokenizer *t);
+ba_remembered_counts ba_tokenizer_remembered(const ba_tokenizer *t);
 
 /* Bytes of the text that no token can express and ba_tokenize leaves out, as the Python tokenizers do: a byte-level
  * vocabulary need not have all 256 (SmolLM2's has 235). */
