@@ -24,13 +24,10 @@ typedef struct job {
 
 enum { FULL = 1 };
 
-/* One record, by its number in the file (a line, or an element of a list). 0, FULL: enough, or -1 and err. */
-static int take(job *j, const cJSON *record, const char *kind, size_t number, const char *malformed,
-                char err[BA_ERR_LEN]) {
-    char why[BA_ERR_LEN];
-    cJSON *item = malformed ? NULL : ba_convert(j->format, j->columns, record, number, j->most, why);
+/* An item of a record: 0, FULL: enough, or -1 and err. item NULL: there is none, and why. */
+static int take_item(job *j, cJSON *item, const char *kind, size_t number, const char *why, char err[BA_ERR_LEN]) {
     if (!item) {
-        ba_fail(err, "%s: %s %zu: %s", j->path, kind, number, malformed ? malformed : why);
+        ba_fail(err, "%s: %s %zu: %s", j->path, kind, number, why);
         j->n_bad++;
         if (!j->strict && !j->quiet) {
             fprintf(stderr, "%s: passed over\n", err);
@@ -46,6 +43,19 @@ static int take(job *j, const cJSON *record, const char *kind, size_t number, co
     fprintf(j->out, "%s\n", line);
     cJSON_free(line);
     return ++j->n == j->limit ? FULL : 0;
+}
+
+/* One record, by its number in the file (a line, or an element of a list), with all its items. As take_item. */
+static int take(job *j, const cJSON *record, const char *kind, size_t number, const char *malformed,
+                char err[BA_ERR_LEN]) {
+    char why[BA_ERR_LEN];
+    size_t parts = malformed ? 1 : ba_convert_parts(j->format, record);
+    int rc = 0;
+    for (size_t i = 0; i < parts && !rc; i++) {
+        cJSON *item = malformed ? NULL : ba_convert_part(j->format, j->columns, record, number, i, j->most, why);
+        rc = take_item(j, item, kind, number, malformed ? malformed : why, err);
+    }
+    return rc;
 }
 
 /* A file that is one JSON list. */

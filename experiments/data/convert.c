@@ -43,6 +43,18 @@ int ba_record_document(ba_record *r, const char *title, char *text, double score
     return 0;
 }
 
+const char *ba_record_keep(ba_record *r, const char *text, size_t n) {
+    char *copy = strndup(text, n);
+    r->scratch = r->scratch ? r->scratch : cJSON_CreateArray();
+    cJSON *item = copy ? cJSON_CreateString(copy) : NULL;
+    free(copy);
+    if (!item || !cJSON_AddItemToArray(r->scratch, item)) {
+        cJSON_Delete(item);
+        return NULL;
+    }
+    return item->valuestring;
+}
+
 /* ---- to an item ------------------------------------------------------------------------------------------------- */
 
 /* Gives every document a score: the file's, or the place in a retriever's list, or BM25. */
@@ -124,6 +136,9 @@ static cJSON *item_of(const ba_format_row *format, const ba_record *r, size_t nu
             cJSON_AddItemToArray(gold, cJSON_CreateNumber((double)(i - from)));
         }
     }
+    if (r->all) {
+        cJSON_AddTrueToObject(o, "all");
+    }
     if (!strcmp(r->answer[0], "yes") || !strcmp(r->answer[0], "no")) {
         cJSON_AddNullToObject(o, "has_answer");
     } else {
@@ -133,9 +148,19 @@ static cJSON *item_of(const ba_format_row *format, const ba_record *r, size_t nu
     return o;
 }
 
+size_t ba_convert_parts(const ba_format_row *format, const cJSON *record) {
+    size_t n = format->parts && cJSON_IsObject(record) ? format->parts(record) : 1;
+    return n ? n : 1;
+}
+
 cJSON *ba_convert(const ba_format_row *format, const ba_columns *columns, const cJSON *record, size_t number,
                   size_t most, char err[BA_ERR_LEN]) {
-    ba_record r = {0};
+    return ba_convert_part(format, columns, record, number, 0, most, err);
+}
+
+cJSON *ba_convert_part(const ba_format_row *format, const ba_columns *columns, const cJSON *record, size_t number,
+                       size_t part, size_t most, char err[BA_ERR_LEN]) {
+    ba_record r = {.part = part};
     cJSON *out = NULL;
     if (!cJSON_IsObject(record)) {
         ba_fail(err, "not a JSON object");

@@ -88,13 +88,18 @@ static int parse_asked(const cJSON *o, ba_item *it, char err[BA_ERR_LEN]) {
 }
 
 static int parse_item(const cJSON *o, ba_item *it, char err[BA_ERR_LEN]) {
-    const cJSON *answers = cJSON_GetObjectItemCaseSensitive(o, "answers"), *id = ba_json_get(o, "id");
+    const cJSON *answers = cJSON_GetObjectItemCaseSensitive(o, "answers"), *id = ba_json_get(o, "id"),
+                *all = ba_json_get(o, "all");
     if (parse_asked(o, it, err) != 0) {
         return -1;
     }
     if (!cJSON_IsArray(answers)) {
         return ba_field_wrong(o, "answers", "a list of texts", err);
     }
+    if (all && !cJSON_IsBool(all)) {
+        return ba_field_wrong(o, "all", "true or false", err);
+    }
+    it->all = cJSON_IsTrue(all);
     if (cJSON_IsNumber(id) && asprintf(&it->id, "%.15g", id->valuedouble) < 0) {
         it->id = NULL;
         return ba_fail(err, "out of memory");

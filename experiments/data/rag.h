@@ -18,6 +18,7 @@ typedef struct ba_item {
         *question;  /* id NULL: the line has none; of items that were read from a file it is then its line's, from 0 */
     char **answers; /* [n_answer] the first is the gold answer */
     size_t n_answer;
+    bool all;         /* every answer is asked for; else any of them is right */
     ba_document *doc; /* [n_doc] in the file's order: the most relevant last */
     size_t n_doc;
 } ba_item;

@@ -21,19 +21,6 @@ static const cJSON *value_of(const cJSON *o, const char *name) {
     return cJSON_IsObject(v) ? value_of(v, dot + 1) : NULL;
 }
 
-/* A text that lives as long as the record. NULL: out of memory. */
-static const char *keep(ba_record *r, const char *text, size_t n) {
-    char *copy = strndup(text, n);
-    r->scratch = r->scratch ? r->scratch : cJSON_CreateArray();
-    cJSON *item = copy ? cJSON_CreateString(copy) : NULL;
-    free(copy);
-    if (!item || !cJSON_AddItemToArray(r->scratch, item)) {
-        cJSON_Delete(item);
-        return NULL;
-    }
-    return item->valuestring;
-}
-
 /* Receives each text of a cell, with the title that its object has. */
 typedef struct sink {
     ba_record *r;
@@ -57,7 +44,7 @@ static int give_element(const sink *s, const cJSON *v, char err[BA_ERR_LEN]) {
     if (cJSON_IsNumber(v)) {
         char number[32];
         snprintf(number, sizeof number, "%.15g", v->valuedouble);
-        const char *text = keep(s->r, number, strlen(number));
+        const char *text = ba_record_keep(s->r, number, strlen(number));
         return text ? give(s, text, NULL, err) : ba_fail(err, "out of memory");
     }
     if (s->documents && cJSON_IsObject(v)) {
@@ -110,7 +97,7 @@ static int give_text(const sink *s, const char *text, const char *separator, cha
         return give_json(s, text, err);
     }
     for (const char *end; separator && (end = strstr(text, separator)); text = end + strlen(separator)) {
-        const char *part = keep(s->r, text, (size_t)(end - text));
+        const char *part = ba_record_keep(s->r, text, (size_t)(end - text));
         if (!part) {
             return ba_fail(err, "out of memory");
         }
@@ -176,7 +163,7 @@ int ba_read_table(const cJSON *o, const ba_columns *c, ba_record *r, char err[BA
     if (cJSON_IsNumber(id)) {
         char number[32];
         snprintf(number, sizeof number, "%.15g", id->valuedouble);
-        r->id = keep(r, number, strlen(number));
+        r->id = ba_record_keep(r, number, strlen(number));
     } else if (cJSON_IsString(id) && *id->valuestring) {
         r->id = id->valuestring;
     }

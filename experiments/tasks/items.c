@@ -49,7 +49,7 @@ static uint64_t hash_item(const ba_task_item *item) {
     for (size_t i = 0; i < item->n_choice; i++) {
         h = hash_text(h, item->choice[i]);
     }
-    return h;
+    return item->all ? hash_text(h, "all") : h;
 }
 
 static int keep(ba_task_items *out, size_t *cap, ba_task_item *item, char err[BA_ERR_LEN]) {

@@ -2,6 +2,7 @@
 #include "experiments/data/score_text.h"
 #include "tasks.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,13 +31,26 @@ int ba_rag_parse(const ba_task_source *from, const ba_shots *shots, const cJSON 
     out->note = rag.n_answer && !yes_no && !in_documents(&rag) ? "no answer is in the documents" : NULL;
     out->answer = rag.answers;
     out->n_answer = rag.n_answer;
+    out->all = rag.all;
     rag.answers = NULL;
     rag.n_answer = 0;
     ba_item_free(&rag);
     return rc;
 }
 
+/* As RULER scores: the share of the answers that the output has. */
+static double share_found(const ba_task_item *item, const char *output) {
+    double found = 0;
+    for (size_t i = 0; i < item->n_answer; i++) {
+        found += ba_subspan_em(output, &item->answer[i], 1);
+    }
+    return found / (double)item->n_answer;
+}
+
 ba_scores ba_rag_score(const ba_task_item *item, const char *output) {
+    if (item->all && item->n_answer) {
+        return (ba_scores){share_found(item, output), (double)NAN, (double)NAN};
+    }
     return (ba_scores){ba_subspan_em(output, item->answer, item->n_answer),
                        ba_squad_em(output, item->answer, item->n_answer),
                        ba_squad_f1(output, item->answer, item->n_answer)};

@@ -16,6 +16,7 @@ typedef struct ba_task_item {
     size_t n_part;
     char **answer; /* [n_answer] accepted; the first is the gold answer, whose NLL is taken */
     size_t n_answer;
+    bool all;      /* every answer is asked for: the score is the share that the output has */
     char **choice; /* [n_choice] the likeliest is taken for the answer; none: the answer is generated */
     size_t n_choice, correct;
     uint64_t hash;    /* of everything above */

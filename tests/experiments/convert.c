@@ -293,6 +293,129 @@ static void test_csv(void) {
     }
 }
 
+/* A context with numbered passages is cut there; any other one after whole sentences, and no word is lost. */
+static void longbench(void) {
+    char err[BA_ERR_LEN], text[4000] = "", record[5000], joined[4000] = "";
+    cJSON *item =
+        item_of("longbench",
+                "{\"input\": \"Which river crosses Bern?\", \"context\": \"Passage 1:\\nRome\\nRome is old. See "
+                "Passage 2: below.\\n\\nPassage 2:\\nBern\\nThe Aare crosses Bern.\", \"answers\": [\"Aare\", "
+                "\"the Aare\"], \"length\": 12, \"dataset\": \"hotpotqa\", \"language\": \"en\", \"all_classes\": "
+                "null, \"_id\": \"3e81\"}",
+                0, err);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(item);
+    CU_ASSERT_STRING_EQUAL(at(item, "documents", 0, "title"), "Passage 1");
+    CU_ASSERT_STRING_EQUAL(at(item, "documents", 0, "text"), "Rome\nRome is old. See Passage 2: below.");
+    CU_ASSERT_STRING_EQUAL(at(item, "documents", 1, "title"), "Passage 2");
+    CU_ASSERT_STRING_EQUAL(at(item, "documents", 1, "text"), "Bern\nThe Aare crosses Bern.");
+    CU_ASSERT_STRING_EQUAL(at(item, "answers", 1, NULL), "the Aare");
+    CU_ASSERT_STRING_EQUAL(cJSON_GetStringValue(cJSON_GetObjectItem(item, "id")), "3e81");
+    is_an_item(item);
+    for (int i = 0; i < 60; i++) { /* sentences of 7 words: 15 of them reach 100 */
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%sIn year %d the mill was built.", i ? " " : "", i);
+    }
+    snprintf(record, sizeof record, "{\"input\": \"When?\", \"context\": \"%s\", \"answers\": [\"59\"]}", text);
+    item = item_of("longbench", record, 0, err);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(item);
+    const cJSON *d;
+    cJSON_ArrayForEach(d, cJSON_GetObjectItem(item, "documents")) {
+        const char *piece = cJSON_GetStringValue(cJSON_GetObjectItem(d, "text"));
+        snprintf(joined + strlen(joined), sizeof joined - strlen(joined), "%s%s", *joined ? " " : "", piece);
+        CU_ASSERT(strncmp(piece, "In year", 7) == 0 && piece[strlen(piece) - 1] == '.');
+    }
+    CU_ASSERT_STRING_EQUAL(joined, text);
+    CU_ASSERT_EQUAL(cJSON_GetArraySize(cJSON_GetObjectItem(item, "documents")), 4);
+    is_an_item(item);
+    CU_ASSERT_PTR_NULL(item_of("longbench", "{\"input\": \"\", \"context\": \"c\", \"answers\": [\"s\"]}", 0, err));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "this task asks no question"));
+}
+
+/* Needles: the last line asks, and all values are asked for. Questions over documents: the instruction is repeated, and
+ * the answers are alternatives. */
+static void ruler(void) {
+    char err[BA_ERR_LEN];
+    cJSON *item =
+        item_of("ruler",
+                "{\"index\": 4, \"input\": \"Some numbers are hidden in this text.\\nGrass grows. One number of red "
+                "is: 17. The sky turns.\\nOne number of red is: 23.\\nWhich are the numbers of red?\", "
+                "\"outputs\": [\"17\", \"23\"], \"length\": 40, \"answer_prefix\": \" They are\"}",
+                0, err);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(item);
+    CU_ASSERT_STRING_EQUAL(cJSON_GetStringValue(cJSON_GetObjectItem(item, "question")),
+                           "Which are the numbers of red?");
+    CU_ASSERT_STRING_EQUAL(
+        at(item, "documents", 0, "text"),
+        "Some numbers are hidden in this text.\nGrass grows. One number of red is: 17. The sky turns.\n"
+        "One number of red is: 23.");
+    CU_ASSERT_STRING_EQUAL(cJSON_GetStringValue(cJSON_GetObjectItem(item, "id")), "4");
+    CU_ASSERT_TRUE(cJSON_IsTrue(cJSON_GetObjectItem(item, "all")));
+    is_an_item(item);
+    item =
+        item_of("ruler",
+                "{\"index\": 0, \"input\": \"Answer the question from the documents.\\n\\nHere they are.\\n\\nDocument "
+                "1:\\nRome is old.\\n\\nDocument 2:\\nThe Aare crosses Bern.\\n\\nAnswer the question from the "
+                "documents.\\n\\nQuestion: What crosses Bern?\\n\", \"outputs\": [\"Aare\", \"the Aare\"]}",
+                0, err);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(item);
+    CU_ASSERT_STRING_EQUAL(cJSON_GetStringValue(cJSON_GetObjectItem(item, "question")),
+                           "Answer the question from the documents.\n\nQuestion: What crosses Bern?");
+    CU_ASSERT_STRING_EQUAL(at(item, "documents", 0, "text"),
+                           "Answer the question from the documents.\n\nHere they are.");
+    CU_ASSERT_STRING_EQUAL(at(item, "documents", 2, "title"), "Document 2");
+    CU_ASSERT_STRING_EQUAL(at(item, "documents", 2, "text"), "The Aare crosses Bern.");
+    CU_ASSERT_PTR_NULL(cJSON_GetObjectItem(item, "all"));
+    is_an_item(item);
+    CU_ASSERT_PTR_NULL(item_of("ruler", "{\"input\": \"only a question\", \"outputs\": [\"x\"]}", 0, err));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "no text in front of its last line"));
+    CU_ASSERT_PTR_NULL(item_of("ruler", "{\"input\": \"a\\nb\", \"outputs\": []}", 0, err));
+}
+
+/* Every question of a conversation is an item; sessions are documents in the order of time. */
+static void locomo(void) {
+    static const char record[] =
+        "{\"sample_id\": \"conv-1\", \"conversation\": {\"speaker_a\": \"Ann\", \"speaker_b\": \"Bob\", "
+        "\"session_1_date_time\": \"3 May 2023\", \"session_1\": [{\"speaker\": \"Ann\", \"dia_id\": \"D1:1\", "
+        "\"text\": "
+        "\"I moved to Bern in 2021.\"}, {\"speaker\": \"Bob\", \"dia_id\": \"D1:2\", \"text\": \"Look!\", \"img_url\": "
+        "[\"x\"], \"blip_caption\": \"a red boat\"}], \"session_2_date_time\": \"4 May 2023\", \"session_2\": [], "
+        "\"session_3_date_time\": \"9 May 2023\", \"session_3\": [{\"speaker\": \"Bob\", \"dia_id\": \"D3:1\", "
+        "\"text\": "
+        "\"I sold it.\"}]}, \"qa\": [{\"question\": \"When did Ann move?\", \"answer\": 2021, \"evidence\": "
+        "[\"D1:1\"], "
+        "\"category\": 2}, {\"question\": \"What did Bob sell?\", \"answer\": \"a boat\", \"evidence\": [\"D1:2; "
+        "D3:1\"], "
+        "\"category\": 1}, {\"question\": \"What did Ann sell?\", \"adversarial_answer\": \"a boat\", \"evidence\": "
+        "[], "
+        "\"category\": 5}]}";
+    char err[BA_ERR_LEN];
+    const ba_format_row *format = ba_format_by_name("locomo");
+    cJSON *o = cJSON_Parse(record);
+    CU_ASSERT_EQUAL_FATAL(ba_convert_parts(format, o), 3);
+    CU_ASSERT_EQUAL(ba_convert_parts(ba_format_by_name("nq"), o), 1);
+    cJSON *item = ba_convert_part(format, &no_columns, o, 1, 0, 0, err);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(item);
+    CU_ASSERT_STRING_EQUAL(cJSON_GetStringValue(cJSON_GetObjectItem(item, "id")), "conv-1-1");
+    CU_ASSERT_STRING_EQUAL(at(item, "answers", 0, NULL), "2021");
+    CU_ASSERT_STRING_EQUAL(at(item, "documents", 0, "title"), "3 May 2023");
+    CU_ASSERT_STRING_EQUAL(at(item, "documents", 0, "text"),
+                           "Ann: I moved to Bern in 2021.\nBob: Look! [picture: a red boat]");
+    CU_ASSERT_STRING_EQUAL(at(item, "documents", 1, "title"), "9 May 2023");
+    CU_ASSERT(gold(item, 0) == 0 && gold(item, 1) == -1);
+    is_an_item(item);
+    item = ba_convert_part(format, &no_columns, o, 1, 1, 0, err);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(item);
+    CU_ASSERT(gold(item, 0) == 0 && gold(item, 1) == 1);
+    is_an_item(item);
+    CU_ASSERT_PTR_NULL(ba_convert_part(format, &no_columns, o, 1, 2, 0, err));
+    CU_ASSERT_STRING_EQUAL(err, "question 3 has no answer (adversarial)");
+    cJSON_Delete(o);
+    CU_ASSERT_PTR_NULL(item_of("locomo", "{\"qa\": [{\"question\": \"q\", \"answer\": \"a\"}]}", 0, err));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "\"conversation\""));
+    CU_ASSERT_PTR_NULL(
+        item_of("locomo", "{\"qa\": [{\"question\": \"q\", \"answer\": \"a\"}], \"conversation\": {}}", 0, err));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "no session_1"));
+}
+
 static void refused(void) {
     static const char *const bad[][3] = {
         {"hotpotqa", "{\"_id\": \"x\", \"question\": \"q\", \"answer\": \"a\", \"context\": []}", "field \"context\""},
@@ -370,7 +493,8 @@ int ba_suite_convert(void) {
                    CU_add_test(s, "whole pages of Natural Questions", natural_questions) &&
                    CU_add_test(s, "any table", tables) && CU_add_test(s, "tables that are refused", bad_tables) &&
                    CU_add_test(s, "CSV: cells of several lines, and records that are no text", test_csv) &&
-                   CU_add_test(s, "records that are refused", refused) &&
+                   CU_add_test(s, "LongBench", longbench) && CU_add_test(s, "RULER", ruler) &&
+                   CU_add_test(s, "LoCoMo", locomo) && CU_add_test(s, "records that are refused", refused) &&
                    CU_add_test(s, "BM25 by hand", bm25_by_hand) &&
                    CU_add_test(s, "no line is joined or hidden by a NUL or an invalid escape", test_lines)
                ? 0

@@ -3,6 +3,7 @@
 #include "tests/support/runner.h"
 #include "tests/support/tiny.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,6 +205,18 @@ static void generated_items(void) {
     close_all(&f);
 }
 
+/* Of an item that asks for all its answers the score is the share that is found; of any other one is enough. */
+static void all_answers_are_asked_for(void) {
+    char *answers[] = {"17", "23", "41", "5"};
+    ba_task_item item = {.answer = answers, .n_answer = 4};
+    const ba_task *task = ba_task_rag_file();
+    CU_ASSERT_EQUAL(task->score(&item, "They are 23 and 17.").score, 1);
+    item.all = true;
+    ba_scores s = task->score(&item, "They are 23 and 17.");
+    CU_ASSERT(s.score == 0.5 && isnan(s.em) && isnan(s.f1));
+    CU_ASSERT_EQUAL(task->score(&item, "none").score, 0);
+}
+
 /* Following the chain from the question leads to the answer, over as many passages as it has links. */
 static void hops_can_be_followed(void) {
     fixture f;
@@ -244,6 +257,7 @@ int ba_suite_tasks(void) {
                    CU_add_test(s, "demonstrations are blocks", demonstrations_are_blocks) &&
                    CU_add_test(s, "choices, and malformed lines", choices_and_bad_lines) &&
                    CU_add_test(s, "generated items", generated_items) &&
+                   CU_add_test(s, "all answers are asked for", all_answers_are_asked_for) &&
                    CU_add_test(s, "hops can be followed", hops_can_be_followed)
                ? 0
                : -1;
