@@ -7,7 +7,9 @@
 #include <string.h>
 
 static int check_fields(const cJSON *root, char err[BA_ERR_LEN]) {
-    static const char *const known[] = {"question", "documents", "id", "answers", "num_local_attention_blocks"};
+    static const char *const known[] = {"question", "documents", "id", "answers", "num_local_attention_blocks",
+                                        /* of items, which are requests too */
+                                        "gold", "has_answer", "source"};
     const cJSON *item;
     cJSON_ArrayForEach(item, root) {
         size_t i = 0;

@@ -9,7 +9,8 @@
 #include <string.h>
 
 #define ITEM                                                                                                           \
-    "{\"id\": \"1\", \"question\": \"Where does the river go?\", \"answers\": [\"to the sea\"], \"documents\": "       \
+    "{\"id\": \"1\", \"gold\": [0], \"has_answer\": true, \"source\": \"csv\", \"question\": \"Where does the river "  \
+    "go?\", \"answers\": [\"to the sea\"], \"documents\": "                                                            \
     "[{\"title\": \"Rivers\", \"text\": \"Every river goes down to the sea.\"}, \"Lakes stay where they are.\"]}"
 
 static void write_item(void) {
@@ -104,7 +105,9 @@ static void test_answers(void) {
     program_write("answers.json", "{\"question\": \"q\", \"documents\": [\"d\"], \"answers\": \"no list\"}");
     static const program_refusal rows[] = {
         {2, "a prompt is needed", {"compare", "--model", "tiny.gguf"}},
-        {2, "field \"answers\" is the text \"no list\", where a list of texts is needed", {"compare", "--model", "tiny.gguf", "--request", "answers.json"}},
+        {2,
+         "field \"answers\" is the text \"no list\", where a list of texts is needed",
+         {"compare", "--model", "tiny.gguf", "--request", "answers.json"}},
         {2, "--repeat 0", {"compare", "--model", "tiny.gguf", "--request", "item.json", "--repeat", "0"}},
     };
     EXPECT_REFUSALS(rows);
