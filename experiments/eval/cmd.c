@@ -17,7 +17,7 @@
 typedef struct options {
     const char *task, *data, *dump, *prompts, *label, *outputs, *remark;
     unsigned metric, order;
-    uint64_t limit, skip, every, passages, words;
+    uint64_t limit, skip, every, passages, words, hops, length;
     bool strict;
 } options;
 
@@ -176,8 +176,11 @@ static int write_outputs(const session *s, const ba_task *task, const char *name
 
 static int eval_task(session *s, const char *name) {
     char err[BA_ERR_LEN];
-    const ba_task *task;
+    const ba_task *task = ba_task_by_name(name);
     ba_task_items items;
+    if (s->opt->length && task && task->make && ba_task_fit(task, &s->source, s->b->tok, s->opt->length, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+    }
     if (ba_task_read(name, &s->source, &task, &items, err)) {
         return ba_cli_fail(strcmp(err, "out of memory") ? BA_EXIT_USAGE : BA_EXIT_MACHINE, "%s", err);
     }
@@ -318,6 +321,22 @@ static int check_tasks(const char *list) {
     return 0;
 }
 
+/* What shapes generated items means nothing for others. */
+static int check_generated(const options *opt) {
+    bool made = false, hops = false;
+    char name[4096];
+    for (const char *at = opt->task; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(at, ","), at);
+        const ba_task *t = ba_task_by_name(name);
+        made = made || (t && t->make);
+        hops = hops || (t && t->make == ba_hops_make);
+    }
+    if (opt->length && !made) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--length: no task of %s is generated", opt->task);
+    }
+    return opt->hops && !hops ? ba_cli_fail(BA_EXIT_USAGE, "--hops goes with the task hops") : 0;
+}
+
 static int check(const ba_call *call, session *s) {
     const options *opt = call->options;
     const char *adapter = call->common->adapter, *slash = adapter ? strrchr(adapter, '/') : NULL;
@@ -332,9 +351,11 @@ static int check(const ba_call *call, session *s) {
                                  .seed = call->common->seed,
                                  .passages = opt->passages,
                                  .words = opt->words,
+                                 .hops = opt->hops,
                                  .report = report,
                                  .arg = s};
-    return check_tasks(opt->task);
+    int status = check_tasks(opt->task);
+    return status ? status : check_generated(opt);
 }
 
 /* Modes in their canonical spelling. 0, or an exit status. */
@@ -394,6 +415,10 @@ static const ba_option own[] = {
      .help = "passages of a generated item"},
     {"words", "N", BA_COUNT, AT(words), .standard = "60", .least = 8, .most = 4096,
      .help = "words of a passage of a generated item"},
+    {"hops", "N", BA_COUNT, AT(hops), .standard = "0", .most = 11,
+     .help = "in the task hops: how often the value is handed on; 0: up to 3, as the passages allow"},
+    {"length", "N", BA_COUNT, AT(length), .standard = "0", .most = 1 << 24, .against = "passages",
+     .help = "generated items of about N tokens (4K, 32K) instead of a number of passages"},
     {"strict", NULL, BA_FLAG, AT(strict), .help = "stop at the first malformed line"},
     {"remark", "TEXT", BA_TEXT, AT(remark), .with = "out",
      .help = "kept in the trace; 'report' puts it under its tables"},

@@ -190,3 +190,46 @@ int ba_task_read(const char *name, const ba_task_source *from, const ba_task **t
     }
     return rc;
 }
+
+/* ---- generated items of a length -------------------------------------------------------------------------------- */
+
+size_t ba_task_tokens(const ba_task_item *item, const ba_tokenizer *tok, char err[BA_ERR_LEN]) {
+    ba_prompt *p = ba_parts_prompt(item->part, item->n_part, tok, err);
+    size_t n = p ? ba_prompt_tokens(p) : 0;
+    ba_prompt_free(p);
+    return n;
+}
+
+/* Tokens of item 0 with that many passages; 0 and err. */
+static size_t tokens_with(const ba_task *task, const ba_task_source *from, size_t passages, const ba_tokenizer *tok,
+                          char err[BA_ERR_LEN]) {
+    ba_task_source some = *from;
+    ba_task_item item = {0};
+    some.passages = passages;
+    size_t n = task->make(&some, 0, &item, err) ? 0 : ba_task_tokens(&item, tok, err);
+    item_free(&item);
+    return n;
+}
+
+int ba_task_fit(const ba_task *task, ba_task_source *from, const ba_tokenizer *tok, size_t length,
+                char err[BA_ERR_LEN]) {
+    size_t least = from->hops ? 2 * (from->hops + 1) : 2, most = least;
+    size_t n = tokens_with(task, from, least, tok, err);
+    if (!n || n > length) {
+        return n ? ba_fail(err, "task %s: %zu passages of %zu words are %zu tokens already, over a length of %zu",
+                           task->name, least, from->words, n, length)
+                 : -1;
+    }
+    while (n && n <= length) { /* least fits, most does not */
+        least = most;
+        most *= 2;
+        n = tokens_with(task, from, most, tok, err);
+    }
+    while (n && most - least > 1) {
+        size_t middle = least + (most - least) / 2;
+        n = tokens_with(task, from, middle, tok, err);
+        *(n <= length ? &least : &most) = middle;
+    }
+    from->passages = least;
+    return n ? 0 : -1;
+}

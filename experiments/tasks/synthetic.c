@@ -4,8 +4,8 @@
  *   needle    one passage holds a number; the question asks for it
  *   needles   every passage holds one, of another town; the question asks for one of them
  *   kv        every passage holds pairs of key and value; the question gives a key
- *   hops      a value is handed on from variable to variable, each in a passage of its own: blocks that see only
- *             themselves leave the whole chain to the question
+ *   hops      a value is handed on from variable to variable (--hops times), each in a passage of its own: blocks that
+ *             see only themselves leave the whole chain to the question
  *   compare   two passages hold a number each; which town has the larger one (by likelihood of the two names) */
 #include "sim/base/random.h"
 #include "tasks.h"
@@ -177,43 +177,45 @@ int ba_kv_make(const ba_task_source *from, size_t number, ba_task_item *out, cha
     return finish(&m, number, question, answer, out, err);
 }
 
+/* A value, handed on from link to link: link k is in passage place[k], and its variable is the town first + k. */
+static unsigned long make_chain(maker *m, size_t first, const size_t *place, size_t links) {
+    unsigned long value = number_of_digits(m, 5);
+    for (size_t k = 0; k < links; k++) {
+        const char *me = town(m, first + k);
+        char *fact = m->fact[place[k]];
+        if (k == 0) {
+            snprintf(fact, sizeof *m->fact, "The number of %s is %lu.", me, value);
+        } else {
+            snprintf(fact, sizeof *m->fact, "The number of %s is the same as the number of %s.", me,
+                     town(m, first + k - 1));
+        }
+    }
+    return value;
+}
+
 /* Two chains of variables through the passages: one with the value that is asked for, one that is in the way. */
 int ba_hops_make(const ba_task_source *from, size_t number, ba_task_item *out, char err[BA_ERR_LEN]) {
     maker m;
     if (maker_open(&m, from, number, "hops", err)) {
         return -1;
     }
-    size_t links = m.n / 2 < 4 ? m.n / 2 : 4, place[8], n_place = 0;
+    size_t links = from->hops ? from->hops + 1 : m.n / 2 < 4 ? m.n / 2 : 4, *order = calloc(m.n, sizeof *order);
     char question[256], answer[32] = "";
-    size_t *order = calloc(m.n, sizeof *order);
-    if (!order) {
+    if (!order || 2 * links > m.n || 2 * links > TOWNS) {
+        int rc = order ? ba_fail(err, "task hops: %zu hops need at least %zu passages, and are at most %d", links - 1,
+                                 2 * links, TOWNS / 2 - 1)
+                       : ba_fail(err, "out of memory");
+        free(order);
         free(m.fact);
-        return ba_fail(err, "out of memory");
+        return rc;
     }
     for (size_t i = 0; i < m.n; i++) {
         order[i] = i;
     }
     ba_random_shuffle(&m.rng, order, m.n);
-    for (size_t i = 0; i < 2 * links; i++) {
-        place[n_place++] = order[i];
-    }
+    snprintf(answer, sizeof answer, "%lu", make_chain(&m, 0, order, links));
+    make_chain(&m, links, order + links, links);
     free(order);
-    for (size_t chain = 0; chain < 2; chain++) {
-        unsigned long value = number_of_digits(&m, 5);
-        for (size_t k = 0; k < links; k++) {
-            const char *me = town(&m, chain * links + k);
-            char *fact = m.fact[place[chain * links + k]];
-            if (k == 0) {
-                snprintf(fact, sizeof *m.fact, "The number of %s is %lu.", me, value);
-            } else {
-                snprintf(fact, sizeof *m.fact, "The number of %s is the same as the number of %s.", me,
-                         town(&m, chain * links + k - 1));
-            }
-        }
-        if (chain == 0) {
-            snprintf(answer, sizeof answer, "%lu", value);
-        }
-    }
     snprintf(question, sizeof question, "What is the number of %s?", town(&m, links - 1));
     return finish(&m, number, question, answer, out, err);
 }

@@ -31,7 +31,8 @@ typedef struct ba_task_source {
     size_t limit; /* items at most; 0: all */
     bool strict;  /* a malformed line is an error; otherwise it is reported and skipped */
     uint64_t seed;
-    size_t passages, words;                      /* of a generated item: passages, words a passage */
+    size_t passages, words; /* of a generated item: passages, words a passage */
+    size_t hops;            /* of the task hops: how often a value is handed on; 0: up to 3, as the passages allow */
     void (*report)(void *arg, const char *line); /* lines that are skipped */
     void *arg;
 } ba_task_source;
@@ -83,6 +84,13 @@ typedef struct ba_task_items {
 int ba_task_read(const char *name, const ba_task_source *from, const ba_task **task, ba_task_items *out,
                  char err[BA_ERR_LEN]);
 void ba_task_items_free(ba_task_items *items);
+
+/* Tokens of an item's prompt; 0 and err: it cannot be made. */
+size_t ba_task_tokens(const ba_task_item *item, const ba_tokenizer *tok, char err[BA_ERR_LEN]);
+/* Sets from->passages so that item 0 of a generated task is the longest of at most `length` tokens. 0, or -1 and err: not
+ * even two passages fit. */
+int ba_task_fit(const ba_task *task, ba_task_source *from, const ba_tokenizer *tok, size_t length,
+                char err[BA_ERR_LEN]);
 
 /* For parsers. A part is appended to an item (text owned from now on, freed on failure; NULL is a failure whose err is
  * filled; an empty text adds nothing). */

@@ -37,6 +37,9 @@ static void test_ranges(void) {
         {2, "--zipf goes with --requests", {"cost", "--zipf", "1"}},
         {2, "--lengths and --requests exclude each other", {"cost", "--requests", "9", "--lengths", "64"}},
         {2, "--remark goes with --out", {"eval", NO_MODEL, "--task", "kv", "--remark", "busy"}},
+        {2, "--hops goes with the task hops", {"eval", NO_MODEL, "--task", "kv", "--hops", "2"}},
+        {2, "--length: no task of", {"eval", NO_MODEL, "--task", "nq", "--length", "4K"}},
+        {2, "--length and --passages exclude", {"eval", NO_MODEL, "--task", "kv", "--length", "4K", "--passages", "9"}},
         {2, "one mode is needed", {"generate", NO_MODEL, "--mode", "full,block"}},
     };
     EXPECT_REFUSALS(rows);

@@ -217,37 +217,76 @@ static void all_answers_are_asked_for(void) {
     CU_ASSERT_EQUAL(task->score(&item, "none").score, 0);
 }
 
-/* Following the chain from the question leads to the answer, over as many passages as it has links. */
+/* Following the chain from the question leads to the answer; returns over how many passages. */
+static size_t follow(const ba_task_item *it) {
+    char *name = asked_name(it, "the number of ");
+    size_t links = 0;
+    for (bool more = true; more && links < 20; links++) {
+        char is[128], same[128];
+        snprintf(is, sizeof is, "number of %s is %s.", name, it->answer[0]);
+        snprintf(same, sizeof same, "number of %s is the same as the number of ", name);
+        more = false;
+        for (size_t p = 0; p < it->n_part; p++) {
+            const char *at = strstr(it->part[p].text, same);
+            if (at) {
+                free(name);
+                at += strlen(same);
+                name = strndup(at, strcspn(at, "."));
+                more = true;
+                break;
+            }
+        }
+        CU_ASSERT_TRUE(more || passages_with(it, is) == 1);
+    }
+    free(name);
+    return links;
+}
+
+/* By itself a chain is as long as six passages allow; --hops makes it longer, and is refused where it cannot. */
 static void hops_can_be_followed(void) {
+    static const size_t hops[] = {0, 1, 5, 11}, passages[] = {6, 6, 12, 24}, links[] = {3, 2, 6, 12};
+    char err[BA_ERR_LEN] = "";
+    const ba_task *task;
+    ba_task_items items;
     fixture f;
     open_all(&f);
     f.from.limit = 20;
-    ba_task_items items = read_or_die(&f, "hops");
-    for (size_t i = 0; i < items.n; i++) {
-        const ba_task_item *it = &items.item[i];
-        char *name = asked_name(it, "the number of ");
-        size_t links = 0;
-        for (bool more = true; more && links < 9; links++) {
-            char is[128], same[128];
-            snprintf(is, sizeof is, "number of %s is %s.", name, it->answer[0]);
-            snprintf(same, sizeof same, "number of %s is the same as the number of ", name);
-            more = false;
-            for (size_t p = 0; p < it->n_part; p++) {
-                const char *at = strstr(it->part[p].text, same);
-                if (at) {
-                    free(name);
-                    at += strlen(same);
-                    name = strndup(at, strcspn(at, "."));
-                    more = true;
-                    break;
-                }
-            }
-            CU_ASSERT_TRUE(more || passages_with(it, is) == 1);
+    for (size_t k = 0; k < 4; k++) {
+        f.from.hops = hops[k];
+        f.from.passages = passages[k];
+        items = read_or_die(&f, "hops");
+        for (size_t i = 0; i < items.n; i++) {
+            CU_ASSERT_EQUAL(follow(&items.item[i]), links[k]);
         }
-        CU_ASSERT_EQUAL(links, 3);
-        free(name);
+        ba_task_items_free(&items);
     }
-    ba_task_items_free(&items);
+    f.from.passages = 23;
+    CU_ASSERT_EQUAL(ba_task_read("hops", &f.from, &task, &items, err), -1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "11 hops need at least 24 passages"));
+    close_all(&f);
+}
+
+/* One passage more would be too long, and a length that holds no chain is refused. */
+static void generated_items_fit_a_length(void) {
+    static const char *const name[] = {"needle", "kv", "hops"};
+    char err[BA_ERR_LEN] = "";
+    fixture f;
+    open_all(&f);
+    f.from.limit = 1;
+    for (size_t k = 0; k < 3; k++) {
+        const ba_task *task = ba_task_by_name(name[k]);
+        size_t tokens[2];
+        CU_ASSERT_EQUAL_FATAL(ba_task_fit(task, &f.from, f.tok, 4096, err), 0);
+        for (size_t more = 0; more < 2; more++, f.from.passages++) {
+            ba_task_items items = read_or_die(&f, name[k]);
+            tokens[more] = ba_task_tokens(&items.item[0], f.tok, err);
+            ba_task_items_free(&items);
+        }
+        CU_ASSERT(tokens[0] <= 4096 && tokens[1] > 4096);
+    }
+    f.from.hops = 11;
+    CU_ASSERT_EQUAL(ba_task_fit(ba_task_by_name("hops"), &f.from, f.tok, 1024, err), -1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "24 passages"));
     close_all(&f);
 }
 
@@ -258,7 +297,8 @@ int ba_suite_tasks(void) {
                    CU_add_test(s, "choices, and malformed lines", choices_and_bad_lines) &&
                    CU_add_test(s, "generated items", generated_items) &&
                    CU_add_test(s, "all answers are asked for", all_answers_are_asked_for) &&
-                   CU_add_test(s, "hops can be followed", hops_can_be_followed)
+                   CU_add_test(s, "hops can be followed", hops_can_be_followed) &&
+                   CU_add_test(s, "generated items fit a length", generated_items_fit_a_length)
                ? 0
                : -1;
 }
