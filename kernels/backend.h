@@ -189,6 +189,10 @@ typedef struct ba_backend_ops {
     /* out[i] = sum over heads and dims of (a - b)^2 of token first_a + i of a and first_b + i of b. */
     void (*kv_distance)(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv *a, size_t first_a, const ba_kv *b,
                         size_t first_b, size_t n, double *out);
+    /* Moves keys or values of one layer by the mean change of some of them: with m = sum over i < n of from[i] (kv - old)
+     * of token first + i, adds to[i] m to token first + i of kv for every i with to[i] != 0. m in fp32 or better. */
+    void (*kv_shift)(ba_backend *be, ba_kv_part part, size_t layer, ba_kv *kv, const ba_kv *old, size_t first, size_t n,
+                     const double *from, const double *to);
 
     /* out[r] = row ids[r] of the weight, times scale. */
     void (*embed)(ba_backend *be, const ba_weight *w, const int32_t *ids, size_t n, double scale, ba_view out);
@@ -214,6 +218,13 @@ typedef struct ba_backend_ops {
      * key yields zeros. Never holds more than a tile of scores. */
     void (*attention)(ba_backend *be, size_t layer, size_t heads, double scale, const ba_rot *rot,
                       const ba_attn_job *job, size_t n_jobs, ba_view q, ba_view out);
+    /* What the rows of one job attend to each key: out[i] = the sum, over rows and query heads, of the probability of key
+     * i in the softmax over all keys that the row sees; 0 for keys that no row sees. Keys are counted over the job's
+     * segments, in order. mean_query: one query for each KV head instead, the mean of the rotated queries of all rows and
+     * of the heads that share the KV head, which sees what the last row sees; the sum is over KV heads. Scores as in
+     * attention; groups and selection play no part. In fp32 or better. Counts the products of queries and keys. */
+    void (*key_mass)(ba_backend *be, size_t layer, size_t heads, double scale, const ba_rot *rot,
+                     const ba_attn_job *job, ba_view q, bool mean_query, double *out);
 
     /* Waits until all operations so far are finished; called before a clock is read, because on a device an operation
      * returns when it is queued. NULL: operations return when they are finished. */

@@ -51,3 +51,21 @@ void ba_count_attention_bytes(ba_backend *be, const ba_attn_job *job, size_t n_j
         be->count.bytes_written += queries;
     }
 }
+
+void ba_count_key_mass(ba_backend *be, const ba_attn_job *job, size_t heads, size_t kv_heads, size_t head_dim,
+                       bool mean_query) {
+    uint64_t pairs = 0, dense = 0, keys = 0, queries = mean_query ? kv_heads : heads;
+    for (size_t s = 0; s < job->n_seg; s++) {
+        const ba_kv_segment *seg = &job->seg[s];
+        for (size_t r = mean_query ? job->rows - 1 : 0; r < job->rows; r++) {
+            ba_range see = ba_segment_range(seg, r);
+            pairs += see.hi - see.lo;
+            dense += seg->n;
+        }
+        keys += span(seg, job->rows);
+    }
+    be->count.flops_exact += 2 * queries * head_dim * pairs;
+    be->count.flops_dense += 2 * queries * head_dim * dense;
+    be->count.bytes_read += (uint64_t)job->rows * heads * head_dim * be->real_size;
+    be->count.bytes_read += kv_heads * head_dim * be->kv_size * keys;
+}

@@ -28,5 +28,8 @@ void ba_count_kv_copy(ba_backend *be, size_t values);
 /* Bytes only: of each segment, the keys and values from the first to the last that any row of the job sees. */
 void ba_count_attention_bytes(ba_backend *be, const ba_attn_job *job, size_t n_jobs, size_t heads, size_t kv_heads,
                               size_t head_dim);
+/* FLOPs and bytes of key_mass. */
+void ba_count_key_mass(ba_backend *be, const ba_attn_job *job, size_t heads, size_t kv_heads, size_t head_dim,
+                       bool mean_query);
 
 #endif

@@ -170,6 +170,10 @@ void ba_cpu_glu(ba_backend *be, ba_act act, ba_view x, size_t rows, size_t cols,
 void ba_cpu_gather(ba_backend *be, ba_view src, const size_t *row, size_t n, size_t cols, ba_view dst);
 void ba_cpu_attention(ba_backend *be, size_t layer, size_t heads, double scale, const ba_rot *rot,
                       const ba_attn_job *job, size_t n_jobs, ba_view q, ba_view out);
+void ba_cpu_kv_shift(ba_backend *be, ba_kv_part part, size_t layer, ba_kv *kv, const ba_kv *old, size_t first, size_t n,
+                     const double *from, const double *to);
+void ba_cpu_key_mass(ba_backend *be, size_t layer, size_t heads, double scale, const ba_rot *rot,
+                     const ba_attn_job *job, ba_view q, bool mean_query, double *out);
 
 /* Rows that the tables of all CPU backends share, and those that all tables of fp32 share. */
 #define BA_CPU_ROWS                                                                                                    \
@@ -177,10 +181,11 @@ void ba_cpu_attention(ba_backend *be, size_t layer, size_t heads, double scale, 
     .freqs_free = ba_cpu_freqs_free, .rot_new = ba_cpu_rot_new, .rot_free = ba_cpu_rot_free,                           \
     .rot_fill = ba_cpu_rot_fill, .kv_new = ba_cpu_kv_new, .kv_free = ba_cpu_kv_free, .kv_bytes = ba_cpu_kv_bytes,      \
     .kv_parts = ba_cpu_kv_parts, .kv_view = ba_cpu_kv_view, .rmsnorm = ba_cpu_rmsnorm, .add = ba_cpu_add,              \
-    .glu = ba_cpu_glu, .gather = ba_cpu_gather, .attention = ba_cpu_attention
+    .glu = ba_cpu_glu, .gather = ba_cpu_gather, .attention = ba_cpu_attention, .key_mass = ba_cpu_key_mass
 #define BA_F32_ROWS                                                                                                    \
     BA_CPU_ROWS, .buf_new = ba_cpu_buf_new, .operand_new = ba_cpu_buf_new, .weight_free = ba_cpu_weight_free,          \
                  .weight_bytes = ba_cpu_weight_bytes, .kv_write = ba_cpu_kv_write, .kv_copy = ba_cpu_kv_copy,          \
-                 .kv_read = ba_cpu_kv_read, .kv_distance = ba_cpu_kv_distance, .embed = ba_cpu_embed
+                 .kv_read = ba_cpu_kv_read, .kv_distance = ba_cpu_kv_distance, .kv_shift = ba_cpu_kv_shift,            \
+                 .embed = ba_cpu_embed
 
 #endif

@@ -194,3 +194,25 @@ void ba_cpu_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba_
         out[i] = sum;
     }
 }
+
+void ba_cpu_kv_shift(ba_backend *be, ba_kv_part part, size_t layer, ba_kv *kv, const ba_kv *old, size_t first, size_t n,
+                     const double *from, const double *to) {
+    (void)be;
+    size_t step = part == BA_KV_K ? BA_KEYS : 1;
+    float *(*at)(const ba_kv *, size_t, size_t, size_t) = part == BA_KV_K ? key_at : value_at;
+    for (size_t h = 0; h < kv->kv_heads; h++) {
+        double mean[BA_MOST_DIM] = {0};
+        for (size_t i = 0; i < n; i++) {
+            const float *x = at(kv, layer, h, first + i), *y = at(old, layer, h, first + i);
+            for (size_t d = 0; from[i] != 0 && d < kv->dim; d++) {
+                mean[d] += from[i] * ((double)x[d * step] - y[d * step]);
+            }
+        }
+        for (size_t i = 0; i < n; i++) {
+            float *x = at(kv, layer, h, first + i);
+            for (size_t d = 0; to[i] != 0 && d < kv->dim; d++) {
+                x[d * step] = (float)(x[d * step] + to[i] * mean[d]);
+            }
+        }
+    }
+}

@@ -94,6 +94,8 @@ void ba_dev_kv_copy(cudaStream_t stream, const ba_dev_kv *to, size_t at, const b
                     size_t layer, const float *rot);
 void ba_dev_kv_distance(cudaStream_t stream, bool keys, const ba_dev_kv *a, size_t first_a, const ba_dev_kv *b,
                         size_t first_b, size_t n, size_t layer, double *out);
+void ba_dev_kv_shift(cudaStream_t stream, bool keys, const ba_dev_kv *kv, const ba_dev_kv *old, size_t first, size_t n,
+                     size_t layer, const double *from, const double *to);
 
 /* ---- attention.cu, select.cu ---- */
 
@@ -200,6 +202,19 @@ typedef struct ba_dev_select {
 } ba_dev_select;
 
 void ba_dev_attend_select(cudaStream_t stream, const ba_dev_select *s);
+
+/* ---- mass.cu ---- */
+
+/* What the rows of the first job attend to each key. */
+typedef struct ba_dev_mass {
+    ba_dev_attention a;
+    int rows, n_seg, keys; /* keys: of all segments */
+    bool mean;             /* one query for each KV head, the mean of all rows and heads */
+    double *lse;           /* scratch: [rows, heads], or [kv_heads] of the mean, in units of log 2 */
+    double *out;           /* [kv_heads, keys] */
+} ba_dev_mass;
+
+void ba_dev_key_mass(cudaStream_t stream, const ba_dev_mass *m);
 
 #ifdef __cplusplus
 }

@@ -460,3 +460,18 @@ void ba_cuda_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba
     }
     be->no_memory = be->no_memory || !landed;
 }
+
+void ba_cuda_kv_shift(ba_backend *be, ba_kv_part part, size_t layer, ba_kv *kv, const ba_kv *old, size_t first,
+                      size_t n, const double *from, const double *to) {
+    ba_gpu *cuda = (ba_gpu *)be;
+    void *twin;
+    double *room = ba_cuda_stage_room(cuda, 2 * n * sizeof *room, &twin); /* one room: a second could begin anew */
+    if (room && n) {
+        memcpy(room, from, n * sizeof *room);
+        memcpy(room + n, to, n * sizeof *room);
+        ba_cuda_ok(cuda, cudaMemcpyAsync(twin, room, 2 * n * sizeof *room, cudaMemcpyHostToDevice, cuda->stream));
+        const double *on = twin;
+        ba_dev_kv_shift(cuda->stream, part == BA_KV_K, &kv->on, &old->on, first, n, layer, on, on + n);
+        ba_cuda_launched(cuda);
+    }
+}

@@ -104,6 +104,29 @@ __global__ void distance_kernel(bool keys, ba_dev_kv a, size_t first_a, ba_dev_k
     }
 }
 
+/* A block per KV head, a thread per dimension (and THREADS further on). */
+__global__ void shift_kernel(bool keys, ba_dev_kv kv, ba_dev_kv old, size_t first, size_t n, size_t layer,
+                             const double *from, const double *to) {
+    size_t head = blockIdx.x;
+    uint16_t *now = keys ? kv.k : kv.v;
+    const uint16_t *before = keys ? old.k : old.v;
+    for (size_t d = threadIdx.x; d < (size_t)kv.dim; d += THREADS) {
+        double mean = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (from[i] != 0) {
+                mean += from[i] * ((double)wide(now[place(kv, layer, head, first + i) + d]) -
+                                   (double)wide(before[place(old, layer, head, first + i) + d]));
+            }
+        }
+        for (size_t i = 0; i < n; i++) {
+            if (to[i] != 0) {
+                uint16_t *x = now + place(kv, layer, head, first + i) + d;
+                *x = round_bf16((float)((double)wide(*x) + to[i] * mean));
+            }
+        }
+    }
+}
+
 } // namespace
 
 void ba_dev_rot_fill(cudaStream_t stream, float *rot, size_t n, size_t half, const double *pos, const double *freq,
@@ -136,5 +159,12 @@ void ba_dev_kv_distance(cudaStream_t stream, bool keys, const ba_dev_kv *a, size
                         size_t first_b, size_t n, size_t layer, double *out) {
     if (n) {
         distance_kernel<<<blocks_of(n * WARP), THREADS, 0, stream>>>(keys, *a, first_a, *b, first_b, n, layer, out);
+    }
+}
+
+void ba_dev_kv_shift(cudaStream_t stream, bool keys, const ba_dev_kv *kv, const ba_dev_kv *old, size_t first, size_t n,
+                     size_t layer, const double *from, const double *to) {
+    if (n) {
+        shift_kernel<<<(unsigned)kv->kv_heads, THREADS, 0, stream>>>(keys, *kv, *old, first, n, layer, from, to);
     }
 }

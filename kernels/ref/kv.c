@@ -108,3 +108,22 @@ void ba_ref_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba_
         out[i] = sum;
     }
 }
+
+void ba_ref_kv_shift(ba_backend *be, ba_kv_part part, size_t layer, ba_kv *kv, const ba_kv *old, size_t first, size_t n,
+                     const double *from, const double *to) {
+    (void)be;
+    double *now = part == BA_KV_K ? kv->k : kv->v;
+    const double *before = part == BA_KV_K ? old->k : old->v;
+    for (size_t h = 0; h < kv->kv_heads; h++) {
+        for (size_t d = 0; d < kv->dim; d++) {
+            double mean = 0;
+            for (size_t i = 0; i < n; i++) {
+                mean += from[i] * (now[ba_ref_token(kv, layer, h, first + i) + d] -
+                                   before[ba_ref_token(old, layer, h, first + i) + d]);
+            }
+            for (size_t i = 0; i < n; i++) {
+                now[ba_ref_token(kv, layer, h, first + i) + d] += to[i] * mean;
+            }
+        }
+    }
+}

@@ -56,6 +56,7 @@ const ba_backend_ops ba_ref = {
     .kv_copy = ba_ref_kv_copy,
     .kv_read = ba_ref_kv_read,
     .kv_distance = ba_ref_kv_distance,
+    .kv_shift = ba_ref_kv_shift,
     .embed = ba_ref_embed,
     .linear = ba_ref_linear,
     .rmsnorm = ba_ref_rmsnorm,
@@ -63,5 +64,6 @@ const ba_backend_ops ba_ref = {
     .glu = ba_ref_glu,
     .gather = ba_ref_gather,
     .attention = ba_ref_attention,
+    .key_mass = ba_ref_key_mass,
     .train = &ba_train_ref,
 };

@@ -275,6 +275,58 @@ static void test_select(void) {
     }
 }
 
+/* What random rows attend to each key of random segments and masks: of every row and head, and of the mean query. The
+ * largest sums are of order 1 (a probability) to the number of rows and heads. */
+static double mass_of(ba_backend *be, const scene *s, rig_job *j, bool mean_query, double *out) {
+    rig r;
+    ba_counters before = be->count;
+    rig_open(&r, s, be);
+    for (size_t i = 0; i < j->job.n_seg; i++) {
+        j->seg[i].kv = r.kv[j->kv[i]];
+    }
+    j->job.seg = j->seg;
+    before = be->count;
+    be->ops->key_mass(be, 0, s->heads, s->scale, r.rot, &j->job, (ba_view){r.q, 0, 0}, mean_query, out);
+    double flops = (double)(be->count.flops_exact - before.flops_exact);
+    rig_close(&r);
+    return flops;
+}
+
+static void test_mass(void) {
+    for (uint64_t trial = 0; trial < 40; trial += STEP) {
+        uint64_t seed = 7000 + trial;
+        scene s;
+        random_scene(&seed, &s);
+        masks m;
+        rig_job j;
+        size_t row0 = ba_random_below(&seed, s.rows), keys = 0;
+        random_job(&seed, &s, row0, s.rows - row0, &m, &j);
+        for (size_t i = 0; i < j.job.n_seg; i++) {
+            keys += j.seg[i].n;
+        }
+        double *want = malloc((keys + 1) * sizeof *want), *got = malloc((keys + 1) * sizeof *got);
+        CU_ASSERT_FATAL(want && got);
+        bool mean = trial % 2;
+        double flops = mass_of(ref, &s, &j, mean, want), total = 0, most = 0;
+        for (size_t k = 0; k < keys; k++) {
+            total += want[k];
+            most = fmax(most, want[k]);
+        }
+        CU_ASSERT(total <= (double)(mean ? s.kv_heads : j.job.rows * s.heads) + 1e-9);
+        for (size_t i = 0; i < N_KIND; i++) {
+            if (fast[i]) {
+                CU_ASSERT_EQUAL(mass_of(fast[i], &s, &j, mean, got), flops);
+                for (size_t k = 0; k < keys; k++) {
+                    CU_ASSERT(fabs(want[k] - got[k]) <= kind[i].limit * most);
+                }
+            }
+        }
+        free(want);
+        free(got);
+        scene_free(&s);
+    }
+}
+
 /* ---- properties, to the bit ---- */
 
 static void attend_with(const scene *s, rig_job *j, size_t n_jobs, size_t threads, size_t i, double *out) {
@@ -509,6 +561,7 @@ int ba_suite_attention(void) {
            !CU_add_test(suite, "random segments, masks and groups agree with the oracle", test_random_jobs) ||
            !CU_add_test(suite, "a causal mask over many chunks agrees with the oracle", test_causal) ||
            !CU_add_test(suite, "choices of segments and probes agree with the oracle", test_select) ||
+           !CU_add_test(suite, "what rows attend to each key agrees with the oracle", test_mass) ||
            !CU_add_test(suite, "any thread count gives the same bits", test_threads_agree) ||
            !CU_add_test(suite, "a row alone gives the same bits", test_row_alone_agrees) ||
            !CU_add_test(suite, "constant values come out constant", test_constant_values) ||

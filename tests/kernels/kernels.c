@@ -633,7 +633,7 @@ static void test_row_operations(void) {
     }
 }
 
-/* Keys and values through write (by place and by token), rotation, copy and read; distances. */
+/* Keys and values through write (by place and by token), rotation, copy and read; distances; shifts. */
 static double *apply_kv(ba_backend *be, const void *arg, size_t *n) {
     const rows_case *c = arg;
     enum { HEADS = 2, DIM = 40, WIDTH = HEADS * DIM, CAP = 200, LAYERS = 2 };
@@ -663,13 +663,17 @@ static double *apply_kv(ba_backend *be, const void *arg, size_t *n) {
     be->ops->kv_copy(be, b, 3, a, 10, rows, 1, rot, 2 * CAP);
     CU_ASSERT_EQUAL(be->count.bytes_written - before.bytes_written, 3 * 2 * rows * WIDTH * be->kv_size);
     size_t each = CAP * WIDTH;
-    double *out = malloc((4 * each + 2 * CAP) * sizeof *out);
+    double *out = malloc((6 * each + 2 * CAP) * sizeof *out);
     CU_ASSERT_PTR_NOT_NULL_FATAL(out);
     be->ops->kv_read(be, a, 1, 0, CAP, out, NULL);
     be->ops->kv_read(be, a, 1, 0, CAP, NULL, out + each);
     be->ops->kv_read(be, b, 1, 0, CAP, out + 2 * each, out + 3 * each);
     be->ops->kv_distance(be, BA_KV_K, 1, a, 10, b, 3, CAP - 10, out + 4 * each);
     be->ops->kv_distance(be, BA_KV_V, 1, a, 0, b, 0, CAP, out + 4 * each + CAP - 10);
+    double from[CAP] = {[20] = 0.25, [30] = 0.75}, to[CAP] = {[5] = 1, [30] = 0.5, [40] = 0.125};
+    be->ops->kv_shift(be, BA_KV_K, 1, a, b, 0, CAP, from, to);
+    be->ops->kv_shift(be, BA_KV_V, 1, a, b, 7, CAP - 7, from, to);
+    be->ops->kv_read(be, a, 1, 0, CAP, out + 4 * each + 2 * CAP - 10, out + 5 * each + 2 * CAP - 10);
     CU_ASSERT(be->ops->kv_bytes(be, LAYERS, HEADS, DIM, CAP) >= LAYERS * 2 * each * be->kv_size);
     free(token);
     free(pos);
@@ -679,7 +683,7 @@ static double *apply_kv(ba_backend *be, const void *arg, size_t *n) {
     be->ops->kv_free(be, b);
     be->ops->rot_free(be, rot);
     be->ops->freqs_free(be, f);
-    *n = 4 * each + 2 * CAP - 10;
+    *n = 6 * each + 2 * CAP - 10;
     return out;
 }
 

@@ -98,6 +98,8 @@ void ba_bf16_kv_copy(ba_backend *be, ba_kv *dst, size_t at, const ba_kv *src, si
 void ba_bf16_kv_read(ba_backend *be, const ba_kv *kv, size_t layer, size_t first, size_t n, double *k, double *v);
 void ba_bf16_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv *a, size_t first_a, const ba_kv *b,
                          size_t first_b, size_t n, double *out);
+void ba_bf16_kv_shift(ba_backend *be, ba_kv_part part, size_t layer, ba_kv *kv, const ba_kv *old, size_t first,
+                      size_t n, const double *from, const double *to);
 
 /* The same for weights in panels, panels.c, and in plain C, product_plain.c. */
 ba_weight *ba_bf16_weight_new(ba_backend *be, const ba_weight_src *src, size_t n_src, char err[BA_ERR_LEN]);
@@ -119,7 +121,8 @@ void ba_bf16_plain_linear(ba_backend *be, const ba_weight *w, ba_view x, size_t 
 /* Rows that both tables of bf16 share. */
 #define BA_BF16_ROWS                                                                                                   \
     BA_CPU_ROWS, .buf_new = ba_bf16_buf_new, .operand_new = ba_bf16_operand_new, .kv_write = ba_bf16_kv_write,         \
-                 .kv_copy = ba_bf16_kv_copy, .kv_read = ba_bf16_kv_read, .kv_distance = ba_bf16_kv_distance
+                 .kv_copy = ba_bf16_kv_copy, .kv_read = ba_bf16_kv_read, .kv_distance = ba_bf16_kv_distance,           \
+                 .kv_shift = ba_bf16_kv_shift
 
 /* Functions that instruction sets share: a query, rotated in fp32 and times factor, rounded to bf16 [dim] into the
  * first half of out; and the values of a key tile in fp32. */

@@ -149,3 +149,25 @@ void ba_bf16_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba
         out[i] = sum;
     }
 }
+
+void ba_bf16_kv_shift(ba_backend *be, ba_kv_part part, size_t layer, ba_kv *kv, const ba_kv *old, size_t first,
+                      size_t n, const double *from, const double *to) {
+    (void)be;
+    bool keys = part == BA_KV_K;
+    double (*of)(const ba_kv *, size_t, size_t, size_t, size_t) = keys ? key_of : value_of;
+    for (size_t h = 0; h < kv->kv_heads; h++) {
+        double mean[BA_MOST_DIM] = {0};
+        uint16_t *at = keys ? ba_cpu_keys(kv, layer, h) : ba_cpu_values(kv, layer, h);
+        for (size_t i = 0; i < n; i++) {
+            for (size_t d = 0; from[i] != 0 && d < kv->dim; d++) {
+                mean[d] += from[i] * (of(kv, layer, h, first + i, d) - of(old, layer, h, first + i, d));
+            }
+        }
+        for (size_t i = 0; i < n; i++) {
+            for (size_t d = 0; to[i] != 0 && d < kv->dim; d++) {
+                size_t e = keys ? ba_bf16_key_at(kv->dim, first + i, d) : ba_bf16_value_at(kv->v_stride, first + i, d);
+                at[e] = ba_f32_to_bf16((float)(ba_bf16_to_f32(at[e]) + to[i] * mean[d]));
+            }
+        }
+    }
+}
