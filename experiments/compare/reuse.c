@@ -42,11 +42,14 @@ void ba_compare_reuse(const ba_plan *plan, const ba_run_stats *warm, char *out, 
     }
     add(out, size, "%zu of %zu tokens, in %zu block%s", warm->n_reused, warm->n_prompt, hits, hits == 1 ? "" : "s");
     add_misses(warm, out, size);
-    size_t again = ba_node_refreshed(plan, last);
+    size_t again = ba_node_refreshed(last);
     add(out, size, "; %zu rows computed", warm->n_computed);
-    if (last->choice.on) {
+    if (last->choice.on && ba_choice_by_attention(&last->choice)) {
+        add(out, size, ", the %zu of the question twice, and the %zu reused ones that it attends to most", last->n,
+            warm->n_chosen_row);
+    } else if (last->choice.on) {
         add(out, size, ", the %zu of the question, the %zu reused ones that changed most, all %zu below layer %zu",
-            last->n, last->choice.count, again, last->choice.layer);
+            last->n, warm->n_chosen_row, again, last->choice.layer);
     } else if (again) {
         add(out, size, ", the %zu of the question and again the first ones of blocks", last->n);
     } else if (plan->n_path) {

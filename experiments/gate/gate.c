@@ -93,7 +93,7 @@ static ba_verdict same_bits(const double *a, const double *b, size_t n) {
 static int warm_cost(ba_engine *e, const ba_plan *plan, const ba_run_stats *stats, uint64_t *flops,
                      char err[BA_ERR_LEN]) {
     ba_backend *be = ba_engine_backend(e);
-    const ba_chosen chosen = {stats->chosen_row, stats->path_kept};
+    const ba_chosen chosen = {stats->chosen_row, stats->n_chosen_row, stats->path_kept};
     const ba_sizes sizes = {be->real_size, be->weight_size, be->kv_size};
     ba_cost cost = {0};
     ba_schedule *s = ba_schedule_of(plan, true, SIZE_MAX);

@@ -110,6 +110,22 @@ static void add_edge(cJSON *list, const ba_edge *e) {
     cJSON_AddItemToArray(list, o);
 }
 
+static void add_choice(cJSON *node, const ba_choice *choice) {
+    static const char *const score[] = {"v", "k", "k and v", "attention", "mean query"};
+    cJSON *c = cJSON_AddObjectToObject(node, "choice");
+    cJSON_AddStringToObject(c, "score", score[choice->score]);
+    add_size(c, "count", choice->count);
+    add_size(c, "window", choice->window);
+    if (ba_choice_by_attention(choice)) {
+        add_size(c, "vote", choice->vote);
+        add_size(c, "n_vote", choice->n_vote);
+        return;
+    }
+    add_size(c, "layer", choice->layer);
+    cJSON_AddStringToObject(c, "mask", choice->bottom_right ? "bottomright" : "exact");
+    cJSON_AddBoolToObject(c, "shift", choice->shift);
+}
+
 static void add_node(cJSON *list, const ba_plan *plan, size_t i, ba_key key) {
     const ba_node *v = &plan->node[i];
     cJSON *o = cJSON_CreateObject();
@@ -132,11 +148,7 @@ static void add_node(cJSON *list, const ba_plan *plan, size_t i, ba_key key) {
     add_size(o, "select_k", v->select_k);
     cJSON_AddBoolToObject(o, "select_shared", v->select_shared);
     if (v->choice.on) {
-        cJSON *c = cJSON_AddObjectToObject(o, "choice");
-        add_size(c, "count", v->choice.count);
-        add_size(c, "layer", v->choice.layer);
-        cJSON_AddStringToObject(c, "score", v->choice.score == BA_SCORE_V ? "v" : "k");
-        cJSON_AddStringToObject(c, "mask", v->choice.bottom_right ? "bottomright" : "exact");
+        add_choice(o, &v->choice);
     }
     cJSON_AddItemToArray(list, o);
 }

@@ -25,6 +25,33 @@ static void print_edge(const ba_edge *e) {
     printf(e->selectable ? ", selectable\n" : "\n");
 }
 
+static void print_choice(const ba_choice *c) {
+    static const char *const changed[] = {"V", "K", "K and V each"};
+    if (!ba_choice_by_attention(c)) {
+        printf("%22s computes all rows again below layer %zu, from there on the %zu whose %s changed most%s%s\n", "",
+               c->layer, c->count, changed[c->score], c->bottom_right ? "; bottom-right mask" : "",
+               c->shift ? "; the others move with them" : "");
+        return;
+    }
+    printf("%22s computes again the %zu keys that rows %zu..%zu attend to most in a probe, by %s", "", c->count,
+           c->vote, c->vote + c->n_vote - 1, c->score == BA_SCORE_MEAN_QUERY ? "their mean query" : "every query");
+    if (c->layers.kind == BA_LAYERS_LISTED) {
+        const char *mark = " of layers ";
+        for (size_t l = 0; l < BA_MOST_LAYERS; l++) {
+            if (ba_choice_counts(c, l, BA_MOST_LAYERS)) {
+                printf("%s%zu", mark, l);
+                mark = "+";
+            }
+        }
+    } else {
+        printf(c->layers.kind == BA_LAYERS_ALL ? " of all layers" : " of the middle third of the layers");
+    }
+    if (c->window > 1) {
+        printf(", each with the %zu behind it", c->window - 1);
+    }
+    putchar('\n');
+}
+
 static void print_modifiers(const ba_node *v) {
     for (size_t g = 0; g < v->n_group; g++) {
         printf("%22s log-sum-exp of group %zu x %.6g\n", "", g + 1, v->lse_scale[g]);
@@ -34,9 +61,7 @@ static void print_modifiers(const ba_node *v) {
                v->select_shared ? "" : ", head and row", v->select_top);
     }
     if (v->choice.on) {
-        printf("%22s computes all rows again below layer %zu, from there on the %zu whose %s changed most%s\n", "",
-               v->choice.layer, v->choice.count, v->choice.score == BA_SCORE_V ? "V" : "K",
-               v->choice.bottom_right ? "; bottom-right mask" : "");
+        print_choice(&v->choice);
     }
 }
 

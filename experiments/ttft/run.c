@@ -193,7 +193,7 @@ static int inspect(const ba_session *b, ba_ttft_unit *u, const ba_ttft_case *c, 
                    const ba_run_stats *stats, const double *logits, ba_ttft_sample *out, char err[BA_ERR_LEN]) {
     size_t vocab = ba_engine_shape(b->engine)->vocab;
     ba_cost cost = {0};
-    const ba_chosen chosen = {stats->chosen_row, stats->path_kept};
+    const ba_chosen chosen = {stats->chosen_row, stats->n_chosen_row, stats->path_kept};
     if (ba_logits_check(logits, vocab, err) != 0) {
         return -1;
     }

@@ -1,59 +1,95 @@
-/* A pass that chooses which rows it refreshes: ba_choice in plan.h. */
-#include "rank.h"
+/* Probes by which rows are chosen, and the pass of a choice by change: ba_choice in plan.h. */
 #include "run.h"
-
-#include "kernels/base/sizes.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static int by_row(const void *a, const void *b) {
-    size_t x = *(const size_t *)a, y = *(const size_t *)b;
-    return x < y ? -1 : x > y;
+static int new_scores(ba_run *r, const ba_node *v) {
+    ba_run_free_chosen(&r->chosen);
+    r->chosen.score = calloc(2 * ba_run_keys(v) + 1, sizeof *r->chosen.score);
+    return r->chosen.score ? 0 : -1;
 }
 
-/* Squared distances of the fresh rows from the stored ones, edge by edge, into c. */
-static int measure(ba_run *r, size_t node, size_t n, ba_ranked *c) {
+/* --- by attention ----------------------------------------------------------------------------------------------- */
+
+/* The rows of the probe's job that vote, over the edges' keys; seg: [n_edge]. */
+static ba_attn_job voters_of(const ba_node *v, const ba_attn_job *job, ba_kv_segment *seg) {
+    size_t first = v->choice.vote;
+    for (size_t e = 0; e < v->n_edge; e++) {
+        seg[e] = job->seg[e];
+        seg[e].rot_row += first;
+        seg[e].lo = seg[e].lo ? seg[e].lo + first : NULL;
+        seg[e].hi = seg[e].hi ? seg[e].hi + first : NULL;
+    }
+    return (ba_attn_job){.row0 = job->row0 + first, .rows = v->choice.n_vote, .seg = seg, .n_seg = v->n_edge};
+}
+
+/* Adds what the voters attend to in one layer to the scores; mass: [keys], seg: [n_edge] scratch. */
+static void add_votes(ba_run *r, const ba_node *v, const ba_batch *b, size_t layer, double *mass, ba_kv_segment *seg) {
+    ba_network *net = &r->e->net;
+    ba_attn_job voters = voters_of(v, net->shape->local[layer] ? b->job_local : b->job, seg);
+    ba_network_mass(net, &voters, layer, v->choice.score == BA_SCORE_MEAN_QUERY, mass);
+    for (size_t i = 0, n = ba_run_keys(v); i < n; i++) {
+        r->chosen.score[i] += mass[i];
+    }
+}
+
+/* The layers up to the last whose scores count; it ends with that one's queries. */
+static int walk_probe(ba_run *r, const ba_node *v, const ba_batch *b, double *mass, ba_kv_segment *seg) {
+    ba_network *net = &r->e->net;
+    size_t layers = ba_choice_layers(&v->choice, net->shape->layers);
+    ba_network_embed(net, b);
+    for (size_t l = 0; l < layers; l++) {
+        ba_network_keys(net, b, l, true);
+        if (ba_choice_counts(&v->choice, l, net->shape->layers)) {
+            add_votes(r, v, b, l, mass, seg);
+        }
+        if (l + 1 < layers && ba_run_layer(r, b, l, false, true)) {
+            return -1;
+        }
+        if (ba_run_step(r, BA_STAGE_PREFILL, b->rows)) {
+            return BA_INTERRUPTED;
+        }
+    }
+    return ba_network_starved(net) ? -1 : 0;
+}
+
+int ba_run_probe(ba_run *r, const ba_work *w, const ba_batch *b) {
+    const ba_node *v = &r->plan->node[w->node];
+    double *mass = malloc((ba_run_keys(v) + 1) * sizeof *mass);
+    ba_kv_segment *seg = malloc((v->n_edge + 1) * sizeof *seg);
+    int rc = mass && seg && !new_scores(r, v) ? walk_probe(r, v, b, mass, seg) : -1;
+    if (!rc) {
+        rc = ba_run_choose(r, w->node);
+    }
+    free(mass);
+    free(seg);
+    return rc;
+}
+
+/* --- by change -------------------------------------------------------------------------------------------------- */
+
+/* Squared distances of the fresh rows from the stored ones, edge by edge. */
+static void measure(ba_run *r, size_t node, ba_kv_part part, double *distance) {
     const ba_node *v = &r->plan->node[node];
     ba_backend *be = r->e->net.be;
-    ba_kv_part part = v->choice.score == BA_SCORE_V ? BA_KV_V : BA_KV_K;
-    double *distance = malloc((n + 1) * sizeof *distance);
-    if (!distance) {
-        return -1;
-    }
-    for (size_t e = 0, row = 0; e < v->n_edge; row += v->edge[e++].n) {
+    for (size_t e = 0; e < v->n_edge; distance += v->edge[e++].n) {
         const ba_edge *edge = &v->edge[e];
         be->ops->kv_distance(be, part, v->choice.layer, r->patch[r->held[node].edge0 + e], edge->first,
-                             r->held[edge->seen].kv, edge->first, edge->n, distance + row);
+                             r->held[edge->seen].kv, edge->first, edge->n, distance);
     }
-    for (size_t i = 0; i < n; i++) {
-        c[i] = (ba_ranked){distance[i], i};
-    }
-    free(distance);
-    return 0;
 }
 
-/* The rows farthest from what is stored, as many as the choice says: ascending, counted over the keys of all edges, in
- * r->chosen_row. */
-static int choose(ba_run *r, size_t node) {
+static int choose_by_change(ba_run *r, size_t node) {
     const ba_node *v = &r->plan->node[node];
-    size_t n = ba_node_refreshed(r->plan, v), count = ba_min_size(v->choice.count, n);
-    ba_ranked *c = malloc((n + 1) * sizeof *c);
-    free(r->chosen_row);
-    r->chosen_row = malloc((count + 1) * sizeof *r->chosen_row);
-    if (!c || !r->chosen_row || measure(r, node, n, c)) {
-        free(c);
+    if (new_scores(r, v)) {
         return -1;
     }
-    qsort(c, n, sizeof *c, ba_ranked_first);
-    for (size_t i = 0; i < count; i++) {
-        r->chosen_row[i] = c[i].index;
+    measure(r, node, v->choice.score == BA_SCORE_V ? BA_KV_V : BA_KV_K, r->chosen.score);
+    if (v->choice.score == BA_SCORE_K_AND_V) {
+        measure(r, node, BA_KV_V, r->chosen.score + ba_run_keys(v));
     }
-    free(c);
-    qsort(r->chosen_row, count, sizeof *r->chosen_row, by_row);
-    r->stats.chosen_row = r->chosen_row;
-    r->stats.n_chosen_row = count;
-    return 0;
+    return ba_run_choose(r, node);
 }
 
 /* Layers before the choice: all rows are computed again. Ends with the keys of the layer that chooses. */
@@ -80,7 +116,7 @@ static int keep_chosen(ba_run *r, size_t rows, size_t n) {
     if (!row) {
         return -1;
     }
-    memcpy(row, r->chosen_row, chosen * sizeof *row);
+    memcpy(row, r->chosen.row, chosen * sizeof *row);
     for (size_t i = 0; i < n; i++) {
         row[chosen + i] = rows - n + i;
     }
@@ -89,66 +125,69 @@ static int keep_chosen(ba_run *r, size_t rows, size_t n) {
     return 0;
 }
 
-/* The chosen rows of all edges: indices into the seen nodes, and their tokens, which batches borrow. */
-typedef struct chosen {
-    ba_rows *rows; /* [n_edge + 1] one run an edge, then the viewer's own */
-    size_t *token; /* [n_chosen_row] */
-    int32_t *ids;  /* [n_chosen_row] */
-} chosen;
-
-static void free_chosen(chosen *c) {
-    free(c->rows);
-    free(c->token);
-    free(c->ids);
-}
-
-static int list_chosen(const ba_run *r, size_t node, chosen *out) {
-    const ba_node *v = &r->plan->node[node];
-    size_t n = r->stats.n_chosen_row, i = 0, begin = 0;
-    *out = (chosen){malloc((v->n_edge + 1) * sizeof *out->rows), malloc((n + 1) * sizeof *out->token),
-                    malloc((n + 1) * sizeof *out->ids)};
-    if (!out->rows || !out->token || !out->ids) {
-        return -1;
-    }
-    for (size_t e = 0; e < v->n_edge; begin += v->edge[e++].n) {
-        const ba_edge *edge = &v->edge[e];
-        size_t first = i;
-        for (; i < n && r->chosen_row[i] < begin + edge->n; i++) {
-            out->token[i] = r->chosen_row[i] - begin + edge->first;
-            out->ids[i] = r->plan->node[edge->seen].ids[out->token[i]];
-        }
-        out->rows[e] = (ba_rows){{e, 0, i - first, out->token + first}, out->ids + first};
-    }
-    out->rows[v->n_edge] = (ba_rows){{v->n_edge, 0, v->n, NULL}, v->ids};
-    return 0;
-}
-
 /* A finished batch of the chosen rows and the viewer's own; NULL: out of memory. */
-static ba_batch *short_batch(ba_run *r, size_t node, const chosen *c, bool bottom_right) {
+static ba_batch *short_batch(ba_run *r, size_t node, bool bottom_right) {
     ba_look look = ba_run_look(r, node);
     ba_batch *b = ba_batch_new();
     if (!b) {
         return NULL;
     }
-    if (ba_batch_add(b, &look, c->rows, r->plan->node[node].n_edge + 1, bottom_right) || ba_run_finish(r, b)) {
+    if (ba_batch_add(b, &look, r->chosen.run, r->plan->node[node].n_edge + 1, bottom_right) || ba_run_finish(r, b)) {
         ba_batch_free(b);
         return NULL;
     }
     return b;
 }
 
+/* Moves the rows that were not chosen, in one layer. */
+static void shift_rows(ba_run *r, size_t node, size_t layer) {
+    static const ba_kv_part part[] = {BA_KV_K, BA_KV_V};
+    const ba_node *v = &r->plan->node[node];
+    ba_backend *be = r->e->net.be;
+    size_t n = ba_run_keys(v);
+    for (size_t list = 0; list < 2; list++) {
+        const double *from = r->chosen.shift + 2 * list * n, *to = from + n;
+        for (size_t e = 0, begin = 0; e < v->n_edge; begin += v->edge[e++].n) {
+            const ba_edge *edge = &v->edge[e];
+            if (edge->quota) {
+                be->ops->kv_shift(be, part[list], layer, r->patch[r->held[node].edge0 + e], r->held[edge->seen].kv,
+                                  edge->first, edge->n, from + begin, to + begin);
+            }
+        }
+    }
+}
+
+/* The layers after the choice. */
+static int walk_rest(ba_run *r, size_t node, const ba_batch *b) {
+    ba_network *net = &r->e->net;
+    const ba_choice *choice = &r->plan->node[node].choice;
+    for (size_t l = choice->layer + 1; l < net->shape->layers; l++) {
+        ba_network_keys(net, b, l, true);
+        if (choice->shift) {
+            shift_rows(r, node, l);
+        }
+        if (ba_run_layer(r, b, l, true, true)) {
+            return -1;
+        }
+        if (ba_run_step(r, BA_STAGE_PREFILL, b->rows)) {
+            return BA_INTERRUPTED;
+        }
+    }
+    return ba_network_starved(net) ? -1 : 0;
+}
+
 /* The chosen rows from the attention of the choice's layer to the last layer. Two batches, since the bottom-right mask
  * may begin one layer later. */
-static int walk_chosen(ba_run *r, size_t node, const chosen *c) {
+static int walk_chosen(ba_run *r, size_t node) {
     const ba_choice *choice = &r->plan->node[node].choice;
-    ba_batch *b = short_batch(r, node, c, choice->bottom_right && choice->layer >= choice->bottom_right_from);
+    ba_batch *b = short_batch(r, node, choice->bottom_right && choice->layer >= choice->bottom_right_from);
     int rc = b ? ba_run_layer(r, b, choice->layer, true, true) : -1;
     ba_batch_free(b);
     if (rc) {
         return rc;
     }
-    b = short_batch(r, node, c, choice->bottom_right);
-    rc = b ? ba_run_walk(r, b, choice->layer + 1, true, BA_STAGE_PREFILL, true) : -1;
+    b = short_batch(r, node, choice->bottom_right);
+    rc = b ? walk_rest(r, node, b) : -1;
     if (!rc) {
         ba_run_take_row(r, b->rows - 1, r->end);
     }
@@ -162,11 +201,5 @@ int ba_run_walk_choice(ba_run *r, const ba_work *w, const ba_batch *all) {
     if (rc) {
         return rc;
     }
-    if (choose(r, w->node) || keep_chosen(r, all->rows, v->n)) {
-        return -1;
-    }
-    chosen c;
-    rc = list_chosen(r, w->node, &c) ? -1 : walk_chosen(r, w->node, &c);
-    free_chosen(&c);
-    return rc;
+    return choose_by_change(r, w->node) || keep_chosen(r, all->rows, v->n) ? -1 : walk_chosen(r, w->node);
 }

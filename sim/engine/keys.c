@@ -70,7 +70,7 @@ static int patch_keys(ba_run *r, size_t node) {
     for (size_t e = 0; e < v->n_edge; e++) {
         const ba_kv *from = r->shown[h->edge0 + e];
         size_t n = r->plan->node[v->edge[e].seen].n;
-        if (!ba_run_refreshed(v, &v->edge[e]) || !from) {
+        if (!ba_edge_refreshed(v, &v->edge[e]) || !from) {
             continue;
         }
         ba_kv *copy = r->patch[h->edge0 + e] = ba_run_new_kv(r, n);
@@ -98,10 +98,10 @@ int ba_run_prepare(ba_run *r, const ba_work *w) {
     show_edges(r, w->node);
     bool merge = r->opt.executor == BA_MERGE_KEYS && ba_run_is_last(r, w->node) && r->plan->node[w->node].n_edge;
     if (!merge && !w->refreshed) {
-        return own_keys(r, w->node);
+        return r->held[w->node].own ? 0 : own_keys(r, w->node); /* there already: of the node's probe */
     }
     double start = ba_now();
     int rc = merge ? merge_keys(r, w->node) : patch_keys(r, w->node);
     r->stats.stage[BA_STAGE_MERGE] += ba_backend_now(r->e->net.be) - start;
-    return rc || merge ? rc : own_keys(r, w->node);
+    return rc || r->held[w->node].own ? rc : own_keys(r, w->node);
 }

@@ -77,6 +77,14 @@ void ba_network_attend(ba_network *net, const ba_batch *b, size_t layer, bool st
     residual(net, net->layer[layer].o, at(net->att), b->rows, net->layer[layer].post_attn_norm, stable, BA_OP_OUT);
 }
 
+void ba_network_mass(ba_network *net, const ba_attn_job *job, size_t layer, bool mean_query, double *out) {
+    const ba_shape *s = net->shape;
+    start(net);
+    net->be->ops->key_mass(net->be, layer, s->heads, s->attn_scale, s->local[layer] ? net->rot_local : net->rot, job,
+                           at(net->qkv), mean_query, out);
+    lap(net, BA_OP_ATTENTION);
+}
+
 /* act = activation(gate) * up, where h w = [gate, up]. */
 static void gate(ba_network *net, const ba_weight *w, size_t rows, bool stable) {
     ba_backend *be = net->be;

@@ -44,7 +44,7 @@ static uint64_t node_bytes(const ba_run *r, size_t node) {
     bool last = ba_run_is_last(r, node), merged = last && r->opt.executor == BA_MERGE_KEYS;
     uint64_t bytes = ba_run_kv_bytes(r, v->n + (last ? r->room : 0));
     for (size_t e = 0; e < v->n_edge; e++) {
-        if (merged || ba_run_refreshed(v, &v->edge[e])) {
+        if (merged || ba_edge_refreshed(v, &v->edge[e])) {
             bytes += ba_run_kv_bytes(r, v->edge[e].n);
         }
     }
@@ -74,7 +74,7 @@ void ba_run_explain(const ba_run *r, int rc, char err[BA_ERR_LEN]) {
 
 int ba_run_check_memory(ba_run *r, const ba_schedule *s, const uint8_t *have, size_t rows, char err[BA_ERR_LEN]) {
     const ba_plan *plan = r->plan;
-    uint64_t work = ba_network_work_bytes(&r->e->net, rows, plan->node[plan->n_node - 1].choice.on);
+    uint64_t work = ba_network_work_bytes(&r->e->net, rows, ba_run_drops_rows(plan));
     uint64_t bytes = work, all_kv = 0;
     for (size_t i = 0; i < plan->n_node; i++) {
         if (s->same[i] == i) {

@@ -67,6 +67,8 @@ bool ba_network_starved(const ba_network *net);
 void ba_network_embed(ba_network *net, const ba_batch *b);
 void ba_network_keys(ba_network *net, const ba_batch *b, size_t layer, bool stable);
 void ba_network_attend(ba_network *net, const ba_batch *b, size_t layer, bool stable);
+/* mass: what the rows of a job of the batch attend to each key; see key_mass in backend.h. After keys. */
+void ba_network_mass(ba_network *net, const ba_attn_job *job, size_t layer, bool mean_query, double *out);
 void ba_network_feed(ba_network *net, size_t rows, size_t layer, bool stable);
 
 /* Drops all rows of x and qkv but row[0..n), ascending. */

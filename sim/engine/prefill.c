@@ -10,13 +10,18 @@
 /* --- one pass --------------------------------------------------------------------------------------------------- */
 
 /* Runs of rows of a work item: what it refreshes, edge by edge, then its own. rows: room for n_edge + 1. */
-static size_t runs_of(const ba_plan *plan, const ba_work *w, ba_rows *rows) {
+static size_t runs_of(const ba_run *r, const ba_work *w, ba_rows *rows) {
+    const ba_plan *plan = r->plan;
     const ba_node *v = &plan->node[w->node];
     size_t n = 0;
+    if (w->refreshed && r->chosen.run) { /* its probe has chosen them */
+        memcpy(rows, r->chosen.run, (v->n_edge + 1) * sizeof *rows);
+        return v->n_edge + 1;
+    }
     for (size_t e = 0; w->refreshed && e < v->n_edge; e++) {
         size_t first = v->edge[e].first;
         rows[n++] =
-            (ba_rows){{e, first, ba_run_refreshed(v, &v->edge[e]), NULL}, plan->node[v->edge[e].seen].ids + first};
+            (ba_rows){{e, first, ba_edge_refreshed(v, &v->edge[e]), NULL}, plan->node[v->edge[e].seen].ids + first};
     }
     rows[n++] = (ba_rows){{v->n_edge, w->row0, w->rows, NULL}, v->ids + w->row0};
     return n;
@@ -28,7 +33,7 @@ static int add_work(ba_run *r, const ba_work *w, ba_batch *b) {
     if (!rows) {
         return -1;
     }
-    int rc = ba_batch_add(b, &look, rows, runs_of(r->plan, w, rows), false);
+    int rc = ba_batch_add(b, &look, rows, runs_of(r, w, rows), false);
     free(rows);
     return rc;
 }
@@ -50,7 +55,10 @@ static int gather_rows(ba_run *r, const ba_work *work, size_t n, ba_batch *b) {
 
 /* Step 2: the batch through all layers. */
 static int walk_rows(ba_run *r, const ba_work *work, size_t n, const ba_batch *b, ba_stage stage) {
-    if (n == 1 && work[0].refreshed && r->plan->node[work[0].node].choice.on) {
+    if (work[0].probe) {
+        return ba_run_probe(r, &work[0], b);
+    }
+    if (work[0].refreshed && ba_run_is_last(r, work[0].node) && ba_run_drops_rows(r->plan)) {
         return ba_run_walk_choice(r, &work[0], b);
     }
     bool last = ba_run_is_last(r, work[n - 1].node);
@@ -159,9 +167,8 @@ static int compute(ba_run *r, const ba_schedule *todo, const uint8_t *have, char
     if (ba_run_check_memory(r, todo, have, rows, err)) {
         return -1;
     }
-    r->stats.n_computed = todo->n_computed;
     r->stats.n_reused = todo->n_reused;
-    if (ba_network_reserve(net, rows, r->plan->node[r->plan->n_node - 1].choice.on)) {
+    if (ba_network_reserve(net, rows, ba_run_drops_rows(r->plan))) {
         return ba_fail(err, "out of memory");
     }
     ba_counters before = net->be->count;
@@ -170,6 +177,7 @@ static int compute(ba_run *r, const ba_schedule *todo, const uint8_t *have, char
         ba_run_explain(r, rc, err);
         return rc;
     }
+    r->stats.n_computed = todo->n_computed - ba_node_spare(&r->plan->node[r->plan->n_node - 1], r->stats.n_chosen_row);
     ba_run_rewind(r);
     ba_run_count(r, before);
     return 0;
@@ -178,7 +186,7 @@ static int compute(ba_run *r, const ba_schedule *todo, const uint8_t *have, char
 int ba_engine_run(ba_engine *e, const ba_plan *plan, const ba_engine_options *opt, size_t room, ba_run **out,
                   char err[BA_ERR_LEN]) {
     *out = NULL;
-    if (ba_plan_check(plan, err) || ba_run_check_ids(e, plan, err)) {
+    if (ba_plan_check(plan, err) || ba_plan_fits(plan, e->net.shape->layers, err) || ba_run_check_ids(e, plan, err)) {
         return -1;
     }
     ba_run *r = ba_run_new(e, plan, opt, room);

@@ -89,7 +89,7 @@ void ba_run_free(ba_run *r) {
     free(r->logits);
     free(r->rows);
     free(r->lookup);
-    free(r->chosen_row);
+    ba_run_free_chosen(&r->chosen);
     free(r->path_score);
     free(r->path_kept);
     free(r);
@@ -111,8 +111,9 @@ bool ba_run_is_last(const ba_run *r, size_t node) {
     return node + 1 == r->plan->n_node;
 }
 
-size_t ba_run_refreshed(const ba_node *v, const ba_edge *e) {
-    return v->choice.on ? e->n : e->refresh;
+bool ba_run_drops_rows(const ba_plan *plan) {
+    const ba_choice *c = &plan->node[plan->n_node - 1].choice;
+    return c->on && !ba_choice_by_attention(c);
 }
 
 bool ba_run_scored(const ba_plan *plan, size_t node) {

@@ -3,7 +3,8 @@
  *   prefill.c   the passes of the schedule, one after the other
  *   extend.c    logits and more tokens, after prefill
  *   limits.c    what a run refuses
- *   choice.c    a pass whose rows are chosen on the way
+ *   choice.c    probes, and a pass whose rows are chosen on the way
+ *   pick.c      from scores to chosen rows
  *   paths.c     scores of paths
  *   head.c      log-probabilities
  *   walk.c      rows through the layers
@@ -35,6 +36,16 @@ typedef struct ba_held {
     double *aux;     /* [1 + d_model] of a node whose path is scored: sum of log P, last hidden row; owned; or NULL */
 } ba_held;
 
+/* What a choice has taken; freed with ba_run_free_chosen. n: keys of all edges of the node that chooses. */
+typedef struct ba_chosen_rows {
+    double *score; /* [2, n] of one or two scores */
+    size_t *row;   /* [stats.n_chosen_row] ascending, counted over the keys of all edges */
+    size_t *token; /* the same in the seen nodes, which `run` borrows */
+    int32_t *ids;  /* their tokens, the same */
+    ba_rows *run;  /* [n_edge + 1] the rows of each edge, then the node's own */
+    double *shift; /* [2, 2, n] of K, of V: what each row gives to the mean, and takes of it (kv_shift); or NULL */
+} ba_chosen_rows;
+
 struct ba_run {
     ba_engine *e;
     const ba_plan *plan;
@@ -52,7 +63,7 @@ struct ba_run {
     uint64_t done, total; /* row-layers, for progress */
     ba_run_stats stats;
     ba_lookup_record *lookup;
-    size_t *chosen_row;
+    ba_chosen_rows chosen;
     double *path_score;
     uint8_t *path_kept;
 };
@@ -63,6 +74,16 @@ struct ba_run {
 
 /* A pass of one node that chooses which rows it refreshes; `all` holds all of them. Ends with r->end filled. */
 int ba_run_walk_choice(ba_run *r, const ba_work *w, const ba_batch *all);
+/* The probe of a choice by attention: the node's rows through the layers, and the choice. */
+int ba_run_probe(ba_run *r, const ba_work *w, const ba_batch *b);
+
+/* --- pick.c --- */
+
+/* Fills r->chosen from its scores, and the run's statistics. */
+int ba_run_choose(ba_run *r, size_t node);
+void ba_run_free_chosen(ba_chosen_rows *c);
+/* Keys of all edges. */
+size_t ba_run_keys(const ba_node *v);
 
 /* --- paths.c --- */
 
@@ -119,8 +140,8 @@ ba_run *ba_run_new(ba_engine *e, const ba_plan *plan, const ba_engine_options *o
 /* Adds what the backend counted since `before` to the run's count. */
 void ba_run_count(ba_run *r, ba_counters before);
 bool ba_run_is_last(const ba_run *r, size_t node);
-/* Keys that an edge lets the viewer compute again. */
-size_t ba_run_refreshed(const ba_node *viewer, const ba_edge *e);
+/* Whether rows leave a pass on the way through the layers. */
+bool ba_run_drops_rows(const ba_plan *plan);
 /* Whether a node's tokens are scored, because its path may be dropped. */
 bool ba_run_scored(const ba_plan *plan, size_t node);
 /* How a node looks at what its edges show. */

@@ -19,6 +19,7 @@ static int build(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
     question->choice = (ba_choice){
         .on = last > 0,
         .count = count < context ? count : context,
+        .window = 1,
         .layer = 1,
         .score = args->choice[SCORE] == 0 ? BA_SCORE_V : BA_SCORE_K,
         .bottom_right = args->choice[MASK] == 1,

@@ -275,6 +275,8 @@ static int build(const ba_mode *m, const ba_mode_args *args, ba_draft *d, char e
         return rc;
     }
     d->plan->n_tokens = d->place[d->prompt->n_seg] + d->inserted;
+    d->plan->question = ba_draft_last_block(d);
+    d->plan->n_question = d->place[d->prompt->n_seg] - d->place[d->plan->question];
     return ba_plan_check(d->plan, err);
 }
 

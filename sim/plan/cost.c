@@ -5,12 +5,14 @@
 #include "visible.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct tally {
     const ba_shape *shape;
     const ba_plan *plan;
     ba_sizes size;
-    size_t *row;      /* [choice.count] rows kept, or NULL */
+    size_t *row; /* [n_row] rows chosen, or NULL */
+    size_t n_row;
     uint8_t *path;    /* [n_path] paths kept, or NULL if all are */
     int32_t *lo, *hi; /* scratch, [rows of the largest pass] */
     ba_cost *cost;
@@ -120,7 +122,7 @@ static size_t kept_of(const tally *t, const ba_edge *e, size_t begin, size_t cou
 
 static int add_work(tally *t, const ba_work *w, size_t window, bool kept, bool bottom_right, pairs *p) {
     const ba_node *v = &t->plan->node[w->node];
-    size_t count = kept ? v->choice.count : 0, next = 0, begin = 0;
+    size_t count = kept ? t->n_row : 0, next = 0, begin = 0;
     size_t *token = malloc((count + 1) * sizeof *token);
     if (!token) {
         return -1;
@@ -128,7 +130,7 @@ static int add_work(tally *t, const ba_work *w, size_t window, bool kept, bool b
     ba_sight sight = {window, bottom_right, 0, count + w->rows};
     for (size_t e = 0; w->refreshed && e < v->n_edge; begin += v->edge[e++].n) {
         const ba_edge *edge = &v->edge[e];
-        ba_run_of_rows run = {.seg = e, .first = edge->first, .n = v->choice.on ? edge->n : edge->refresh};
+        ba_run_of_rows run = {.seg = e, .first = edge->first, .n = ba_edge_refreshed(v, edge)};
         if (kept) {
             run = (ba_run_of_rows){e, 0, kept_of(t, edge, begin, count, &next, token), token};
         }
@@ -141,6 +143,30 @@ static int add_work(tally *t, const ba_work *w, size_t window, bool kept, bool b
     add_run(t, v, &own, &sight, p);
     free(token);
     return 0;
+}
+
+/* The scores of one layer by which rows are chosen: products of the voting queries, or one mean query a KV head, with
+ * the keys of the edges. The first visits tell the pairs of the rows that vote, the last the keys that any of them sees. */
+static void add_votes(tally *t, const ba_node *v, size_t window) {
+    const ba_shape *s = t->shape;
+    const ba_choice *c = &v->choice;
+    bool mean = c->score == BA_SCORE_MEAN_QUERY;
+    ba_run_of_rows all = {.seg = v->n_edge, .first = c->vote, .n = c->n_vote}, last = all;
+    ba_sight sight = {.window = window};
+    pairs seen = {0}, read = {0};
+    last.first += mean ? all.n - 1 : 0;
+    last.n -= mean ? all.n - 1 : 0;
+    for (size_t e = 0; e < v->n_edge; e++) {
+        add_segment(t, v, &last, &sight, e, &seen);
+        add_segment(t, v, &all, &sight, e, &read);
+    }
+    uint64_t width = (uint64_t)(mean ? s->kv_heads : s->heads) * s->head_dim;
+    uint64_t exact = times3(t, 2, width, seen.visible);
+    add(t, &t->cost->flops_exact, exact);
+    add(t, &t->cost->flops_attention, exact);
+    add(t, &t->cost->flops_dense, times3(t, 2, width, seen.dense));
+    add(t, &t->cost->bytes_read, times3(t, all.n, (uint64_t)s->heads * s->head_dim, t->size.real));
+    add(t, &t->cost->bytes_read, times3(t, read.keys, kv_width(s) / 2, t->size.kv));
 }
 
 static void attention(tally *t, const pairs *p) {
@@ -162,37 +188,56 @@ typedef struct layer_kind {
     bool local, kept, bottom_right;
 } layer_kind;
 
+/* What a layer does after its attention. */
+static void rest_of_layer(tally *t, size_t rows, uint64_t width) {
+    const ba_shape *s = t->shape;
+    linear(t, rows, width, s->d_model, !s->post_norms);
+    linear(t, rows, s->d_model, 2 * s->d_ff, false);
+    linear(t, rows, s->d_ff, s->d_model, !s->post_norms);
+}
+
+/* Pairs of the pass's attention in one kind of layer. */
+static int sum_pairs(tally *t, const ba_work *work, const ba_pass *pass, layer_kind k, pairs *p) {
+    *p = (pairs){0};
+    for (size_t i = 0; i < pass->n_work; i++) {
+        if (add_work(t, &work[i], k.local ? t->shape->window : 0, k.kept, k.bottom_right, p)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int add_layers(tally *t, const ba_work *work, const ba_pass *pass) {
     const ba_shape *s = t->shape;
     const ba_node *v = &t->plan->node[work->node];
-    const ba_choice *choice = pass->n_work == 1 && work->refreshed && v->choice.on ? &v->choice : NULL;
+    const ba_choice *choice = pass->n_work == 1 && v->choice.on && !work->probe && work->refreshed ? &v->choice : NULL;
+    size_t kept_from = choice && !ba_choice_by_attention(choice) ? choice->layer : 0;
+    size_t end = work->probe ? ba_choice_layers(&v->choice, s->layers) : s->layers;
     uint64_t width = (uint64_t)s->heads * s->head_dim;
     pairs memo[2][2][2];
     bool known[2][2][2] = {0};
-    size_t in = pass->rows, out = in; /* rows at the beginning of a layer, and after a choice made in it */
-    for (size_t l = 0; l < s->layers; l++, in = out) {
-        layer_kind k = {.local = s->window && s->local[l], .kept = choice && l >= choice->layer};
+    size_t in = choice && !kept_from ? t->n_row + v->n : pass->rows, out = in; /* at a layer's beginning, and its end */
+    for (size_t l = 0; l < end; l++, in = out) {
+        layer_kind k = {.local = s->window && s->local[l], .kept = choice && l >= kept_from};
         k.bottom_right = k.kept && choice->bottom_right && l >= choice->bottom_right_from;
-        if (k.kept) {
-            out = choice->count + v->n;
-        }
+        out = k.kept ? t->n_row + v->n : out;
         pairs *p = &memo[k.local][k.kept][k.bottom_right];
-        if (!known[k.local][k.kept][k.bottom_right]) {
-            *p = (pairs){0};
-            known[k.local][k.kept][k.bottom_right] = true;
-            for (size_t i = 0; i < pass->n_work; i++) {
-                if (add_work(t, &work[i], k.local ? s->window : 0, k.kept, k.bottom_right, p)) {
-                    return -1;
-                }
-            }
+        bool *there = &known[k.local][k.kept][k.bottom_right];
+        if (!*there && sum_pairs(t, work, pass, k, p)) {
+            return -1;
         }
+        *there = true;
         linear(t, in, s->d_model, width + kv_width(s), false);
         kv_write(t, in);
-        attention(t, p);
-        linear(t, out, width, s->d_model, !s->post_norms);
-        linear(t, out, s->d_model, 2 * s->d_ff, false);
-        linear(t, out, s->d_ff, s->d_model, !s->post_norms);
+        if (work->probe && ba_choice_counts(&v->choice, l, s->layers)) {
+            add_votes(t, v, k.local ? s->window : 0);
+        }
         add(t, &t->cost->flops_paper, times3(t, 2, out, ba_shape_layer_weights(s) / s->layers));
+        if (work->probe && l + 1 == end) {
+            return 0;
+        }
+        attention(t, p);
+        rest_of_layer(t, out, width);
     }
     add(t, &t->cost->flops_paper, times3(t, 2, out, ba_shape_head_weights(s)));
     return 0;
@@ -201,7 +246,7 @@ static int add_layers(tally *t, const ba_work *work, const ba_pass *pass) {
 /* Copies of the seen nodes whose keys will be overwritten in part. */
 static void add_copies(tally *t, const ba_node *v) {
     for (size_t e = 0; e < v->n_edge; e++) {
-        if (v->choice.on ? v->edge[e].n : v->edge[e].refresh) {
+        if (ba_edge_refreshed(v, &v->edge[e])) {
             for (size_t l = 0; l < t->shape->layers; l++) {
                 kv_copy(t, t->plan->node[v->edge[e].seen].n);
             }
@@ -232,7 +277,9 @@ static int add_pass(tally *t, const ba_schedule *schedule, const ba_pass *pass) 
             add_copies(t, &t->plan->node[work[i].node]);
         }
     }
-    embed(t, pass->rows);
+    const ba_choice *c = &t->plan->node[work->node].choice;
+    bool chosen = c->on && ba_choice_by_attention(c) && work->refreshed;
+    embed(t, chosen ? t->n_row + work->rows : pass->rows);
     if (add_layers(t, work, pass)) {
         return -1;
     }
@@ -246,17 +293,38 @@ static int add_pass(tally *t, const ba_schedule *schedule, const ba_pass *pass) 
 
 /* --- the whole -------------------------------------------------------------------------------------------------- */
 
+/* As many rows as can be chosen, evenly spread over those that each edge may give: row[n_row]. */
+static void spread(tally *t, const ba_node *v, size_t total) {
+    size_t all = 0, at = 0, taken = 0, begin = 0;
+    for (size_t e = 0; e < v->n_edge; e++) {
+        all += ba_edge_chosen(v, &v->edge[e]);
+    }
+    for (size_t e = 0; e < v->n_edge; begin += v->edge[e++].n) {
+        size_t n = ba_edge_chosen(v, &v->edge[e]);
+        for (size_t i = 0; i < n; i++, at++) {
+            if (taken < total && taken * all / total == at) {
+                t->row[taken++] = begin + i * v->edge[e].n / n;
+            }
+        }
+    }
+    t->n_row = taken;
+}
+
 /* What was chosen, or an estimate: evenly spread rows, the first paths. */
 static int set_chosen(tally *t, const ba_chosen *chosen) {
     const ba_plan *plan = t->plan;
     const ba_node *last = &plan->node[plan->n_node - 1];
+    bool known = chosen && chosen->row;
     if (last->choice.on) {
-        size_t all = ba_node_refreshed(plan, last), count = last->choice.count;
-        if (!(t->row = calloc(count + 1, sizeof *t->row))) {
+        size_t n = known ? chosen->n_row : ba_node_chosen(last);
+        if (!(t->row = calloc(n + 1, sizeof *t->row))) {
             return -1;
         }
-        for (size_t r = 0; r < count; r++) {
-            t->row[r] = chosen && chosen->row ? chosen->row[r] : r * all / count;
+        if (known) {
+            memcpy(t->row, chosen->row, n * sizeof *t->row);
+            t->n_row = n;
+        } else {
+            spread(t, last, n);
         }
     }
     if (plan->keep_paths) {
@@ -268,6 +336,37 @@ static int set_chosen(tally *t, const ba_chosen *chosen) {
         }
     }
     return 0;
+}
+
+/* Rows of a node that are reusable tokens, if it is computed: all of a link's, those before the question of one that
+ * goes on with it, none of the question's. */
+static size_t reusable_rows(const ba_plan *plan, const ba_node *v) {
+    if (v->seg >= plan->question) {
+        return 0;
+    }
+    return v->seg + v->n_seg > plan->question ? v->n - plan->n_question : v->n - v->skip;
+}
+
+/* ba_cost.charged: rows computed again, summed over layers, over those that there are. */
+static double charged(const tally *t) {
+    const ba_plan *plan = t->plan;
+    const ba_node *last = &plan->node[plan->n_node - 1];
+    const ba_choice *c = last->choice.on ? &last->choice : NULL;
+    double layers = (double)t->shape->layers, again = 0, all = 0;
+    for (size_t i = 0; i < plan->n_node; i++) {
+        double rows = (double)reusable_rows(plan, &plan->node[i]);
+        all += rows;
+        again += plan->node[i].stored ? 0 : rows * layers;
+    }
+    if (c && ba_choice_by_attention(c)) {
+        again += (double)t->n_row * layers + (double)(last->n * ba_choice_layers(c, t->shape->layers));
+    } else if (c) {
+        double probed = (double)(c->layer + 1);
+        again += (double)ba_node_refreshed(last) * probed + (double)t->n_row * (layers - probed);
+    } else {
+        again += (double)ba_node_refreshed(last) * layers;
+    }
+    return all > 0 ? again / (layers * all) : 0;
 }
 
 static int new_scratch(tally *t, const ba_schedule *schedule) {
@@ -284,10 +383,16 @@ int ba_cost_run(const ba_shape *shape, const ba_plan *plan, const ba_schedule *s
                 size_t head_rows, const ba_chosen *chosen, ba_cost *out, char err[BA_ERR_LEN]) {
     *out = (ba_cost){.n_computed = schedule->n_computed, .n_reused = schedule->n_reused};
     tally t = {.shape = shape, .plan = plan, .size = sizes, .cost = out};
-    int rc = set_chosen(&t, chosen) || new_scratch(&t, schedule) ? ba_fail(err, "out of memory") : 0;
+    int rc = ba_plan_fits(plan, shape->layers, err);
+    if (rc) {
+        return rc;
+    }
+    rc = set_chosen(&t, chosen) || new_scratch(&t, schedule) ? ba_fail(err, "out of memory") : 0;
     if (rc) {
         goto done;
     }
+    out->charged = charged(&t);
+    out->n_computed -= ba_node_spare(&plan->node[plan->n_node - 1], t.n_row);
     for (size_t p = 0; p < schedule->n_pass; p++) {
         if (add_pass(&t, schedule, &schedule->pass[p])) {
             rc = ba_fail(err, "out of memory");

@@ -21,12 +21,18 @@ typedef struct ba_cost {
     uint64_t bytes_read, bytes_written;
     uint64_t kv_bytes; /* KV of all distinct nodes, at the backend's element size */
     size_t n_computed, n_reused;
+    /* Share of the reusable tokens (prefix and passages) whose K and V are computed again when all that can be stored is:
+     * rows computed, summed over layers, plus for a choice by attention the viewer's rows times the layers of its probe,
+     * over layers x reusable tokens. So it may exceed 1; 0 without reusable tokens. */
+    double charged;
 } ba_cost;
 
-/* What was chosen while a plan ran, as in ba_run_stats, where the cost depends on it. NULL: evenly spread rows, and the
- * paths with the lowest numbers. */
+/* What was chosen while a plan ran, as in ba_run_stats, where the cost depends on it. NULL: as many rows as can be
+ * chosen (two scores choose no row twice, windows do not overlap), evenly spread, and the paths with the lowest numbers.
+ */
 typedef struct ba_chosen {
-    const size_t *row;   /* [choice.count] ascending, counted over the keys of all edges */
+    const size_t *row; /* [n_row] ascending, counted over the keys of all edges */
+    size_t n_row;
     const uint8_t *path; /* [n_path] 1 = kept */
 } ba_chosen;
 

@@ -43,16 +43,27 @@ static void add_edge(XXH3_state_t *h, const ba_node *v, const ba_edge *e) {
     add_u64(h, (uint64_t)e->group);
     add_u64(h, e->selectable);
     add_u64(h, e->refresh);
+    if (v->choice.on) {
+        add_u64(h, e->quota < e->n ? e->quota : e->n);
+    }
 }
 
 static void add_choice(XXH3_state_t *h, const ba_choice *c) {
     add_u64(h, c->on);
     if (c->on) {
         add_u64(h, c->count);
+        add_u64(h, c->window);
         add_u64(h, c->layer);
         add_u64(h, c->score);
         add_u64(h, c->bottom_right);
         add_u64(h, c->bottom_right ? c->bottom_right_from : 0);
+        add_u64(h, c->shift);
+        add_u64(h, c->vote);
+        add_u64(h, c->n_vote);
+        add_u64(h, c->layers.kind);
+        for (size_t i = 0; i < BA_MOST_LAYERS / 64; i++) {
+            add_u64(h, c->layers.listed[i]);
+        }
     }
 }
 

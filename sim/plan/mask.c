@@ -9,16 +9,12 @@ typedef struct author {
     size_t viewer, seg;
 } author;
 
-static size_t refreshed(const ba_node *v, const ba_edge *e) {
-    return v->choice.on ? e->n : e->refresh;
-}
-
 static author author_of(const ba_plan *plan, size_t node, size_t row) {
     for (size_t v = plan->n_node; v-- > node + 1;) {
         const ba_node *viewer = &plan->node[v];
         for (size_t e = viewer->n_edge; e-- > 0;) {
             const ba_edge *edge = &viewer->edge[e];
-            if (edge->seen == node && row >= edge->first && row - edge->first < refreshed(viewer, edge)) {
+            if (edge->seen == node && row >= edge->first && row - edge->first < ba_edge_refreshed(viewer, edge)) {
                 return (author){v, e};
             }
         }

@@ -63,17 +63,99 @@ ba_edge *ba_plan_add_edge(ba_plan *plan, size_t viewer, size_t seen, double at) 
         return NULL;
     }
     v->edge = all;
-    all[v->n_edge] = (ba_edge){.seen = seen, .n = plan->node[seen].n, .at = at, .inv_temp = 1};
+    all[v->n_edge] = (ba_edge){.seen = seen, .n = plan->node[seen].n, .at = at, .inv_temp = 1, .quota = SIZE_MAX};
     return &all[v->n_edge++];
 }
 
-size_t ba_node_refreshed(const ba_plan *plan, const ba_node *node) {
-    (void)plan;
+/* --- choices ---------------------------------------------------------------------------------------------------- */
+
+bool ba_choice_by_attention(const ba_choice *c) {
+    return c->score == BA_SCORE_ATTENTION || c->score == BA_SCORE_MEAN_QUERY;
+}
+
+size_t ba_edge_refreshed(const ba_node *v, const ba_edge *e) {
+    if (!v->choice.on) {
+        return e->refresh;
+    }
+    return ba_choice_by_attention(&v->choice) && !e->quota ? 0 : e->n;
+}
+
+/* n rows of each score, each with its window. */
+static size_t with_windows(const ba_choice *c, size_t n, size_t most) {
+    size_t lists = c->score == BA_SCORE_K_AND_V ? 2 : 1, rows;
+    bool fits = ba_multiply_sizes(n, lists, &rows) && ba_multiply_sizes(rows, c->window, &rows);
+    return fits ? ba_min_size(rows, most) : most;
+}
+
+size_t ba_edge_chosen(const ba_node *v, const ba_edge *e) {
+    return with_windows(&v->choice, ba_min_size(e->quota, e->n), e->n);
+}
+
+size_t ba_node_chosen(const ba_node *node) {
     size_t rows = 0;
     for (size_t i = 0; i < node->n_edge; i++) {
-        rows += node->choice.on ? node->edge[i].n : node->edge[i].refresh;
+        rows += ba_edge_chosen(node, &node->edge[i]);
+    }
+    return with_windows(&node->choice, node->choice.count, rows);
+}
+
+size_t ba_node_refreshed(const ba_node *node) {
+    size_t rows = 0;
+    if (node->choice.on && ba_choice_by_attention(&node->choice)) {
+        return ba_node_chosen(node);
+    }
+    for (size_t i = 0; i < node->n_edge; i++) {
+        rows += ba_edge_refreshed(node, &node->edge[i]);
     }
     return rows;
+}
+
+size_t ba_node_spare(const ba_node *node, size_t n) {
+    return node->choice.on && ba_choice_by_attention(&node->choice) ? ba_node_chosen(node) - n : 0;
+}
+
+static bool is_listed(const ba_layer_set *set, size_t layer) {
+    return layer < BA_MOST_LAYERS && (set->listed[layer / 64] >> layer % 64 & 1);
+}
+
+bool ba_choice_counts(const ba_choice *c, size_t layer, size_t n_layers) {
+    size_t first = n_layers / 3, end = 2 * n_layers / 3;
+    switch (c->layers.kind) {
+    case BA_LAYERS_MIDDLE:
+        return layer >= first && (layer < end || layer == first);
+    case BA_LAYERS_LISTED:
+        return is_listed(&c->layers, layer);
+    case BA_LAYERS_ALL:
+        break;
+    }
+    return true;
+}
+
+size_t ba_choice_layers(const ba_choice *c, size_t n_layers) {
+    if (!ba_choice_by_attention(c)) {
+        return c->layer + 1;
+    }
+    size_t n = n_layers;
+    while (n > 1 && !ba_choice_counts(c, n - 1, n_layers)) {
+        n--;
+    }
+    return n;
+}
+
+int ba_plan_fits(const ba_plan *plan, size_t n_layers, char err[BA_ERR_LEN]) {
+    const ba_choice *c = &plan->node[plan->n_node - 1].choice;
+    size_t last = 0;
+    if (!c->on) {
+        return 0;
+    }
+    if (!ba_choice_by_attention(c)) {
+        last = c->layer;
+    } else if (c->layers.kind == BA_LAYERS_LISTED) {
+        last = ba_choice_layers(c, BA_MOST_LAYERS) - 1;
+    }
+    return last < n_layers ? 0
+                           : ba_fail(err, "mode %s chooses in layer %zu, and the model has layers 0 to %zu", plan->mode,
+                                     last, n_layers - 1);
 }
 
 /* --- check ------------------------------------------------------------------------------------------------------ */
@@ -105,12 +187,33 @@ static int check_edge(const ba_plan *plan, size_t node, size_t i, char err[BA_ER
 static int check_choice(const ba_plan *plan, size_t node, char err[BA_ERR_LEN]) {
     const ba_node *v = &plan->node[node];
     const ba_choice *c = &v->choice;
-    size_t all = ba_node_refreshed(plan, v);
+    size_t all = 0;
+    for (size_t i = 0; i < v->n_edge; i++) {
+        all += v->edge[i].n;
+    }
     if (node + 1 != plan->n_node) {
         return ba_fail(err, "plan: node %zu: only the last node can choose the rows it refreshes", node);
     }
+    if (plan->keep_paths) {
+        return ba_fail(err, "plan: node %zu: choice of rows beside a choice of paths", node);
+    }
     if (c->count > all) {
         return ba_fail(err, "plan: node %zu: choice of %zu among %zu rows", node, c->count, all);
+    }
+    if (c->window < 1 || (c->shift && c->score != BA_SCORE_K_AND_V)) {
+        return ba_fail(err, "plan: node %zu: choice with windows of %zu rows%s", node, c->window,
+                       c->shift ? " and a shift without scores of K and V" : "");
+    }
+    if (ba_choice_by_attention(c)) {
+        bool some = c->layers.kind != BA_LAYERS_LISTED;
+        for (size_t i = 0; i < BA_MOST_LAYERS / 64; i++) {
+            some = some || c->layers.listed[i];
+        }
+        if (!some || !c->n_vote || c->vote >= v->n || c->n_vote > v->n - c->vote || !v->n_edge || c->bottom_right) {
+            return ba_fail(err, "plan: node %zu: choice by the attention of rows %zu + %zu of %zu%s", node, c->vote,
+                           c->n_vote, v->n, some ? "" : " in no layer");
+        }
+        return 0;
     }
     if (c->layer < 1 || (c->bottom_right && c->bottom_right_from != c->layer && c->bottom_right_from != c->layer + 1)) {
         return ba_fail(err, "plan: node %zu: choice at layer %zu with a mask from layer %zu", node, c->layer,

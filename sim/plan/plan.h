@@ -25,21 +25,58 @@ typedef struct ba_edge {
     size_t refresh;  /* keys [first, first + refresh) are computed again in every layer, as rows of the viewer's own
                         pass at their position. Such a row sees what the edges before this one show, and the keys of
                         this one up to itself; every row sees refreshed keys instead of stored ones. */
+    size_t quota;    /* of the viewer's choice, if it has one: most keys that each score chooses here; SIZE_MAX: all */
 } ba_edge;
 
-typedef enum ba_score_part { BA_SCORE_V, BA_SCORE_K } ba_score_part;
+/* A row's score, by which rows are chosen.
+ *
+ * Scores of change: all rows of the seen nodes are computed again below `layer`; at `layer` K and V of all rows are
+ * fresh, and a row's score is the squared distance of the fresh one from the stored one, over heads and dimensions.
+ * Scores of attention: the viewer's rows run through the layers as if nothing were chosen, which changes nothing. A key's
+ * score is what the voting rows attend to it: its probability in the softmax over the keys of all edges (not over the
+ * viewer's own), as a mean over rows and heads, and over the layers that count. */
+typedef enum ba_score {
+    BA_SCORE_V,
+    BA_SCORE_K,
+    BA_SCORE_K_AND_V,   /* two lists, each with the whole budget; the rows of both are chosen */
+    BA_SCORE_ATTENTION, /* of every row and query head */
+    BA_SCORE_MEAN_QUERY /* of one query a KV head: the mean of the rotated queries of all rows and heads that share it */
+} ba_score;
 
-/* Rows refreshed by choice (CacheBlend, arXiv 2405.16444). Layers below `layer` compute all rows of all seen nodes
- * again. At `layer`, K and V of all rows are fresh, and the `count` rows whose stored V (or K) has the largest squared
- * distance from the fresh one are kept (ties to the lower index). Only these and the viewer's own rows attend in
- * `layer` and continue; from layer + 1 on their fresh K and V replace the stored ones. */
+/* Layers of a model whose number of layers L is not known yet. */
+typedef enum ba_layer_kind {
+    BA_LAYERS_ALL,
+    BA_LAYERS_MIDDLE, /* floor(L / 3) .. floor(2 L / 3) - 1, at least one */
+    BA_LAYERS_LISTED
+} ba_layer_kind;
+
+enum { BA_MOST_LAYERS = 256 }; /* that can be listed */
+
+typedef struct ba_layer_set {
+    ba_layer_kind kind;
+    uint64_t listed[BA_MOST_LAYERS / 64]; /* bit l % 64 of element l / 64 */
+} ba_layer_set;
+
+/* Rows refreshed by choice, after a probe. By each score, the `count` rows with the highest are chosen (ties to the
+ * lower index), of each edge at most its quota, and with each row the next window - 1 keys of its edge.
+ *
+ * By change (CacheBlend, arXiv 2405.16444): only the chosen and the viewer's own rows attend in `layer` and continue;
+ * from layer + 1 on their fresh K and V replace the stored ones. By attention (ProphetKV, arXiv 2602.02579): the chosen
+ * and the viewer's own rows are computed from the embeddings through all layers.
+ *
+ * shift, with BA_SCORE_K_AND_V: in every layer after `layer`, the other rows of an edge move by the mean change of those
+ * that were chosen by the score of K (for K; of V for V), times the square root of their own score, at most 1. */
 typedef struct ba_choice {
-    size_t count; /* rows kept; meaningful if on */
-    size_t layer; /* >= 1 */
-    ba_score_part score;
     bool on;
-    bool bottom_right; /* row i of the m kept rows (viewer's own included) sees keys 0 .. i + n - m; else its past */
+    ba_score score;
+    size_t count, window; /* window >= 1 */
+    size_t layer;         /* by change: >= 1 */
+    bool
+        bottom_right; /* by change: row i of the m rows (viewer's own included) sees keys 0 .. i + n - m; else its past */
     size_t bottom_right_from; /* first layer with that mask: layer or layer + 1 */
+    bool shift;
+    size_t vote, n_vote; /* by attention: the viewer's rows [vote, vote + n_vote) */
+    ba_layer_set layers; /* by attention: whose scores count; the probe ends with the queries of the last */
 } ba_choice;
 
 typedef struct ba_node {
@@ -69,7 +106,8 @@ typedef struct ba_plan {
                           tokens (the first is predicted by the context's last row); an empty mean is 0 */
     bool skip_first;   /* the first question token is left out of the score */
     size_t n_tokens;   /* of the request, plus BOS kept, plus sinks and links inserted; copies are not counted */
-    char note[256];    /* a remark for the user ("k is longer than every passage: equals full"); may be empty */
+    size_t question, n_question; /* the last block: its first segment, its tokens; what is before it can be reused */
+    char note[256]; /* a remark for the user ("k is longer than every passage: equals full"); may be empty */
 } ba_plan;
 
 typedef struct ba_key {
@@ -98,8 +136,23 @@ ba_key ba_plan_hash(const ba_plan *plan);
  * addresses of the seen nodes; its own position, its segment and whether it is stored do not matter. */
 void ba_plan_keys(const ba_plan *plan, ba_key *key);
 
-/* Rows that refresh keys of other nodes in this node's pass: `refresh` of its edges, or all keys if it has a choice. */
-size_t ba_node_refreshed(const ba_plan *plan, const ba_node *node);
+/* Keys of an edge that its viewer may compute again. */
+size_t ba_edge_refreshed(const ba_node *viewer, const ba_edge *e);
+/* Most rows that refresh keys of other nodes in this node's pass: `refresh` of its edges; all keys if it chooses by
+ * change; the most that it can choose by attention. */
+size_t ba_node_refreshed(const ba_node *node);
+/* Most rows that a choice takes of one edge, and of all. */
+size_t ba_edge_chosen(const ba_node *viewer, const ba_edge *e);
+size_t ba_node_chosen(const ba_node *node);
+/* Rows for which a pass had room, and which a choice of n did not take: 0 but for choices by attention. */
+size_t ba_node_spare(const ba_node *node, size_t n);
+bool ba_choice_by_attention(const ba_choice *c);
+/* Whether a layer's scores count, and the number of layers that the probe runs: up to the last that counts, or (by
+ * change) up to the choice. Needs ba_plan_fits. */
+bool ba_choice_counts(const ba_choice *c, size_t layer, size_t n_layers);
+size_t ba_choice_layers(const ba_choice *c, size_t n_layers);
+/* 0 if the plan names only layers that a model of n_layers has. Else -1 and err. */
+int ba_plan_fits(const ba_plan *plan, size_t n_layers, char err[BA_ERR_LEN]);
 
 /* The mask: rows of all nodes in order, without skipped rows, against the same list of keys. flags[c] = 1 if the row,
  * in the form computed last, sees key c. Calls emit for every row with its n flags until it returns non-zero; returns

@@ -129,16 +129,21 @@ static int fill_passes(const ba_plan *plan, const turn *order, size_t n, size_t 
     for (size_t t = 0; t < n; t++) {
         size_t node = order[t].node;
         const ba_node *v = &plan->node[node];
-        size_t refreshed = ba_node_refreshed(plan, v);
-        bool whole = refreshed || v->select_shared; /* its rows are chosen for, or choose, together */
+        size_t refreshed = ba_node_refreshed(v);
+        bool ask = v->choice.on && ba_choice_by_attention(&v->choice);
+        bool whole = refreshed || v->select_shared || ask; /* its rows are chosen for, or choose, together */
         bool same_kind = t && order[t - 1].depth == order[t].depth && order[t - 1].online == order[t].online;
         left = same_kind && !whole ? left : 0;
+        ba_work probe = {.node = node, .rows = v->n, .probe = true};
+        if (ask && add_work(s, &room, probe, true, order[t].online)) {
+            return -1;
+        }
         for (size_t row = 0, rows; row < v->n; row += rows) {
             bool new_pass = left == 0;
             left = new_pass ? max_rows : left;
             rows = whole ? v->n : v->n - row < left ? v->n - row : left;
             left = whole ? 0 : left - rows;
-            if (add_work(s, &room, (ba_work){node, row, rows, refreshed}, new_pass, order[t].online)) {
+            if (add_work(s, &room, (ba_work){node, row, rows, refreshed, false}, new_pass, order[t].online)) {
                 return -1;
             }
         }

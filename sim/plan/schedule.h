@@ -5,7 +5,8 @@
  * encoded in as few passes as max_rows allows, stored nodes before the others (they are timed separately); a node that
  * does not fit into a pass continues in the next one. Two nodes with the same key (a repeated passage) are encoded
  * once, except the last node, whose hidden rows are needed. A node with refreshed rows, or whose rows make one choice
- * together, has a pass of its own, of any size. A node that is seen only by nodes found in the store is not encoded. */
+ * together, has a pass of its own, of any size; if it chooses by attention, its probe has another before that. A node
+ * that is seen only by nodes found in the store is not encoded. */
 #ifndef BA_SCHEDULE_H
 #define BA_SCHEDULE_H
 
@@ -18,7 +19,8 @@ enum { BA_PASS_ROWS = 1024, BA_SCORE_ROWS = 32 };
 typedef struct ba_work {
     size_t node;
     size_t row0, rows; /* own rows [row0, row0 + rows) */
-    size_t refreshed;  /* rows of other nodes that come before them in the pass */
+    size_t refreshed;  /* rows of other nodes that come before them in the pass; the most, if chosen by attention */
+    bool probe;        /* all own rows, to choose by their attention: another work item of the node follows */
 } ba_work;
 
 typedef struct ba_pass {

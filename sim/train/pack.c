@@ -58,7 +58,7 @@ int ba_pack_check(const ba_plan *plan, char err[BA_ERR_LEN]) {
     }
     for (size_t i = 0; i < plan->n_node; i++) {
         const ba_node *v = &plan->node[i];
-        if (v->choice.on || ba_node_refreshed(plan, v)) {
+        if (v->choice.on || ba_node_refreshed(v)) {
             return ba_fail(err, "mode %s computes rows of a passage twice; the mask of training has each row once",
                            plan->mode);
         }

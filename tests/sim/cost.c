@@ -122,19 +122,60 @@ static void list(listed *l, size_t seg, size_t first, size_t n) {
     }
 }
 
-/* Rows of a work item in a layer; kept: after a choice, of the evenly spread rows that the estimate assumes. */
+/* The estimate of a choice: of each edge as many rows as both scores and all windows can give, evenly spread; of these
+ * as many as the whole choice can take, evenly spread. */
+static void list_chosen(const ba_node *v, listed *rows) {
+    listed all = {.n = 0};
+    size_t each = v->choice.window * (v->choice.score == BA_SCORE_K_AND_V ? 2 : 1);
+    for (size_t e = 0; e < v->n_edge; e++) {
+        const ba_edge *edge = &v->edge[e];
+        size_t quota = edge->quota < edge->n ? edge->quota : edge->n,
+               n = quota * each < edge->n ? quota * each : edge->n;
+        for (size_t i = 0; i < n; i++) {
+            list(&all, e, edge->first + i * edge->n / n, 1);
+        }
+    }
+    size_t n = v->choice.count * each < all.n ? v->choice.count * each : all.n;
+    for (size_t i = 0; i < n; i++) {
+        list(rows, all.seg[i * all.n / n], all.token[i * all.n / n], 1);
+    }
+}
+
+/* Rows of a work item in a layer; kept: after a choice. */
 static void list_rows(const ba_plan *p, const ba_work *w, bool kept, listed *rows) {
     const ba_node *v = &p->node[w->node];
-    listed all = {.n = 0};
-    for (size_t e = 0; e < v->n_edge; e++) {
-        list(&all, e, v->edge[e].first, v->choice.on ? v->edge[e].n : v->edge[e].refresh);
-    }
     rows->n = 0;
-    for (size_t i = 0; i < (kept ? v->choice.count : all.n); i++) {
-        size_t j = kept ? i * all.n / v->choice.count : i;
-        list(rows, all.seg[j], all.token[j], 1);
+    for (size_t e = 0; !kept && w->refreshed && e < v->n_edge; e++) {
+        list(rows, e, v->edge[e].first, v->choice.on ? v->edge[e].n : v->edge[e].refresh);
+    }
+    if (kept) {
+        list_chosen(v, rows);
     }
     list(rows, v->n_edge, w->row0, w->rows);
+}
+
+/* Products of the voting rows' queries, or of their mean, with the keys of the edges. */
+static void count_votes(ba_cost *c, const ba_shape *s, const ba_plan *p, const ba_work *w, size_t window) {
+    const ba_node *v = &p->node[w->node];
+    bool mean = v->choice.score == BA_SCORE_MEAN_QUERY;
+    size_t end = v->choice.vote + v->choice.n_vote, heads = mean ? s->kv_heads : s->heads;
+    c->bytes_read += v->choice.n_vote * s->heads * s->head_dim * sizes.real;
+    for (size_t e = 0; e < v->n_edge; e++) {
+        size_t lo = SIZE_MAX, hi = 0;
+        for (size_t row = v->choice.vote; row < end; row++) {
+            size_t voters = mean ? row + 1 == end : 1; /* the mean query sees what the last row sees */
+            c->flops_dense += 2 * voters * heads * s->head_dim * v->edge[e].n;
+            for (size_t i = v->edge[e].first; i < v->edge[e].first + v->edge[e].n; i++) {
+                if (ba_sees(p, w->node, v->n_edge, row, e, i, window)) {
+                    c->flops_exact += 2 * voters * heads * s->head_dim;
+                    c->flops_attention += 2 * voters * heads * s->head_dim;
+                    lo = i < lo ? i : lo;
+                    hi = i + 1 > hi ? i + 1 : hi;
+                }
+            }
+        }
+        c->bytes_read += hi > lo ? (hi - lo) * s->kv_heads * s->head_dim * sizes.kv : 0;
+    }
 }
 
 static void count_matrix(ba_cost *c, size_t rows, size_t in, size_t out, bool add) {
@@ -193,11 +234,21 @@ static void count_pass(ba_cost *c, const ba_shape *s, const ba_plan *p, const ba
     size_t width = s->heads * s->head_dim, kv = 2 * s->kv_heads * s->head_dim;
     const ba_work *work = &sched->work[pass->work0];
     const ba_choice *choice = &p->node[work->node].choice;
-    c->bytes_read += pass->rows * s->d_model * sizes.weight;
-    c->bytes_written += pass->rows * s->d_model * sizes.real;
-    for (size_t l = 0; l < s->layers; l++) {
-        bool chosen = choice->on && work->refreshed, before = !chosen || l <= choice->layer;
-        bool kept = chosen && l >= choice->layer;
+    bool ask = choice->on && ba_choice_by_attention(choice), chosen = choice->on && work->refreshed;
+    size_t embedded = pass->rows, last = s->layers - 1;
+    if (ask && work->refreshed) {
+        listed rows;
+        list_rows(p, work, true, &rows);
+        embedded = rows.n;
+    }
+    while (work->probe && last && !ba_choice_counts(choice, last, s->layers)) {
+        last--;
+    }
+    c->bytes_read += embedded * s->d_model * sizes.weight;
+    c->bytes_written += embedded * s->d_model * sizes.real;
+    for (size_t l = 0; l <= last; l++) {
+        bool kept = chosen && (ask || l >= choice->layer), before = !chosen || (!ask && l <= choice->layer);
+        bool ends = work->probe && l == last; /* with the queries of its last layer */
         size_t in = 0, out = 0;
         for (size_t i = 0; i < pass->n_work; i++) {
             listed rows;
@@ -205,11 +256,16 @@ static void count_pass(ba_cost *c, const ba_shape *s, const ba_plan *p, const ba
             in += rows.n;
             list_rows(p, &work[i], kept, &rows);
             out += rows.n;
-            count_attention(c, s, p, &work[i], &rows, s->local[l] ? s->window : 0,
-                            kept && choice->bottom_right && l >= choice->bottom_right_from);
+            if (work->probe && ba_choice_counts(choice, l, s->layers)) {
+                count_votes(c, s, p, work, s->local[l] ? s->window : 0);
+            }
+            if (!ends) {
+                count_attention(c, s, p, &work[i], &rows, s->local[l] ? s->window : 0,
+                                kept && choice->bottom_right && l >= choice->bottom_right_from);
+            }
             const ba_node *v = &p->node[work[i].node];
             for (size_t e = 0; work[i].refreshed && e < v->n_edge; e++) {
-                if (choice->on || v->edge[e].refresh) {
+                if (ask ? v->edge[e].quota > 0 : choice->on || v->edge[e].refresh) {
                     c->bytes_read += p->node[v->edge[e].seen].n * kv * sizes.kv;
                     c->bytes_written += p->node[v->edge[e].seen].n * kv * sizes.kv;
                 }
@@ -218,9 +274,11 @@ static void count_pass(ba_cost *c, const ba_shape *s, const ba_plan *p, const ba
         count_matrix(c, in, s->d_model, width + kv, false);
         c->bytes_read += in * kv * sizes.real;
         c->bytes_written += in * kv * sizes.kv;
-        count_matrix(c, out, width, s->d_model, !s->post_norms);
-        count_matrix(c, out, s->d_model, 2 * s->d_ff, false);
-        count_matrix(c, out, s->d_ff, s->d_model, !s->post_norms);
+        if (!ends) {
+            count_matrix(c, out, width, s->d_model, !s->post_norms);
+            count_matrix(c, out, s->d_model, 2 * s->d_ff, false);
+            count_matrix(c, out, s->d_ff, s->d_model, !s->post_norms);
+        }
     }
 }
 
@@ -327,8 +385,10 @@ static void chosen_rows_are_counted_where_they_are(void) {
     ba_cost low, high;
     CU_ASSERT_EQUAL_FATAL(ba_mode_plan("cacheblend:r=0.2", prompt, &plan, err), 0);
     ba_schedule *s = ba_schedule_of(plan, true, 1000);
-    CU_ASSERT_EQUAL(ba_cost_run(&tiny, plan, s, sizes, 1, &(ba_chosen){.row = (size_t[]){0, 1}}, &low, err), 0);
-    CU_ASSERT_EQUAL(ba_cost_run(&tiny, plan, s, sizes, 1, &(ba_chosen){.row = (size_t[]){5, 7}}, &high, err), 0);
+    CU_ASSERT_EQUAL(ba_cost_run(&tiny, plan, s, sizes, 1, &(ba_chosen){.row = (size_t[]){0, 1}, .n_row = 2}, &low, err),
+                    0);
+    CU_ASSERT_EQUAL(
+        ba_cost_run(&tiny, plan, s, sizes, 1, &(ba_chosen){.row = (size_t[]){5, 7}, .n_row = 2}, &high, err), 0);
     /* Layers 1, 2, 3: rows 0 and 1 see 1 + 2 keys, rows 5 and 7 see 6 + 8. */
     CU_ASSERT_EQUAL(high.flops_attention - low.flops_attention,
                     4 * tiny.heads * tiny.head_dim * (tiny.layers - 1) * (14 - 3));

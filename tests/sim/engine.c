@@ -563,7 +563,7 @@ static void counted_equals_closed_form(void) {
                 ba_run_logits(run);
                 stats = *ba_run_get_stats(run);
                 ba_schedule *s = ba_schedule_new(plan, have, opt.max_rows ? opt.max_rows : BA_PASS_ROWS);
-                ba_chosen chosen = {stats.chosen_row, stats.path_kept};
+                ba_chosen chosen = {stats.chosen_row, stats.n_chosen_row, stats.path_kept};
                 ba_cost cost;
                 ba_sizes sizes = {f.be->real_size, f.be->weight_size, f.be->kv_size};
                 CU_ASSERT_PTR_NOT_NULL_FATAL(s);
@@ -609,7 +609,7 @@ static void random_plans_agree(void) {
             memcpy(cold, ba_run_logits(run), f.vocab * sizeof *cold);
             const ba_run_stats *stats = ba_run_get_stats(run);
             ba_schedule *s = ba_schedule_new(plan, NULL, BA_PASS_ROWS);
-            ba_chosen chosen = {stats->chosen_row, stats->path_kept};
+            ba_chosen chosen = {stats->chosen_row, stats->n_chosen_row, stats->path_kept};
             CU_ASSERT_PTR_NOT_NULL_FATAL(s);
             CU_ASSERT_EQUAL_FATAL(ba_cost_run(ba_model_shape(f.model), plan, s, sizes, 1, &chosen, &cost, err), 0);
             bool counted = stats->count.flops_exact == cost.flops_exact &&

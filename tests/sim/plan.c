@@ -90,17 +90,34 @@ static void select_nothing(ba_plan *p) {
     p->node[2].select_k = 1;
 }
 static void too_many_chosen(ba_plan *p) {
-    p->node[2].choice = (ba_choice){.on = true, .layer = 1, .count = 8};
+    p->node[2].choice = (ba_choice){.on = true, .window = 1, .layer = 1, .count = 8};
 }
 static void chosen_early(ba_plan *p) {
-    p->node[1].choice = (ba_choice){.on = true, .layer = 1};
+    p->node[1].choice = (ba_choice){.on = true, .window = 1, .layer = 1};
 }
 static void layer_zero(ba_plan *p) {
-    p->node[2].choice = (ba_choice){.on = true};
+    p->node[2].choice = (ba_choice){.on = true, .window = 1};
 }
 static void choice_and_refresh(ba_plan *p) {
-    p->node[2].choice = (ba_choice){.on = true, .layer = 1};
+    p->node[2].choice = (ba_choice){.on = true, .window = 1, .layer = 1};
     p->node[2].edge[0].refresh = 1;
+}
+static void no_window(ba_plan *p) {
+    p->node[2].choice = (ba_choice){.on = true, .layer = 1};
+}
+static void shift_of_v(ba_plan *p) {
+    p->node[2].choice = (ba_choice){.on = true, .window = 1, .layer = 1, .score = BA_SCORE_V, .shift = true};
+}
+static void no_vote(ba_plan *p) {
+    p->node[2].choice = (ba_choice){.on = true, .window = 1, .score = BA_SCORE_ATTENTION};
+}
+static void votes_past_end(ba_plan *p) {
+    size_t n = p->node[2].n;
+    p->node[2].choice = (ba_choice){.on = true, .window = 1, .score = BA_SCORE_ATTENTION, .vote = n - 1, .n_vote = 2};
+}
+static void votes_in_no_layer(ba_plan *p) {
+    p->node[2].choice = (ba_choice){
+        .on = true, .window = 1, .score = BA_SCORE_MEAN_QUERY, .n_vote = 1, .layers = {.kind = BA_LAYERS_LISTED}};
 }
 static void stored_last(ba_plan *p) {
     p->node[2].stored = true;
@@ -117,11 +134,11 @@ static void too_many_kept(ba_plan *p) {
 
 static void check_names_what_is_wrong(void) {
     static void (*const spoil[])(ba_plan *) = {
-        empty_node,         all_skipped,    negative_id,     no_step,       nan_pos,
-        sees_itself,        first_past_end, range_past_end,  empty_range,   range_overflows,
-        refresh_past_end,   infinite_place, no_temperature,  unknown_group, negative_group,
-        infinite_scale,     select_nothing, too_many_chosen, chosen_early,  layer_zero,
-        choice_and_refresh, stored_last,    unknown_path,    half_a_path,   too_many_kept,
+        empty_node,     all_skipped,    negative_id,        no_step,         nan_pos,          sees_itself,
+        first_past_end, range_past_end, empty_range,        range_overflows, refresh_past_end, infinite_place,
+        no_temperature, unknown_group,  negative_group,     infinite_scale,  select_nothing,   too_many_chosen,
+        chosen_early,   layer_zero,     choice_and_refresh, stored_last,     unknown_path,     half_a_path,
+        too_many_kept,  no_window,      shift_of_v,         no_vote,         votes_past_end,   votes_in_no_layer,
     };
     char err[BA_ERR_LEN] = "";
     for (size_t i = 0; i < sizeof spoil / sizeof *spoil; i++) {
@@ -370,7 +387,17 @@ static int done_in(const ba_plan *p, const ba_schedule *s, size_t *pass_of) {
         for (size_t w = 0; w < s->pass[q].n_work; w++) {
             const ba_work *work = &s->work[s->pass[q].work0 + w];
             const ba_node *v = &p->node[work->node];
-            if (work->row0 != next[work->node] || work->refreshed != ba_node_refreshed(p, v) ||
+            bool ask = v->choice.on && ba_choice_by_attention(&v->choice);
+            if (work->probe) { /* all own rows, in a pass of its own, directly before the node's other work */
+                bool next_is_its = q + 1 < s->n_pass && s->work[s->pass[q].work0 + 1].node == work->node;
+                if (!ask || !next_is_its || work->rows != v->n || work->refreshed || s->pass[q].n_work > 1) {
+                    return -1;
+                }
+                rows += work->rows;
+                continue;
+            }
+            bool probed = s->pass[q].work0 > 0 && (work - 1)->node == work->node && (work - 1)->probe;
+            if (ask != probed || work->row0 != next[work->node] || work->refreshed != ba_node_refreshed(v) ||
                 s->pass[q].online == v->stored || (work->refreshed && (work->rows != v->n || s->pass[q].n_work > 1))) {
                 return -1;
             }
@@ -400,7 +427,8 @@ static bool schedule_holds(const ba_plan *p, const uint8_t *have, size_t max_row
         holds = holds && (pass_of[i] == SIZE_MAX || i + 1 == p->n_node || !have || !have[i]);
     }
     for (size_t q = 0; holds && q < s->n_pass; q++) {
-        bool alone = s->pass[q].n_work == 1 && s->work[s->pass[q].work0].refreshed;
+        const ba_work *first = &s->work[s->pass[q].work0];
+        bool alone = s->pass[q].n_work == 1 && (first->refreshed || p->node[first->node].choice.on);
         holds = holds && (alone || s->pass[q].rows <= max_rows);
         computed += s->pass[q].rows;
     }

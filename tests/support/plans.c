@@ -47,12 +47,27 @@ static void random_choice(ba_plan *plan, uint64_t *rng) {
     for (size_t e = 0; e < v->n_edge; e++) {
         v->edge[e].refresh = 0;
     }
+    size_t keys = 0;
+    for (size_t e = 0; e < v->n_edge; e++) {
+        size_t some = ba_random_below(rng, v->edge[e].n + 1);
+        v->edge[e].quota = ba_random_below(rng, 3) ? SIZE_MAX : some;
+        keys += v->edge[e].n;
+    }
     v->choice = (ba_choice){.on = true,
-                            .layer = 1,
-                            .score = ba_random_below(rng, 2) ? BA_SCORE_V : BA_SCORE_K,
-                            .bottom_right = ba_random_below(rng, 2),
-                            .bottom_right_from = 1 + ba_random_below(rng, 2)};
-    v->choice.count = ba_random_below(rng, ba_node_refreshed(plan, v) + 1);
+                            .score = (ba_score)ba_random_below(rng, BA_SCORE_MEAN_QUERY + 1),
+                            .count = ba_random_below(rng, keys + 1),
+                            .window = 1 + (ba_random_below(rng, 3) ? 0 : ba_random_below(rng, 3))};
+    if (ba_choice_by_attention(&v->choice)) {
+        v->choice.vote = ba_random_below(rng, v->n);
+        v->choice.n_vote = 1 + ba_random_below(rng, v->n - v->choice.vote);
+        v->choice.layers.kind = (ba_layer_kind)ba_random_below(rng, BA_LAYERS_LISTED + 1);
+        v->choice.layers.listed[0] = 1 + ba_random_below(rng, 15); /* of four layers */
+        return;
+    }
+    v->choice.layer = 1;
+    v->choice.shift = v->choice.score == BA_SCORE_K_AND_V && ba_random_below(rng, 2);
+    v->choice.bottom_right = ba_random_below(rng, 2);
+    v->choice.bottom_right_from = 1 + ba_random_below(rng, 2);
 }
 
 ba_plan *ba_random_plan(uint64_t seed) {

@@ -10,7 +10,7 @@
  * the same label have the same tokens, all others differ in every token. BOS is 1, line feed 2, other ids from 100. */
 ba_prompt *ba_prompt_of(const char *text);
 
-/* A well-formed plan of up to 2 + seed / 8 nodes, with ranges, steps, repeated nodes, refreshed rows and a choice: all
+/* A well-formed plan of up to 2 + seed / 8 nodes, with ranges, steps, repeated nodes, refreshed rows and a choice of every kind: all
  * that a plan can have, except paths. Small seeds make small plans, so the first seed that fails is a small case. */
 ba_plan *ba_random_plan(uint64_t seed);
 
