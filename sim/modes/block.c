@@ -27,7 +27,8 @@ const ba_mode ba_mode_full = {"full",
                               "Vaswani et al. 2017",
                               {{0}},
                               build_full,
-                              "splitting its plan anywhere changes no logit"};
+                              "splitting its plan anywhere changes no logit",
+                              NULL};
 
 /* Every block except the last is encoded alone, at positions from 0; the last one sees all blocks at their positions in
  * the prompt, and itself. The system text is a block like any other. Only the first n blocks are local; all later ones
@@ -44,7 +45,8 @@ const ba_mode ba_mode_block = {
     "Ma et al., arXiv 2409.15355, section 2",
     {LOCAL_BLOCKS},
     build_block,
-    "with one block, or n=0, it equals full; the KV of a block does not depend on its neighbours"};
+    "with one block, or n=0, it equals full; the KV of a block does not depend on its neighbours",
+    NULL};
 
 /* Without position re-encoding (Table 1, "w/o-pos"): every block, also the system text, keeps its positions from 0 when
  * the last block sees it; the last block has its true position. */
@@ -60,7 +62,8 @@ const ba_mode ba_mode_block_nopos = {
     "Ma et al., arXiv 2409.15355, table 1 (w/o-pos)",
     {LOCAL_BLOCKS},
     build_block_nopos,
-    "with one block it equals full; the KV of a block does not depend on its neighbours"};
+    "with one block it equals full; the KV of a block does not depend on its neighbours",
+    NULL};
 
 /* TurboRAG: composite positions keep every chunk at positions from 0, reordered positions give it those of the prompt.
  * How documents are cut (512 tokens, overlap of 10) belongs to the data, not to the plan. */
@@ -76,4 +79,5 @@ const ba_mode ba_mode_turborag = {
     "Lu et al., arXiv 2410.07590, section 3",
     {LOCAL_BLOCKS, {"order", "composite", "composite|reordered", 0, 0, false, "positions of the chunks"}},
     build_turborag,
-    "order=reordered equals block, order=composite equals block-nopos"};
+    "order=reordered equals block, order=composite equals block-nopos",
+    NULL};

@@ -41,4 +41,5 @@ const ba_mode ba_mode_cacheblend = {
      {"n", "all", "all|context", 0, 0, false, "which tokens r is a share of"},
      {"brlayer", "1", NULL, 1, 2, true, "first layer with the bottom-right mask"}},
     build,
-    "with r=1 it equals full"};
+    "with r=1 it equals full",
+    "r"};

@@ -1,5 +1,6 @@
 #include "draft.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +41,19 @@ int ba_draft_parts(const ba_draft *d, ba_parts *p, char err[BA_ERR_LEN]) {
     p->prefix_len = p->has_prefix ? ba_draft_len(d, 0) : 0;
     p->place = ba_draft_place(d, p->question);
     return 0;
+}
+
+void ba_draft_loose_parts(const ba_draft *d, ba_parts *p) {
+    size_t last = ba_draft_last_block(d);
+    *p = (ba_parts){.has_prefix = last > 0 && role_of(d, 0) == BA_ROLE_SYSTEM, .question = last};
+    p->context = p->has_prefix;
+    p->n_ctx = last - p->context;
+    p->n_q = d->prompt->n_seg - last;
+    for (size_t i = p->context; i < last; i++) {
+        p->longest = ba_draft_len(d, i) > p->longest ? ba_draft_len(d, i) : p->longest;
+    }
+    p->prefix_len = p->has_prefix ? ba_draft_len(d, 0) : 0;
+    p->place = ba_draft_place(d, last);
 }
 
 size_t ba_draft_last_block(const ba_draft *d) {
@@ -110,6 +124,24 @@ size_t ba_draft_blocks(ba_draft *d, size_t local, bool no_places) {
         place += (double)ba_draft_len(d, i);
     }
     return last;
+}
+
+ba_node *ba_draft_choosing(ba_draft *d, const ba_parts *p, ba_score score) {
+    ba_node *last = ba_draft_at(d, ba_draft_blocks(d, p->question, false));
+    for (size_t e = 0; e < p->context && !d->no_memory; e++) {
+        last->edge[e].quota = 0;
+    }
+    last->choice = (ba_choice){.on = p->n_ctx > 0, .score = score, .window = 1};
+    return last;
+}
+
+size_t ba_draft_floor(double share, size_t n) {
+    return (size_t)floor(share * (double)n + 1e-9);
+}
+
+size_t ba_draft_ceil(double share, size_t n) {
+    double x = ceil(share * (double)n - 1e-9);
+    return x > 0 ? (size_t)x : 0;
 }
 
 size_t ba_draft_parallel(ba_draft *d, const ba_parts *p, bool see_prefix) {

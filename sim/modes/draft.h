@@ -33,6 +33,10 @@ typedef struct ba_parts {
 /* 0, or -1 and err if the segments are not [system] passages.. question [task]. */
 int ba_draft_parts(const ba_draft *d, ba_parts *parts, char err[BA_ERR_LEN]);
 
+/* The same for any order of segments: the prefix is segment 0 if that is the system text, all other segments before the
+ * last block are contexts. */
+void ba_draft_loose_parts(const ba_draft *d, ba_parts *parts);
+
 /* First segment of the last block, for modes that allow any order of segments: the last segment; if that is a task, the
  * question before it. */
 size_t ba_draft_last_block(const ba_draft *d);
@@ -60,6 +64,13 @@ double *ba_draft_groups(ba_draft *d, size_t node, size_t n);
 /* Block-Attention's plan: the first `local` segments encoded alone, the others as one last node that sees them at their
  * positions in the prompt (no_places: at 0). Returns the last node. */
 size_t ba_draft_blocks(ba_draft *d, size_t local, bool no_places);
+
+/* Block-Attention's plan over all parts, whose last node chooses rows of the contexts by a score, none of the prefix;
+ * without contexts it chooses nothing. Returns the last node, for the rest of its choice. */
+ba_node *ba_draft_choosing(ba_draft *d, const ba_parts *parts, ba_score score);
+/* A share of n tokens, rounded down or up; 0.29 of 100 is 29 and 0.07 of 100 is 7, although their doubles are not. */
+size_t ba_draft_floor(double share, size_t n);
+size_t ba_draft_ceil(double share, size_t n);
 
 /* Parallel contexts: all begin right after the prefix and, if see_prefix, see it; the question begins after the longest
  * and sees the prefix, then the contexts in order. Returns the question's node; its last n_ctx edges are the contexts'.

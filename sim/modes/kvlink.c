@@ -57,4 +57,5 @@ const ba_mode ba_mode_kvlink = {"kvlink",
                                 "Yang et al., arXiv 2502.16002, section 3",
                                 {{"k", "0", NULL, 0, 64, true, "trained link tokens after each document"}},
                                 build,
-                                "with k=0 it equals block"};
+                                "with k=0 it equals block",
+                                NULL};

@@ -48,7 +48,8 @@ const ba_mode ba_mode_lego = {"lego",
                               {{"k", "16", NULL, 1, 1 << 30, true, "tokens recomputed in each chunk after the first"},
                                {"qbos", "yes", "yes|no", 0, 0, false, "whether the question begins with a BOS too"}},
                               build_lego,
-                              "with k from the longest chunk on it equals full over the same tokens, BOS included"};
+                              "with k from the longest chunk on it equals full over the same tokens, BOS included",
+                              "k"};
 
 /* LegoLink-0: nothing is recomputed. Each chunk after the first is encoded after four BOS, which become the attention
  * sink and are dropped; its own first token has its position in the prompt. The first chunk keeps its one BOS, and the
@@ -84,4 +85,5 @@ const ba_mode ba_mode_lego_0 = {"lego-0",
                                 "EPIC, Hu et al., arXiv 2410.15332 (LegoLink-0)",
                                 {{0}},
                                 build_lego_0,
-                                "the KV of a chunk does not depend on its neighbours"};
+                                "the KV of a chunk does not depend on its neighbours",
+                                NULL};

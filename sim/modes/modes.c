@@ -25,7 +25,10 @@
     M(sink)                                                                                                            \
     M(selective)                                                                                                       \
     M(blockdist)                                                                                                       \
-    M(splice)
+    M(splice)                                                                                                          \
+    M(prophetkv)                                                                                                       \
+    M(qcfuse)                                                                                                          \
+    M(kvshift)
 
 #define DECLARE(name) extern const ba_mode ba_mode_##name;
 #define LIST(name)    &ba_mode_##name,
@@ -64,8 +67,14 @@ static int unknown_mode(const char *name, int len, char err[BA_ERR_LEN]) {
     return ba_fail(err, "unknown mode '%.*s'; there is: %s", len < 64 ? len : 64, name, list);
 }
 
+static bool is_layers(const ba_mode_param *p) {
+    return p->choices && strcmp(p->choices, BA_LAYER_LIST) == 0;
+}
+
 static void append_range(text *t, const ba_mode_param *p) {
-    if (p->choices) {
+    if (is_layers(p)) {
+        append(t, "all, middle or up to %d layers of 0..%.10g joined by +, each once", BA_MOST_LISTED, p->max);
+    } else if (p->choices) {
         append(t, "%s", p->choices);
     } else {
         append(t, "%.10g..%.10g", p->min, p->max);
@@ -89,7 +98,8 @@ static int bad_value(const ba_mode *m, const ba_mode_param *p, const char *value
     text t = {range, sizeof range, 0};
     append_range(&t, p);
     return ba_fail(err, "mode %s: %s=%.*s is not %s%s", m->name, p->key, len < 64 ? len : 64, value,
-                   p->choices   ? "one of "
+                   is_layers(p) ? ""
+                   : p->choices ? "one of "
                    : p->integer ? "a whole number of "
                                 : "a number of ",
                    range);
@@ -114,9 +124,40 @@ static bool same(const char *s, size_t len, const char *word) {
     return strlen(word) == len && strncmp(s, word, len) == 0;
 }
 
+/* "a+b+c", each a layer and different from the others. */
+static bool parse_list(const ba_mode_param *p, const char *value, size_t len, ba_layer_set *set) {
+    *set = (ba_layer_set){.kind = BA_LAYERS_LISTED};
+    for (size_t i = 0, n = 0; i < len; n++) {
+        size_t layer = 0, digits = 0;
+        for (; i < len && value[i] >= '0' && value[i] <= '9' && digits < 4; i++, digits++) {
+            layer = 10 * layer + (size_t)(value[i] - '0');
+        }
+        bool ends = i == len || (value[i] == '+' && i + 1 < len);
+        if (!digits || !ends || (double)layer > p->max || n == BA_MOST_LISTED ||
+            (set->listed[layer / 64] >> layer % 64 & 1)) {
+            return false;
+        }
+        set->listed[layer / 64] |= UINT64_C(1) << layer % 64;
+        i++;
+    }
+    return len > 0;
+}
+
+static bool parse_layers(const ba_mode_param *p, const char *value, size_t len, ba_layer_set *set) {
+    if (same(value, len, "all") || same(value, len, "middle")) {
+        *set = (ba_layer_set){.kind = *value == 'a' ? BA_LAYERS_ALL : BA_LAYERS_MIDDLE};
+        return true;
+    }
+    return parse_list(p, value, len, set);
+}
+
 static int parse_value(const ba_mode *m, size_t i, const char *value, size_t len, ba_mode_args *args,
                        char err[BA_ERR_LEN]) {
     const ba_mode_param *p = &m->param[i];
+    if (is_layers(p)) {
+        args->given[i] = !same(value, len, p->standard);
+        return parse_layers(p, value, len, &args->layers) ? 0 : bad_value(m, p, value, (int)len, err);
+    }
     if (p->choices) {
         args->choice[i] = word_index(p->choices, value, len);
         args->given[i] = !same(value, len, p->standard);
@@ -145,7 +186,9 @@ static void set_defaults(const ba_mode *m, ba_mode_args *args) {
     *args = (ba_mode_args){0};
     for (size_t i = 0; m->param[i].key; i++) {
         const ba_mode_param *p = &m->param[i];
-        if (p->choices) {
+        if (is_layers(p)) {
+            parse_layers(p, p->standard, strlen(p->standard), &args->layers);
+        } else if (p->choices) {
             args->choice[i] = word_index(p->choices, p->standard, strlen(p->standard));
         } else {
             args->number[i] = strtod(p->standard, NULL);
@@ -209,6 +252,20 @@ static void append_number(text *t, double x) {
     append(t, "%s", digits);
 }
 
+static void append_layers(text *t, const ba_layer_set *set) {
+    const char *mark = "";
+    if (set->kind != BA_LAYERS_LISTED) {
+        append(t, set->kind == BA_LAYERS_ALL ? "all" : "middle");
+        return;
+    }
+    for (size_t l = 0; l < BA_MOST_LAYERS; l++) {
+        if (set->listed[l / 64] >> l % 64 & 1) {
+            append(t, "%s%zu", mark, l);
+            mark = "+";
+        }
+    }
+}
+
 static void spell(const ba_mode *m, const ba_mode_args *args, char *out, size_t size) {
     text t = {out, size, 0};
     append(&t, "%s", m->name);
@@ -219,7 +276,9 @@ static void spell(const ba_mode *m, const ba_mode_args *args, char *out, size_t 
         }
         append(&t, "%c%s=", separator, m->param[i].key);
         separator = ',';
-        if (m->param[i].choices) {
+        if (is_layers(&m->param[i])) {
+            append_layers(&t, &args->layers);
+        } else if (m->param[i].choices) {
             const char *word = m->param[i].choices;
             for (size_t skip = args->choice[i]; skip; skip--) {
                 word += strcspn(word, "|") + 1;
@@ -238,7 +297,27 @@ int ba_mode_check(const char *spelling, char *canonical, size_t size, char err[B
         return -1;
     }
     spell(m, &args, canonical, size);
+    if (strlen(canonical) + 1 >= size) {
+        return ba_fail(err, "mode %s: its parameters take more than %zu characters", m->name, size - 2);
+    }
     return 0;
+}
+
+void ba_mode_budget(const char *spelling, char *out, size_t size) {
+    const ba_mode *m;
+    ba_mode_args args;
+    char err[BA_ERR_LEN];
+    text t = {out, size, 0};
+    *out = '\0';
+    if (parse(spelling, &m, &args, err) || !m->budget) {
+        return;
+    }
+    for (size_t i = 0; m->param[i].key; i++) {
+        if (strcmp(m->param[i].key, m->budget) == 0) {
+            append(&t, "%s=", m->budget);
+            append_number(&t, args.number[i]);
+        }
+    }
 }
 
 /* --- plans ------------------------------------------------------------------------------------------------------ */

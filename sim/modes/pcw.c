@@ -18,7 +18,8 @@ const ba_mode ba_mode_pcw = {"pcw",
                              "Ratner et al., arXiv 2212.10947, section 2",
                              {{0}},
                              build_pcw,
-                             "with one context it equals full; the order of contexts changes no logit"};
+                             "with one context it equals full; the order of contexts changes no logit",
+                             NULL};
 
 /* APE (Yang et al., arXiv 2502.05431, section 4): like PCW, but for every row of question and answer the keys of all
  * contexts form one group. Its scores are divided by the temperature T, and its log-sum-exp lse_c is scaled before the
@@ -53,7 +54,8 @@ const ba_mode ba_mode_ape = {"ape",
                               {"s", "0.9", NULL, 0.01, 100, false, "scale of their log-sum-exp"},
                               {"form", "code", "code|paper", 0, 0, false, "scale S T as released, or S as printed"}},
                              build_ape,
-                             "with t=1, s=1 and one context it equals full"};
+                             "with t=1, s=1 and one context it equals full",
+                             NULL};
 
 /* Selective attention (Zhang et al., arXiv 2412.16545): like PCW, but in every layer, for every query head and row of
  * question and answer, only the k best contexts are attended to. The score of a context is the sum of its five largest
@@ -87,4 +89,5 @@ const ba_mode ba_mode_selective = {
     {{"k", "2", NULL, 1, 1 << 30, true, "contexts that are attended to"},
      {"agg", "row", "row|ht", 0, 0, false, "row: one choice per head and row; ht: one per layer"}},
     build_selective,
-    "with k from the number of contexts on it equals pcw"};
+    "with k from the number of contexts on it equals pcw",
+    NULL};

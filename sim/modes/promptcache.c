@@ -61,4 +61,5 @@ const ba_mode ba_mode_promptcache = {
     {{"scaffold", "joint", "joint|none", 0, 0, false, "none: each passage alone after the prefix, not seeing it"},
      {"skip", "none", NULL, 0, 1 << 30, true, "passage (from 0) that is in the scaffold but not imported"}},
     build,
-    "scaffold=joint reuses KV only for the same passages in the same order"};
+    "scaffold=joint reuses KV only for the same passages in the same order",
+    NULL};

@@ -39,7 +39,8 @@ const ba_mode ba_mode_sink = {
     "Zhang et al., arXiv 2412.16545 (shared sinks)",
     {{"encode", "local", "local|global", 0, 0, false, "right after the prefix, or at its position in the prompt"}},
     build_plain,
-    "the KV of a passage depends on the prefix only"};
+    "the KV of a passage depends on the prefix only",
+    NULL};
 
 /* Block distillation (Li et al., arXiv 2605.15913): like sink, with four newline tokens at the head of every passage,
  * which stay visible and have positions. They are four tokens, never merged into one. */
@@ -65,4 +66,5 @@ const ba_mode ba_mode_blockdist = {"blockdist",
                                    "Li et al., arXiv 2605.15913 (block distillation)",
                                    {{0}},
                                    build_blockdist,
-                                   "the KV of a passage depends on the prefix only"};
+                                   "the KV of a passage depends on the prefix only",
+                                   NULL};

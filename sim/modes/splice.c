@@ -60,9 +60,7 @@ static void add_question(ba_draft *d, const ba_parts *p, size_t prefix, size_t s
  * order is that of the others. */
 static int build(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
     ba_parts p;
-    if (ba_draft_parts(d, &p, err)) {
-        return -1;
-    }
+    ba_draft_loose_parts(d, &p);
     size_t skipped = args->given[SKIP] ? (size_t)args->number[SKIP] : SIZE_MAX;
     if (skipped != SIZE_MAX && skipped >= p.n_ctx) {
         return ba_fail(err, "mode splice: skip=%zu, but there are %zu passages, counted from 0", skipped, p.n_ctx);
@@ -88,4 +86,5 @@ const ba_mode ba_mode_splice = {
      {"seed", "0", NULL, 0, 1 << 30, true, "of the permutation, with donor=shuffle"},
      {"skip", "none", NULL, 0, 1 << 30, true, "passage (from 0) that only the donor has, before all others"}},
     build,
-    "with donor=self it equals full; a passage's KV depends on all that the donor has before it"};
+    "with donor=self it equals full; a passage's KV depends on all that the donor has before it",
+    NULL};

@@ -69,4 +69,5 @@ const ba_mode ba_mode_superposition = {
       "room of a path: harmonic mean of the contexts, or the longest"},
      {"qfirst", "yes", "yes|no", 0, 0, false, "whether the question's first token counts in the score"}},
     build,
-    "with one path it equals full"};
+    "with one path it equals full",
+    NULL};

@@ -10,6 +10,7 @@ A mode is a function (model, prompt, its parameters) -> (logits of the last row,
 tokens (llama.Rows), what each sees and where; "place" is the offset in the plain concatenation of the prompt.
 """
 import json
+import math
 import os
 import sys
 
@@ -288,6 +289,198 @@ def cacheblend(model, prompt, r=0.16, score="v", mask="exact", brlayer=1, n="all
     return model.logits(x[-1]), total
 
 
+# --- the modes of 2026 -------------------------------------------------------------------------------------------
+
+def splitmix(seed):
+    """SplitMix64, from its definition."""
+    mask = (1 << 64) - 1
+    while True:
+        seed = (seed + 0x9E3779B97F4A7C15) & mask
+        z = ((seed ^ seed >> 30) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ z >> 27) * 0x94D049BB133111EB) & mask
+        yield z ^ z >> 31
+
+
+def splice(model, prompt, donor="rotate", seed=0):
+    """Passages out of a full prefill of the prefix and all passages in another order; the last node sees each at its
+    place in this prompt."""
+    order = list(range(len(prompt.contexts)))
+    if donor == "rotate":
+        order = order[1:] + order[:1]
+    if donor == "shuffle":
+        random = splitmix(seed)
+        for i in reversed(range(1, len(order))):
+            j = next(random) % (i + 1)
+            order[i], order[j] = order[j], order[i]
+    before, cut, place = [], {}, len(prompt.prefix)
+    if prompt.prefix:
+        before.append(Rows(prompt.prefix))
+    for i in order:
+        cut[i] = Rows(prompt.contexts[i], start=place)
+        for rows in before:
+            cut[i].see(rows, at=rows.pos[0])
+        before.append(cut[i])
+        place += cut[i].n
+    viewer = Rows(prompt.question + prompt.task, start=place)
+    place = len(prompt.prefix)
+    if prompt.prefix:
+        viewer.see(before[0], at=0)
+    for i, ids in enumerate(prompt.contexts):
+        viewer.see(cut[i], at=place)
+        place += len(ids)
+    return answer(model, before + [viewer]), prompt.n
+
+
+class Stored:
+    """Keys (not rotated) and values of prefix and passages, each encoded alone, layer by layer; and who is who."""
+
+    def __init__(self, model, prompt):
+        self.asked = prompt.question + prompt.task
+        segments = ([prompt.prefix] if prompt.prefix else []) + prompt.contexts
+        self.ids = sum(segments, [])
+        self.n, self.prefix = len(self.ids), len(prompt.prefix)
+        self.all_ids = self.ids + self.asked
+        self.pos = torch.arange(len(self.all_ids), dtype=REAL)
+        parts = [[] for _ in range(model.layers)]
+        for ids in segments:
+            x, pos = model.embed(ids), torch.arange(len(ids), dtype=REAL)
+            for layer in range(model.layers):
+                q, k, v = model.qkv(layer, x)
+                parts[layer].append((k, v))
+                past = torch.ones(len(ids), len(ids)).tril().bool()
+                x = model.rest(layer, x, model.attention(layer, q, pos, k, pos, v, past))
+        self.kv = [tuple(torch.cat(p) for p in zip(*layer)) for layer in parts]
+
+    def causal(self, rows):
+        """What these rows of the prompt see of it."""
+        return torch.arange(len(self.all_ids))[None] <= torch.tensor(rows)[:, None]
+
+    def node(self):
+        return list(range(self.n, len(self.all_ids)))
+
+
+def highest(scores, n, among):
+    """The n of `among` with the highest scores, the lower index first among equals."""
+    return sorted(among, key=lambda i: (-float(scores[i]), i))[:n]
+
+
+def context_softmax(model, layer, stored, q, q_pos):
+    """Softmax of rotated queries [heads, rows, dim] over the stored keys that rows at q_pos see; [heads, rows, keys]."""
+    k = model.rotate(layer, stored.kv[layer][0], stored.pos[:stored.n]).transpose(0, 1)
+    k = k.repeat_interleave(q.shape[0] // k.shape[0], 0)
+    score = q @ k.transpose(1, 2) / model.dim ** 0.5
+    seen = q_pos[:, None] - stored.pos[:stored.n] < model.window(layer)
+    return torch.softmax(score.masked_fill(~seen, -torch.inf), -1).nan_to_num(0.0)
+
+
+def probed(model, stored, votes, layers):
+    """Mean over `layers` of votes(layer, rotated queries of the last node): a score for every stored token."""
+    x, pos = model.embed(stored.asked), stored.pos[stored.n:]
+    rows, total = stored.node(), torch.zeros(stored.n, dtype=REAL)
+    for layer in range(max(layers) + 1):
+        q, k, v = model.qkv(layer, x)
+        if layer in layers:
+            total += votes(layer, model.rotate(layer, q, pos).transpose(0, 1), pos) / len(layers)
+        k, v = torch.cat((stored.kv[layer][0], k)), torch.cat((stored.kv[layer][1], v))
+        x = model.rest(layer, x, model.attention(layer, q, pos, k, stored.pos, v, stored.causal(rows)))
+    return total
+
+
+def repaired(model, stored, chosen):
+    """Logits when the chosen tokens and the last node are computed again from the embeddings."""
+    rows = sorted(chosen) + stored.node()
+    x = model.embed([stored.all_ids[i] for i in rows])
+    for layer in range(model.layers):
+        q, fresh_k, fresh_v = model.qkv(layer, x)
+        blank = torch.zeros(len(stored.asked), *fresh_k.shape[1:], dtype=REAL)
+        k, v = torch.cat((stored.kv[layer][0], blank)), torch.cat((stored.kv[layer][1], blank))
+        k[rows], v[rows] = fresh_k, fresh_v
+        x = model.rest(layer, x, model.attention(layer, q, stored.pos[rows], k, stored.pos, v, stored.causal(rows)))
+    return model.logits(x[-1])
+
+
+def prophetkv(model, prompt, r=0.2, window=1, layers=None):
+    """The tokens that the question's rows attend to most are computed again."""
+    if not prompt.contexts:
+        return full(model, prompt)
+    stored = Stored(model, prompt)
+    voters = len(prompt.question)
+
+    def votes(layer, q, pos):
+        return context_softmax(model, layer, stored, q[:, :voters], pos[:voters]).mean((0, 1))
+
+    scores = probed(model, stored, votes, layers or list(range(model.layers)))
+    budget = math.floor(r * (stored.n - stored.prefix) + 1e-9)
+    end_of, place = {}, stored.prefix
+    for ids in prompt.contexts:
+        end_of.update({i: place + len(ids) for i in range(place, place + len(ids))})
+        place += len(ids)
+    chosen = set()
+    for i in highest(scores, budget // window, range(stored.prefix, stored.n)):
+        chosen.update(range(i, min(i + window, end_of[i])))
+    return repaired(model, stored, chosen), prompt.n
+
+
+def qcfuse(model, prompt, k=16, layers=None, rows=64):
+    """The same by one query a KV head: the mean of the rotated queries of the last rows and of the heads that share it."""
+    if not prompt.contexts:
+        return full(model, prompt)
+    stored = Stored(model, prompt)
+
+    def votes(layer, q, pos):
+        mean = q[:, -rows:].mean(1).view(model.kv_heads, -1, model.dim).mean(1)
+        return context_softmax(model, layer, stored, mean[:, None], pos[-1:]).mean((0, 1))
+
+    first = model.layers // 3
+    middle = list(range(first, max(2 * model.layers // 3, first + 1)))
+    scores = probed(model, stored, votes, layers or middle)
+    budget = min(k * len(prompt.contexts), stored.n - stored.prefix)
+    return repaired(model, stored, highest(scores, budget, range(stored.prefix, stored.n))), prompt.n
+
+
+def kvshift(model, prompt, r=0.1):
+    """All rows in layers 0 and 1; then the rows of each passage that changed most, and the others moved by the mean
+    change of these. Keys change, and move, where they stand: rotated to their places."""
+    if not prompt.contexts:
+        return full(model, prompt)
+    stored = Stored(model, prompt)
+    every = list(range(len(stored.all_ids)))
+    x = model.embed(stored.all_ids)
+    q, k, v = model.qkv(0, x)
+    x = model.rest(0, x, model.attention(0, q, stored.pos, k, stored.pos, v, stored.causal(every)))
+
+    q, k, v = model.qkv(1, x)
+    at = stored.pos[:stored.n]
+    turned = lambda layer, keys: model.rotate(layer, keys, at)
+    d = [(turned(1, k[:stored.n]) - turned(1, stored.kv[1][0])).flatten(1).norm(dim=1),
+         (v[:stored.n] - stored.kv[1][1]).flatten(1).norm(dim=1)]
+    passages, place = [], stored.prefix
+    for ids in prompt.contexts:
+        tokens = range(place, place + len(ids))
+        n = math.ceil(r * len(ids) - 1e-9)
+        passages.append((tokens, highest(d[0], n, tokens), highest(d[1], n, tokens)))
+        place += len(ids)
+    chosen = sorted({i for _, by_k, by_v in passages for i in by_k + by_v})
+    rows = chosen + stored.node()
+    x = model.rest(1, x[rows], model.attention(1, q[rows], stored.pos[rows], k, stored.pos, v, stored.causal(rows)))
+
+    for layer in range(2, model.layers):
+        q, fresh_k, fresh_v = model.qkv(layer, x)
+        blank = torch.zeros(len(stored.asked), *fresh_k.shape[1:], dtype=REAL)
+        k, v = torch.cat((stored.kv[layer][0], blank)), torch.cat((stored.kv[layer][1], blank))
+        k[rows], v[rows] = fresh_k, fresh_v
+        change_k = turned(layer, k[:stored.n]) - turned(layer, stored.kv[layer][0])
+        change_v = v[:stored.n] - stored.kv[layer][1]
+        for tokens, by_k, by_v in passages:
+            for i in set(tokens) - set(chosen):
+                if by_k:
+                    move = change_k[by_k].mean(0) * min(float(d[0][i]), 1.0)
+                    k[i] += model.rotate(layer, move[None], -stored.pos[i:i + 1])[0]  # the store is not rotated
+                    v[i] += change_v[by_v].mean(0) * min(float(d[1][i]), 1.0)
+        x = model.rest(layer, x, model.attention(layer, q, stored.pos[rows], k, stored.pos, v, stored.causal(rows)))
+    return model.logits(x[-1]), prompt.n
+
+
 # --- trained modes, run untrained --------------------------------------------------------------------------------
 
 def kvlink(model, prompt, k=0):
@@ -324,6 +517,7 @@ def blockdist(model, prompt):
 
 PLAIN = ["two", "unequal", "repeated", "no-system", "minimal"]
 LARGE = ["ten", "long"]
+EIGHT = PLAIN + LARGE + ["task"]
 TASK = ["task", "task-no-system", "task-first"]
 SECOND_MODEL = ["unequal", "no-system", "ten", "task"]
 
@@ -351,6 +545,16 @@ GOLDEN = {
     "kvlink": (kvlink, PLAIN[:2], [("k=0", {"k": 0})]),
     "sink": (sink, PLAIN + LARGE[:1], [("", {}), ("encode=global", {"encode": "global"})]),
     "blockdist": (blockdist, PLAIN + LARGE[:1], [("", {})]),
+    "splice": (splice, EIGHT, [("", {}), ("donor=shuffle", {"donor": "shuffle"}),
+                               ("donor=shuffle,seed=3", {"donor": "shuffle", "seed": 3}),
+                               ("donor=self", {"donor": "self"})]),
+    "prophetkv": (prophetkv, EIGHT, [("", {}), ("r=0.05", {"r": 0.05}), ("r=0.3,window=4", {"r": 0.3, "window": 4}),
+                                     ("layers=2+11+12", {"layers": [2, 11, 12]}), ("r=0", {"r": 0.0}),
+                                     ("r=1", {"r": 1.0})]),
+    "qcfuse": (qcfuse, EIGHT, [("", {}), ("k=4,rows=8", {"k": 4, "rows": 8}), ("layers=5", {"layers": [5]}),
+                               ("k=0", {"k": 0}), ("k=1000", {"k": 1000})]),
+    "kvshift": (kvshift, EIGHT, [("", {}), ("r=0.03", {"r": 0.03}), ("r=0.5", {"r": 0.5}), ("r=0", {"r": 0.0}),
+                                 ("r=1", {"r": 1.0})]),
 }
 FIRST_ONLY_ON_LARGE = True  # only the small prompts distinguish variants of a mode
 

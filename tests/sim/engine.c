@@ -164,6 +164,13 @@ static const char *const modes[] = {"full",
                                     "cacheblend:r=0.5,mask=bottomright,brlayer=2,n=context",
                                     "cacheblend:r=0",
                                     "cacheblend:r=1",
+                                    "prophetkv",
+                                    "prophetkv:r=0",
+                                    "prophetkv:r=0.5,window=4,layers=1+2",
+                                    "qcfuse",
+                                    "qcfuse:k=40,layers=all,rows=5",
+                                    "kvshift",
+                                    "kvshift:r=0.5",
                                     "selective",
                                     "selective:k=1,agg=ht"};
 enum { MODES = sizeof modes / sizeof *modes, PLAIN = 15 };
@@ -294,7 +301,15 @@ static void splitting_full_changes_nothing(void) {
 
 /* What a mode is by definition, on every backend. */
 static void modes_coincide_where_they_must(void) {
-    static const struct { const char *mode, *as; } same[] = {{"splice:donor=self", "full"}};
+    static const struct {
+        const char *mode, *as;
+    } same[] = {
+        {"splice:donor=self", "full"},     {"prophetkv:r=1", "full"},
+        {"prophetkv:r=0", "block"},        {"prophetkv:r=0,layers=0", "block"},
+        {"qcfuse:k=50", "full"}, /* 4 passages of 197 tokens */
+        {"qcfuse:k=0", "block"},           {"kvshift:r=1", "full"},
+        {"kvshift:r=0", "cacheblend:r=0"},
+    };
     for (size_t b = next_backend(0); b < BACKENDS; b = next_backend(b + 1)) {
         fixture f = open_engine(backends[b], 2);
         for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
@@ -305,6 +320,84 @@ static void modes_coincide_where_they_must(void) {
         }
         close_engine(&f);
     }
+}
+
+/* Nothing deviates where there is nothing to deviate from: no passages, or one without a prefix. */
+static void prompts_without_neighbours_are_full(void) {
+    static const char *const mode[] = {"splice", "prophetkv", "qcfuse", "kvshift"};
+    static const ba_role roles[][3] = {{BA_ROLE_QUESTION, BA_ROLE_TASK, BA_ROLE_TASK},
+                                       {BA_ROLE_SYSTEM, BA_ROLE_QUESTION, BA_ROLE_TASK},
+                                       {BA_ROLE_PASSAGE, BA_ROLE_QUESTION, BA_ROLE_TASK}};
+    for (size_t b = next_backend(0); b < BACKENDS; b = next_backend(b + 1)) {
+        fixture f = open_engine(backends[b], 2);
+        for (size_t i = 0; i < 3; i++) {
+            char err[BA_ERR_LEN];
+            ba_plan *plan, *full;
+            ba_prompt *p = ba_prompt_new(NULL);
+            CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+            for (size_t s = 0; s < 2 + (i > 0); s++) {
+                CU_ASSERT_EQUAL_FATAL(ba_prompt_add(p, roles[i][s], text + 50 * s, s ? 10 : 50), 0);
+            }
+            CU_ASSERT_EQUAL_FATAL(ba_mode_plan("full", p, &full, err), 0);
+            double *want = logits_of(&f, full, NULL, NULL);
+            for (size_t m = 0; m < sizeof mode / sizeof *mode; m++) {
+                CU_ASSERT_EQUAL_FATAL(ba_mode_plan(mode[m], p, &plan, err), 0);
+                double *got = logits_of(&f, plan, NULL, NULL);
+                CU_ASSERT(ba_close(got, want, f.vocab, rounding[b]));
+                free(got);
+                ba_plan_free(plan);
+            }
+            free(want);
+            ba_plan_free(full);
+            ba_prompt_free(p);
+        }
+        close_engine(&f);
+    }
+}
+
+/* Blocks that another order of the passages has left in the store are the same blocks; a donor's are not, but for the
+ * prefix and the donor's first passage, of one token in both orders, which has seen the prefix only. */
+static void another_order_in_the_store_changes_nothing(void) {
+    static const char *const mode[] = {"prophetkv", "qcfuse:k=5", "kvshift", "splice"};
+    /* The segments of `five`, with passages 3, 2, 1, 4. */
+    static const size_t at[] = {0, 48, 47, 7, 138, 204}, length[] = {7, 90, 1, 40, 66, 13};
+    fixture f = open_engine("cpu", 2);
+    for (size_t m = 0; m < sizeof mode / sizeof *mode; m++) {
+        ba_plan *plan = plan_of(mode[m], five), *turned;
+        char err[BA_ERR_LEN];
+        ba_prompt *p = ba_prompt_new(NULL);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+        for (size_t s = 0; s < 6; s++) {
+            ba_role role = s == 0 ? BA_ROLE_SYSTEM : s == 5 ? BA_ROLE_QUESTION : BA_ROLE_PASSAGE;
+            CU_ASSERT_EQUAL_FATAL(ba_prompt_add(p, role, text + at[s], length[s]), 0);
+        }
+        CU_ASSERT_EQUAL_FATAL(ba_mode_plan(mode[m], p, &turned, err), 0);
+        ba_run_stats stats;
+        ba_store_clear(f.store);
+        double *alone = logits_of(&f, plan, NULL, NULL);
+        ba_store_clear(f.store);
+        free(logits_of(&f, turned, NULL, NULL));
+        double *after = logits_of(&f, plan, NULL, &stats);
+        CU_ASSERT_EQUAL(stats.n_reused, strcmp(mode[m], "splice") ? 204 : 8);
+        CU_ASSERT_TRUE(same_bits(&f, alone, after));
+        ba_plan_free(plan);
+        ba_plan_free(turned);
+        ba_prompt_free(p);
+    }
+    close_engine(&f);
+}
+
+/* The model has four layers. */
+static void layers_beyond_the_model_are_refused(void) {
+    fixture f = open_engine("cpu", 1);
+    ba_plan *plan = plan_of("prophetkv:layers=2+4", five);
+    char err[BA_ERR_LEN] = "";
+    ba_run *run;
+    CU_ASSERT_EQUAL(ba_engine_run(f.engine, plan, NULL, 0, &run, err), -1);
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(err, "mode prophetkv:layers=2+4 chooses in layer 4, and the model has layers 0 to 3"));
+    ba_plan_free(plan);
+    close_engine(&f);
 }
 
 static void order_of_what_is_seen_does_not_matter(void) {
@@ -428,7 +521,8 @@ static void more_tokens_equal_a_longer_prompt(void) {
         fixture f = open_engine(backends[b], 2);
         for (size_t m = 0; m < MODES; m++) {
             /* With a longer question these choose other rows or passages. */
-            if (!strncmp(modes[m], "cacheblend", 10) || !strcmp(modes[m], "selective:k=1,agg=ht")) {
+            if (!strncmp(modes[m], "cacheblend", 10) || !strncmp(modes[m], "prophetkv", 9) ||
+                !strncmp(modes[m], "qcfuse", 6) || !strcmp(modes[m], "selective:k=1,agg=ht")) {
                 continue;
             }
             char err[BA_ERR_LEN];
@@ -666,6 +760,9 @@ int ba_suite_engine(void) {
         {"block folded into one is full, bit for bit", folded_block_is_full},
         {"splitting a full plan changes nothing; nor does a constant shift", splitting_full_changes_nothing},
         {"modes that coincide by definition have equal logits", modes_coincide_where_they_must},
+        {"without neighbours every mode of 2026 is full", prompts_without_neighbours_are_full},
+        {"what another order left in the store changes nothing", another_order_in_the_store_changes_nothing},
+        {"a choice in a layer that the model lacks is refused", layers_beyond_the_model_are_refused},
         {"the order of what a node sees does not matter", order_of_what_is_seen_does_not_matter},
         {"rotating queries in place equals merging rotated keys", rotating_keys_or_queries_is_the_same},
         {"a repeated passage is encoded once", repeated_passage_is_encoded_once},

@@ -44,6 +44,12 @@ static const char *const spellings[] = {
     "splice:donor=self",
     "splice:donor=self,skip=0",
     "splice:skip=0",
+    "prophetkv",
+    "prophetkv:r=0.5,window=3,layers=0+2+7",
+    "qcfuse",
+    "qcfuse:k=2,layers=all,rows=1",
+    "kvshift",
+    "kvshift:r=0.07",
 };
 enum { SPELLINGS = sizeof spellings / sizeof *spellings };
 
@@ -159,6 +165,9 @@ static void masks_are_as_written(void) {
         {"lego:k=2,qbos=no", "1........ 11....... 111...... 1111..... 11111.... ...111... 1111111.. 11111111. "
                              "111111111 "},
         {"lego-0", "1...... 11..... 111.... ...1... ...11.. .....1. 1111111 "},
+        {"prophetkv", "1..... 11.... 111... 1111.. 11111. 111111 "},
+        {"qcfuse", "1..... 11.... 111... 1111.. 11111. 111111 "},
+        {"kvshift", "1..... 11.... 111... 1111.. 11111. 111111 "},
         /* in the donor's order: the passage of one token, then that of two */
         {"splice", "1..... 11.... 111... 1111.. 11111. 111111 "},
         {"splice:skip=1", "1..... 11.... 111... 1111.. 11111. 11.111 "},
@@ -205,6 +214,9 @@ static void places_are_as_written(void) {
         {"lego", 10, {0, 3, 8}, 3, NAN},
         {"lego-0", 8, {0, 3, 7}, 3, NAN},
         {"cacheblend", 7, {0, 2, 6}, 3, NAN},
+        {"prophetkv", 7, {0, 2, 6}, 3, NAN},
+        {"qcfuse", 7, {0, 2, 6}, 3, NAN},
+        {"kvshift", 7, {0, 2, 6}, 3, NAN},
         {"kvlink", 7, {0, 2, 6}, 3, NAN},
         {"sink", 7, {0, 2, 6}, 3, 2},
         {"sink:encode=global", 7, {0, 2, 6}, 3, 6},
@@ -378,6 +390,69 @@ static void addresses_of_a_long_donor_are_quick(void) {
     ba_plan_free(plan);
 }
 
+/* Prefix of 20, passages of 60 and 40 tokens, a question of 10 and a task of 5. */
+static void choices_count_as_specified(void) {
+    static const struct {
+        const char *mode;
+        size_t count, window, vote, n_vote, quota[3];
+    } expected[] = {
+        {"prophetkv", 20, 1, 0, 10, {0, SIZE_MAX, SIZE_MAX}},
+        {"prophetkv:r=0.29", 29, 1, 0, 10, {0, SIZE_MAX, SIZE_MAX}}, /* 0.29 x 100 is 28.999999999999996 */
+        {"prophetkv:r=1", 100, 1, 0, 10, {0, SIZE_MAX, SIZE_MAX}},
+        {"prophetkv:r=0.5,window=8", 6, 8, 0, 10, {0, SIZE_MAX, SIZE_MAX}}, /* floor(50 / 8) */
+        {"qcfuse", 32, 1, 0, 15, {0, SIZE_MAX, SIZE_MAX}},
+        {"qcfuse:rows=4", 32, 1, 11, 4, {0, SIZE_MAX, SIZE_MAX}},
+        {"qcfuse:k=49", 98, 1, 0, 15, {0, SIZE_MAX, SIZE_MAX}},
+        {"qcfuse:k=1073741824", 100, 1, 0, 15, {0, SIZE_MAX, SIZE_MAX}},
+        {"kvshift", 10, 1, 0, 0, {0, 6, 4}},
+        {"kvshift:r=0.07", 8, 1, 0, 0, {0, 5, 3}}, /* ceil(4.2), ceil(2.8) */
+        {"kvshift:r=0", 0, 1, 0, 0, {0, 0, 0}},
+    };
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        ba_plan *plan = plan_of(expected[i].mode, "s20 p60 p40 q10 t5");
+        const ba_node *v = &plan->node[3];
+        CU_ASSERT(v->choice.on && v->choice.count == expected[i].count && v->choice.window == expected[i].window);
+        CU_ASSERT(v->choice.vote == expected[i].vote && v->choice.n_vote == expected[i].n_vote);
+        for (size_t e = 0; e < 3; e++) {
+            CU_ASSERT_EQUAL(v->edge[e].quota, expected[i].quota[e]);
+        }
+        ba_plan_free(plan);
+    }
+    ba_plan *plan = plan_of("kvshift:r=0.07", "p100 q1"); /* 0.07 x 100 is 7.000000000000001 */
+    CU_ASSERT_EQUAL(plan->node[1].edge[0].quota, 7);
+    ba_plan_free(plan);
+    plan = plan_of("prophetkv", "s20 q1"); /* no passages: nothing to choose from */
+    CU_ASSERT_FALSE(plan->node[1].choice.on);
+    ba_plan_free(plan);
+}
+
+/* 30 layers: 10..19. Of one or two, the first. */
+static void the_middle_third_is_as_specified(void) {
+    static const struct {
+        size_t n, first, last;
+    } expected[] = {{30, 10, 19}, {32, 10, 20}, {4, 1, 1}, {3, 1, 1}, {2, 0, 0}, {1, 0, 0}, {18, 6, 11}};
+    ba_plan *plan = plan_of("qcfuse", "s2 p4 q1");
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        const ba_choice *c = &plan->node[2].choice;
+        for (size_t l = 0; l < expected[i].n; l++) {
+            CU_ASSERT_EQUAL(ba_choice_counts(c, l, expected[i].n), l >= expected[i].first && l <= expected[i].last);
+        }
+        CU_ASSERT_EQUAL(ba_choice_layers(c, expected[i].n), expected[i].last + 1);
+    }
+    ba_plan_free(plan);
+}
+
+static void budgets_are_named(void) {
+    static const char *const pairs[][2] = {{"prophetkv", "r=0.2"}, {"qcfuse:rows=3,k=4", "k=4"},
+                                           {"lego", "k=16"},       {"cacheblend:r=0.50", "r=0.5"},
+                                           {"block", ""},          {"splice", ""}};
+    char budget[64];
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        ba_mode_budget(pairs[i][0], budget, sizeof budget);
+        CU_ASSERT_STRING_EQUAL(budget, pairs[i][1]);
+    }
+}
+
 static void links_see_everything_before_them(void) {
     drawing d = {.n = 0};
     ba_plan *plan = plan_of("kvlink", "s1 p2 l1 p1 l1 q1");
@@ -449,6 +524,9 @@ static void stored_blocks_are_shared_where_they_can_be(void) {
         {"turborag", 2, 'a'},
         {"cacheblend", 2, 'a'},
         {"cacheblend:r=0.5,mask=bottomright", 2, 'a'},
+        {"prophetkv", 2, 'a'},
+        {"qcfuse", 2, 'a'},
+        {"kvshift", 2, 'a'},
         {"kvlink", 2, 'a'},
         {"promptcache:scaffold=none", 2, 'a'},
         {"pcw", 2, 'b'},
@@ -507,6 +585,10 @@ static void a_block_is_the_same_beside_any_neighbours(void) {
 static void canonical_spelling_leaves_defaults_out(void) {
     static const char *const pairs[][2] = {
         {"lego:k=16", "lego"},
+        {"prophetkv:layers=7+0+2,window=1,r=0.20", "prophetkv:layers=0+2+7"},
+        {"prophetkv:layers=all", "prophetkv"},
+        {"qcfuse:layers=middle,rows=64,k=16", "qcfuse"},
+        {"splice:seed=0,donor=rotate", "splice"},
         {"lego:qbos=no,k=8", "lego:k=8,qbos=no"},
         {"ape:t=0.9,s=0.9,form=code", "ape"},
         {"ape:t=1e0,s=0.70", "ape:t=1,s=0.7"},
@@ -554,6 +636,18 @@ static void misspelling_lists_what_there_is(void) {
         {"ape:t=inf", "t=inf is not"},
         {"selective:k=0", "k=0 is not"},
         {"superposition:topk=0", "topk=0 is not"},
+        {"prophetkv:r=1.5", "r=1.5 is not a number of 0..1"},
+        {"prophetkv:window=0", "window=0 is not"},
+        {"prophetkv:layers=1+1", "layers=1+1 is not all, middle or up to 32 layers of 0..255 joined by +, each once"},
+        {"prophetkv:layers=1+", "layers=1+ is not"},
+        {"prophetkv:layers=+1", "layers=+1 is not"},
+        {"prophetkv:layers=256", "layers=256 is not"},
+        {"prophetkv:layers=-1", "layers=-1 is not"},
+        {"prophetkv:layers=", "layers= is not"},
+        {"qcfuse:rows=0", "rows=0 is not"},
+        {"kvshift:window=2", "mode kvshift has no parameter 'window'; it has r (0..1, default 0.1)"},
+        {"splice:donor=other", "donor=other is not one of rotate|shuffle|self"},
+        {"splice:seed=-1", "seed=-1 is not"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         char canonical[128], err[BA_ERR_LEN] = "";
@@ -677,6 +771,9 @@ int ba_suite_modes(void) {
                    CU_add_test(s, "a donor's block never passes for a clean one",
                                a_donors_block_never_passes_for_a_clean_one) &&
                    CU_add_test(s, "addresses of a long donor are quick", addresses_of_a_long_donor_are_quick) &&
+                   CU_add_test(s, "choices take what their budget says", choices_count_as_specified) &&
+                   CU_add_test(s, "the middle third of the layers is as specified", the_middle_third_is_as_specified) &&
+                   CU_add_test(s, "budgets are named", budgets_are_named) &&
                    CU_add_test(s, "links see everything before them", links_see_everything_before_them) &&
                    CU_add_test(s, "modes that coincide by definition have equal plans", equal_modes_are_equal_plans) &&
                    CU_add_test(s, "a request may limit the local blocks", the_request_may_fold_blocks) &&
