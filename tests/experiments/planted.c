@@ -159,13 +159,13 @@ static void the_command(void) {
     EXPECT_REFUSALS(wrong);
     program_end o =
         program_run((const char *[]){"gate", "--model", "tiny.gguf", "--planted", "--data", "planted.jsonl", "--mode",
-                                     "block,splice:donor=self", "--csv", "--out", "planted.h5", NULL});
+                                     "block,splice:donor=self", "--csv", "--out", "secrets.h5", NULL});
     CU_ASSERT_EQUAL(o.status, 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "\nfull,prompt,2,"));
     CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "\nblock,donor,2,0,"));
     CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "\nsplice:donor=self,donor,2,"));
     program_free(&o);
-    o = program_run((const char *[]){"export", "planted.h5", "items", "--csv", NULL});
+    o = program_run((const char *[]){"export", "secrets.h5", "items", "--csv", NULL});
     CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "\n1,b,block,donor,"));
     program_free(&o);
 }
