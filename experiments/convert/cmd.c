@@ -1,6 +1,7 @@
 /* blockattn convert: tables of anybody, and data sets in the form that their authors publish, to RAG items. */
 #include "experiments/cli/guess.h"
 #include "experiments/cli/tracing.h"
+#include "experiments/cli/writer.h"
 #include "experiments/data/convert.h"
 #include "experiments/data/csv.h"
 #include "experiments/data/lines.h"
@@ -229,7 +230,7 @@ static int delimiter_of(const char *text, char *out) {
     return 0;
 }
 
-/* Where the items go: --out, or the second operand. An existing file is not overwritten unasked. */
+/* Where the items go: --out, or the second operand. */
 static int find_out(const ba_call *call, const options *opt, const char **out) {
     if (call->n_operand < 1 || call->n_operand > 2) {
         return ba_cli_fail(BA_EXIT_USAGE, "one file is needed after the options, and maybe the file to write");
@@ -239,7 +240,7 @@ static int find_out(const ba_call *call, const options *opt, const char **out) {
                            opt->out);
     }
     *out = call->n_operand == 2 ? call->operand[1] : opt->out;
-    return ba_out_check(&(ba_common){.out = *out, .force = opt->force}, false);
+    return 0;
 }
 
 static int run(const ba_call *call) {
@@ -260,9 +261,16 @@ static int run(const ba_call *call) {
     if (status) {
         return status;
     }
+    ba_writer_lock lock;
     j.path = call->operand[0];
-    if ((status = convert_to(&j, out, err))) {
-        return ba_cli_fail(strstr(err, "out of memory") ? BA_EXIT_MACHINE : status, "%s", err);
+    status = ba_writer_lock_take(&lock, out);
+    status = status ? status : ba_out_check(&(ba_common){.out = out, .force = opt->force}, false);
+    if (!status && (status = convert_to(&j, out, err))) {
+        status = ba_cli_fail(strstr(err, "out of memory") ? BA_EXIT_MACHINE : status, "%s", err);
+    }
+    ba_writer_lock_drop(&lock);
+    if (status) {
+        return status;
     }
     if (!j.quiet) {
         fprintf(stderr, "%s: %zu items, %zu passed over, %zu with an answer that is in no document\n", j.path, j.n,

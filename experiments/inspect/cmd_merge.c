@@ -1,5 +1,6 @@
 /* blockattn merge: copies the traces of several runs into one file. */
 #include "experiments/cli/tracing.h"
+#include "experiments/cli/writer.h"
 #include "experiments/options/options.h"
 #include "sim/trace/merged.h"
 
@@ -34,11 +35,15 @@ static int run(const ba_call *call) {
         return ba_cli_fail(BA_EXIT_USAGE, "needs a file to write and at least one trace: OUT.h5 TRACE.h5...");
     }
     const char *out = call->operand[0];
-    int status = ba_out_check(&(ba_common){.out = out, .force = opt->force}, false);
+    ba_writer_lock lock;
+    int status = ba_writer_lock_take(&lock, out);
+    status = status ? status : ba_out_check(&(ba_common){.out = out, .force = opt->force}, false);
     if (status) {
+        ba_writer_lock_drop(&lock);
         return status;
     }
     int rc = merge(out, call->operand + 1, call->n_operand - 1, err);
+    ba_writer_lock_drop(&lock);
     if (rc) {
         return ba_tracing_exit(rc, err);
     }

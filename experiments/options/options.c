@@ -2,6 +2,7 @@
 #include "options.h"
 #include "experiments/cli/guess.h"
 #include "experiments/cli/tracing.h"
+#include "experiments/cli/writer.h"
 #include "kernels/base/pool.h"
 #include "library/blockattn.h"
 
@@ -373,11 +374,19 @@ static int parse(parser *p, int argc, char **argv, ba_common *common, int *first
     if (common->resume && !common->out && p->command->takes & BA_TAKES_RESUME) {
         return ba_cli_fail(BA_EXIT_USAGE, "--resume goes on with a trace: name it with --out FILE.h5");
     }
-    if ((status = ba_out_check(common, p->command->takes & (BA_TAKES_RESUME | BA_TAKES_CHECKPOINT)))) {
-        return status;
-    }
     remark_unread(p, common);
     return -1;
+}
+
+/* Runs the command, with what --out names locked. */
+static int run(const ba_call *call) {
+    ba_writer_lock lock;
+    const ba_common *common = call->common;
+    int status = ba_writer_lock_take(&lock, common->out);
+    status = status ? status : ba_out_check(common, call->command->takes & (BA_TAKES_RESUME | BA_TAKES_CHECKPOINT));
+    status = status ? status : call->command->run(call);
+    ba_writer_lock_drop(&lock);
+    return status;
 }
 
 int ba_command_start(const ba_command *c, const ba_command *const *all, int argc, char **argv) {
@@ -399,7 +408,7 @@ int ba_command_start(const ba_command *c, const ba_command *const *all, int argc
                               .n_operand = (size_t)(argc - first),
                               .argc = argc,
                               .argv = argv};
-        status = c->run(&call);
+        status = run(&call);
     }
     for (size_t i = 0; i < p.n; i++) {
         free_list(p.row[i], p.base[i]);

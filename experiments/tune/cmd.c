@@ -3,6 +3,7 @@
 #include "experiments/cli/settings.h"
 #include "experiments/data/tune_data.h"
 #include "experiments/measure/protocol.h"
+#include "experiments/cli/writer.h"
 #include "experiments/options/options.h"
 #include "report.h"
 
@@ -397,12 +398,15 @@ static int open_and_train(session *s, const ba_call *call, char err[BA_ERR_LEN])
 static int run(const ba_call *call) {
     session s = {.c = call->common, .opt = call->options};
     char err[BA_ERR_LEN] = "";
+    ba_writer_lock lock;
     ba_catch_interrupt();
-    int status = check(&s);
+    int status = ba_writer_lock_take(&lock, s.opt->save);
+    status = status ? status : check(&s);
     if (!status && (status = open_and_train(&s, call, err))) {
         ba_cli_fail(status, "%s", err);
     }
     close_all(&s);
+    ba_writer_lock_drop(&lock);
     return status;
 }
 

@@ -6,9 +6,11 @@
 #include "tests/support/program.h"
 #include "tests/support/runner.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define NO_MODEL "--model", "absent.gguf"
@@ -224,6 +226,44 @@ static void test_kept_traces(void) {
     CU_ASSERT_EQUAL(o.status, 2);
     CU_ASSERT_PTR_NOT_NULL(strstr(o.err, "half.h5.partial: exists"));
     program_free(&o);
+}
+
+/* While one process writes a trace, another one is refused at once, --force or not; afterwards nothing is left. */
+static void test_one_writer(void) {
+    char path[4096];
+    program_tiny();
+    pid_t first = program_start("first.out", (const char *const[]){"ttft", "--model", "tiny.gguf", "--lengths", "64,8K",
+                                                                   "--repeat", "1000", "--out", "shared.h5", NULL});
+    CU_ASSERT_FATAL(first > 0);
+    for (int i = 0; i < 1000 && access(program_path("shared.h5.lock", path), F_OK) != 0; i++) {
+        usleep(10000);
+    }
+    usleep(100000); /* between making the file and locking it */
+    program_write("table.csv", "q,a,p\nwho,I,me\n");
+    static const program_refusal rows[] = {
+        {2, "shared.h5: another process is writing it", {"ttft", NO_MODEL, "--out", "shared.h5"}},
+        {2, "shared.h5: another process is writing it", {"gate", NO_MODEL, "--out", "shared.h5", "--force"}},
+        {2, "shared.h5: another process is writing it", {"cost", "--out", "shared.h5", "--force"}},
+        {2, "shared.h5: another process is writing it", {"merge", "shared.h5", "kept.h5", "--force"}},
+        {2,
+         "shared.h5: another process is writing it",
+         {"convert", "--from", "csv", "--question", "q", "--answers", "a", "--documents", "p", "table.csv",
+          "shared.h5"}},
+        {2,
+         "shared.h5/: another process is writing it",
+         {"tune", NO_MODEL, "--data", "d", "--steps", "1", "--save", "shared.h5/"}},
+    };
+    EXPECT_REFUSALS(rows);
+    CU_ASSERT_EQUAL(kill(first, SIGINT), 0);
+    int code;
+    CU_ASSERT_EQUAL(waitpid(first, &code, 0), first);
+    CU_ASSERT_TRUE(WIFEXITED(code) && WEXITSTATUS(code) == 130);
+    CU_ASSERT_NOT_EQUAL(access(program_path("shared.h5.lock", path), F_OK), 0);
+    program_write("stale.h5.lock", ""); /* of a killed process */
+    program_end o = cost_to("stale.h5", NULL);
+    CU_ASSERT_EQUAL(o.status, 0);
+    program_free(&o);
+    CU_ASSERT_NOT_EQUAL(access(program_path("stale.h5.lock", path), F_OK), 0);
 }
 
 /* ---- files ---- */
@@ -486,6 +526,7 @@ int ba_suite_cli_options(void) {
                    CU_add_test(s, "distances between words by hand", test_distance) &&
                    CU_add_test(s, "an option without effect is said to have none", test_no_effect) &&
                    CU_add_test(s, "an existing trace is kept unless --force or --resume is given", test_kept_traces) &&
+                   CU_add_test(s, "one process writes a file at a time", test_one_writer) &&
                    CU_add_test(s, "experiment files are found by name", test_found_by_name) &&
                    CU_add_test(s, "every experiment file fits the options", test_experiment_files) &&
                    CU_add_test(s, "an installed program finds its data", test_installed) &&
