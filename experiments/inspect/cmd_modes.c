@@ -1,4 +1,5 @@
 /* blockattn modes: the attention modes that there are, and a page for each. */
+#include "drawing.h"
 #include "experiments/cli/guess.h"
 #include "experiments/cli/json.h"
 #include "experiments/options/options.h"
@@ -102,8 +103,7 @@ static int print_plan(const ba_mode *m) {
     printf("\nplan of %s for two passages of 3 tokens, a question of 2 and a task of 1\n", spelling);
     status = ba_plan_print_nodes(plan);
     if (!status) {
-        puts("\nmask: a row for each token, 1 where it sees another");
-        status = ba_plan_print_mask(plan);
+        ba_plan_draw(plan, p);
     }
 done:
     ba_plan_free(plan);

@@ -12,6 +12,15 @@ static double kv_bytes(const ba_shape *s) {
     return 2.0 * 2 * (double)(s->layers * s->kv_heads * s->head_dim);
 }
 
+/* "8.03 billion", "134 million". */
+static void print_count(char out[32], double n) {
+    if (n < 1e6) {
+        snprintf(out, 32, "%.0f", n);
+    } else {
+        snprintf(out, 32, n < 1e9 ? "%.3g million" : "%.4g billion", n / (n < 1e9 ? 1e6 : 1e9));
+    }
+}
+
 static cJSON *json_of_shape(const ba_named_shape *n) {
     const ba_shape *s = &n->shape;
     cJSON *o = cJSON_CreateObject();
@@ -47,8 +56,9 @@ static int print_json(const ba_named_shape *only) {
 
 static void print_page(const ba_named_shape *n) {
     const ba_shape *s = &n->shape;
-    char bytes[32];
+    char bytes[32], weights[32];
     ba_print_bytes(bytes, sizeof bytes, kv_bytes(s));
+    print_count(weights, weights_of(s));
     printf(n->source ? "%s\n  source        https://huggingface.co/%s (config.json)\n" : "%s\n", n->name, n->source);
     printf("  architecture  %s, %s head\n", s->arch, s->tied ? "tied" : "untied");
     printf("  layers        %zu\n  width         %zu, feed-forward %zu\n", s->layers, s->d_model, s->d_ff);
@@ -57,7 +67,7 @@ static void print_page(const ba_named_shape *n) {
         printf("  window        %zu tokens in some layers\n", s->window);
     }
     printf("  vocabulary    %zu tokens\n  context       %zu tokens\n", s->vocab, s->ctx);
-    printf("  weights       %.3g\n  KV of a token %s in 16 bits\n", weights_of(s), bytes);
+    printf("  weights       %s\n  KV of a token %s in 16 bits\n", weights, bytes);
 }
 
 static void print_list(void) {

@@ -415,9 +415,19 @@ static void test_lists(void) {
         program_end o = program_run((const char *const[]){"modes", ba_mode_at(i)->name, NULL});
         CU_ASSERT_EQUAL(o.status, 0);
         CU_ASSERT_PTR_NOT_NULL(strstr(o.out, ba_mode_at(i)->source));
-        CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "\n1 0 0 0 ")); /* the mask */
+        CU_ASSERT_TRUE(strstr(o.out, "\nmask: a row a token") && strstr(o.out, " #")); /* drawn */
         program_free(&o);
     }
+    program_end drawn = program_run((const char *const[]){"modes", "lego", NULL});
+    static const char *const lines[] = {
+        "\n   0 passage 1              ====\n   1 passage 2                  +===\n   2 question, task                 "
+        "****\n",
+        "\n   1 passage 2              #### #... ....\n                            .... ##.. ....\n"};
+    for (size_t i = 0; i < 2;
+         i++) { /* the first token of the second block is computed again, and sees the first block */
+        CU_ASSERT_PTR_NOT_NULL(strstr(drawn.out, lines[i]));
+    }
+    program_free(&drawn);
     static const program_refusal rows[] = {
         {2, "did you mean 'lego'?", {"modes", "legoo"}},
         {2, "did you mean 'hotpotqa'?", {"tasks", "hotpot-qa"}},
