@@ -106,7 +106,8 @@ const ba_command ba_command_compare = {
              "first token, the NLL of a given answer, the time to the first token with its spread, FLOPs, bytes, what "
              "was reused and why the rest was not. KL is from full attention's distribution of the first token to the "
              "mode's. Times are medians with their median absolute deviation: for a prompt whose passages are in "
-             "memory, and for a new one. A mode that cannot run on the request has - for figures, and the reason.",
+             "memory, and for a new one. charged is the share of the reusable tokens that was computed again. A mode "
+             "that cannot run on the request has - for figures, and the reason.",
     .example = "blockattn compare --question \"Which river flows through Bern?\" --documents documents.txt\n"
                "blockattn compare --request item.json --mode block,lego:k=8,cacheblend --answer \"The Aare.\" --json",
     .own = own,

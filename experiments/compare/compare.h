@@ -21,6 +21,7 @@ typedef struct ba_compared {
     ba_stats again, cold;  /* seconds to the first token: with the store full, and empty. Without anything to store
                               `again` is all that there is, and cold.n is 0 */
     uint64_t flops_exact, bytes_read, kv_bytes;
+    double charged; /* ba_cost.charged */
     size_t n_prompt, n_computed, n_reused;
 } ba_compared;
 

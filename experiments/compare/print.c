@@ -137,21 +137,35 @@ static void print_time(char out[32], const ba_stats *s, double value) {
     }
 }
 
-/* Likeliest first token, quoted, cut to ten bytes that are whole characters. */
+/* Likeliest first token, quoted, cut to eight bytes that are whole characters. */
 static void print_first(char out[32], const char *token) {
     size_t n = 0, k;
     int32_t code;
-    while (n < 10 && (k = ba_utf8_next(token + n, strlen(token + n), &code)) && code >= 0x20 && n + k <= 10) {
+    while (n < 8 && (k = ba_utf8_next(token + n, strlen(token + n), &code)) && code >= 0x20 && n + k <= 8) {
         n += k;
     }
     snprintf(out, 32, "\"%.*s%s\"", (int)n, token, token[n] ? "~" : "");
 }
 
+/* Columns after the mode: 82 characters with the space before each. */
+enum { KL, LIKELIEST, NLL, MEDIAN, SPREAD, NEW, FLOPS, READ, CHARGED, CELLS };
+static const size_t cell_width[CELLS] = {7, 11, 8, 8, 8, 10, 7, 7, 7};
+
+/* Padded by hand: printf counts bytes, not characters. */
+static void print_cells(const char *mode, size_t indent, const char *const cell[CELLS]) {
+    printf("%-*s", (int)indent, mode);
+    for (size_t i = 0; i < CELLS; i++) {
+        size_t width = width_of(cell[i], strlen(cell[i]));
+        printf(" %*s%s", (int)(width < cell_width[i] ? cell_width[i] - width : 0), "", cell[i]);
+    }
+    putchar('\n');
+}
+
 static void print_row(const ba_compared *r, bool is_full, size_t indent) {
-    char kl[16] = "-", nll[16] = "-", first[32], again[32], spread[32], cold[32], flops[16], bytes[32];
+    static const char *const none[CELLS] = {"-", "-", "-", "-", "-", "-", "-", "-", "-"};
+    char kl[16] = "-", nll[16] = "-", first[32], again[32], spread[32], cold[32], flops[16], bytes[32], charged[16];
     if (*r->why) {
-        printf("%-*s%8s %13s %9s %10s %9s %10s %8s %9s\n", (int)indent, r->mode, "-", "-", "-", "-", "-", "-", "-",
-               "-");
+        print_cells(r->mode, indent, none);
         return;
     }
     if (!is_full) {
@@ -166,22 +180,26 @@ static void print_row(const ba_compared *r, bool is_full, size_t indent) {
     print_time(cold, &r->cold, r->cold.median);
     print_flops(flops, (double)r->flops_exact);
     ba_print_bytes(bytes, sizeof bytes, (double)r->bytes_read);
-    /* Padded by hand: printf counts bytes, not characters. */
-    const char *shown = !is_full && r->far.top1 ? "same" : first;
-    size_t width = width_of(shown, strlen(shown));
-    printf("%-*s%8s %*s%s %9s %10s %9s %10s %8s %9s\n", (int)indent, r->mode, kl, (int)(width < 13 ? 13 - width : 0),
-           "", shown, nll, again, spread, r->stores ? cold : "same", flops, bytes);
+    snprintf(charged, sizeof charged, "%.2f", r->charged);
+    print_cells(r->mode, indent,
+                (const char *const[CELLS]){[KL] = kl,
+                                           [LIKELIEST] = !is_full && r->far.top1 ? "same" : first,
+                                           [NLL] = nll,
+                                           [MEDIAN] = again,
+                                           [SPREAD] = spread,
+                                           [NEW] = r->stores ? cold : "same",
+                                           [FLOPS] = flops,
+                                           [READ] = bytes,
+                                           [CHARGED] = charged});
 }
 
-static void print_numbers(const ba_compared *row, size_t n, size_t indent, size_t n_answer, size_t repeat) {
-    char nll[40] = "answer", times[48];
+static void print_numbers(const ba_compared *row, size_t n, size_t indent, size_t repeat) {
+    char times[48];
     snprintf(times, sizeof times, "time to first token, n = %zu", repeat);
-    if (n_answer) {
-        snprintf(nll, sizeof nll, "answer(%zu)", n_answer);
-    }
-    printf("\n%*s%22s %9s %31s\n", (int)indent, "", "first token", nll, times);
-    printf("%-*s%8s %13s %9s %10s %9s %10s %8s %9s\n", (int)indent, "mode", "KL, nat", "likeliest", "NLL, nat",
-           "median", "+-MAD", "new prompt", "FLOPs", "read");
+    printf("\n%*s %19s %8s %28s %23s\n", (int)indent, "", "first token", "answer", times, "work");
+    print_cells("mode", indent,
+                (const char *const[CELLS]){"KL, nat", "likeliest", "NLL, nat", "median", "+-MAD", "new prompt", "FLOPs",
+                                           "read", "charged"});
     for (size_t i = 0; i < n; i++) {
         print_row(&row[i], i == 0, indent);
     }
@@ -194,10 +212,11 @@ int ba_compare_print(const ba_session *b, const ba_common *c, const ba_compared 
         size_t len = strlen(row[i].mode) + 1;
         indent = len > indent ? len : indent;
     }
-    indent = indent > 19 ? 19 : indent;
-    printf("%s, %s/%s, %zu thread%s; prompt of %zu tokens\n", ba_model_name(b->model), b->be->ops->name,
+    indent = indent > 18 ? 18 : indent;
+    printf("%s, %s/%s, %zu thread%s; prompt of %zu tokens", ba_model_name(b->model), b->be->ops->name,
            b->be->ops->dtype, c->threads, c->threads == 1 ? "" : "s", row[0].n_prompt);
-    print_numbers(row, n, indent, n_answer, opt->repeat);
+    printf(n_answer ? ", answer of %zu\n" : "\n", n_answer);
+    print_numbers(row, n, indent, opt->repeat);
     int status = print_texts(row, n, indent, opt->max_tokens);
     print_reuse(row, n, indent);
     return status;
@@ -225,6 +244,7 @@ static cJSON *json_of(const ba_compared *r, bool is_full, size_t n_answer) {
     ba_json_add_number(o, "ttft_new_s", r->cold.n ? r->cold.median : r->again.median);
     ba_json_add_number(o, "ttft_new_s_mad", r->cold.n ? r->cold.mad : r->again.mad);
     cJSON_AddNumberToObject(o, "flops_exact", (double)r->flops_exact);
+    ba_json_add_number(o, "charged", r->charged);
     cJSON_AddNumberToObject(o, "bytes_read", (double)r->bytes_read);
     cJSON_AddNumberToObject(o, "kv_bytes", (double)r->kv_bytes);
     cJSON_AddNumberToObject(o, "n_prompt", (double)r->n_prompt);

@@ -57,6 +57,7 @@ static void test_same_figures(void) {
     for (int i = 0; i < 3; i++) {
         const cJSON *row = mode_at(root, i);
         CU_ASSERT_EQUAL(number_of(row, "n"), 2);
+        CU_ASSERT_TRUE(i == 2 ? number_of(row, "charged") > 0 : number_of(row, "charged") == !i);
         CU_ASSERT_TRUE(number_of(row, "ttft_s") > 0 && number_of(row, "ttft_new_s") > 0);
         cJSON *text = json_of((const char *const[]){"generate", "--model", "tiny.gguf", "--request", "item.json",
                                                     "--mode", modes[i], "--max-tokens", "6", "--json", NULL});
@@ -148,14 +149,21 @@ static void test_screen(void) {
     write_item();
     program_end o = program_run(COMPARE("--mode", "block,kvlink:k=3", "--repeat", "3", "--max-tokens", "40"));
     CU_ASSERT_EQUAL(o.status, 0);
-    static const char *const says[] = {"KL, nat",     "NLL, nat",
-                                       "+-MAD",       "new prompt",
-                                       "FLOPs",       "n = 3",
-                                       "\nfull ",     "\nblock ",
-                                       "the same",    "cannot run on this prompt: mode kvlink:k=3",
-                                       "in 3 blocks", "nothing: every token sees all before it"};
+    static const char *const says[] = {"KL, nat",
+                                       "NLL, nat",
+                                       "+-MAD",
+                                       "new prompt",
+                                       "FLOPs",
+                                       "n = 3",
+                                       "charged",
+                                       "\nfull ",
+                                       "\nblock ",
+                                       "the same",
+                                       "cannot run on this prompt: mode kvlink:k=3",
+                                       "in 3 blocks",
+                                       "nothing: every token sees all before it"};
     for (size_t i = 0; i < sizeof says / sizeof *says; i++) {
-        bool there = strstr(o.out, says[i]) != NULL || (i == 8 && strstr(o.out, "{+"));
+        bool there = strstr(o.out, says[i]) != NULL || (i == 9 && strstr(o.out, "{+"));
         CU_ASSERT_TRUE(there);
         if (!there) {
             printf("  lacks '%s':\n%s", says[i], o.out);

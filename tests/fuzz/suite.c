@@ -89,7 +89,8 @@ static void replay(const char *name) {
     X(gguf)                                                                                                            \
     X(safetensors)                                                                                                     \
     X(index)                                                                                                           \
-    X(config) X(tokenizer) X(text) X(request) X(experiment) X(trace) X(game) X(block) X(redis) X(template) X(adapter)
+    X(config)                                                                                                          \
+    X(tokenizer) X(text) X(request) X(experiment) X(trace) X(game) X(block) X(redis) X(template) X(adapter) X(table)
 #define TEST(name)                                                                                                     \
     static void test_##name(void) {                                                                                    \
         replay(#name);                                                                                                 \
