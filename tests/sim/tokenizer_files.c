@@ -269,7 +269,7 @@ static char *sequence_of(const char *member, const char *list, const char *step,
     for (size_t i = 0; i < times; i++) {
         at = stpcpy(stpcpy(at, i ? "," : ""), step);
     }
-    strcpy(at, "]}");
+    stpcpy(at, "]}");
     return text;
 }
 
