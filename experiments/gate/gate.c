@@ -90,7 +90,7 @@ static ba_verdict same_bits(const double *a, const double *b, size_t n) {
 }
 
 /* Cost of the plan with everything stored that can be; choices as in the run. */
-static int warm_cost(ba_engine *e, const ba_plan *plan, const ba_run_stats *stats, uint64_t *flops,
+static int warm_cost(ba_engine *e, const ba_plan *plan, const ba_run_stats *stats, uint64_t *flops, double *charged,
                      char err[BA_ERR_LEN]) {
     ba_backend *be = ba_engine_backend(e);
     const ba_chosen chosen = {stats->chosen_row, stats->n_chosen_row, stats->path_kept};
@@ -102,6 +102,7 @@ static int warm_cost(ba_engine *e, const ba_plan *plan, const ba_run_stats *stat
     }
     int rc = ba_cost_run(ba_engine_shape(e), plan, s, sizes, 1, &chosen, &cost, err);
     *flops = cost.flops_exact;
+    *charged = cost.charged;
     ba_schedule_free(s);
     return rc;
 }
@@ -272,7 +273,7 @@ static int measure(ba_engine *e, const ba_plan *plan, const ba_reference *ref, c
         return rc;
     }
     memcpy(warm, ba_run_logits(run), n * sizeof *warm);
-    rc = warm_cost(e, plan, ba_run_get_stats(run), &out->flops, err);
+    rc = warm_cost(e, plan, ba_run_get_stats(run), &out->flops, &out->charged, err);
     if (rc) {
         goto done;
     }

@@ -53,6 +53,7 @@ typedef struct ba_gate_row {
     double nll, nll_full; /* of the answer, nats, summed */
     size_t n_answer;
     uint64_t flops, flops_full; /* warm; of full attention */
+    double charged;             /* ba_cost.charged of this run */
 } ba_gate_row;
 
 /* 0, -1 and err, or BA_INTERRUPTED. The reference owns its arrays; prompt and answer are borrowed. */

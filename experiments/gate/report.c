@@ -2,6 +2,7 @@
 
 #include "experiments/measure/costing.h"
 #include "experiments/measure/stats.h"
+#include "sim/modes/modes.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -39,6 +40,8 @@ const ba_column ba_gate_summary_columns[] = {SUMMARY(mode, BA_COLUMN_TEXT, ""),
                                              SUMMARY(nll_increase_high, BA_COLUMN_F64, "nat/token"),
                                              SUMMARY(nll_verdict, BA_COLUMN_TEXT, ""),
                                              SUMMARY(flops_fraction, BA_COLUMN_F64, ""),
+                                             SUMMARY(budget, BA_COLUMN_TEXT, ""),
+                                             SUMMARY(charged, BA_COLUMN_F64, ""),
                                              SUMMARY(reuse, BA_COLUMN_TEXT, ""),
                                              SUMMARY(over, BA_COLUMN_TEXT, ""),
                                              SUMMARY(ok, BA_COLUMN_TEXT, ""),
@@ -56,16 +59,27 @@ static void verdict(char out[8], const ba_gate_row *row, size_t n, size_t step, 
 
 /* Values of one mode over the prompts, [n] each. */
 typedef struct values {
-    double *kl, *noise, *top1, *top5, *max_abs, *diverges, *flops;
+    double *kl, *noise, *top1, *top5, *max_abs, *diverges, *flops, *charged;
     double *nll, *nll_full, *nll_increase, *tokens; /* [answered] */
     size_t answered;
 } values;
 
-enum { VALUES = 11 };
+enum { VALUES = 12 };
 
 static values collect(const ba_gate_row *first, size_t n, size_t step, double *room) {
-    values v = {room,         room + n,     room + 2 * n, room + 3 * n, room + 4 * n,  room + 5 * n,
-                room + 6 * n, room + 7 * n, room + 8 * n, room + 9 * n, room + 10 * n, 0};
+    values v = {room,
+                room + n,
+                room + 2 * n,
+                room + 3 * n,
+                room + 4 * n,
+                room + 5 * n,
+                room + 6 * n,
+                room + 7 * n,
+                room + 8 * n,
+                room + 9 * n,
+                room + 10 * n,
+                room + 11 * n,
+                0};
     for (size_t i = 0; i < n; i++) {
         const ba_gate_row *row = &first[i * step];
         v.kl[i] = row->far.kl;
@@ -75,6 +89,7 @@ static values collect(const ba_gate_row *first, size_t n, size_t step, double *r
         v.max_abs[i] = row->far.max_abs;
         v.diverges[i] = (double)row->diverges;
         v.flops[i] = (double)row->flops / (double)row->flops_full;
+        v.charged[i] = row->charged;
         if (row->n_answer) {
             v.nll[v.answered] = row->nll;
             v.nll_full[v.answered] = row->nll_full;
@@ -96,6 +111,7 @@ static void fill_means(ba_gate_summary *s, values *v, const ba_margins *margins)
     s->top5 = top5.mean, s->top5_low = top5.low, s->top5_high = top5.high;
     s->diverges = ba_mean_of(v->diverges, NULL, n).mean;
     s->flops_fraction = ba_mean_of(v->flops, NULL, n).mean;
+    s->charged = ba_mean_of(v->charged, NULL, n).mean;
     s->nll = ba_mean_of(v->nll, v->tokens, v->answered).mean;
     s->nll_full = ba_mean_of(v->nll_full, v->tokens, v->answered).mean;
     s->nll_increase = increase.mean, s->nll_increase_low = increase.low, s->nll_increase_high = increase.high;
@@ -113,6 +129,7 @@ static ba_gate_summary summarise(const ba_gate_row *first, size_t n, size_t step
     ba_gate_summary s = {.n = n, .merge_max_abs = NAN};
     snprintf(s.mode, sizeof s.mode, "%s", first->mode);
     snprintf(s.reuse, sizeof s.reuse, "%s", first->reuse);
+    ba_mode_budget(first->mode, s.budget, sizeof s.budget);
     for (size_t i = 0; i < n; i++) {
         const ba_gate_row *row = &first[i * step];
         s.merge_max_abs = fmax(s.merge_max_abs, row->merge_max_abs);
@@ -244,6 +261,14 @@ static void show_flops(const ba_gate_summary *s, char out[CELL]) {
     interval(out, "%.1f%%", 100, s->flops_fraction, NAN, NAN);
 }
 
+static void show_budget(const ba_gate_summary *s, char out[CELL]) {
+    snprintf(out, CELL, "%s", *s->budget ? s->budget : "-");
+}
+
+static void show_charged(const ba_gate_summary *s, char out[CELL]) {
+    interval(out, "%.3f", 1, s->charged, NAN, NAN);
+}
+
 /* A column of the table for people: one row here. width: negative for text at the left. */
 static const struct {
     const char *name;
@@ -254,7 +279,8 @@ static const struct {
              {"top-1 %", -14, show_top1},  {"top-5 %", 7, show_top5},
              {"leaves", 6, show_diverges}, {"|d| max", 8, show_max_abs},
              {"dNLL", -24, show_nll},      {"is", -9, show_verdict},
-             {"FLOPs", 6, show_flops}};
+             {"FLOPs", 6, show_flops},     {"budget", 7, show_budget},
+             {"charged", 7, show_charged}};
 enum { SHOWN = sizeof shown / sizeof *shown };
 
 static void print_line(const ba_gate_summary *s) {
@@ -288,7 +314,9 @@ void ba_gate_print_table(const ba_gate_results *r, const ba_margins *margins) {
         "leaves: greedy token (of %zu) at which the text leaves full attention's; |d| max: largest difference of a "
         "logit\n"
         "dNLL: of the gold answer, nats a token; is: within %g of full (equal), on one side of it (worse, better), or "
-        "more prompts are needed (undecided)\nFLOPs: of a warm prompt, of full's\n",
+        "more prompts are needed (undecided)\nFLOPs: of a warm prompt, of full's; budget: as the mode is spelled; "
+        "charged: share "
+        "of the reusable tokens that is computed again over all layers, probes paid in full (may exceed 1)\n",
         r->n_greedy, margins->nll);
 }
 

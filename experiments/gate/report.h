@@ -18,8 +18,10 @@ typedef struct ba_gate_summary {
     double nll_full, nll, nll_increase, nll_increase_low, nll_increase_high; /* per answer token */
     char nll_verdict[12]; /* "equal", "worse", "better", "undecided"; "": no answers, or full itself */
     double flops_fraction;
-    char reuse[16]; /* of all prompts alike, see ba_reuse_of */
-    char over[64];  /* user limits exceeded */
+    char budget[24]; /* nominal, as the mode is spelled: "r=0.2"; "": it has none */
+    double charged;  /* ba_cost.charged */
+    char reuse[16];  /* of all prompts alike, see ba_reuse_of */
+    char over[64];   /* user limits exceeded */
     char ok[8];
 } ba_gate_summary;
 

@@ -16,6 +16,7 @@ typedef struct prompt_row {
     uint64_t diverges, n_answer;
     double nll_full, nll;
     uint64_t flops, flops_full;
+    double charged;
 } prompt_row;
 
 #define HELD(name, identity)                                                                                           \
@@ -43,6 +44,7 @@ static const ba_column prompt_columns[] = {BA_COLUMN(prompt_row, prompt, BA_COLU
                                            BA_COLUMN(prompt_row, nll, BA_COLUMN_F64, "nat"),
                                            BA_COLUMN(prompt_row, flops, BA_COLUMN_U64, "FLOP"),
                                            BA_COLUMN(prompt_row, flops_full, BA_COLUMN_U64, "FLOP"),
+                                           BA_COLUMN(prompt_row, charged, BA_COLUMN_F64, ""),
                                            BA_COLUMN(prompt_row, reuse, BA_COLUMN_TEXT, ""),
                                            BA_COLUMNS_END};
 
@@ -135,7 +137,8 @@ static ba_gate_row row_of(const prompt_row *d) {
         .nll_full = d->nll_full,
         .n_answer = d->n_answer,
         .flops = d->flops,
-        .flops_full = d->flops_full};
+        .flops_full = d->flops_full,
+        .charged = d->charged};
     memcpy(row.mode, d->mode, sizeof row.mode);
     memcpy(row.reuse, d->reuse, sizeof row.reuse);
     for (size_t k = 0; k < BA_IDENTITIES; k++) {
@@ -180,7 +183,8 @@ static int add_prompt(ba_gate_trace *t, size_t at, const ba_gate_prompt *p, cons
                     .nll_full = row->nll_full,
                     .nll = row->nll,
                     .flops = row->flops,
-                    .flops_full = row->flops_full};
+                    .flops_full = row->flops_full,
+                    .charged = row->charged};
     memcpy(d.item, p->name, sizeof d.item);
     memcpy(d.mode, row->mode, sizeof d.mode);
     memcpy(d.reuse, row->reuse, sizeof d.reuse);

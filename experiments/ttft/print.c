@@ -197,6 +197,7 @@ static void print_work(const line *l) {
     print_percent(warm, warm ? warm->reduction_exact : NAN, 7);
     print_percent(warm, warm ? warm->reduction_dense : NAN, 7);
     print_percent(warm, warm ? warm->reduction_paper : NAN, 7);
+    print_number(warm, warm ? warm->charged : NAN, "%.3f", 8);
     printf(" ");
     print_bytes(warm, warm ? warm->kv_bytes : NAN, 8);
     print_bytes(l->full, l->full ? l->full->bytes_read : NAN, 8);
@@ -283,9 +284,9 @@ static void print_mode(const ba_ttft_result *r, size_t n, const ba_ttft_result *
             print_times(&l, more);
         }
     }
-    printf("\nWork: FLOPs, exact%22s reduction, warm%11s KV, bytes read%12s%s\n", "", "", "",
+    printf("\nWork: FLOPs, exact%22s reduction, warm%20s KV, bytes read%12s%s\n", "", "", "",
            paper ? " paper, 8B model" : "");
-    printf(" length      full      cold      warm    exact   dense   paper        KV     full     warm%s\n",
+    printf(" length      full      cold      warm    exact   dense   paper charged        KV     full     warm%s\n",
            paper ? "      full    block  reduc." : "");
     for (size_t i = 0; i < n; i++) {
         if (is_beside(&r[i], of) && is_first(r, i, true)) {
@@ -333,6 +334,7 @@ static void print_heading(const ba_ttft_result *r, size_t n, const ba_ttft_resul
     if (more.blocks) {
         printf(", passages of %.0f", (double)of->block_tokens);
     }
+    printf(*of->budget ? ", budget %s" : "%s", of->budget);
     puts(same_set ? " (reuses KV only for the same passages in the same order) ===" : " ===");
 }
 
@@ -346,6 +348,9 @@ static void print_notes(const ba_ttft_result *r, size_t n, const ba_peak *peak, 
            "where times cannot be told from full's\n",
            peak->flops / 1e9, peak->what, peak->bytes / 1e9,
            floors ? "" : " (some case was faster, so that the machine was busy when they were measured: not shown)");
+    puts("charged: share of the prefix's and passages' tokens that a warm prompt computes again, over all layers; "
+         "probes "
+         "are paid in full");
     if (more.distance) {
         printf(
             "KL: mean over n = %.0f prompt%s, [low, high]: 95 %%%s; noise: KL of full in this precision from full in "

@@ -4,6 +4,7 @@
 #include "experiments/measure/intervals.h"
 #include "experiments/measure/paper_row.h"
 #include "experiments/measure/stats.h"
+#include "sim/modes/modes.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -63,7 +64,7 @@ static void blank(ba_ttft_result *r) {
                               &r->n_computed,      &r->n_reused,    &r->other_s,    &r->bytes_written,
                               &r->flops_attention, &r->work_bytes,  &r->floor_s,    &r->kl,
                               &r->kl_low,          &r->kl_high,     &r->top1,       &r->top1_low,
-                              &r->top1_high,       &r->max_abs};
+                              &r->top1_high,       &r->max_abs,     &r->charged};
     for (size_t i = 0; i < sizeof figure / sizeof *figure; i++) {
         *figure[i] = NAN;
     }
@@ -121,6 +122,7 @@ static void fill(const ba_ttft_case *c, const ba_ttft_unit *u, const ba_ttft_sam
     r->work_bytes = (double)last->work_bytes;
     r->n_computed = (double)last->n_computed;
     r->n_reused = (double)last->n_reused;
+    r->charged = last->charged;
     r->floor_s = ba_peak_floor(peak, r->flops_exact, r->bytes_read);
 }
 
@@ -200,6 +202,7 @@ static ba_ttft_result result_of(const ba_ttft_case *c, const ba_ttft_unit *u) {
     snprintf(r.mode, sizeof r.mode, "%s", c->mode);
     snprintf(r.executor, sizeof r.executor, "%s", c->executor);
     snprintf(r.reuse, sizeof r.reuse, "%s", u->reuse);
+    ba_mode_budget(r.mode, r.budget, sizeof r.budget);
     snprintf(r.plan_hash, sizeof r.plan_hash, "%016" PRIx64 "%016" PRIx64, u->hash.hi, u->hash.lo);
     return r;
 }

@@ -61,6 +61,7 @@ const ba_column ba_ttft_sample_columns[] = {
     COUNT(ba_ttft_sample, logits_hash),
     REAL(ba_ttft_sample, max_dlogit, ""),
     REAL(ba_ttft_sample, dlogit_limit, ""),
+    REAL(ba_ttft_sample, charged, ""),
     COUNT(ba_ttft_sample, counted),
     BA_COLUMNS_END,
 };
@@ -126,6 +127,8 @@ const ba_column ba_ttft_result_columns[] = {
     REAL(ba_ttft_result, top1_high, ""),
     REAL(ba_ttft_result, max_abs, ""),
     TEXT(ba_ttft_result, reuse),
+    TEXT(ba_ttft_result, budget),
+    REAL(ba_ttft_result, charged, ""),
     TEXT(ba_ttft_result, plan_hash),
     TEXT(ba_ttft_result, model_hash),
     TEXT(ba_ttft_result, schema),
@@ -218,6 +221,7 @@ static int inspect(const ba_session *b, ba_ttft_unit *u, const ba_ttft_case *c, 
     out->n_reused = stats->n_reused;
     out->kv_bytes = stats->kv_bytes;
     out->work_bytes = stats->work_bytes;
+    out->charged = cost.charged;
     /* Bytes of the merging executor are not compared: the closed form describes the plan, not the executor. */
     out->counted =
         cost.flops_exact == out->flops_exact && cost.flops_dense == out->flops_dense &&

@@ -37,6 +37,7 @@ typedef struct ba_ttft_sample {
     uint64_t logits_hash; /* XXH3 of all logits after the prompt */
     double max_dlogit;    /* against the first executor's; NaN: logits are not finite */
     double dlogit_limit;  /* largest max_dlogit that rounding explains */
+    double charged;       /* ba_cost.charged */
     uint64_t counted;     /* 1: FLOPs and tokens equal the closed form of the plan */
 } ba_ttft_sample;
 
@@ -77,7 +78,9 @@ typedef struct ba_ttft_result {
      * has none), its noise floor, share of equal tokens, largest |dlogit|. NaN without --distance. */
     uint64_t n_prompts;
     double kl, kl_low, kl_high, noise_kl, top1, top1_low, top1_high, max_abs;
-    char reuse[16]; /* what a later prompt must share to find its KV stored: ba_reuse_of */
+    char reuse[16];  /* what a later prompt must share to find its KV stored: ba_reuse_of */
+    char budget[24]; /* nominal, as the mode is spelled; "": it has none */
+    double charged;  /* ba_cost.charged: share of the reusable tokens that is computed again, probes paid in full */
     char plan_hash[33], model_hash[33], schema[24], commit[64];
     const char *model, *backend, *libraries, *cpu, *command; /* borrowed */
     uint64_t threads, seed;

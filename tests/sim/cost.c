@@ -378,6 +378,42 @@ static void paths_cost_their_scores_and_what_is_kept(void) {
     ba_prompt_free(prompt);
 }
 
+/* Prefix of 20, passages of 60 and 40, question of 10 and task of 5 tokens, 30 layers: rows computed again, summed over
+ * layers, over 30 x 120. */
+static void charged_budgets_are_the_written_ones(void) {
+    static const struct {
+        const char *mode, *prompt;
+        double rows;
+    } expected[] = {
+        {"full", "s20 p60 p40 q10 t5", 120 * 30},
+        {"block", "s20 p60 p40 q10 t5", 0},
+        {"block:n=2", "s20 p60 p40 q10 t5", 40 * 30}, /* the second passage goes on with the question */
+        {"splice", "s20 p60 p40 q10 t5", 0},
+        {"cacheblend", "s20 p60 p40 q10 t5", 120 * 2 + 21 * 28}, /* int(0.16 x 135) */
+        {"kvshift", "s20 p60 p40 q10 t5", 120 * 2 + 20 * 28},    /* if no token is in both lists of 10 */
+        {"prophetkv", "s20 p60 p40 q10 t5", 20 * 30 + 15 * 30},
+        {"prophetkv:r=0", "s20 p60 p40 q10 t5", 15 * 30},
+        {"prophetkv:r=0.05,layers=3", "s20 p60 p40 q10 t5", 5 * 30 + 15 * 4},
+        {"qcfuse", "s20 p60 p40 q10 t5", 32 * 30 + 15 * 20},   /* the middle third ends with layer 19 */
+        {"prophetkv:r=1", "p100 p20 q30", 120 * 30 + 30 * 30}, /* more than everything */
+    };
+    ba_shape thirty = tiny;
+    thirty.layers = 30;
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        char err[BA_ERR_LEN];
+        ba_cost cost;
+        ba_plan *plan = NULL;
+        ba_prompt *prompt = ba_prompt_of(expected[i].prompt);
+        CU_ASSERT_EQUAL_FATAL(ba_mode_plan(expected[i].mode, prompt, &plan, err), 0);
+        ba_schedule *s = ba_schedule_new(plan, NULL, 1000);
+        CU_ASSERT_EQUAL(ba_cost_plan(&thirty, plan, s, sizes, 1, &cost, err), 0);
+        CU_ASSERT_DOUBLE_EQUAL(cost.charged, expected[i].rows / (30 * 120), 1e-12);
+        ba_schedule_free(s);
+        ba_plan_free(plan);
+        ba_prompt_free(prompt);
+    }
+}
+
 static void chosen_rows_are_counted_where_they_are(void) {
     char err[BA_ERR_LEN];
     ba_prompt *prompt = ba_prompt_of("p4 p4 q2");
@@ -429,6 +465,7 @@ int ba_suite_cost(void) {
                    CU_add_test(s, "FLOPs of attention are the sum of the mask", attention_is_the_sum_of_the_mask) &&
                    CU_add_test(s, "paths cost their scores, and only kept ones are attended to",
                                paths_cost_their_scores_and_what_is_kept) &&
+                   CU_add_test(s, "charged budgets are the written ones", charged_budgets_are_the_written_ones) &&
                    CU_add_test(s, "chosen rows are counted at their positions",
                                chosen_rows_are_counted_where_they_are) &&
                    CU_add_test(s, "a cost over 64 bits is refused", what_does_not_fit_is_refused)
