@@ -32,7 +32,7 @@ do for [kind in "svg png"] {
     set y2range [0:105]
     set y2tics 0, 20, 100 nomirror
     plot data using "max_tokens":"kl" with linespoints ls style_of("block"), \
-         data using "max_tokens":(100 * column("agreement")) axes x1y2 with linespoints ls 2
+         data using "max_tokens":(100 * column("top1")) axes x1y2 with linespoints ls 2
     eval legend(560, 1)
     plot NaN notitle, keyentry with linespoints ls style_of("block") title "block: encoded (left), KL (right)", \
          keyentry with linespoints ls 1 dt 2 title "changed in the text", keyentry with linespoints ls 2 title "top-1 agreement"

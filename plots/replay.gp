@@ -8,18 +8,18 @@ of(set, column_) = stringcolumn("set") eq set ? column(column_) : NaN
 # Running sums over the rows of a set, begun anew for every line.
 share(set, a, b) = stringcolumn("set") eq set ? (sum_a = sum_a + column(a), sum_b = sum_b + column(b), 100.0 * sum_a / sum_b) : NaN
 total(set, a) = stringcolumn("set") eq set ? (sum_a = sum_a + column(a), sum_a) : NaN
-stats data using (of(first, "item")) nooutput
+stats data using (of(first, "index")) nooutput
 n = STATS_max + 1
 
 recurring = "plot "
 do for [i = 1:words(sets)] {
-    recurring = recurring . sprintf("sum_a = 0, sum_b = 0, data using (of('%s', 'item') + 1):(share('%s', 'recurring', 'passages')) with lines ls %d title '%s', ", \
+    recurring = recurring . sprintf("sum_a = 0, sum_b = 0, data using (of('%s', 'index') + 1):(share('%s', 'recurring', 'passages')) with lines ls %d title '%s', ", \
         word(sets, i), word(sets, i), of_ramp(i, words(sets)), word(sets, i))
 }
 ways = "full prefix block"
 times = "plot "
 do for [i = 1:3] {
-    times = times . sprintf("sum_a = 0, data using (of(first, 'item') + 1):(total(first, '%s_estimate_s')) with lines ls %d title '%s', ", \
+    times = times . sprintf("sum_a = 0, data using (of(first, 'index') + 1):(total(first, '%s_estimate_s')) with lines ls %d title '%s', ", \
         word(ways, i), style_of(word(ways, i)), word("'full prefill' 'prefix caching' 'block mode with a store'", i))
 }
 

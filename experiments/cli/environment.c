@@ -5,6 +5,7 @@
 
 #include <cjson/cJSON.h>
 #include <gnu/libc-version.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,21 @@ int ba_environment_add(ba_environment *env, const char *key, const char *format,
     }
     env->key[env->n++] = key;
     return 0;
+}
+
+static int of_kind(ba_environment *env, int failed, ba_fact kind) {
+    if (!failed) {
+        env->kind[env->n - 1] = kind;
+    }
+    return failed;
+}
+
+int ba_environment_add_count(ba_environment *env, const char *key, uint64_t value) {
+    return of_kind(env, ba_environment_add(env, key, "%" PRIu64, value), BA_FACT_COUNT);
+}
+
+int ba_environment_add_real(ba_environment *env, const char *key, double value) {
+    return of_kind(env, ba_environment_add(env, key, "%.17g", value), BA_FACT_REAL);
 }
 
 const char *ba_environment_get(const ba_environment *env, const char *key) {
@@ -166,8 +182,8 @@ static int capture(ba_environment *env, int argc, char **argv, ba_backend *be, s
                  ba_environment_add(env, "command", "%s", command) ||
                  ba_environment_add(env, "cpu", "%s", *cpu ? cpu : os.machine) ||
                  ba_environment_add(env, "isa", "%s", isa) ||
-                 ba_environment_add(env, "cores", "%ld", sysconf(_SC_NPROCESSORS_ONLN)) ||
-                 ba_environment_add(env, "threads", "%zu", threads) || add_variables(env) ||
+                 ba_environment_add_count(env, "cores", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN)) ||
+                 ba_environment_add_count(env, "threads", threads) || add_variables(env) ||
                  ba_environment_add(env, "backend", "%s/%s", be ? be->ops->name : "none", be ? be->ops->dtype : "-") ||
                  ba_environment_add(env, "libraries", "%s; %s; cJSON %s; xxHash %u; glibc %s",
                                     be ? be->ops->describe(be) : "no backend", hdf5, cJSON_Version(),

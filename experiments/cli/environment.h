@@ -6,12 +6,17 @@
 #include "kernels/backend.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum { BA_MAX_FACTS = 40 };
+
+/* What a value is, and so what a trace keeps it as. */
+typedef enum ba_fact { BA_FACT_TEXT, BA_FACT_COUNT, BA_FACT_REAL } ba_fact;
 
 typedef struct ba_environment {
     const char *key[BA_MAX_FACTS];
     char *value[BA_MAX_FACTS]; /* owned */
+    ba_fact kind[BA_MAX_FACTS];
     size_t n;
 } ba_environment;
 
@@ -23,6 +28,10 @@ void ba_environment_free(ba_environment *env);
 /* Adds a fact (printf style); -1: out of memory or no room. The key is borrowed. */
 int ba_environment_add(ba_environment *env, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The same for numbers. */
+int ba_environment_add_count(ba_environment *env, const char *key, uint64_t value);
+int ba_environment_add_real(ba_environment *env, const char *key, double value);
 
 /* "" if there is no such fact. */
 const char *ba_environment_get(const ba_environment *env, const char *key);

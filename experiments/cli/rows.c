@@ -51,8 +51,12 @@ void ba_print_json_text(FILE *out, const char *text) {
     cJSON_Delete(string);
 }
 
+static bool is_json(ba_rows_format format) {
+    return format == BA_ROWS_JSON || format == BA_ROWS_JSONL;
+}
+
 static void print_text(FILE *out, ba_rows_format format, const char *s) {
-    if (format == BA_ROWS_JSON) {
+    if (is_json(format)) {
         ba_print_json_text(out, s);
     } else if (format == BA_ROWS_CSV) {
         print_csv_text(out, s);
@@ -62,7 +66,7 @@ static void print_text(FILE *out, ba_rows_format format, const char *s) {
 }
 
 static void print_blank(FILE *out, ba_rows_format format) {
-    fputs(format == BA_ROWS_JSON ? "null" : "", out);
+    fputs(is_json(format) ? "null" : "", out);
 }
 
 static void print_cell(FILE *out, ba_rows_format format, const ba_column *c, const char *row) {
@@ -106,8 +110,8 @@ static void print_cell(FILE *out, ba_rows_format format, const ba_column *c, con
 }
 
 void ba_rows_begin(FILE *out, ba_rows_format format, const ba_column *columns) {
-    if (format == BA_ROWS_JSON) {
-        fputs("[", out);
+    if (is_json(format)) {
+        fputs(format == BA_ROWS_JSON ? "[" : "", out);
         return;
     }
     const char *edge = format == BA_ROWS_MARKDOWN ? "| " : "", *between = format == BA_ROWS_MARKDOWN ? " | " : ",";
@@ -126,14 +130,14 @@ void ba_rows_begin(FILE *out, ba_rows_format format, const ba_column *columns) {
 }
 
 void ba_rows_print(FILE *out, ba_rows_format format, const ba_column *columns, const void *row, bool first) {
-    static const char *const open[] = {"", "\n{", "| "}, *const between[] = {",", ", ", " | "},
-                             *const close[] = {"\n", "}", " |\n"};
+    static const char *const open[] = {"", "\n{", "| ", "{"}, *const between[] = {",", ", ", " | ", ", "},
+                             *const close[] = {"\n", "}", " |\n", "}\n"};
     if (format == BA_ROWS_JSON && !first) {
         putc(',', out);
     }
     for (const ba_column *c = columns; c->name; c++) {
         fputs(c == columns ? open[format] : between[format], out);
-        if (format == BA_ROWS_JSON) {
+        if (is_json(format)) {
             ba_print_json_text(out, c->name);
             fputs(": ", out);
         }

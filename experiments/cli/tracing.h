@@ -3,6 +3,7 @@
 #define BA_TRACING_H
 
 #include "cli.h"
+#include "environment.h"
 #include "sim/trace/trace.h"
 
 /* Refuses to lose an earlier trace: if the file of --out is there already, --force must say that it is overwritten, or
@@ -13,6 +14,11 @@ int ba_out_check(const ba_common *c, bool resumable);
  * an exit status with the line already printed. */
 int ba_tracing_begin(const ba_common *c, const char *schema, int argc, char **argv, ba_backend *be, ba_model *model,
                      ba_trace **out);
+
+/* Facts as attributes of a trace, numbers as numbers; `but`: one that is left out, or NULL. What the trace returned. */
+int ba_tracing_facts(ba_trace *t, const ba_environment *env, const char *but, char err[BA_ERR_LEN]);
+/* Name and hash of a model, as attributes `model` and `model_hash`. */
+int ba_tracing_model(ba_trace *t, ba_model *model, char err[BA_ERR_LEN]);
 
 /* The exit status of what a trace's function returned, with its line printed; 0 for 0. */
 int ba_tracing_exit(int rc, const char *err);

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCHEMA "blockattn.cost.1"
+#define SCHEMA "blockattn/cost/2"
 
 enum { MAX_LENGTH = 1 << 22 };
 
@@ -59,11 +59,16 @@ static const ba_column columns[] = {TEXT(shape),
                                     U64(kv_bytes, "B"),
                                     U64(weight_bytes, "B"),
                                     F64(reduction_exact, ""),
-                                    F64(break_even, ""),
+                                    BA_COLUMN_AS("breakeven", row, break_even, BA_COLUMN_F64, ""),
                                     F64(full_floor_s, "s"),
                                     F64(warm_floor_s, "s"),
                                     F64(cold_floor_s, "s"),
                                     BA_COLUMNS_END};
+
+static const ba_table tables[] = {
+    {"cost", columns, sizeof(row), "a shape and mode at one length, from the plan alone"},
+    {"requests", ba_requests_columns, sizeof(ba_requests_row), "one simulated machine, with `--requests`"},
+    {.name = NULL}};
 
 /* --- one length ------------------------------------------------------------------------------------------------- */
 
@@ -309,7 +314,7 @@ static int write_trace(const ba_call *call, const row *r, size_t n) {
     if (status || !t) {
         return status;
     }
-    int rc = ba_trace_declare(t, "cost", columns, sizeof *r, &table, err);
+    int rc = ba_table_declare(t, tables, &table, err);
     for (size_t i = 0; !rc && i < n; i++) {
         rc = ba_trace_append(t, table, &r[i], err);
     }
@@ -437,6 +442,7 @@ const ba_command ba_command_cost = {
     .own = own,
     .size = sizeof(ba_cost_options),
     .takes = BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_SEED | BA_TAKES_OUT | BA_TAKES_JSON | BA_TAKES_CSV,
+    .tables = tables,
     .mode = "block",
     .run = run,
 };

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCHEMA "blockattn/requests/1"
+#define SCHEMA "blockattn/requests/2"
 
 /* The options, and the tiers that they describe. */
 typedef struct job {
@@ -27,54 +27,42 @@ typedef struct job {
     size_t n_tier;
 } job;
 
-/* One simulation. Shares are of all requested passages. */
-typedef struct row {
-    const char *shape, *hardware, *policy;
-    uint64_t corpus, requests, passages, ram_bytes;
-    double zipf, rate;
-    double ram_share, disk_share, network_share, encoded_share;
-    double ttft_p50, ttft_p90, ttft_p99, ttft_mean; /* waiting included */
-    double service_mean, busy;                      /* seconds at work; share of the time */
-    double none_service, full_service;              /* the same request with no store, and in full attention */
-    double flops, full_flops, read_bytes;           /* of a request, means */
-    double wh_per_1000, usd_per_1000, full_usd_per_1000;
-    double simulated_s, simulated_cpu_s; /* that the simulation took */
-} row;
+typedef ba_requests_row row;
 
 #define U64(member, unit) BA_COLUMN(row, member, BA_COLUMN_U64, unit)
 #define F64(member, unit) BA_COLUMN(row, member, BA_COLUMN_F64, unit)
 #define TEXT(member)      BA_COLUMN(row, member, BA_COLUMN_STRING, "")
 
-static const ba_column columns[] = {TEXT(shape),
-                                    TEXT(hardware),
-                                    TEXT(policy),
-                                    U64(corpus, ""),
-                                    U64(requests, ""),
-                                    U64(passages, ""),
-                                    U64(ram_bytes, "B"),
-                                    F64(zipf, ""),
-                                    F64(rate, "1/s"),
-                                    F64(ram_share, ""),
-                                    F64(disk_share, ""),
-                                    F64(network_share, ""),
-                                    F64(encoded_share, ""),
-                                    F64(ttft_p50, "s"),
-                                    F64(ttft_p90, "s"),
-                                    F64(ttft_p99, "s"),
-                                    F64(ttft_mean, "s"),
-                                    F64(service_mean, "s"),
-                                    F64(busy, ""),
-                                    F64(none_service, "s"),
-                                    F64(full_service, "s"),
-                                    F64(flops, "FLOP"),
-                                    F64(full_flops, "FLOP"),
-                                    F64(read_bytes, "B"),
-                                    F64(wh_per_1000, ""),
-                                    F64(usd_per_1000, ""),
-                                    F64(full_usd_per_1000, ""),
-                                    F64(simulated_s, "s"),
-                                    F64(simulated_cpu_s, "s"),
-                                    BA_COLUMNS_END};
+const ba_column ba_requests_columns[] = {TEXT(shape),
+                                         TEXT(hardware),
+                                         TEXT(policy),
+                                         U64(corpus, ""),
+                                         U64(requests, ""),
+                                         U64(passages, ""),
+                                         U64(ram_bytes, "B"),
+                                         F64(zipf, ""),
+                                         F64(rate, "1/s"),
+                                         F64(ram_share, ""),
+                                         F64(disk_share, ""),
+                                         F64(network_share, ""),
+                                         F64(encoded_share, ""),
+                                         F64(ttft_p50, "s"),
+                                         F64(ttft_p90, "s"),
+                                         F64(ttft_p99, "s"),
+                                         F64(ttft_mean, "s"),
+                                         F64(service_mean, "s"),
+                                         F64(busy, ""),
+                                         F64(none_service, "s"),
+                                         F64(full_service, "s"),
+                                         F64(flops, "FLOP"),
+                                         F64(full_flops, "FLOP"),
+                                         F64(read_bytes, "B"),
+                                         F64(wh_per_1000, ""),
+                                         F64(usd_per_1000, ""),
+                                         F64(full_usd_per_1000, ""),
+                                         F64(simulated_s, "s"),
+                                         F64(simulated_cpu_s, "s"),
+                                         BA_COLUMNS_END};
 
 static int no_memory(char err[BA_ERR_LEN]) {
     return ba_fail(err, "out of memory");
@@ -271,7 +259,7 @@ static void print_executed(const ba_executed *x) {
 
 /* --- all together ----------------------------------------------------------------------------------------------- */
 
-static int write_trace(const ba_common *c, const row *r, size_t n, int argc, char **argv) {
+static int write_trace(const ba_common *c, const ba_table *tables, const row *r, size_t n, int argc, char **argv) {
     char err[BA_ERR_LEN];
     ba_trace *t;
     size_t table;
@@ -279,7 +267,7 @@ static int write_trace(const ba_common *c, const row *r, size_t n, int argc, cha
     if (status || !t) {
         return status;
     }
-    int rc = ba_trace_declare(t, "requests", columns, sizeof *r, &table, err);
+    int rc = ba_table_declare_named(t, tables, "requests", &table, err);
     for (size_t i = 0; i < n && !rc; i++) {
         rc = ba_trace_append(t, table, &r[i], err);
     }
@@ -288,7 +276,8 @@ static int write_trace(const ba_common *c, const row *r, size_t n, int argc, cha
     return ba_tracing_exit(rc, err);
 }
 
-static int run(const ba_common *c, const job *w, const ba_service *service, const char *shape, int argc, char **argv) {
+static int run(const ba_call *call, const job *w, const ba_service *service, const char *shape) {
+    const ba_common *c = call->common;
     char err[BA_ERR_LEN];
     size_t n = w->o->corpus.n * w->n_ram * w->o->zipf.n, made = 0;
     row *r = calloc(n, sizeof *r);
@@ -308,13 +297,13 @@ static int run(const ba_common *c, const job *w, const ba_service *service, cons
                r[n - 1].simulated_s, r[n - 1].simulated_cpu_s);
     } else if (!status) {
         ba_rows_format format = c->format == BA_FORMAT_JSON ? BA_ROWS_JSON : BA_ROWS_CSV;
-        ba_rows_begin(stdout, format, columns);
+        ba_rows_begin(stdout, format, ba_requests_columns);
         for (size_t i = 0; i < n; i++) {
-            ba_rows_print(stdout, format, columns, &r[i], i == 0);
+            ba_rows_print(stdout, format, ba_requests_columns, &r[i], i == 0);
         }
         ba_rows_end(stdout, format);
     }
-    status = status ? status : write_trace(c, r, n, argc, argv);
+    status = status ? status : write_trace(c, call->command->tables, r, n, call->argc, call->argv);
     free(r);
     return status;
 }
@@ -415,7 +404,7 @@ static int simulate_all(const ba_call *call, const job *w, char err[BA_ERR_LEN])
         ba_service_begin(&service, shape, sizes, &hw, w->o->block_tokens, w->o->question, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    return run(call->common, w, &service, name, call->argc, call->argv);
+    return run(call, w, &service, name);
 }
 
 int ba_cost_requests(const ba_call *call) {

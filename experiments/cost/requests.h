@@ -24,6 +24,22 @@ typedef struct ba_cost_options {
     bool complete;
 } ba_cost_options;
 
+/* One simulation. Shares are of all requested passages. */
+typedef struct ba_requests_row {
+    const char *shape, *hardware, *policy;
+    uint64_t corpus, requests, passages, ram_bytes;
+    double zipf, rate;
+    double ram_share, disk_share, network_share, encoded_share;
+    double ttft_p50, ttft_p90, ttft_p99, ttft_mean; /* waiting included */
+    double service_mean, busy;                      /* seconds at work; share of the time */
+    double none_service, full_service;              /* the same request with no store, and in full attention */
+    double flops, full_flops, read_bytes;           /* of a request, means */
+    double wh_per_1000, usd_per_1000, full_usd_per_1000;
+    double simulated_s, simulated_cpu_s; /* that the simulation took */
+} ba_requests_row;
+
+extern const ba_column ba_requests_columns[];
+
 /* `cost --requests`. Returns an exit status. */
 int ba_cost_requests(const ba_call *call);
 

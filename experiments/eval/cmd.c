@@ -443,6 +443,7 @@ const ba_command ba_command_eval = {
     .takes = BA_TAKES_ENGINE | BA_TAKES_CHAT | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT |
              BA_TAKES_RESUME | BA_TAKES_MARGINS | BA_TAKES_JSON | BA_TAKES_CSV,
     .mode = "full,block",
+    .tables = ba_eval_tables,
     .hint = "tasks are given by --task",
     .run = run,
 };

@@ -2,6 +2,7 @@
 
 #include "experiments/cli/environment.h"
 #include "experiments/cli/settings.h"
+#include "experiments/cli/tracing.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,14 +15,22 @@ struct ba_eval_trace {
 
 /* A sitting. Strings are borrowed while the row is written. */
 typedef struct sitting {
-    const char *date, *commit, *command, *cpu, *backend, *threads, *libraries;
+    char date[32]; /* UTC */
+    const char *commit, *command, *cpu, *backend, *libraries;
+    uint64_t threads;
 } sitting;
 
 static const ba_column sitting_columns[] = {
-    BA_COLUMN(sitting, date, BA_COLUMN_STRING, ""),      BA_COLUMN(sitting, commit, BA_COLUMN_STRING, ""),
+    BA_COLUMN(sitting, date, BA_COLUMN_TEXT, ""),        BA_COLUMN(sitting, commit, BA_COLUMN_STRING, ""),
     BA_COLUMN(sitting, command, BA_COLUMN_STRING, ""),   BA_COLUMN(sitting, cpu, BA_COLUMN_STRING, ""),
-    BA_COLUMN(sitting, backend, BA_COLUMN_STRING, ""),   BA_COLUMN(sitting, threads, BA_COLUMN_STRING, ""),
+    BA_COLUMN(sitting, backend, BA_COLUMN_STRING, ""),   BA_COLUMN(sitting, threads, BA_COLUMN_U64, ""),
     BA_COLUMN(sitting, libraries, BA_COLUMN_STRING, ""), BA_COLUMNS_END};
+
+const ba_table ba_eval_tables[] = {
+    {"items", ba_eval_columns, sizeof(ba_eval_row), "an item of a task in one mode"},
+    {"summary", ba_eval_summary_columns, sizeof(ba_eval_summary), "a mode on a task: means over its items"},
+    {"sessions", sitting_columns, sizeof(sitting), "one call of the command; `--resume` adds one"},
+    {.name = NULL}};
 
 /* The word itself, as a constant; NULL if it is none of them. */
 static const char *word_of(const char *text) {
@@ -49,6 +58,18 @@ static int add_copy(ba_eval_rows *rows, const ba_eval_row *raw) {
     return failed || ba_eval_rows_add(rows, &row) ? -1 : 0;
 }
 
+/* Rows [n] as the trace has them, which may be an earlier version's, added to rows. 0, or -1: out of memory. */
+static int add_rows(ba_eval_rows *rows, const ba_column *have, const char *raw, size_t row_size, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        ba_eval_row row;
+        ba_trace_convert(have, raw + i * row_size, ba_eval_columns, &row);
+        if (add_copy(rows, &row)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* Many rows at once: every call of ba_trace_read checks the addresses of texts again. */
 int ba_eval_rows_read(const ba_trace *t, ba_eval_rows *rows, char err[BA_ERR_LEN]) {
     enum { PIECE = 256 };
@@ -57,17 +78,23 @@ int ba_eval_rows_read(const ba_trace *t, ba_eval_rows *rows, char err[BA_ERR_LEN
         table++;
     }
     size_t n = table < ba_trace_tables(t) ? ba_trace_rows(t, table) : 0;
-    ba_eval_row *raw = malloc(PIECE * sizeof *raw);
+    if (!n) {
+        return 0;
+    }
+    size_t row_size;
+    const ba_column *have = ba_trace_columns(t, table, &row_size);
+    int rc = ba_trace_has_columns(t, table, ba_eval_columns, err);
+    if (rc) {
+        return rc;
+    }
+    char *raw = calloc(PIECE, row_size);
     bool failed = !raw;
-    int rc = 0;
     for (size_t first = 0, some; first < n && !failed && !rc; first += some) {
         some = n - first < PIECE ? n - first : PIECE;
         if ((rc = ba_trace_read(t, table, first, some, raw, err))) {
             break;
         }
-        for (size_t i = 0; i < some && !failed; i++) {
-            failed = add_copy(rows, &raw[i]) != 0;
-        }
+        failed = add_rows(rows, have, raw, row_size, some) != 0;
         ba_trace_release(t, table, raw, some);
     }
     free(raw);
@@ -83,22 +110,20 @@ static int add_sitting(ba_trace *t, const ba_eval_sitting *s, char err[BA_ERR_LE
     ba_environment env;
     time_t now = time(NULL);
     struct tm utc;
-    char date[32] = "";
-    if (gmtime_r(&now, &utc)) {
-        strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    }
     if (ba_environment_capture(&env, s->argc, s->argv, s->b->be, s->c->threads)) {
         ba_fail(err, "out of memory");
         return BA_TRACE_MACHINE;
     }
-    const sitting row = {.date = date,
-                         .commit = ba_environment_get(&env, "commit"),
-                         .command = ba_environment_get(&env, "command"),
-                         .cpu = ba_environment_get(&env, "cpu"),
-                         .backend = ba_environment_get(&env, "backend"),
-                         .threads = ba_environment_get(&env, "threads"),
-                         .libraries = ba_environment_get(&env, "libraries")};
-    int rc = ba_trace_declare(t, "sessions", sitting_columns, sizeof row, &table, err);
+    sitting row = {.commit = ba_environment_get(&env, "commit"),
+                   .command = ba_environment_get(&env, "command"),
+                   .cpu = ba_environment_get(&env, "cpu"),
+                   .backend = ba_environment_get(&env, "backend"),
+                   .threads = s->c->threads,
+                   .libraries = ba_environment_get(&env, "libraries")};
+    if (gmtime_r(&now, &utc)) {
+        strftime(row.date, sizeof row.date, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    }
+    int rc = ba_table_declare_named(t, ba_eval_tables, "sessions", &table, err);
     rc = rc ? rc : ba_trace_append(t, table, &row, err);
     ba_environment_free(&env);
     return rc;
@@ -119,10 +144,9 @@ static int begin(ba_eval_trace *t, const ba_eval_sitting *s, ba_eval_rows *rows,
     snprintf(more, sizeof more, "metric %s", s->metric);
     const ba_settings settings = {s->b->model, s->c->adapter, s->b->be, &s->b->tiers, more};
     int rc;
-    if ((rc = ba_trace_set(t->trace, "model", ba_model_hash(s->b->model), err)) ||
-        (rc = ba_trace_declare(t->trace, "items", ba_eval_columns, sizeof(ba_eval_row), &t->items, err)) ||
-        (rc = ba_trace_declare(t->trace, "summary", ba_eval_summary_columns, sizeof(ba_eval_summary), &t->summary,
-                               err)) ||
+    if ((rc = ba_tracing_model(t->trace, s->b->model, err)) ||
+        (rc = ba_table_declare_named(t->trace, ba_eval_tables, "items", &t->items, err)) ||
+        (rc = ba_table_declare_named(t->trace, ba_eval_tables, "summary", &t->summary, err)) ||
         (rc = ba_eval_rows_read(t->trace, rows, err)) ||
         (rc = ba_settings_hold(t->trace, s->label, &settings, !has_rows_of(rows, s->label), err))) {
         return rc;

@@ -3,9 +3,10 @@
 #ifndef BA_EVAL_TRACE_H
 #define BA_EVAL_TRACE_H
 
+#include "experiments/options/tables.h"
 #include "summary.h"
 
-#define BA_EVAL_SCHEMA "blockattn/eval/1"
+#define BA_EVAL_SCHEMA "blockattn/eval/2"
 
 typedef struct ba_eval_trace ba_eval_trace;
 
@@ -18,6 +19,8 @@ typedef struct ba_eval_sitting {
     int argc;
     char **argv;
 } ba_eval_sitting;
+
+extern const ba_table ba_eval_tables[];
 
 /* Begins --out, or continues it (resume): its rows are added to `rows`. Refused if rows of this label were made with
  * other settings. 0, or what the trace returned. */

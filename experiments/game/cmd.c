@@ -10,7 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCHEMA "blockattn/game/1"
+#define SCHEMA "blockattn/game/2"
+
+static const ba_table tables[] = {
+    {"frames", ba_game_frame_columns, sizeof(ba_game_frame), "one frame of a game"},
+    {"summary", ba_game_summary_columns, sizeof(ba_game_summary), "a game with one size of blocks: means, quantiles"},
+    {.name = NULL}};
 
 enum { MAX_RULES = 1 << 20, DEFAULT_LIMIT = 256 };
 
@@ -227,10 +232,8 @@ static int begin_trace(game *g, int argc, char **argv) {
     if (status || !g->trace) {
         return status;
     }
-    int rc = ba_trace_declare(g->trace, "frames", ba_game_frame_columns, sizeof(ba_game_frame), &g->frames_table, err);
-    rc = rc ? rc
-            : ba_trace_declare(g->trace, "summary", ba_game_summary_columns, sizeof(ba_game_summary), &g->summary_table,
-                               err);
+    int rc = ba_table_declare_named(g->trace, tables, "frames", &g->frames_table, err);
+    rc = rc ? rc : ba_table_declare_named(g->trace, tables, "summary", &g->summary_table, err);
     return ba_tracing_exit(rc, err);
 }
 
@@ -331,6 +334,7 @@ const ba_command ba_command_game = {
     .takes = BA_TAKES_CHAT | BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT |
              BA_TAKES_JSON | BA_TAKES_CSV,
     .mode = "block",
+    .tables = tables,
     .hint = "recorded states are given by --states",
     .run = run,
 };

@@ -9,14 +9,12 @@
 #include <string.h>
 
 #define CASE(row)                                                                                                      \
-    {"world", BA_COLUMN_STRING, offsetof(row, c.world), sizeof(char *), ""},                                           \
-        {"mode", BA_COLUMN_STRING, offsetof(row, c.mode), sizeof(char *), ""},                                         \
-        {"max_tokens", BA_COLUMN_U64, offsetof(row, c.max_tokens), sizeof(uint64_t), ""}, {                            \
-        "change", BA_COLUMN_F64, offsetof(row, c.change), sizeof(double), ""                                           \
-    }
-#define FRAME(member, type, unit)                                                                                      \
-    { #member, type, offsetof(ba_game_frame, r.member), sizeof(((ba_play_row *)0)->member), unit }
-#define MEAN(member, unit) BA_COLUMN(ba_game_summary, member, BA_COLUMN_F64, unit)
+    BA_COLUMN_AS("world", row, c.world, BA_COLUMN_STRING, ""),                                                         \
+        BA_COLUMN_AS("mode", row, c.mode, BA_COLUMN_STRING, ""),                                                       \
+        BA_COLUMN_AS("max_tokens", row, c.max_tokens, BA_COLUMN_U64, ""),                                              \
+        BA_COLUMN_AS("change", row, c.change, BA_COLUMN_F64, "")
+#define FRAME(member, type, unit) BA_COLUMN_AS(#member, ba_game_frame, r.member, type, unit)
+#define MEAN(member, unit)        BA_COLUMN(ba_game_summary, member, BA_COLUMN_F64, unit)
 
 const ba_column ba_game_frame_columns[] = {CASE(ba_game_frame),
                                            FRAME(frame, BA_COLUMN_U64, ""),
@@ -74,7 +72,7 @@ const ba_column ba_game_summary_columns[] = {CASE(ba_game_summary),
                                              MEAN(prefix_flops, "FLOP"),
                                              MEAN(full_flops, "FLOP"),
                                              MEAN(kl, ""),
-                                             MEAN(agreement, ""),
+                                             BA_COLUMN_AS("top1", ba_game_summary, agreement, BA_COLUMN_F64, ""),
                                              MEAN(prefix_max_abs, ""),
                                              BA_COLUMNS_END};
 

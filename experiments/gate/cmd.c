@@ -120,12 +120,9 @@ static int open_trace(job *j, int argc, char **argv) {
     if (ba_environment_capture(&env, argc, argv, j->b->be, j->c->threads)) {
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
-    if (ba_environment_add(&env, "model", "%s", ba_model_hash(j->b->model))) {
-        ba_environment_free(&env);
-        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
-    }
     const ba_settings settings = {j->b->model, j->c->adapter, j->b->be, &j->b->tiers, NULL};
     int rc = ba_gate_trace_open(&j->trace, j->c->out, j->c->resume, &env, err);
+    rc = rc ? rc : ba_tracing_model(j->trace.file, j->b->model, err);
     rc = rc ? rc
             : ba_settings_hold(j->trace.file, "", &settings, ba_trace_rows(j->trace.file, j->trace.prompts) == 0, err);
     rc = rc ? rc : ba_gate_trace_read(&j->trace, &j->all, &j->r, err);
@@ -271,6 +268,7 @@ const ba_command ba_command_gate = {
     .takes = BA_TAKES_ENGINE | BA_TAKES_SHAPE | BA_TAKES_CHAT | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY |
              BA_TAKES_OUT | BA_TAKES_RESUME | BA_TAKES_MARGINS | BA_TAKES_JSON | BA_TAKES_CSV,
     .mode = "block",
+    .tables = ba_gate_tables,
     .hint = "a request is given by --request",
     .run = run,
 };

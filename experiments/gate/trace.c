@@ -1,5 +1,7 @@
 #include "trace.h"
 
+#include "experiments/cli/tracing.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,18 +21,17 @@ typedef struct prompt_row {
     double charged;
 } prompt_row;
 
-#define HELD(name, identity)                                                                                           \
-    { name, BA_COLUMN_TEXT, offsetof(prompt_row, held) + (identity) * sizeof(char[8]), sizeof(char[8]), "" }
+#define HELD(name, identity) BA_COLUMN_AS(name, prompt_row, held[identity], BA_COLUMN_TEXT, "")
 
 static const ba_column prompt_columns[] = {BA_COLUMN(prompt_row, prompt, BA_COLUMN_U64, ""),
                                            BA_COLUMN(prompt_row, n_tokens, BA_COLUMN_U64, "token"),
-                                           BA_COLUMN(prompt_row, item, BA_COLUMN_TEXT, ""),
+                                           BA_COLUMN_AS("id", prompt_row, item, BA_COLUMN_TEXT, ""),
                                            BA_COLUMN(prompt_row, mode, BA_COLUMN_TEXT, ""),
                                            HELD("cached", BA_ID_CACHED),
                                            HELD("batch", BA_ID_BATCH),
                                            HELD("folded", BA_ID_FOLDED),
                                            HELD("merge", BA_ID_MERGE),
-                                           HELD("changed", BA_ID_SWITCH),
+                                           HELD("switch", BA_ID_SWITCH),
                                            HELD("count", BA_ID_COUNT),
                                            BA_COLUMN(prompt_row, merge_max_abs, BA_COLUMN_F64, ""),
                                            BA_COLUMN(prompt_row, max_abs, BA_COLUMN_F64, ""),
@@ -72,7 +73,7 @@ static const ba_column mass_columns[] = {BA_COLUMN(mass_row, mode, BA_COLUMN_TEX
                                          BA_COLUMN(mass_row, prompt, BA_COLUMN_U64, ""),
                                          BA_COLUMN(mass_row, layer, BA_COLUMN_U64, ""),
                                          BA_COLUMN(mass_row, segment, BA_COLUMN_U64, ""),
-                                         BA_COLUMN(mass_row, tokens, BA_COLUMN_U64, "token"),
+                                         BA_COLUMN_AS("segment_tokens", mass_row, tokens, BA_COLUMN_U64, "token"),
                                          BA_COLUMN(mass_row, role, BA_COLUMN_TEXT, ""),
                                          BA_COLUMN(mass_row, mass, BA_COLUMN_F64, ""),
                                          BA_COLUMN(mass_row, kept, BA_COLUMN_F64, ""),
@@ -96,24 +97,22 @@ static const ba_column choice_columns[] = {BA_COLUMN(choice_row, mode, BA_COLUMN
                                            BA_COLUMN(choice_row, score, BA_COLUMN_F64, "nat"),
                                            BA_COLUMNS_END};
 
+const ba_table ba_gate_tables[] = {
+    {"modes", ba_gate_summary_columns, sizeof(ba_gate_summary), "a mode over all prompts: means, verdicts"},
+    {"prompts", prompt_columns, sizeof(prompt_row), "a mode on one prompt"},
+    {"layers", layer_columns, sizeof(layer_row), "one layer of a mode on one of the first prompts (`--probe`)"},
+    {"mass", mass_columns, sizeof(mass_row), "attention that one segment gets in one layer"},
+    {"choices", choice_columns, sizeof(choice_row), "what a mode chose while it ran: refreshed rows, paths"},
+    {.name = NULL}};
+
 int ba_gate_trace_open(ba_gate_trace *t, const char *path, bool resume, const ba_environment *env,
                        char err[BA_ERR_LEN]) {
     *t = (ba_gate_trace){.file = NULL};
     int rc = resume ? ba_trace_resume(path, SCHEMA, &t->file, err) : ba_trace_create(path, SCHEMA, &t->file, err);
-    for (size_t i = 0; !rc && i < env->n; i++) {
-        rc = ba_trace_set(t->file, env->key[i], env->value[i], err);
-    }
-    const struct {
-        const char *name;
-        const ba_column *columns;
-        size_t size, *table;
-    } tables[] = {{"modes", ba_gate_summary_columns, sizeof(ba_gate_summary), &t->modes},
-                  {"prompts", prompt_columns, sizeof(prompt_row), &t->prompts},
-                  {"layers", layer_columns, sizeof(layer_row), &t->layers},
-                  {"mass", mass_columns, sizeof(mass_row), &t->mass},
-                  {"choices", choice_columns, sizeof(choice_row), &t->choices}};
-    for (size_t i = 0; !rc && i < sizeof tables / sizeof *tables; i++) {
-        rc = ba_trace_declare(t->file, tables[i].name, tables[i].columns, tables[i].size, tables[i].table, err);
+    rc = rc ? rc : ba_tracing_facts(t->file, env, NULL, err);
+    size_t *const index[] = {&t->modes, &t->prompts, &t->layers, &t->mass, &t->choices};
+    for (size_t i = 0; !rc && i < sizeof index / sizeof *index; i++) {
+        rc = ba_table_declare(t->file, &ba_gate_tables[i], index[i], err);
     }
     /* Proves that the file can be written before hours are spent. */
     return rc ? rc : ba_trace_commit(t->file, err);

@@ -9,12 +9,15 @@
 #include "prompts.h"
 #include "report.h"
 
+#include "experiments/options/tables.h"
 #include "sim/trace/trace.h"
 
 typedef struct ba_gate_trace {
     ba_trace *file;
     size_t modes, prompts, layers, mass, choices; /* tables */
 } ba_gate_trace;
+
+extern const ba_table ba_gate_tables[];
 
 /* Creates a trace, or resumes one made by the same command on the same machine. Close it in either case. */
 int ba_gate_trace_open(ba_gate_trace *t, const char *path, bool resume, const ba_environment *env,

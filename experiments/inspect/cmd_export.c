@@ -134,17 +134,51 @@ static int unknown_table(const ba_trace *t, const char *path, const char *name) 
 }
 
 typedef struct options {
-    bool csv, json, markdown;
+    bool csv, json, jsonl, markdown, schema;
 } options;
+
+/* The page on all tables that commands of this program write. */
+static int print_schema(const ba_command *const *all) {
+    fputs("# Tables and columns of traces\n\n"
+          "What `--out` of a command writes, printed by `blockattn export --schema`. Every table is a data set of rows "
+          "in HDF5; "
+          "units and meanings are in its attributes `unit.COLUMN` and `about.COLUMN`, too. A trace's root attributes "
+          "say what it "
+          "depends on: `schema`, `commit`, `command`, `model` and `model_hash`, `cpu`, `isa`, `cores`, `threads`, "
+          "`backend`, "
+          "`libraries`, and the command's settings; texts are UTF-8 strings, numbers are numbers. Blank figures are "
+          "NaN. `_low` "
+          "and `_high` are the ends of an interval of 95 %.\n\n"
+          "    import h5py, matplotlib.pyplot as plt\n"
+          "    with h5py.File(\"results/table3.h5\") as trace:\n"
+          "        samples = trace[\"samples\"][:]\n"
+          "        title = trace.attrs[\"model\"]\n"
+          "    for mode in (b\"full\", b\"block\"):\n"
+          "        of = samples[(samples[\"mode\"] == mode) & (samples[\"cold\"] == (mode == b\"full\")) & "
+          "(samples[\"warmup\"] == 0)]\n"
+          "        plt.loglog(of[\"length\"], of[\"ttft_s\"], \"o\", label=str(mode, \"utf-8\"))\n"
+          "    plt.title(title); plt.xlabel(\"tokens\"); plt.ylabel(\"time to first token (s)\"); plt.legend()\n"
+          "    plt.savefig(\"ttft.png\")\n",
+          stdout);
+    for (; all && *all; all++) {
+        if ((*all)->tables) {
+            ba_tables_print(stdout, (*all)->name, (*all)->tables);
+        }
+    }
+    return BA_EXIT_OK;
+}
 
 /* name NULL: no table is named. */
 static int print(const ba_trace *t, const options *opt, const char *path, const char *name) {
-    ba_rows_format format = opt->json ? BA_ROWS_JSON : opt->markdown ? BA_ROWS_MARKDOWN : BA_ROWS_CSV;
+    ba_rows_format format = opt->json       ? BA_ROWS_JSON
+                            : opt->jsonl    ? BA_ROWS_JSONL
+                            : opt->markdown ? BA_ROWS_MARKDOWN
+                                            : BA_ROWS_CSV;
     size_t table = 0;
     if (!name && opt->json) {
         return print_everything(t);
     }
-    if (!name && !opt->csv && !opt->markdown) {
+    if (!name && !opt->csv && !opt->jsonl && !opt->markdown) {
         int status = print_contents(t);
         return status ? status : print_runs(t, path);
     }
@@ -157,6 +191,10 @@ static int print(const ba_trace *t, const options *opt, const char *path, const 
 static int run(const ba_call *call) {
     char err[BA_ERR_LEN];
     ba_trace *t;
+    const options *opt = call->options;
+    if (opt->schema) {
+        return print_schema(call->all);
+    }
     if (!call->n_operand || call->n_operand > 2) {
         return ba_cli_fail(BA_EXIT_USAGE, "needs a trace and at most one table: FILE.h5 [[RUN/]TABLE]");
     }
@@ -164,7 +202,7 @@ static int run(const ba_call *call) {
     if (open_named(path, &name, &t, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    int status = print(t, call->options, path, name);
+    int status = print(t, opt, path, name);
     ba_trace_close(t);
     return status;
 }
@@ -174,13 +212,16 @@ static int run(const ba_call *call) {
 static const ba_option own[] = {
     {"csv", NULL, BA_FLAG, AT(csv), .help = "as CSV, with a header (default if a table is named)"},
     {"json", NULL, BA_FLAG, AT(json), .against = "csv", .help = "as JSON; without a table, everything in the file"},
-    {"markdown", NULL, BA_FLAG, AT(markdown), .against = "csv,json", .help = "as a Markdown table"},
+    {"jsonl", NULL, BA_FLAG, AT(jsonl), .against = "csv,json", .help = "as JSON Lines, an object a row"},
+    {"markdown", NULL, BA_FLAG, AT(markdown), .against = "csv,json,jsonl", .help = "as a Markdown table"},
+    {"schema", NULL, BA_FLAG, AT(schema),
+     .help = "without a trace: all tables and columns that commands write, with units and meanings"},
     {.name = NULL}};
 
 const ba_command ba_command_export = {
     .name = "export",
-    .summary = "a trace as CSV, JSON or Markdown",
-    .usage = "FILE.h5 [[RUN/]TABLE]",
+    .summary = "a trace as CSV, JSON, JSON Lines or Markdown",
+    .usage = "FILE.h5 [[RUN/]TABLE] | --schema",
     .about = "Prints a table of a trace. Without a table: what the file contains, or its first table if a format is "
              "asked for. Blank figures are empty (null in JSON). A merged trace lists its runs; RUN/ alone shows what "
              "one of them "

@@ -6,6 +6,7 @@
 #define BA_OPTIONS_H
 
 #include "experiments/cli/cli.h"
+#include "tables.h"
 
 #include <math.h>
 
@@ -113,6 +114,7 @@ struct ba_command {
     unsigned takes;                  /* BA_TAKES_..., added up */
     const char *mode;                /* default of --mode */
     size_t operands;                 /* at most */
+    const ba_table *tables;          /* of the trace that --out writes, ends with name NULL; NULL: it writes none */
     const char *hint;                /* said with an operand too many, as "lengths are given by --lengths" */
     bool hidden;                     /* in no list of commands */
     int (*run)(const ba_call *call); /* returns an exit status, its line already printed */

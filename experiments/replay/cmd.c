@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCHEMA "blockattn/replay/1"
+#define SCHEMA "blockattn/replay/2"
 
 enum { MAX_SETS = 64 };
 
@@ -36,12 +36,11 @@ typedef struct summary {
     double block_estimate_s, prefix_estimate_s, full_estimate_s; /* of all items together */
 } summary;
 
-#define ROW(member, type, unit)                                                                                        \
-    { #member, type, offsetof(record, r.member), sizeof(((ba_replay_row *)0)->member), unit }
+#define ROW(member, type, unit) BA_COLUMN_AS(#member, record, r.member, type, unit)
 #define SUM(member, type, unit) BA_COLUMN(summary, member, type, unit)
 
 static const ba_column row_columns[] = {BA_COLUMN(record, set, BA_COLUMN_STRING, ""),
-                                        ROW(item, BA_COLUMN_U64, ""),
+                                        BA_COLUMN_AS("index", record, r.item, BA_COLUMN_U64, ""),
                                         ROW(tokens, BA_COLUMN_U64, ""),
                                         ROW(passages, BA_COLUMN_U64, ""),
                                         ROW(recurring, BA_COLUMN_U64, ""),
@@ -81,6 +80,10 @@ static const ba_column summary_columns[] = {SUM(set, BA_COLUMN_STRING, ""),
                                             SUM(prefix_estimate_s, BA_COLUMN_F64, "s"),
                                             SUM(full_estimate_s, BA_COLUMN_F64, "s"),
                                             BA_COLUMNS_END};
+
+static const ba_table tables[] = {{"items", row_columns, sizeof(record), "one question, in the order of its set"},
+                                  {"summary", summary_columns, sizeof(summary), "a set of questions: sums and medians"},
+                                  {.name = NULL}};
 
 static int no_memory(void) {
     return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
@@ -317,8 +320,8 @@ static int begin_trace(session *s, int argc, char **argv) {
     if (status || !s->trace) {
         return status;
     }
-    int rc = ba_trace_declare(s->trace, "items", row_columns, sizeof(record), &s->rows_table, err);
-    rc = rc ? rc : ba_trace_declare(s->trace, "summary", summary_columns, sizeof(summary), &s->summary_table, err);
+    int rc = ba_table_declare_named(s->trace, tables, "items", &s->rows_table, err);
+    rc = rc ? rc : ba_table_declare_named(s->trace, tables, "summary", &s->summary_table, err);
     return ba_tracing_exit(rc, err);
 }
 
@@ -391,6 +394,7 @@ const ba_command ba_command_replay = {
     .takes = BA_TAKES_CHAT | BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT |
              BA_TAKES_JSON | BA_TAKES_CSV,
     .mode = "block",
+    .tables = tables,
     .hint = "questions are given by --data",
     .run = run,
 };

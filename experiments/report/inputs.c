@@ -6,6 +6,7 @@
 #include "experiments/eval/trace.h"
 #include "sim/trace/merged.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,7 @@ int ba_report_inputs_begin(ba_report_inputs *in, char err[BA_ERR_LEN]) {
 
 static int list_attribute(void *arg, const char *key, const char *value) {
     ba_report_inputs *in = arg;
-    if (strcmp(key, "model") == 0 || strcmp(key, "remark") == 0) {
+    if (strncmp(key, "model", 5) == 0 || strcmp(key, "remark") == 0) {
         fprintf(in->runs_f, "  - %s %s\n", key, value);
     }
     if (strcmp(key, "remark") == 0 && !fflush(in->remarks_f) && !strstr(in->remarks, value)) {
@@ -27,14 +28,24 @@ static int list_attribute(void *arg, const char *key, const char *value) {
     return 0;
 }
 
-/* One session: all its text columns but the list of libraries. */
+/* One session: all its columns but the list of libraries. Earlier versions have threads as text. */
 static void list_session(FILE *out, const ba_column *columns, const char *row) {
     fputs("  - ", out);
     for (const ba_column *c = columns; c->name; c++) {
-        const char *text;
-        memcpy(&text, row + c->offset, sizeof text);
-        if (c->type == BA_COLUMN_STRING && strcmp(c->name, "libraries") != 0) {
-            fprintf(out, "%s%s `%s`", c == columns ? "" : ", ", c->name, text ? text : "");
+        const char *text = row + c->offset;
+        uint64_t count = 0;
+        if (strcmp(c->name, "libraries") == 0) {
+            continue;
+        }
+        fprintf(out, "%s%s ", c == columns ? "" : ", ", c->name);
+        if (c->type == BA_COLUMN_U64) {
+            memcpy(&count, text, sizeof count);
+            fprintf(out, "%" PRIu64, count);
+        } else if (c->type == BA_COLUMN_TEXT) {
+            fprintf(out, "`%.*s`", (int)strnlen(text, c->size), text);
+        } else if (c->type == BA_COLUMN_STRING) {
+            memcpy(&text, row + c->offset, sizeof text);
+            fprintf(out, "`%s`", text ? text : "");
         }
     }
     fputs("\n", out);

@@ -162,6 +162,7 @@ const ba_command ba_command_ttft = {
     .takes = BA_TAKES_ENGINE | BA_TAKES_SHAPE | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT |
              BA_TAKES_RESUME | BA_TAKES_JSON | BA_TAKES_CSV,
     .mode = "full,block",
+    .tables = ba_ttft_tables,
     .hint = "lengths are given by --lengths",
     .run = run,
 };

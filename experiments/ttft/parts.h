@@ -5,6 +5,7 @@
 
 #include "experiments/cli/environment.h"
 #include "experiments/cli/tracing.h"
+#include "experiments/options/tables.h"
 #include "session.h"
 
 #define BA_TTFT_SCHEMA "blockattn/ttft/3"

@@ -5,7 +5,7 @@
 #include <string.h>
 
 const ba_column ba_ttft_operation_columns[] = {
-    BA_COLUMN(ba_ttft_operation, item, BA_COLUMN_U64, ""),
+    BA_COLUMN_AS("case_index", ba_ttft_operation, item, BA_COLUMN_U64, ""),
     BA_COLUMN(ba_ttft_operation, operation, BA_COLUMN_TEXT, ""),
     BA_COLUMN(ba_ttft_operation, n, BA_COLUMN_U64, ""),
     BA_COLUMN(ba_ttft_operation, seconds, BA_COLUMN_F64, "s"),

@@ -20,8 +20,7 @@
 #define BYTES(row, member)      BA_COLUMN(row, member, BA_COLUMN_U64, "B")
 #define REAL(row, member, unit) BA_COLUMN(row, member, BA_COLUMN_F64, unit)
 #define STRING(row, member)     BA_COLUMN(row, member, BA_COLUMN_STRING, "")
-#define STAGE(row, name, index)                                                                                        \
-    { name, BA_COLUMN_F64, offsetof(row, stage) + (index) * sizeof(double), sizeof(double), "s" }
+#define STAGE(row, name, index) BA_COLUMN_AS(name, row, stage[index], BA_COLUMN_F64, "s")
 #define STAGES(row)                                                                                                    \
     STAGE(row, "tokenize_s", BA_STAGE_TOKENIZE), STAGE(row, "lookup_s", BA_STAGE_LOOKUP),                              \
         STAGE(row, "load_s", BA_STAGE_LOAD), STAGE(row, "encode_s", BA_STAGE_ENCODE),                                  \
@@ -29,11 +28,16 @@
         STAGE(row, "first_token_s", BA_STAGE_FIRST), REAL(row, other_s, "s")
 
 const ba_column ba_ttft_case_columns[] = {
-    COUNT(ba_ttft_case, item),        TEXT(ba_ttft_case, mode),
-    TEXT(ba_ttft_case, executor),     COUNT(ba_ttft_case, length),
-    COUNT(ba_ttft_case, question),    COUNT(ba_ttft_case, block_tokens),
-    COUNT(ba_ttft_case, passages),    COUNT(ba_ttft_case, cold),
-    COUNT(ba_ttft_case, timing_only), BA_COLUMNS_END,
+    BA_COLUMN_AS("case_index", ba_ttft_case, item, BA_COLUMN_U64, ""),
+    TEXT(ba_ttft_case, mode),
+    TEXT(ba_ttft_case, executor),
+    COUNT(ba_ttft_case, length),
+    COUNT(ba_ttft_case, question),
+    COUNT(ba_ttft_case, block_tokens),
+    COUNT(ba_ttft_case, passages),
+    COUNT(ba_ttft_case, cold),
+    COUNT(ba_ttft_case, timing_only),
+    BA_COLUMNS_END,
 };
 
 const ba_column ba_ttft_sample_columns[] = {
@@ -42,7 +46,7 @@ const ba_column ba_ttft_sample_columns[] = {
     COUNT(ba_ttft_sample, length),
     COUNT(ba_ttft_sample, block_tokens),
     COUNT(ba_ttft_sample, cold),
-    COUNT(ba_ttft_sample, item),
+    BA_COLUMN_AS("case_index", ba_ttft_sample, item, BA_COLUMN_U64, ""),
     COUNT(ba_ttft_sample, visit),
     COUNT(ba_ttft_sample, round),
     COUNT(ba_ttft_sample, order),

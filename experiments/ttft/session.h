@@ -2,6 +2,7 @@
 #ifndef BA_TTFT_SESSION_H
 #define BA_TTFT_SESSION_H
 
+#include "experiments/options/tables.h"
 #include "ttft.h"
 
 #include <stdbool.h>
@@ -30,6 +31,8 @@ typedef struct ba_ttft_options {
     const char *data; /* path of a text, or NULL */
     bool profile;
 } ba_ttft_options;
+
+extern const ba_table ba_ttft_tables[];
 
 /* Runs, writes the trace, prints. argv is for the record. Returns an exit status with its line printed. */
 int ba_ttft_session(const ba_ttft_options *options, const ba_common *common, int argc, char **argv);

@@ -10,18 +10,29 @@
 /* One call of the program: one row of the table `sessions`. */
 typedef struct session_row {
     const char *command;
-    double unix_time_s;
+    char date[32]; /* UTC */
     ba_peak peak;
     const char *device; /* clocks, temperature, power and trouble at its beginning; "": the backend has none */
 } session_row;
 
 static const ba_column session_columns[] = {
-    BA_COLUMN(session_row, command, BA_COLUMN_STRING, ""),
-    BA_COLUMN(session_row, unix_time_s, BA_COLUMN_F64, "s"),
-    {"peak_flops_per_s", BA_COLUMN_F64, offsetof(session_row, peak.flops), sizeof(double), "FLOP/s"},
-    {"peak_bytes_per_s", BA_COLUMN_F64, offsetof(session_row, peak.bytes), sizeof(double), "B/s"},
+    BA_COLUMN(session_row, command, BA_COLUMN_STRING, ""), BA_COLUMN(session_row, date, BA_COLUMN_TEXT, ""),
+    BA_COLUMN_AS("peak_flops_per_s", session_row, peak.flops, BA_COLUMN_F64, "FLOP/s"),
+    BA_COLUMN_AS("peak_bytes_per_s", session_row, peak.bytes, BA_COLUMN_F64, "B/s"),
     BA_COLUMN(session_row, device, BA_COLUMN_STRING, ""),
     BA_COLUMNS_END};
+
+/* Without --profile the last one is not made. */
+const ba_table ba_ttft_tables[] = {
+    {"results", ba_ttft_result_columns, sizeof(ba_ttft_result), "a mode on one size of prompt, cold or warm: medians"},
+    {"samples", ba_ttft_sample_columns, sizeof(ba_ttft_sample), "one first token, warm-ups too"},
+    {"distances", ba_ttft_distance_columns, sizeof(ba_ttft_distance),
+     "how far a mode is from full attention on one prompt"},
+    {"cases", ba_ttft_case_columns, sizeof(ba_ttft_case), "what was timed, in the order of `case_index`"},
+    {"sessions", session_columns, sizeof(session_row), "one call of the command; `--resume` adds one"},
+    {"operations", ba_ttft_operation_columns, sizeof(ba_ttft_operation),
+     "with `--profile`: one operation of a case, means"},
+    {.name = NULL}};
 
 int ba_ttft_describe(ba_ttft_state *s, int argc, char **argv, const char *text, size_t text_len) {
     const ba_ttft_options *w = s->w;
@@ -38,11 +49,11 @@ int ba_ttft_describe(ba_ttft_state *s, int argc, char **argv, const char *text, 
         ba_environment_add(e, "passages", "%s", w->passages ? w->passages : "") ||
         ba_environment_add(e, "modes", "%s", w->modes) || ba_environment_add(e, "executors", "%s", w->executors) ||
         ba_environment_add(e, "states", "%s%s", w->cold ? "cold " : "", w->warm ? "warm" : "") ||
-        ba_environment_add(e, "question_tokens", "%zu", w->question) ||
+        ba_environment_add_count(e, "question_tokens", w->question) ||
         ba_environment_add(e, "block_tokens", "%s", w->blocks) ||
         ba_environment_add(e, "distance", "%s", w->distance ? "yes" : "no") ||
-        ba_environment_add(e, "prompts", "%zu", w->prompts) || ba_environment_add(e, "repeat", "%zu", w->repeat) ||
-        ba_environment_add(e, "min_time_s", "%g", w->min_time) || ba_environment_add(e, "seed", "%" PRIu64, c->seed) ||
+        ba_environment_add_count(e, "prompts", w->prompts) || ba_environment_add_count(e, "repeat", w->repeat) ||
+        ba_environment_add_real(e, "min_time_s", w->min_time) || ba_environment_add_count(e, "seed", c->seed) ||
         ba_environment_add(e, "data_hash", "%016" PRIx64, text ? XXH3_64bits(text, text_len) : 0);
     return failed ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory") : 0;
 }
@@ -88,26 +99,13 @@ static int read_distances(ba_ttft_state *s) {
 
 /* Root attributes and tables, with the rows of the cases. */
 static int describe_trace(ba_ttft_state *s, char err[BA_ERR_LEN]) {
-    const struct {
-        const char *name;
-        const ba_column *columns;
-        size_t size, *table;
-    } tables[] = {{"results", ba_ttft_result_columns, sizeof(ba_ttft_result), &s->t_result},
-                  {"samples", ba_ttft_sample_columns, sizeof(ba_ttft_sample), &s->t_sample},
-                  {"distances", ba_ttft_distance_columns, sizeof(ba_ttft_distance), &s->t_distance},
-                  {"cases", ba_ttft_case_columns, sizeof(ba_ttft_case), &s->t_case},
-                  {"sessions", session_columns, sizeof(session_row), &s->t_session}};
-    for (size_t i = 0; i < s->env.n; i++) {
-        if (!strcmp(s->env.key[i], "command")) { /* may differ between sessions: recorded for each session */
-            continue;
-        }
-        int rc = ba_trace_set(s->trace, s->env.key[i], s->env.value[i], err);
-        if (rc) {
-            return rc;
-        }
+    size_t *const index[] = {&s->t_result, &s->t_sample, &s->t_distance, &s->t_case, &s->t_session};
+    int facts = ba_tracing_facts(s->trace, &s->env, "command", err); /* that may differ: recorded for each session */
+    if (facts) {
+        return facts;
     }
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-        int rc = ba_trace_declare(s->trace, tables[i].name, tables[i].columns, tables[i].size, tables[i].table, err);
+    for (size_t i = 0; i < sizeof index / sizeof *index; i++) {
+        int rc = ba_table_declare(s->trace, &ba_ttft_tables[i], index[i], err);
         if (rc) {
             return rc;
         }
@@ -125,7 +123,12 @@ static int describe_trace(ba_ttft_state *s, char err[BA_ERR_LEN]) {
 static int add_session(ba_ttft_state *s, char err[BA_ERR_LEN]) {
     char device[sizeof s->device.state + sizeof s->device.warning + 2];
     snprintf(device, sizeof device, "%s%s%s", s->device.state, *s->device.warning ? "; " : "", s->device.warning);
-    const session_row now = {ba_environment_get(&s->env, "command"), (double)time(NULL), s->peak, device};
+    session_row now = {.command = ba_environment_get(&s->env, "command"), .peak = s->peak, .device = device};
+    const time_t seconds = time(NULL);
+    struct tm utc;
+    if (gmtime_r(&seconds, &utc)) {
+        strftime(now.date, sizeof now.date, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    }
     for (size_t i = 0; i < ba_trace_rows(s->trace, s->t_session); i++) {
         session_row earlier;
         int rc = ba_trace_read(s->trace, s->t_session, i, 1, &earlier, err);
@@ -162,8 +165,7 @@ int ba_ttft_open_trace(ba_ttft_state *s) {
 
 static int write_operations(ba_ttft_state *s, char err[BA_ERR_LEN]) {
     size_t table;
-    int rc =
-        ba_trace_declare(s->trace, "operations", ba_ttft_operation_columns, sizeof(ba_ttft_operation), &table, err);
+    int rc = ba_table_declare_named(s->trace, ba_ttft_tables, "operations", &table, err);
     if (rc) {
         return rc;
     }

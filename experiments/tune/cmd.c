@@ -1,6 +1,7 @@
 /* blockattn tune: block fine-tuning. */
 #include "experiments/cli/environment.h"
 #include "experiments/cli/settings.h"
+#include "experiments/cli/tracing.h"
 #include "experiments/data/tune_data.h"
 #include "experiments/measure/protocol.h"
 #include "experiments/cli/writer.h"
@@ -264,12 +265,10 @@ static int open_report(session *s, int argc, char **argv, char err[BA_ERR_LEN]) 
         ba_fail(err, "out of memory");
         return BA_EXIT_MACHINE;
     }
-    for (size_t i = 0; !rc && i < env.n; i++) {
-        rc = ba_trace_set(s->report.trace, env.key[i], env.value[i], err);
-    }
+    rc = rc ? rc : ba_tracing_facts(s->report.trace, &env, NULL, err);
     ba_environment_free(&env);
     const ba_settings settings = {s->model, s->c->adapter, s->be, NULL, NULL};
-    rc = rc ? rc : ba_trace_set(s->report.trace, "model", ba_model_hash(s->model), err);
+    rc = rc ? rc : ba_tracing_model(s->report.trace, s->model, err);
     rc = rc ? rc : ba_settings_hold(s->report.trace, "", &settings, s->report.last == 0, err);
     return trace_status(rc ? rc : ba_trace_set(s->report.trace, "run", s->name, err));
 }
@@ -464,6 +463,7 @@ const ba_command ba_command_tune = {
                "blockattn tune --data nq.train.jsonl.gz --steps 283 --mode full --save rag-ft\n"
                "blockattn tune --data nq.train.jsonl.gz --steps 50 --lora 8 --mode kvlink:k=5 --save links",
     .own = own,
+    .tables = ba_tune_tables,
     .size = sizeof(options),
     .takes = BA_TAKES_MODEL | BA_TAKES_CHAT | BA_TAKES_ADAPTER | BA_TAKES_MODES | BA_TAKES_DTYPE | BA_TAKES_BACKEND |
              BA_TAKES_THREADS | BA_TAKES_SEED | BA_TAKES_OUT | BA_TAKES_CHECKPOINT | BA_TAKES_JSON | BA_TAKES_CSV |

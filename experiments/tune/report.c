@@ -12,7 +12,7 @@ static const ba_column step_columns[] = {BA_COLUMN(ba_tune_step_row, step, BA_CO
                                          BA_COLUMN(ba_tune_step_row, grad_norm, BA_COLUMN_F64, ""),
                                          BA_COLUMN(ba_tune_step_row, seconds, BA_COLUMN_F64, "s"),
                                          BA_COLUMN(ba_tune_step_row, tokens_per_s, BA_COLUMN_F64, "1/s"),
-                                         BA_COLUMN(ba_tune_step_row, tokens, BA_COLUMN_U64, ""),
+                                         BA_COLUMN_AS("step_tokens", ba_tune_step_row, tokens, BA_COLUMN_U64, ""),
                                          BA_COLUMN(ba_tune_step_row, answer_tokens, BA_COLUMN_U64, ""),
                                          BA_COLUMNS_END};
 static const ba_column validation_columns[] = {BA_COLUMN(ba_tune_validation_row, step, BA_COLUMN_U64, ""),
@@ -21,6 +21,11 @@ static const ba_column validation_columns[] = {BA_COLUMN(ba_tune_validation_row,
                                                BA_COLUMN(ba_tune_validation_row, samples, BA_COLUMN_U64, ""),
                                                BA_COLUMN(ba_tune_validation_row, seconds, BA_COLUMN_F64, "s"),
                                                BA_COLUMNS_END};
+
+const ba_table ba_tune_tables[] = {{"steps", step_columns, sizeof(ba_tune_step_row), "one training step"},
+                                   {"validation", validation_columns, sizeof(ba_tune_validation_row),
+                                    "one mode on the validation samples after a step"},
+                                   {.name = NULL}};
 
 /* The step of a table's last row; 0: it has none. */
 static int last_step(const ba_trace *t, size_t table, size_t row_size, uint64_t *step, char err[BA_ERR_LEN]) {
@@ -39,19 +44,13 @@ int ba_tune_report_open(ba_tune_report *r, ba_format format, const char *path, b
     if (!path) {
         return 0;
     }
-    const struct {
-        const char *name;
-        const ba_column *columns;
-        size_t size, *table;
-        uint64_t *last;
-    } tables[] = {{"steps", step_columns, sizeof(ba_tune_step_row), &r->steps, &r->last},
-                  {"validation", validation_columns, sizeof(ba_tune_validation_row), &r->validation, &r->last_checked}};
-    int rc = (resume ? ba_trace_resume : ba_trace_create)(path, "blockattn/tune/1", &r->trace, err);
-    for (size_t i = 0; !rc && i < sizeof tables / sizeof *tables; i++) {
-        rc = ba_trace_declare(r->trace, tables[i].name, tables[i].columns, tables[i].size, tables[i].table, err);
-        if (!rc) {
-            rc = last_step(r->trace, *tables[i].table, tables[i].size, tables[i].last, err);
-        }
+    size_t *const index[] = {&r->steps, &r->validation};
+    uint64_t *const last[] = {&r->last, &r->last_checked};
+    int rc = (resume ? ba_trace_resume : ba_trace_create)(path, "blockattn/tune/2", &r->trace, err);
+    for (size_t i = 0; !rc && i < sizeof index / sizeof *index; i++) {
+        const ba_table *table = &ba_tune_tables[i];
+        rc = ba_table_declare(r->trace, table, index[i], err);
+        rc = rc ? rc : last_step(r->trace, *index[i], table->row_size, last[i], err);
     }
     return rc;
 }

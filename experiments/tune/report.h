@@ -3,6 +3,7 @@
 #define BA_TUNE_REPORT_H
 
 #include "experiments/cli/cli.h"
+#include "experiments/options/tables.h"
 #include "sim/trace/trace.h"
 #include "sim/train/tune.h"
 
@@ -27,6 +28,8 @@ typedef struct ba_tune_report {
     uint64_t last, last_checked; /* steps that the resumed trace already has */
     bool begun;
 } ba_tune_report;
+
+extern const ba_table ba_tune_tables[];
 
 /* 0, or BA_TRACE_REFUSED or BA_TRACE_MACHINE and err. path NULL: nothing is recorded. */
 int ba_tune_report_open(ba_tune_report *r, ba_format format, const char *path, bool resume, char err[BA_ERR_LEN]);

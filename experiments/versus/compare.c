@@ -1,4 +1,5 @@
 /* Runs two builds on the same cases in turns, and reports what got slower with which confidence. */
+#include "experiments/options/tables.h"
 #include "programs.h"
 #include "race.h"
 #include "scratch.h"
@@ -12,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SCHEMA "blockattn-compare-1"
+#define SCHEMA "blockattn/versus/2"
 
 enum { K = 1024, IDS = 8192, QUESTION = 50, BLOCK = 128, MOST_ROUNDS = 1024, PATH_SIZE = 4096 };
 
@@ -42,18 +43,17 @@ typedef struct verdict {
     uint64_t slower, faster;              /* by more than the threshold, with 95 % confidence */
 } verdict;
 
-static const ba_column verdict_columns[] = {
-    {"case", BA_COLUMN_TEXT, offsetof(verdict, name), sizeof(((verdict *)0)->name), ""},
-    BA_COLUMN(verdict, backend, BA_COLUMN_TEXT, ""),
-    BA_COLUMN(verdict, n, BA_COLUMN_U64, ""),
-    BA_COLUMN(verdict, base_s, BA_COLUMN_F64, "s"),
-    BA_COLUMN(verdict, head_s, BA_COLUMN_F64, "s"),
-    BA_COLUMN(verdict, ratio, BA_COLUMN_F64, ""),
-    BA_COLUMN(verdict, lo, BA_COLUMN_F64, ""),
-    BA_COLUMN(verdict, hi, BA_COLUMN_F64, ""),
-    BA_COLUMN(verdict, slower, BA_COLUMN_U64, ""),
-    BA_COLUMN(verdict, faster, BA_COLUMN_U64, ""),
-    BA_COLUMNS_END};
+static const ba_column verdict_columns[] = {BA_COLUMN_AS("case", verdict, name, BA_COLUMN_TEXT, ""),
+                                            BA_COLUMN(verdict, backend, BA_COLUMN_TEXT, ""),
+                                            BA_COLUMN(verdict, n, BA_COLUMN_U64, ""),
+                                            BA_COLUMN(verdict, base_s, BA_COLUMN_F64, "s"),
+                                            BA_COLUMN(verdict, head_s, BA_COLUMN_F64, "s"),
+                                            BA_COLUMN(verdict, ratio, BA_COLUMN_F64, ""),
+                                            BA_COLUMN(verdict, lo, BA_COLUMN_F64, ""),
+                                            BA_COLUMN(verdict, hi, BA_COLUMN_F64, ""),
+                                            BA_COLUMN(verdict, slower, BA_COLUMN_U64, ""),
+                                            BA_COLUMN(verdict, faster, BA_COLUMN_U64, ""),
+                                            BA_COLUMNS_END};
 
 static double median_of(const double *x, size_t n) {
     double there[MOST_ROUNDS];
@@ -103,7 +103,8 @@ static void print_verdict(const verdict *v, const ba_lane *base, const ba_lane *
 static int report(ba_race *race, double threshold, bool complete) {
     char err[BA_ERR_LEN];
     size_t table, slower = 0;
-    int rc = ba_trace_declare(race->trace, "verdicts", verdict_columns, sizeof(verdict), &table, err);
+    const ba_table verdicts = {"verdicts", verdict_columns, sizeof(verdict), "a case, base against head"};
+    int rc = ba_table_declare(race->trace, &verdicts, &table, err);
     if (!rc) {
         rc = ba_trace_clear(race->trace, table, err);
     }

@@ -1,5 +1,8 @@
 #include "race.h"
 
+#include "experiments/cli/tracing.h"
+#include "experiments/options/tables.h"
+
 #include "experiments/cli/cli.h"
 #include "experiments/measure/protocol.h"
 #include "experiments/measure/stats.h"
@@ -9,19 +12,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const ba_column lane_columns[] = {
-    BA_COLUMN(ba_lane, item, BA_COLUMN_U64, ""),
-    BA_COLUMN(ba_lane, model, BA_COLUMN_TEXT, ""),
-    {"case", BA_COLUMN_TEXT, offsetof(ba_lane, name), sizeof(((ba_lane *)0)->name), ""},
-    BA_COLUMN(ba_lane, method, BA_COLUMN_TEXT, ""),
-    BA_COLUMN(ba_lane, who, BA_COLUMN_TEXT, ""),
-    BA_COLUMN(ba_lane, length, BA_COLUMN_U64, ""),
-    BA_COLUMN(ba_lane, question, BA_COLUMN_U64, ""),
-    BA_COLUMN(ba_lane, block, BA_COLUMN_U64, ""),
-    BA_COLUMN(ba_lane, rounds, BA_COLUMN_U64, ""),
-    BA_COLUMNS_END};
+static const ba_column lane_columns[] = {BA_COLUMN_AS("lane", ba_lane, item, BA_COLUMN_U64, ""),
+                                         BA_COLUMN(ba_lane, model, BA_COLUMN_TEXT, ""),
+                                         BA_COLUMN_AS("case", ba_lane, name, BA_COLUMN_TEXT, ""),
+                                         BA_COLUMN(ba_lane, method, BA_COLUMN_TEXT, ""),
+                                         BA_COLUMN(ba_lane, who, BA_COLUMN_TEXT, ""),
+                                         BA_COLUMN(ba_lane, length, BA_COLUMN_U64, ""),
+                                         BA_COLUMN(ba_lane, question, BA_COLUMN_U64, ""),
+                                         BA_COLUMN_AS("block_tokens", ba_lane, block, BA_COLUMN_U64, ""),
+                                         BA_COLUMN(ba_lane, rounds, BA_COLUMN_U64, ""),
+                                         BA_COLUMNS_END};
 
-static const ba_column sample_columns[] = {BA_COLUMN(ba_race_sample, item, BA_COLUMN_U64, ""),
+static const ba_column sample_columns[] = {BA_COLUMN_AS("lane", ba_race_sample, item, BA_COLUMN_U64, ""),
                                            BA_COLUMN(ba_race_sample, visit, BA_COLUMN_U64, ""),
                                            BA_COLUMN(ba_race_sample, round, BA_COLUMN_U64, ""),
                                            BA_COLUMN(ba_race_sample, order, BA_COLUMN_U64, ""),
@@ -30,6 +32,8 @@ static const ba_column sample_columns[] = {BA_COLUMN(ba_race_sample, item, BA_CO
                                            BA_COLUMN(ba_race_sample, seconds, BA_COLUMN_F64, "s"),
                                            BA_COLUMN(ba_race_sample, token, BA_COLUMN_I64, ""),
                                            BA_COLUMNS_END};
+static const ba_table lane_table = {"lanes", lane_columns, sizeof(ba_lane), "a program on a case"},
+                      sample_table = {"samples", sample_columns, sizeof(ba_race_sample), "one run of a lane"};
 
 int ba_race_add(ba_race *race, ba_entrant *entrant, const char *model, const char *name, const char *method,
                 const size_t size[3], size_t rounds) {
@@ -72,15 +76,9 @@ static int remember(ba_race *race, const ba_race_sample *s) {
 
 /* Root attributes and tables. */
 static int describe(ba_race *race, char err[BA_ERR_LEN]) {
-    for (size_t i = 0; i < race->env.n; i++) {
-        int rc = ba_trace_set(race->trace, race->env.key[i], race->env.value[i], err);
-        if (rc) {
-            return rc;
-        }
-    }
-    int rc = ba_trace_declare(race->trace, "lanes", lane_columns, sizeof(ba_lane), &race->t_lane, err);
-    return rc ? rc
-              : ba_trace_declare(race->trace, "samples", sample_columns, sizeof(ba_race_sample), &race->t_sample, err);
+    int rc = ba_tracing_facts(race->trace, &race->env, NULL, err);
+    rc = rc ? rc : ba_table_declare(race->trace, &lane_table, &race->t_lane, err);
+    return rc ? rc : ba_table_declare(race->trace, &sample_table, &race->t_sample, err);
 }
 
 /* Samples of earlier calls. An exit status. */

@@ -1,3 +1,4 @@
+#include "experiments/options/tables.h"
 #include "versus.h"
 
 #include "experiments/cli/cli.h"
@@ -19,29 +20,28 @@ typedef struct result {
     uint64_t threads;
 } result;
 
-static const ba_column result_columns[] = {
-    BA_COLUMN(result, model, BA_COLUMN_TEXT, ""),
-    {"case", BA_COLUMN_TEXT, offsetof(result, name), sizeof(((result *)0)->name), ""},
-    BA_COLUMN(result, who, BA_COLUMN_TEXT, ""),
-    BA_COLUMN(result, method, BA_COLUMN_TEXT, ""),
-    BA_COLUMN(result, length, BA_COLUMN_U64, ""),
-    BA_COLUMN(result, question, BA_COLUMN_U64, ""),
-    BA_COLUMN(result, block, BA_COLUMN_U64, ""),
-    BA_COLUMN(result, n, BA_COLUMN_U64, ""),
-    BA_COLUMN(result, seconds_median, BA_COLUMN_F64, "s"),
-    BA_COLUMN(result, seconds_min, BA_COLUMN_F64, "s"),
-    BA_COLUMN(result, seconds_mad, BA_COLUMN_F64, "s"),
-    BA_COLUMN(result, ratio, BA_COLUMN_F64, ""),
-    BA_COLUMN(result, ratio_lo, BA_COLUMN_F64, ""),
-    BA_COLUMN(result, ratio_hi, BA_COLUMN_F64, ""),
-    BA_COLUMN(result, note, BA_COLUMN_TEXT, ""),
-    BA_COLUMN(result, program, BA_COLUMN_STRING, ""),
-    BA_COLUMN(result, cpu, BA_COLUMN_STRING, ""),
-    BA_COLUMN(result, isa, BA_COLUMN_STRING, ""),
-    BA_COLUMN(result, threads, BA_COLUMN_U64, ""),
-    BA_COLUMN(result, libraries, BA_COLUMN_STRING, ""),
-    BA_COLUMN(result, commit, BA_COLUMN_STRING, ""),
-    BA_COLUMNS_END};
+static const ba_column result_columns[] = {BA_COLUMN(result, model, BA_COLUMN_TEXT, ""),
+                                           BA_COLUMN_AS("case", result, name, BA_COLUMN_TEXT, ""),
+                                           BA_COLUMN(result, who, BA_COLUMN_TEXT, ""),
+                                           BA_COLUMN(result, method, BA_COLUMN_TEXT, ""),
+                                           BA_COLUMN(result, length, BA_COLUMN_U64, ""),
+                                           BA_COLUMN(result, question, BA_COLUMN_U64, ""),
+                                           BA_COLUMN_AS("block_tokens", result, block, BA_COLUMN_U64, ""),
+                                           BA_COLUMN(result, n, BA_COLUMN_U64, ""),
+                                           BA_COLUMN(result, seconds_median, BA_COLUMN_F64, "s"),
+                                           BA_COLUMN(result, seconds_min, BA_COLUMN_F64, "s"),
+                                           BA_COLUMN(result, seconds_mad, BA_COLUMN_F64, "s"),
+                                           BA_COLUMN(result, ratio, BA_COLUMN_F64, ""),
+                                           BA_COLUMN(result, ratio_lo, BA_COLUMN_F64, ""),
+                                           BA_COLUMN(result, ratio_hi, BA_COLUMN_F64, ""),
+                                           BA_COLUMN(result, note, BA_COLUMN_TEXT, ""),
+                                           BA_COLUMN(result, program, BA_COLUMN_STRING, ""),
+                                           BA_COLUMN(result, cpu, BA_COLUMN_STRING, ""),
+                                           BA_COLUMN(result, isa, BA_COLUMN_STRING, ""),
+                                           BA_COLUMN(result, threads, BA_COLUMN_U64, ""),
+                                           BA_COLUMN(result, libraries, BA_COLUMN_STRING, ""),
+                                           BA_COLUMN(result, commit, BA_COLUMN_STRING, ""),
+                                           BA_COLUMNS_END};
 
 static const ba_column kernel_columns[] = {BA_COLUMN(ba_kernel_rate, backend, BA_COLUMN_TEXT, ""),
                                            BA_COLUMN(ba_kernel_rate, kernel, BA_COLUMN_TEXT, ""),
@@ -53,10 +53,9 @@ static const ba_column kernel_columns[] = {BA_COLUMN(ba_kernel_rate, backend, BA
                                            BA_COLUMN(ba_kernel_rate, busy_peak_flops_per_s, BA_COLUMN_F64, "FLOP/s"),
                                            BA_COLUMNS_END};
 
-static const ba_column machine_columns[] = {
-    {"peak_flops_per_s", BA_COLUMN_F64, offsetof(ba_peak, flops), sizeof(double), "FLOP/s"},
-    {"peak_bytes_per_s", BA_COLUMN_F64, offsetof(ba_peak, bytes), sizeof(double), "B/s"},
-    BA_COLUMNS_END};
+static const ba_column machine_columns[] = {BA_COLUMN_AS("peak_flops_per_s", ba_peak, flops, BA_COLUMN_F64, "FLOP/s"),
+                                            BA_COLUMN_AS("peak_bytes_per_s", ba_peak, bytes, BA_COLUMN_F64, "B/s"),
+                                            BA_COLUMNS_END};
 
 /* The project's targets: time of the fastest of some others over ours, or (kernel) a fraction of the measured peak. */
 typedef struct target {
@@ -267,7 +266,7 @@ static void print_facts(const ba_race *race, const ba_peak *peak) {
 static int write_table(ba_trace *t, const char *name, const ba_column *columns, size_t size, const void *rows, size_t n,
                        char err[BA_ERR_LEN]) {
     size_t table;
-    int rc = ba_trace_declare(t, name, columns, size, &table, err);
+    int rc = ba_table_declare(t, &(ba_table){name, columns, size, ""}, &table, err);
     if (!rc) {
         rc = ba_trace_clear(t, table, err);
     }

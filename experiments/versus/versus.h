@@ -5,7 +5,7 @@
 #include "experiments/measure/peak.h"
 #include "race.h"
 
-#define BA_VERSUS_SCHEMA "blockattn-bench-1"
+#define BA_VERSUS_SCHEMA "blockattn/bench/2"
 
 /* The entrant that all ratios refer to. */
 #define BA_OURS "ours bf16"

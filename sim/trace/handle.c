@@ -38,6 +38,7 @@ static void free_table(ba_trace_table *tab) {
     for (size_t i = 0; tab->column && i < tab->n_column; i++) {
         free((char *)tab->column[i].name);
         free((char *)tab->column[i].unit);
+        free((char *)tab->column[i].about);
     }
     free(tab->column);
     free(tab->name);

@@ -7,14 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Text attribute WHAT + NAME of a data set, malloc'ed, or NULL. */
+static char *said_of(hid_t data, const char *what, const char *name) {
+    char *key = ba_trace_join(what, name), *text = key ? ba_trace_read_text(data, key) : NULL;
+    free(key);
+    return text;
+}
+
 /* Name, unit, type and place of one column of a data set's rows. */
 static int load_column(ba_trace *t, ba_trace_table *tab, hid_t type, unsigned i, char err[BA_ERR_LEN]) {
     ba_column *c = &tab->column[i];
-    char *name = H5Tget_member_name(type, i), *key = name ? ba_trace_join("unit.", name) : NULL;
-    char *unit = key ? ba_trace_read_text(tab->data, key) : NULL;
-    free(key);
+    char *name = H5Tget_member_name(type, i), *unit = name ? said_of(tab->data, "unit.", name) : NULL;
     c->name = name ? strdup(name) : NULL;
     c->unit = unit ? unit : strdup("");
+    c->about = name ? said_of(tab->data, "about.", name) : NULL;
     tab->n_column++;
     H5free_memory(name);
     if (!c->name || !c->unit) {

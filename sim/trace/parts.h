@@ -51,7 +51,7 @@ int ba_trace_column_of(hid_t member, ba_column *c);
 
 /* text.c: a text attribute of an object. 0, or -1. */
 int ba_trace_write_text(hid_t object, const char *key, const char *value);
-/* malloc'ed; NULL if there is none, or it is not a scalar text of fixed length. */
+/* malloc'ed, a number as text; NULL if there is none, or it is neither a scalar text nor a scalar number, or damaged. */
 char *ba_trace_read_text(hid_t object, const char *key);
 
 /* open.c: opens a file that must be a trace. A writable one is loaded into memory (core driver); the file itself is not

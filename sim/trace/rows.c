@@ -3,6 +3,8 @@
 
 #include "verify.h"
 
+#include <string.h>
+
 /* Reads or writes rows [first, first + n). */
 static herr_t transfer(const ba_trace_table *tab, hsize_t first, hsize_t n, void *into, const void *from) {
     hid_t memory = H5Screate_simple(1, &n, NULL), file = H5Dget_space(tab->data);
@@ -71,4 +73,37 @@ void ba_trace_release(const ba_trace *t, size_t index, void *rows, size_t n) {
     hid_t space = H5Screate_simple(1, &count, NULL);
     H5Dvlen_reclaim(t->table[index].memory, space, H5P_DEFAULT, rows);
     H5Sclose(space);
+}
+
+/* The column of that name, or NULL. */
+static const ba_column *column_named(const ba_column *c, const char *name) {
+    while (c->name && strcmp(c->name, name) != 0) {
+        c++;
+    }
+    return c->name ? c : NULL;
+}
+
+int ba_trace_has_columns(const ba_trace *t, size_t index, const ba_column *want, char err[BA_ERR_LEN]) {
+    const ba_trace_table *tab = &t->table[index];
+    for (; want->name; want++) {
+        const ba_column *have = column_named(tab->column, want->name);
+        if (!have || have->type != want->type) {
+            ba_fail(err, "%s: table %s: column %s is missing or of another type", t->path, tab->name, want->name);
+            return BA_TRACE_REFUSED;
+        }
+    }
+    return 0;
+}
+
+void ba_trace_convert(const ba_column *have, const void *row, const ba_column *want, void *out) {
+    for (; want->name; want++) {
+        const ba_column *from = column_named(have, want->name);
+        char *to = (char *)out + want->offset;
+        size_t n = from->size < want->size ? from->size : want->size;
+        memset(to, 0, want->size);
+        memcpy(to, (const char *)row + from->offset, n);
+        if (want->type == BA_COLUMN_TEXT) {
+            to[want->size - 1] = '\0';
+        }
+    }
 }

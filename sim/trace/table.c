@@ -39,8 +39,9 @@ static int copy_columns(ba_trace_table *tab, const ba_column *columns, size_t ro
         tab->column[i] = columns[i];
         tab->column[i].name = strdup(columns[i].name);
         tab->column[i].unit = strdup(columns[i].unit);
+        tab->column[i].about = columns[i].about ? strdup(columns[i].about) : NULL;
         tab->n_column++;
-        if (!tab->column[i].name || !tab->column[i].unit) {
+        if (!tab->column[i].name || !tab->column[i].unit || (columns[i].about && !tab->column[i].about)) {
             return -1;
         }
     }
@@ -62,6 +63,17 @@ static hid_t packed_type(const ba_trace_table *tab) {
     return type;
 }
 
+/* Text attribute WHAT + NAME of a data set; none if there is nothing to say. 0, or -1. */
+static int say(hid_t data, const char *what, const char *name, const char *text) {
+    if (!text || !*text) {
+        return 0;
+    }
+    char *key = ba_trace_join(what, name);
+    int rc = key ? ba_trace_write_text(data, key, text) : -1;
+    free(key);
+    return rc;
+}
+
 static hid_t make_data_set(hid_t file, const char *name, const ba_trace_table *tab) {
     hid_t packed = packed_type(tab);
     if (packed < 0) {
@@ -78,15 +90,11 @@ static hid_t make_data_set(hid_t file, const char *name, const ba_trace_table *t
     H5Sclose(space);
     H5Tclose(packed);
     for (size_t i = 0; i < tab->n_column && data >= 0; i++) {
-        if (!*tab->column[i].unit) {
-            continue;
-        }
-        char *key = ba_trace_join("unit.", tab->column[i].name);
-        if (!key || ba_trace_write_text(data, key, tab->column[i].unit)) {
+        const ba_column *c = &tab->column[i];
+        if (say(data, "unit.", c->name, c->unit) || say(data, "about.", c->name, c->about)) {
             H5Dclose(data);
             data = H5I_INVALID_HID;
         }
-        free(key);
     }
     return data;
 }

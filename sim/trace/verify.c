@@ -102,6 +102,46 @@ static bool text_holds(reader *r, const unsigned char text[TEXT_BYTES]) {
     return found == length;
 }
 
+/* HDF5 shows the bytes of a text's place to nobody. A conversion of ours, from a text to as many bytes without a meaning, is
+ * given them: it leaves them as they are. */
+static herr_t convert_place(hid_t from, hid_t to, H5T_cdata_t *what, size_t n, size_t stride, size_t unused,
+                            void *bytes, void *background, hid_t list) {
+    (void)n;
+    (void)stride;
+    (void)unused;
+    (void)bytes;
+    (void)background;
+    (void)list;
+    if (what->command == H5T_CONV_INIT) {
+        what->need_bkg = H5T_BKG_NO;
+        return H5Tis_variable_str(from) > 0 && H5Tget_size(to) == TEXT_BYTES ? 0 : -1;
+    }
+    return 0;
+}
+
+static bool place_of(hid_t attribute, unsigned char place[TEXT_BYTES]) {
+    hid_t text = H5Tcopy(H5T_C_S1), bytes = H5Tcreate(H5T_OPAQUE, TEXT_BYTES);
+    H5Tset_size(text, H5T_VARIABLE);
+    bool held = H5Tregister(H5T_PERS_SOFT, "place of a text", text, bytes, convert_place) >= 0 &&
+                H5Aget_storage_size(attribute) == TEXT_BYTES && H5Aread(attribute, bytes, place) >= 0;
+    H5Tunregister(H5T_PERS_SOFT, "place of a text", text, bytes, convert_place);
+    H5Tclose(bytes);
+    H5Tclose(text);
+    return held;
+}
+
+/* The bytes of object `index` of the heap that was loaded last, or NULL. */
+static const unsigned char *object_of(const reader *r, uint64_t index) {
+    for (uint64_t k = HEADER; r->heap_bytes - k >= HEADER;) {
+        uint64_t i, bytes, takes = object_at(r->heap, k, &i, &bytes);
+        if (i == index) {
+            return r->heap + k + HEADER;
+        }
+        k += takes;
+    }
+    return NULL;
+}
+
 /* Byte b of row i of the chunk; shuffled, all first bytes come first, then all second ones. */
 static unsigned char byte_of(const reader *r, hsize_t i, size_t b) {
     return r->bytes[r->shuffled ? b * r->chunk + i : i * r->row + b];
@@ -214,4 +254,21 @@ bool ba_trace_rows_hold(hid_t file, hid_t data, hsize_t first, hsize_t n) {
     free(r.bytes);
     free(r.heap);
     return held;
+}
+
+char *ba_trace_attribute_text(hid_t attribute, size_t most) {
+    unsigned char place[TEXT_BYTES];
+    hid_t file = H5Iget_file_id(attribute);
+    reader r = {.file = file};
+    char *text = NULL;
+    if (place_of(attribute, place) && describe_file(&r) && text_holds(&r, place)) {
+        const uint64_t n = number(place, 4);
+        const unsigned char *bytes = number(place + 4, 8) ? object_of(&r, number(place + 12, 4)) : NULL;
+        if (n <= most && (text = calloc(1, n + 1)) && bytes) {
+            memcpy(text, bytes, n);
+        }
+    }
+    free(r.heap);
+    H5Idec_ref(file);
+    return text;
 }

@@ -526,9 +526,51 @@ static void test_concepts(void) {
     free(page);
 }
 
+/* ---- tables of traces ---- */
+
+/* Every column of every table that a command writes is explained, with one unit wherever the name occurs. */
+static void test_columns_are_explained(void) {
+    size_t tables = 0;
+    for (size_t c = 0; ba_commands[c]; c++) {
+        for (const ba_table *t = ba_commands[c]->tables; t && t->name; t++, tables++) {
+            CU_ASSERT_TRUE(t->row_size > 0 && *t->about);
+            for (const ba_column *col = t->columns; col->name; col++) {
+                const ba_meaning *m = ba_meaning_of(t->name, col->name);
+                if (!m || (*col->unit && strcmp(col->unit, m->unit) != 0)) {
+                    fprintf(stderr, "%s: %s.%s: unit '%s', explained as '%s'\n", ba_commands[c]->name, t->name,
+                            col->name, col->unit, m ? m->unit : "nothing");
+                }
+                CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+                CU_ASSERT_TRUE(*m->about != '\0');
+                CU_ASSERT_TRUE(!*col->unit || strcmp(col->unit, m->unit) == 0);
+            }
+        }
+    }
+    CU_ASSERT_TRUE(tables > 15);
+    CU_ASSERT_PTR_NULL(ba_meaning_of("items", "no such column"));
+}
+
+/* results/COLUMNS.md is what the program prints. */
+static void test_page_of_columns(void) {
+    char *page = NULL, err[BA_ERR_LEN];
+    size_t n;
+    program_end o = program_run((const char *const[]){"export", "--schema", NULL});
+    CU_ASSERT_EQUAL(o.status, 0);
+    CU_ASSERT_EQUAL_FATAL(ba_read_file("results/COLUMNS.md", 1 << 20, &page, &n, err), 0);
+    bool same = strcmp(page, o.out) == 0;
+    if (!same) {
+        fprintf(stderr, "build/blockattn export --schema > results/COLUMNS.md\n");
+    }
+    CU_ASSERT_TRUE(same);
+    free(page);
+    program_free(&o);
+}
+
 int ba_suite_cli_options(void) {
     CU_pSuite s = CU_add_suite("cli_options", NULL, NULL);
     return s && CU_add_test(s, "every row has a name of its own, help and a member", test_tables) &&
+                   CU_add_test(s, "every column of a trace is explained, with one unit", test_columns_are_explained) &&
+                   CU_add_test(s, "the page of columns is what the program prints", test_page_of_columns) &&
                    CU_add_test(s, "values out of range are refused before a model is read", test_ranges) &&
                    CU_add_test(s, "a range without a step is refused with both spellings", test_steps) &&
                    CU_add_test(s, "an option given twice is refused, --cold --warm is both", test_twice) &&

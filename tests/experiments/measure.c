@@ -274,7 +274,11 @@ static char *print(ba_rows_format format, const row *r) {
 
 static void rows_are_quoted(void) {
     const row r = {.text = "a,\"b\"", .x = 0.1, .u = UINT64_MAX, .note = NULL};
-    char *csv = print(BA_ROWS_CSV, &r), *json = print(BA_ROWS_JSON, &r), *markdown = print(BA_ROWS_MARKDOWN, &r);
+    char *csv = print(BA_ROWS_CSV, &r), *json = print(BA_ROWS_JSON, &r), *markdown = print(BA_ROWS_MARKDOWN, &r),
+         *lines = print(BA_ROWS_JSONL, &r);
+    CU_ASSERT_STRING_EQUAL(lines,
+                           "{\"text\": \"a,\\\"b\\\"\", \"x\": 0.1, \"u\": 18446744073709551615, \"note\": null}\n");
+    free(lines);
     CU_ASSERT_STRING_EQUAL(csv, "text,x,u,note\n\"a,\"\"b\"\"\",0.1,18446744073709551615,\n");
     CU_ASSERT_STRING_EQUAL(
         json, "[\n{\"text\": \"a,\\\"b\\\"\", \"x\": 0.1, \"u\": 18446744073709551615, \"note\": null}\n]\n");
