@@ -218,7 +218,7 @@ static void rows_are_read_by_name(void) {
                                      BA_COLUMN(other, seconds, BA_COLUMN_F64, "s"),
                                      BA_COLUMN(other, i, BA_COLUMN_I64, ""), BA_COLUMNS_END};
     static const ba_column wrong[] = {BA_COLUMN_AS("u", other, seconds, BA_COLUMN_F64, ""), BA_COLUMNS_END};
-    char *path = path_of("by-name.h5"), err[BA_ERR_LEN];
+    char *path = path_of("read-by-name.h5"), err[BA_ERR_LEN];
     size_t table, row_size;
     ba_trace *t = begin(path, &table);
     append(t, table, 0, 9);
