@@ -13,7 +13,7 @@
 
 #define ROW(member, type, unit) BA_COLUMN(ba_planted_row, member, type, unit)
 
-const ba_column ba_planted_columns[] = {ROW(item, BA_COLUMN_U64, ""),
+const ba_column ba_planted_columns[] = {BA_COLUMN_AS("index", ba_planted_row, item, BA_COLUMN_U64, ""),
                                         ROW(id, BA_COLUMN_TEXT, ""),
                                         ROW(mode, BA_COLUMN_TEXT, ""),
                                         ROW(secret_in, BA_COLUMN_TEXT, ""),

@@ -3,6 +3,7 @@
 #include "experiments/cli/ask.h"
 #include "experiments/cli/tracing.h"
 #include "planted.h"
+#include "trace.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -63,8 +64,8 @@ static int prepare(job *j, const char *data, size_t limit, int argc, char **argv
     if (status || !j->trace) {
         return status;
     }
-    int rc = ba_trace_declare(j->trace, "items", ba_planted_columns, sizeof *j->row, &j->items, err);
-    rc = rc ? rc : ba_trace_declare(j->trace, "modes", ba_planted_summary_columns, sizeof *j->summary, &j->modes, err);
+    int rc = ba_table_declare_named(j->trace, ba_gate_tables, "planted", &j->items, err);
+    rc = rc ? rc : ba_table_declare_named(j->trace, ba_gate_tables, "planted_modes", &j->modes, err);
     return ba_tracing_exit(rc, err);
 }
 

@@ -165,7 +165,7 @@ static void the_command(void) {
     CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "\nblock,donor,2,0,"));
     CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "\nsplice:donor=self,donor,2,"));
     program_free(&o);
-    o = program_run((const char *[]){"export", "secrets.h5", "items", "--csv", NULL});
+    o = program_run((const char *[]){"export", "secrets.h5", "planted", "--csv", NULL});
     CU_ASSERT_PTR_NOT_NULL(strstr(o.out, "\n1,b,block,donor,"));
     program_free(&o);
 }
