@@ -146,6 +146,8 @@ static const ba_meaning meanings[] = {
     {"flops_paper", "FLOP", "as the paper counts: no attention, LM head on every token"},
     {"flops_attention", "FLOP", "of flops_exact, attention"},
     {"flops_fraction", "", "share of full attention's FLOPs on the same prompt"},
+    {"budget", "", "nominal budget of recomputation, as the mode is spelled; empty: it has none"},
+    {"charged", "", "share of the reusable tokens that is computed again, probes paid in full"},
     {"reduction_exact", "", "1 - FLOPs / FLOPs of full attention, exact"},
     {"reduction_dense", "", "the same of flops_dense"},
     {"reduction_paper", "", "the same of flops_paper"},
