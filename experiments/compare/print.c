@@ -127,7 +127,7 @@ static void print_flops(char out[16], double flops) {
     char text[32];
     snprintf(text, sizeof text, "%.2e", flops);
     char *e = strchr(text, 'e');
-    snprintf(out, 16, "%.*se%d", e ? (int)(e - text) : 4, text, e ? atoi(e + 1) : 0);
+    snprintf(out, 16, "%.*se%ld", e ? (int)(e - text) : 4, text, e ? strtol(e + 1, NULL, 10) : 0);
 }
 
 static void print_time(char out[32], const ba_stats *s, double value) {

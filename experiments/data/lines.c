@@ -105,8 +105,11 @@ static bool is_blank(const char *line, size_t n) {
 int ba_lines_raw(ba_lines *l, const char **line, size_t *n, char err[BA_ERR_LEN]) {
     l->number++;
     int got = read_line(l, line, n);
-    return got < 0 ? ba_fail(err, "%s: cannot be read to the end (damaged, or a line of more than 256 MB)", l->path)
-                   : got;
+    if (got < 0) {
+        ba_fail(err, "%s: cannot be read to the end (damaged, or a line of more than 256 MB)", l->path);
+        return -1;
+    }
+    return got;
 }
 
 /* Whether an object begins in the line that does not end there. */
