@@ -169,7 +169,7 @@ kernels=$(echo "$sources" | grep '^kernels/')
 refuse 'NaN and rounding must mean what they say' 'fast-math' $engine
 # Names of modes that mean nothing else; "full", "block" and "sink" are ordinary words.
 # shellcheck disable=SC2086
-refuse 'kernels know no mode' '\<(turborag|promptcache|pcw|superposition|lego|cacheblend|kvlink|blockdist|splice|prophetkv|qcfuse|kvshift|nopos)\>' $kernels
+refuse 'kernels know no mode' '\<(turborag|promptcache|pcw|superposition|lego|cacheblend|kvlink|blockdist|splice|prophetkv|qcfuse|kvshift|editlocal|nopos)\>' $kernels
 
 # Nothing that exists is forgotten: a suite runs only if it is listed, a command is found only if it is documented.
 for suite in $(grep -rhoE '^int ba_suite_[a-z0-9_]+\(void\) \{' tests --include='*.c' | sed -E 's/^int (.*)\(.*/\1/'); do

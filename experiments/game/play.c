@@ -25,7 +25,9 @@ typedef struct turn {
 } turn;
 
 void ba_player_end(ba_player *p) {
+    ba_prompt_free(p->before);
     free(p->previous);
+    p->before = NULL;
     p->previous = NULL;
     p->n_previous = 0;
 }
@@ -139,7 +141,10 @@ static int play_block(const turn *t) {
         return -1;
     }
     double planned = ba_now() - start;
-    int rc = run(t, plan, t->block, &seconds, &cpu, &r);
+    int rc = plan->continues ? run(t, plan, t->block, &seconds, &cpu, &r) : 0;
+    ba_run_free(r); /* the last frame's KV is in the store now */
+    r = NULL;
+    rc = rc ? rc : run(t, plan, t->block, &seconds, &cpu, &r);
     if (!rc) {
         t->row->cut_s += planned;
         t->row->block_s = t->row->cut_s + seconds;
@@ -195,6 +200,7 @@ int ba_play(ba_player *p, ba_game_session *s, const char *state, size_t len, con
         return -1;
     }
     out->cut_s = ba_now() - start;
+    prompt->previous = p->before;
     turn t = {.p = p, .prompt = prompt, .vocab = ba_engine_shape(p->engine)->vocab, .row = out, .err = err};
     t.ids = ba_prompt_ids(prompt, &t.n);
     t.full = malloc(3 * t.vocab * sizeof *t.full);
@@ -210,12 +216,15 @@ int ba_play(ba_player *p, ba_game_session *s, const char *state, size_t len, con
         rc = out->changed_tokens == SIZE_MAX ? ba_fail(err, "out of memory") : play_all(&t, measured);
     }
     free(t.full);
-    ba_prompt_free(prompt);
+    prompt->previous = NULL;
     if (rc) {
+        ba_prompt_free(prompt);
         free(t.ids);
         return rc;
     }
+    ba_prompt_free(p->before);
     free(p->previous);
+    p->before = prompt;
     p->previous = t.ids;
     p->n_previous = t.n;
     p->frame++;

@@ -4,7 +4,10 @@
  * caching is the method of servers that keep the KV of the previous frame (llama.cpp's slots, vLLM's automatic prefix
  * caching): the common prefix of both frames is reused, all following tokens are computed. It runs as a plan of two
  * nodes, the stored prefix and the remaining tokens that see it; storing the prefix is not timed. Neither baseline is
- * charged for parsing and tokenising. */
+ * charged for parsing and tokenising.
+ *
+ * A mode that continues from the KV of the last frame (editlocal) finds it in the store: putting it there, as a full
+ * prefill of that frame has left it, is not timed either. */
 #ifndef BA_PLAY_H
 #define BA_PLAY_H
 
@@ -30,7 +33,8 @@ typedef struct ba_player {
     const ba_engine_options *opt;
     const char *mode, *question;
     uint64_t rng;      /* order of the measurements in a frame */
-    int32_t *previous; /* [n_previous] ids of the last frame; owned */
+    ba_prompt *before; /* the last frame; owned */
+    int32_t *previous; /* [n_previous] its ids; owned */
     size_t n_previous, frame;
 } ba_player;
 

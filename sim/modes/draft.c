@@ -56,10 +56,21 @@ void ba_draft_loose_parts(const ba_draft *d, ba_parts *p) {
     p->place = ba_draft_place(d, last);
 }
 
-size_t ba_draft_last_block(const ba_draft *d) {
-    size_t last = d->prompt->n_seg - 1;
-    bool task = last && role_of(d, last) == BA_ROLE_TASK && role_of(d, last - 1) == BA_ROLE_QUESTION;
+size_t ba_prompt_last_block(const ba_prompt *prompt) {
+    size_t last = prompt->n_seg - 1;
+    bool task = last && prompt->seg[last].role == BA_ROLE_TASK && prompt->seg[last - 1].role == BA_ROLE_QUESTION;
     return task ? last - 1 : last;
+}
+
+size_t ba_draft_last_block(const ba_draft *d) {
+    return ba_prompt_last_block(d->prompt);
+}
+
+size_t ba_draft_run(ba_draft *d, const int32_t *ids, size_t n, double pos) {
+    size_t node = d->no_memory ? BA_NO_NODE : ba_plan_add_node(d->plan, ids, n, 0, 1);
+    d->no_memory |= node == BA_NO_NODE;
+    ba_draft_at(d, node)->pos = pos;
+    return node;
 }
 
 size_t ba_draft_node(ba_draft *d, size_t seg, size_t n_seg, int32_t head, size_t n_head, double pos) {

@@ -40,6 +40,7 @@ void ba_draft_loose_parts(const ba_draft *d, ba_parts *parts);
 /* First segment of the last block, for modes that allow any order of segments: the last segment; if that is a task, the
  * question before it. */
 size_t ba_draft_last_block(const ba_draft *d);
+size_t ba_prompt_last_block(const ba_prompt *prompt);
 
 /* Tokens of a segment; tokens before it. */
 size_t ba_draft_len(const ba_draft *d, size_t seg);
@@ -50,6 +51,8 @@ size_t ba_draft_place(const ba_draft *d, size_t seg);
 /* Appends a node at pos: n_head times the token `head`, inserted by the mode, then segments [seg, seg + n_seg). Returns
  * its index. */
 size_t ba_draft_node(ba_draft *d, size_t seg, size_t n_seg, int32_t head, size_t n_head, double pos);
+/* Appends a node of these tokens, which need not be the prompt's, at pos. */
+size_t ba_draft_run(ba_draft *d, const int32_t *ids, size_t n, double pos);
 /* Appends a stored node of segment seg alone, at pos. */
 size_t ba_draft_stored(ba_draft *d, size_t seg, double pos);
 /* Appends a stored node of the prefix, at 0; BA_NO_NODE if there is no prefix. */

@@ -28,7 +28,8 @@
     M(splice)                                                                                                          \
     M(prophetkv)                                                                                                       \
     M(qcfuse)                                                                                                          \
-    M(kvshift)
+    M(kvshift)                                                                                                         \
+    M(editlocal)
 
 #define DECLARE(name) extern const ba_mode ba_mode_##name;
 #define LIST(name)    &ba_mode_##name,

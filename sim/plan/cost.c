@@ -338,7 +338,7 @@ static int set_chosen(tally *t, const ba_chosen *chosen) {
     return 0;
 }
 
-/* Rows of a node that are reusable tokens, if it is computed: all of a link's, those before the question of one that
+/* Rows of a node that the last node sees that are reusable tokens: all of a link's, those before the question of one that
  * goes on with it, none of the question's. */
 static size_t reusable_rows(const ba_plan *plan, const ba_node *v) {
     if (v->seg >= plan->question) {
@@ -354,7 +354,11 @@ static double charged(const tally *t) {
     const ba_choice *c = last->choice.on ? &last->choice : NULL;
     double layers = (double)t->shape->layers, again = 0, all = 0;
     for (size_t i = 0; i < plan->n_node; i++) {
-        double rows = (double)reusable_rows(plan, &plan->node[i]);
+        bool seen = i + 1 == plan->n_node;
+        for (size_t e = 0; e < last->n_edge; e++) {
+            seen = seen || last->edge[e].seen == i;
+        }
+        double rows = seen ? (double)reusable_rows(plan, &plan->node[i]) : 0;
         all += rows;
         again += plan->node[i].stored ? 0 : rows * layers;
     }

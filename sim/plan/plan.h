@@ -104,6 +104,7 @@ typedef struct ba_plan {
     size_t keep_paths; /* 0 = all; else edges to nodes of all but the keep_paths paths of the best score are removed.
                           Score = mean log P of the context's tokens without its first + mean log P of all question
                           tokens (the first is predicted by the context's last row); an empty mean is 0 */
+    bool continues;    /* its stored nodes are what the prompt before this one has left in the KV cache */
     bool skip_first;   /* the first question token is left out of the score */
     size_t n_tokens;   /* of the request, plus BOS kept, plus sinks and links inserted; copies are not counted */
     size_t question, n_question; /* the last block: its first segment, its tokens; what is before it can be reused */

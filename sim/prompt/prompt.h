@@ -38,6 +38,7 @@ typedef struct ba_prompt {
     int32_t newline;
     int32_t first_link; /* ids of link tokens that some modes insert; n_links 0 if the model has none */
     size_t n_links;
+    const struct ba_prompt *previous; /* borrowed: the prompt that this one is an edit of, or NULL */
 } ba_prompt;
 
 /* From request JSON (`len` bytes, untrusted). tok may be NULL if the request has "ids" (then bos and newline are -1);

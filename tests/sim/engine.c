@@ -387,6 +387,47 @@ static void another_order_in_the_store_changes_nothing(void) {
     close_engine(&f);
 }
 
+/* Of an edit (passage of 40 tokens becomes one of 25): with all that follows computed again it is full; with less it is
+ * not. Of an earlier prompt that is the same: full. */
+static void an_edit_repaired_as_a_whole_is_full(void) {
+    for (size_t b = next_backend(0); b < BACKENDS; b = next_backend(b + 1)) {
+        fixture f = open_engine(backends[b], 2);
+        static const size_t old[] = {7, 40, 1, 90, 66, 13, 0};
+        ba_prompt *before = prompt_of(old, false), *now = ba_prompt_new(NULL);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(now);
+        const size_t at[] = {0, 300, 47, 48, 138, 204}, length[] = {7, 25, 1, 90, 66, 13};
+        for (size_t i = 0; i < 6; i++) {
+            CU_ASSERT_EQUAL_FATAL(ba_prompt_add(now, before->seg[i].role, text + at[i], length[i]), 0);
+        }
+        static const struct {
+            const char *mode;
+            bool same, is_full;
+        } cases[] = {{"editlocal:k=157", false, true},
+                     {"editlocal:k=1000", false, true},
+                     {"editlocal:k=0", false, false},
+                     {"editlocal", true, true}};
+        ba_plan *full, *plan;
+        char err[BA_ERR_LEN];
+        CU_ASSERT_EQUAL_FATAL(ba_mode_plan("full", now, &full, err), 0);
+        double *want = logits_of(&f, full, NULL, NULL);
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            now->previous = cases[i].same ? now : before;
+            CU_ASSERT_EQUAL_FATAL(ba_mode_plan(cases[i].mode, now, &plan, err), 0);
+            double *got = logits_of(&f, plan, NULL, NULL);
+            CU_ASSERT(b >= BF16 || ba_close(got, want, f.vocab, rounding[b]) == cases[i].is_full);
+            CU_ASSERT(ba_close(got, want, f.vocab, rounding[b]) || !cases[i].is_full);
+            free(got);
+            ba_plan_free(plan);
+        }
+        now->previous = NULL;
+        free(want);
+        ba_plan_free(full);
+        ba_prompt_free(before);
+        ba_prompt_free(now);
+        close_engine(&f);
+    }
+}
+
 /* The model has four layers. */
 static void layers_beyond_the_model_are_refused(void) {
     fixture f = open_engine("cpu", 1);
@@ -762,6 +803,7 @@ int ba_suite_engine(void) {
         {"modes that coincide by definition have equal logits", modes_coincide_where_they_must},
         {"without neighbours every mode of 2026 is full", prompts_without_neighbours_are_full},
         {"what another order left in the store changes nothing", another_order_in_the_store_changes_nothing},
+        {"an edit that is repaired as a whole is full", an_edit_repaired_as_a_whole_is_full},
         {"a choice in a layer that the model lacks is refused", layers_beyond_the_model_are_refused},
         {"the order of what a node sees does not matter", order_of_what_is_seen_does_not_matter},
         {"rotating queries in place equals merging rotated keys", rotating_keys_or_queries_is_the_same},

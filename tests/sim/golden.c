@@ -6,9 +6,9 @@
 #include "tests/support/runner.h"
 
 #include "experiments/cli/cli.h"
-#include "kernels/base/pool.h"
 #include "experiments/gate/gate.h"
 #include "kernels/base/compare.h"
+#include "kernels/base/pool.h"
 #include "sim/modes/modes.h"
 
 #include <cjson/cJSON.h>

@@ -50,6 +50,8 @@ static const char *const spellings[] = {
     "qcfuse:k=2,layers=all,rows=1",
     "kvshift",
     "kvshift:r=0.07",
+    "editlocal",
+    "editlocal:k=5",
 };
 enum { SPELLINGS = sizeof spellings / sizeof *spellings };
 
@@ -168,6 +170,7 @@ static void masks_are_as_written(void) {
         {"prophetkv", "1..... 11.... 111... 1111.. 11111. 111111 "},
         {"qcfuse", "1..... 11.... 111... 1111.. 11111. 111111 "},
         {"kvshift", "1..... 11.... 111... 1111.. 11111. 111111 "},
+        {"editlocal", "1..... 11.... 111... 1111.. 11111. 111111 "},
         /* in the donor's order: the passage of one token, then that of two */
         {"splice", "1..... 11.... 111... 1111.. 11111. 111111 "},
         {"splice:skip=1", "1..... 11.... 111... 1111.. 11111. 11.111 "},
@@ -217,6 +220,7 @@ static void places_are_as_written(void) {
         {"prophetkv", 7, {0, 2, 6}, 3, NAN},
         {"qcfuse", 7, {0, 2, 6}, 3, NAN},
         {"kvshift", 7, {0, 2, 6}, 3, NAN},
+        {"editlocal", 0, {0}, 0, NAN},
         {"kvlink", 7, {0, 2, 6}, 3, NAN},
         {"sink", 7, {0, 2, 6}, 3, 2},
         {"sink:encode=global", 7, {0, 2, 6}, 3, 6},
@@ -453,6 +457,34 @@ static void budgets_are_named(void) {
     }
 }
 
+/* Before: 2 tokens, passages a (4), b (2), c (3). Now a, x (5) and c: a span of 2 has become one of 5, and c, behind it,
+ * stood at 8 and stands at 11. */
+static void an_edit_is_seen_in_place(void) {
+    char err[BA_ERR_LEN];
+    ba_prompt *old = ba_prompt_of("s2=s p4=a p2=b p3=c q2"), *now = ba_prompt_of("s2=s p4=a p5=x p3=c q2");
+    ba_plan *plan;
+    now->previous = old;
+    CU_ASSERT_EQUAL_FATAL(ba_mode_plan("editlocal:k=2", now, &plan, err), 0);
+    CU_ASSERT(plan->continues && plan->n_node == 5 && plan->n_tokens == 16);
+    static const size_t n[] = {6, 5, 2, 3, 2}, pos[] = {0, 6, 6, 8, 14}, edges[] = {0, 1, 1, 2, 3};
+    for (size_t i = 0; i < 5; i++) { /* common beginning, new span, old span, common end, question */
+        CU_ASSERT(plan->node[i].n == n[i] && plan->node[i].pos == (double)pos[i] && plan->node[i].n_edge == edges[i]);
+        CU_ASSERT_EQUAL(plan->node[i].stored, i != 1 && i != 4);
+    }
+    const ba_node *end = &plan->node[3], *question = &plan->node[4];
+    CU_ASSERT(end->edge[0].seen == 0 && end->edge[1].seen == 2 && end->edge[1].at == 6);
+    CU_ASSERT(question->edge[0].seen == 0 && question->edge[1].seen == 1 && question->edge[1].at == 6);
+    CU_ASSERT(question->edge[2].seen == 3 && question->edge[2].at == 11 && question->edge[2].refresh == 2);
+    ba_plan_free(plan);
+    now->previous = now; /* nothing has changed */
+    CU_ASSERT_EQUAL_FATAL(ba_mode_plan("editlocal", now, &plan, err), 0);
+    CU_ASSERT(plan->n_node == 2 && plan->node[0].n == 14 && ba_node_refreshed(&plan->node[1]) == 0);
+    ba_plan_free(plan);
+    now->previous = NULL;
+    ba_prompt_free(old);
+    ba_prompt_free(now);
+}
+
 static void links_see_everything_before_them(void) {
     drawing d = {.n = 0};
     ba_plan *plan = plan_of("kvlink", "s1 p2 l1 p1 l1 q1");
@@ -568,8 +600,8 @@ static void stored_blocks_are_shared_where_they_can_be(void) {
 static void a_block_is_the_same_beside_any_neighbours(void) {
     for (size_t i = 0; i < SPELLINGS; i++) {
         if (strstr(spellings[i], "n=1") || strstr(spellings[i], "global") || strstr(spellings[i], "superposition") ||
-            strncmp(spellings[i], "splice", 6) == 0 || strcmp(spellings[i], "full") == 0 ||
-            strncmp(spellings[i], "promptcache", 11) == 0) {
+            strncmp(spellings[i], "splice", 6) == 0 || strncmp(spellings[i], "editlocal", 9) == 0 ||
+            strcmp(spellings[i], "full") == 0 || strncmp(spellings[i], "promptcache", 11) == 0) {
             continue; /* folded, at its place, spread by all lengths, part of a donor or of one scaffold */
         }
         ba_plan *a = plan_of(spellings[i], "s2=s p7 p4=a p2 q2"), *b = plan_of(spellings[i], "s2=s p1 p4=a p90 p2 q9");
@@ -774,6 +806,7 @@ int ba_suite_modes(void) {
                    CU_add_test(s, "choices take what their budget says", choices_count_as_specified) &&
                    CU_add_test(s, "the middle third of the layers is as specified", the_middle_third_is_as_specified) &&
                    CU_add_test(s, "budgets are named", budgets_are_named) &&
+                   CU_add_test(s, "an edit is seen in place", an_edit_is_seen_in_place) &&
                    CU_add_test(s, "links see everything before them", links_see_everything_before_them) &&
                    CU_add_test(s, "modes that coincide by definition have equal plans", equal_modes_are_equal_plans) &&
                    CU_add_test(s, "a request may limit the local blocks", the_request_may_fold_blocks) &&
