@@ -17,14 +17,16 @@ LIB_LIBS    = $(call once,LIB_LIBS,$(shell pkg-config --libs $(PKGS) 2>/dev/null
 find       = $(sort $(shell find $(1) -name '$(2)'))
 
 # CUDA is optional, and there only if asked for: `make CUDA=1` adds the backend cuda. It takes nvcc (toolkit 12 or
-# later) from the path, or from NVCC. One program holds code for Hopper and for CUDA_ARCH, the oldest of all other cards.
-NVCC       ?= nvcc
+# later) from NVCC, from the path, or from the cache folder, where `make toolkit` puts one. One program holds code for
+# Hopper and for CUDA_ARCH, the oldest of all other cards.
+TOOLKIT    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/blockattn/cuda-13.0/nvidia/cu13
+NVCC       ?= $(if $(CUDA),$(firstword $(shell command -v nvcc) $(wildcard $(TOOLKIT)/bin/nvcc) nvcc))
 CUDA_ARCH  ?= sm_80
 CUDA_HOME   = $(call once,CUDA_HOME,$(patsubst %/bin/,%,$(dir $(realpath $(shell command -v $(NVCC))))))
 CUDA_SRC   := $(if $(CUDA),$(call find,kernels/cuda,*.c))
 CUDA_OBJ   := $(if $(CUDA),$(patsubst %,$(BUILD)/%.o,$(call find,kernels/cuda,*.cu)))
 CUDA_CFLAGS = $(if $(CUDA),-DBA_HAVE_CUDA -isystem $(CUDA_HOME)/include)
-CUDA_LIBS   = $(if $(CUDA),-L$(CUDA_HOME)/lib64 -lcudart_static -lstdc++ -ldl -lrt)
+CUDA_LIBS   = $(if $(CUDA),-L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib -lcudart_static -lstdc++ -ldl -lrt)
 CUDA_ANY    = -gencode arch=$(CUDA_ARCH:sm_%=compute_%),code=[$(CUDA_ARCH),$(CUDA_ARCH:sm_%=compute_%)]
 CUDA_HOPPER = -gencode arch=compute_90a,code=sm_90a
 NVCC_FLAGS  = -std=c++17 -I. -O3 --fmad=false -Werror all-warnings -Xcompiler -Wall,-Wextra,-fPIC
@@ -319,6 +321,9 @@ model: ## get the default model into the cache folder
 gemma: ## get the second real model, Gemma 3 270M (253 MB), beside it
 	@$(SETUP) gemma
 
+toolkit: ## get a CUDA toolkit into the cache folder, for a machine without one (271 MB)
+	@$(SETUP) cuda
+
 ## Check
 test: ## set up, build, run all tests; ONLY="plan cli" selects by name
 	@$(SETUP) build
@@ -361,6 +366,11 @@ $(BUILD)/blockattn-fuzz: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
+cuda-compiles: ## whether the program builds with CUDA, by the toolkit of the cache folder; needs no card
+	@$(SETUP) build cuda
+	@$(MAKE) $(JOBS) CUDA=1 NVCC=$(TOOLKIT)/bin/nvcc BUILD=$(BUILD)/toolkit $(BUILD)/toolkit/blockattn
+	@$(BUILD)/toolkit/blockattn --version
+
 emulated: ## the kernels on a processor with AVX2 and nothing newer, by QEMU (some minutes)
 	@$(SETUP) build emulator
 	@$(MAKE) $(JOBS) $(BUILD)/blockattn $(BUILD)/blockattn-tests
@@ -399,6 +409,6 @@ help: ## show this list
 	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: differential table3-gpu all install uninstall clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests tune bench bench-compare setup model gemma test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
+.PHONY: toolkit cuda-compiles differential table3-gpu all install uninstall clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests tune bench bench-compare setup model gemma test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

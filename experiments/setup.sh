@@ -2,6 +2,7 @@
 # Installs what is missing from Debian's packages and gets models. Asks nothing; touches nothing when all is there.
 #   setup.sh GROUP...    build | plots | lint | fuzz | emulator | peers: packages
 #                        model | gemma: the default model, or Gemma 3 270M, in the user's cache folder
+#                        cuda: a CUDA toolkit there, from PyPI
 set -eu
 
 say() { printf 'set-up: %s\n' "$*" >&2; }
@@ -17,7 +18,7 @@ packages_of() {
     emulator) echo qemu-user ;;
     peers) echo python3-venv python3-dev cmake g++ ;; # to install what `make bench` measures against
     fetch) echo python3-pip ca-certificates ;;
-    *) die "unknown group '$1'; there is build, plots, lint, fuzz, emulator, peers, model, gemma" ;;
+    *) die "unknown group '$1'; there is build, plots, lint, fuzz, emulator, peers, model, gemma, cuda" ;;
     esac
 }
 
@@ -107,18 +108,40 @@ get_model() {
     rm -rf "$work"
 }
 
+# The parts of the toolkit that compile and link; 13.0 runs with every driver from 580 on.
+toolkit=$folder/cuda-13.0
+toolkit_wheels="nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88
+    nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85"
+
+# shellcheck disable=SC2086 # one word a wheel
+get_toolkit() {
+    mkdir -p "$folder"
+    work=$(mktemp -d "$folder/.part-XXXXXX")
+    say "getting a CUDA toolkit from PyPI (271 MB) into $toolkit"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-cache-dir --no-deps \
+        --only-binary=:all: --target "$work/toolkit" $toolkit_wheels >&2 || die "pip could not get the CUDA toolkit"
+    "$work/toolkit/nvidia/cu13/bin/nvcc" --version >/dev/null || die "the downloaded nvcc does not start"
+    mv "$work/toolkit" "$toolkit"
+    rm -rf "$work"
+}
+
 work=
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
-[ $# -gt 0 ] || die "usage: setup.sh build|plots|lint|fuzz|peers|model|gemma..."
+[ $# -gt 0 ] || die "usage: setup.sh build|plots|lint|fuzz|emulator|peers|model|gemma|cuda..."
 groups=
 models=
+cuda=
 for group in "$@"; do
     case $group in
     model | gemma)
         lacks "$group" || continue
         models="$models $group"
+        python3 -m pip --version >/dev/null 2>&1 || groups="$groups fetch" ;;
+    cuda)
+        [ ! -x "$toolkit/nvidia/cu13/bin/nvcc" ] || continue
+        cuda=yes
         python3 -m pip --version >/dev/null 2>&1 || groups="$groups fetch" ;;
     *) groups="$groups $group" ;;
     esac
@@ -128,3 +151,4 @@ install_groups $groups
 for model in $models; do
     get_model "$model"
 done
+[ -z "$cuda" ] || get_toolkit
