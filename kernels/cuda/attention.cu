@@ -196,7 +196,7 @@ __global__ void __launch_bounds__(THREADS) merge_kernel(ba_dev_attention a, int 
         return;
     }
     size_t item = (size_t)(job.item0 - item0) + (size_t)(index - job.tile0) * job.n_chunk;
-    merged all, group;
+    merged<BA_DEV_DIM_MAX / LANES> all, group;
     clear(all);
     clear(group);
     int in_hand = 0;

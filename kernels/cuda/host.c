@@ -172,9 +172,12 @@ void ba_cuda_download(ba_backend *be, ba_view src, size_t rows, size_t cols, dou
             wait(cuda);
         }
         const float *landed = (const float *)cuda->landing;
-        there = there && cuda->fault == cudaSuccess;
-        for (size_t i = 0; i < n * cols; i++) {
-            dst[row * cols + i] = there ? landed[i] : NAN;
+        double *to = dst + row * cols;
+        for (size_t i = 0; i < n * cols && there; i++) {
+            to[i] = landed[i];
+        }
+        for (size_t i = 0; i < n * cols && (!there || cuda->fault != cudaSuccess); i++) {
+            to[i] = NAN;
         }
     }
 }

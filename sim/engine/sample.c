@@ -19,12 +19,35 @@ double ba_logsumexp(const double *x, size_t n) {
     return max + log(sum);
 }
 
-static int32_t argmax(const double *x, size_t n) {
-    size_t best = 0;
-    for (size_t i = 1; i < n; i++) {
-        best = x[i] > x[best] ? i : best;
+/* In lanes, because a vocabulary has 100,000 tokens and more, and each comparison would wait for the one before it. */
+static double largest(const double *x, size_t n) {
+    enum { LANES = 8 };
+    double most[LANES];
+    for (size_t lane = 0; lane < LANES; lane++) {
+        most[lane] = -INFINITY;
     }
-    return (int32_t)best;
+    for (size_t i = 0; i + LANES <= n; i += LANES) {
+        for (size_t lane = 0; lane < LANES; lane++) {
+            most[lane] = x[i + lane] > most[lane] ? x[i + lane] : most[lane];
+        }
+    }
+    for (size_t i = n / LANES * LANES; i < n; i++) {
+        most[0] = x[i] > most[0] ? x[i] : most[0];
+    }
+    for (size_t lane = 1; lane < LANES; lane++) {
+        most[0] = most[lane] > most[0] ? most[lane] : most[0];
+    }
+    return most[0];
+}
+
+static int32_t argmax(const double *x, size_t n) {
+    double most = largest(x, n);
+    for (size_t i = 0; i < n; i++) {
+        if (x[i] == most) {
+            return (int32_t)i;
+        }
+    }
+    return 0;
 }
 
 int32_t ba_sample(const double *logits, size_t n, double temperature, uint64_t *rng) {

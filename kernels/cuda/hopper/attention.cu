@@ -41,7 +41,9 @@ struct errand {
 template <int dim> struct attend_room {
     uint16_t q[2][dim / BOX_COLS][64][BOX_COLS];
     uint16_t k[SLOTS][dim / BOX_COLS][KEYS][BOX_COLS], v[SLOTS][dim / BOX_COLS][KEYS][BOX_COLS];
-    float total[2][dim / 2][GROUP]; /* what earlier runs came to, as the threads hold it */
+    /* What earlier runs came to, as the threads hold it; or, where a block has one run at a time, the queries of a tile as
+     * they are, [2][64][dim], which every segment rotates anew. */
+    float total[2][dim / 2][GROUP];
     step steps[SLOTS];
     errand errands[2]; /* in turn: the copying warp is never further ahead */
     uint64_t k_full[SLOTS], k_empty[SLOTS], v_full[SLOTS], v_empty[SLOTS];
@@ -230,49 +232,67 @@ __device__ void fetch_steps(attend_room<dim> &room, const ba_dev_attention &a, c
 
 /* ---- the multiplying warpgroups ---- */
 
-__device__ void load_eight(float (&to)[8], const float *from) {
-    float4 low = reinterpret_cast<const float4 *>(from)[0], high = reinterpret_cast<const float4 *>(from)[1];
-    to[0] = low.x;
-    to[1] = low.y;
-    to[2] = low.z;
-    to[3] = low.w;
-    to[4] = high.x;
-    to[5] = high.y;
-    to[6] = high.z;
-    to[7] = high.w;
+__device__ void load_four(float (&to)[4], const float *from) {
+    float4 all = *reinterpret_cast<const float4 *>(from);
+    to[0] = all.x;
+    to[1] = all.y;
+    to[2] = all.z;
+    to[3] = all.w;
 }
 
-/* Eight neighbours of row r, dimensions from d: a piece of a box. */
-template <int dim> __device__ void store_eight(uint16_t (*q)[64][BOX_COLS], int r, int d, const float (&x)[8]) {
-    uint4 pairs =
-        make_uint4(round_pair(x[0], x[1]), round_pair(x[2], x[3]), round_pair(x[4], x[5]), round_pair(x[6], x[7]));
+/* Four neighbours of row r, dimensions from d: half a piece of a box. */
+__device__ void store_four(uint16_t (*q)[64][BOX_COLS], int r, int d, const float (&x)[4]) {
     auto *row = reinterpret_cast<unsigned char *>(q[d / BOX_COLS][r]);
-    *reinterpret_cast<uint4 *>(row + (d % BOX_COLS * (int)sizeof(uint16_t) ^ r % 8 * 16)) = pairs;
+    *reinterpret_cast<uint2 *>(row + (d % BOX_COLS * (int)sizeof(uint16_t) ^ r % 8 * 16)) =
+        make_uint2(round_pair(x[0], x[1]), round_pair(x[2], x[3]));
 }
 
-/* Rotated, scaled, rounded queries of a warpgroup's rows, of which the tile's is row0 the first. */
+/* Rotated, scaled, rounded queries of a warpgroup's rows, of which the tile's is row0 the first; `kept` if they are not in
+ * shared memory as they are. A thread has four pairs of all heads of a row, which share their rotation. */
 template <int dim>
-__device__ void load_rows(uint16_t (*q)[64][BOX_COLS], const ba_dev_attention &a, const errand &e,
-                          const ba_dev_segment &seg, int row0) {
-    int half = a.dim / 2, pieces = half / 8, rows = min(e.at.rows * e.at.heads - row0, 64);
-    for (int i = (int)threadIdx.x % GROUP; i < rows * pieces; i += GROUP) {
-        int r = i / pieces, d = i % pieces * 8, row = e.at.row + (row0 + r) / e.at.heads;
-        int head = e.at.head + (row0 + r) % e.at.heads;
-        const float *x = a.q.at + (size_t)(e.job.row0 + row) * a.q.stride + (size_t)head * a.dim + d;
-        const float *rot = a.rot + (size_t)(seg.rot_row + row) * a.dim + d;
-        float low[8], high[8], cosine[8], sine[8];
-        load_eight(low, x);
-        load_eight(high, x + half);
-        load_eight(cosine, rot);
-        load_eight(sine, rot + half);
+__device__ void rotate_rows(uint16_t (*q)[64][BOX_COLS], const ba_dev_attention &a, const errand &e,
+                            const ba_dev_segment &seg, int row0, const float *kept) {
+    int half = a.dim / 2, pieces = half / 4, heads = e.at.heads, rows = min(e.at.rows * heads - row0, 64);
+    int first = row0 / heads, n = (row0 + rows + heads - 1) / heads - first;
+    for (int i = (int)threadIdx.x % GROUP; i < n * pieces; i += GROUP) {
+        int d = i % pieces * 4, row = first + i / pieces;
+        const float *rot = a.rot + (size_t)(seg.rot_row + e.at.row + row) * a.dim + d;
+        const float *x = a.q.at + (size_t)(e.job.row0 + e.at.row + row) * a.q.stride + (size_t)e.at.head * a.dim + d;
+        float cosine[4], sine[4];
+        load_four(cosine, rot);
+        load_four(sine, rot + half);
+#pragma unroll 4
+        for (int h = 0; h < heads; h++) {
+            int r = row * heads + h - row0;
+            if (r < 0 || r >= rows) { /* of the tile's other half */
+                continue;
+            }
+            float low[4], high[4];
+            const float *from = kept ? kept + r * dim + d : x + (size_t)h * a.dim;
+            load_four(low, from);
+            load_four(high, from + half);
 #pragma unroll
-        for (int k = 0; k < 8; k++) {
-            float turned = (low[k] * cosine[k] - high[k] * sine[k]) * seg.factor;
-            high[k] = (high[k] * cosine[k] + low[k] * sine[k]) * seg.factor;
-            low[k] = turned;
+            for (int k = 0; k < 4; k++) {
+                float turned = (low[k] * cosine[k] - high[k] * sine[k]) * seg.factor;
+                high[k] = (high[k] * cosine[k] + low[k] * sine[k]) * seg.factor;
+                low[k] = turned;
+            }
+            store_four(q, r, d, low);
+            store_four(q, r, d + half, high);
         }
-        store_eight<dim>(q, r, d, low);
-        store_eight<dim>(q, r, d + half, high);
+    }
+}
+
+/* Queries of a warpgroup's rows as they are. */
+template <int dim>
+__device__ void keep_rows(float *kept, const ba_dev_attention &a, const errand &e, int row0) {
+    int pieces = a.dim / 4, rows = min(e.at.rows * e.at.heads - row0, 64);
+#pragma unroll 4
+    for (int i = (int)threadIdx.x % GROUP; i < rows * pieces; i += GROUP) {
+        int r = i / pieces, d = i % pieces * 4, row = e.at.row + (row0 + r) / e.at.heads;
+        int head = e.at.head + (row0 + r) % e.at.heads;
+        *reinterpret_cast<float4 *>(kept + r * dim + d) = *reinterpret_cast<const float4 *>(
+            a.q.at + (size_t)(e.job.row0 + row) * a.q.stride + (size_t)head * a.dim + d);
     }
 }
 
@@ -462,11 +482,12 @@ __device__ void give_turn(int group) {
 }
 
 /* A warpgroup on its way through the steps. */
-template <int dim> struct walker {
+template <int dim, bool whole> struct walker {
     attend_room<dim> &room;
     const ba_dev_attention &a;
     int group, slot;
     uint32_t parity;
+    int kept_row, kept_head; /* of the queries that are kept, where there is room for them */
 
     __device__ step await() {
         barrier_wait(&room.k_full[slot], parity);
@@ -485,8 +506,14 @@ template <int dim> struct walker {
     }
 
     __device__ void rotate(const errand &e, const step &now) {
+        float *kept = whole ? nullptr : &room.total[group][0][0];
+        if (!whole && (e.job.row0 + e.at.row != kept_row || e.at.head != kept_head)) {
+            keep_rows<dim>(kept, a, e, group * 64);
+            kept_row = e.job.row0 + e.at.row;
+            kept_head = e.at.head;
+        }
         meet_group(group); /* all have multiplied by the last ones */
-        load_rows<dim>(room.q[group], a, e, a.seg[now.seg], group * 64);
+        rotate_rows<dim>(room.q[group], a, e, a.seg[now.seg], group * 64, kept);
         publish_shared();
         meet_group(group);
     }
@@ -543,7 +570,7 @@ template <int dim> struct walker {
             release(&room.k_empty[slot]);
             soften<dim>(state, s, a, e, now, local, m, factor);
             /* The compiler would wait first and soften afterwards, but for a branch in between. */
-            if (now.begins_run) {
+            if (whole && now.begins_run) {
                 wgmma_wait<0>();
                 wgmma_touch(state.o);
                 wgmma_touch(p);
@@ -575,7 +602,7 @@ template <int dim, bool whole>
 __device__ void attend_rows(attend_room<dim> &room, const ba_dev_attention &a, float *partial) {
     int group = (int)threadIdx.x / GROUP - 1, lane = (int)threadIdx.x % WARP;
     int local = group * 64 + (int)threadIdx.x % GROUP / WARP * 16 + lane / 4;
-    walker<dim> w = {room, a, group, 0, 0};
+    walker<dim, whole> w = {room, a, group, 0, 0, -1, -1};
     if (group == 1) {
         give_turn(group);
     }
@@ -648,9 +675,9 @@ __global__ void __launch_bounds__(BLOCK, 1)
     }
 }
 
-/* A warp per row of a tile and part of the heads. */
-__global__ void __launch_bounds__(THREADS) merge_kernel(ba_dev_attention a, int item0, int tile0, float *partial) {
-    enum { AHEAD = 4 }; /* states that are read before the first of them is merged */
+/* A warp per row of a tile and part of the heads; dim: at most. */
+template <int dim> __global__ void __launch_bounds__(THREADS) merge_kernel(ba_dev_attention a, int item0, int tile0, float *partial) {
+    enum { AHEAD = 8, SHARE = dim / LANES }; /* states that are read before the first of them is merged */
     let_next_begin();
     wait_for_previous();
     int index = tile0 + (int)blockIdx.x / (ROWS / WARPS);
@@ -661,12 +688,12 @@ __global__ void __launch_bounds__(THREADS) merge_kernel(ba_dev_attention a, int 
         return;
     }
     size_t item = (size_t)(job.item0 - item0) + (size_t)(index - job.tile0) * job.n_run;
-    merged all, group;
+    merged<SHARE> all, group;
     clear(all);
     clear(group);
     int in_hand = 0;
     for (int c0 = 0; c0 < job.n_run; c0 += AHEAD) {
-        float m[AHEAD], l[AHEAD], o[AHEAD][BA_DEV_DIM_MAX / LANES];
+        float m[AHEAD], l[AHEAD], o[AHEAD][SHARE];
 #pragma unroll
         for (int c = 0; c < AHEAD; c++) {
             partial_state from =
@@ -674,7 +701,7 @@ __global__ void __launch_bounds__(THREADS) merge_kernel(ba_dev_attention a, int 
             m[c] = from.m[r];
             l[c] = from.l[r];
 #pragma unroll
-            for (int i = 0; i < BA_DEV_DIM_MAX / LANES; i++) {
+            for (int i = 0; i < SHARE; i++) {
                 o[c][i] = i * WARP + lane < a.dim ? from.o[(size_t)r * a.dim + i * WARP + lane] : 0;
             }
         }
@@ -730,5 +757,5 @@ void ba_dev_attend_hopper(cudaStream_t stream, const ba_dev_attention *a, int it
     dim3 grid((unsigned)tiles * (ROWS / WARPS), (unsigned)ba_dev_head_parts(a->heads, a->kv_heads, ROWS));
     launch_plan plan(stream, THREADS, 0, 1);
     plan.config.gridDim = grid;
-    cudaLaunchKernelEx(&plan.config, merge_kernel, *a, item0, tile0, partial);
+    cudaLaunchKernelEx(&plan.config, a->dim <= 64 ? merge_kernel<64> : merge_kernel<128>, *a, item0, tile0, partial);
 }

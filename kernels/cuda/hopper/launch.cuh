@@ -35,6 +35,15 @@ struct launch_plan {
     }
 };
 
+/* Blocks that the card holds at once, in whole clusters. */
+template <typename K> int blocks_at_once(K kernel, launch_plan &plan, int cluster) {
+    int n = 0;
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)plan.config.dynamicSmemBytes);
+    plan.config.gridDim = dim3((unsigned)cluster);
+    cudaOccupancyMaxActiveClusters(&n, kernel, &plan.config);
+    return n * cluster;
+}
+
 inline int processors() {
     int device = 0, n = 1;
     cudaGetDevice(&device);

@@ -17,19 +17,19 @@ product product_of(const ba_dev_linear *op) {
 constexpr uint64_t STEP = BOX_COLS, STEP_BYTES = BOX_ROW;
 
 static bool map_matrix(const uint16_t *at, size_t stride, size_t rows, size_t cols, int height, int depth,
-                       CUtensorMap *map) {
+                       int boxes, CUtensorMap *map) {
     uint64_t across = depth == 1 ? cols : STEP, steps = depth == 1 ? 1 : cols / STEP;
     ba_map_shape shape = {3,
                           {across, rows, steps},
                           {stride * sizeof *at, STEP_BYTES},
-                          {BOX_COLS, (uint32_t)height, (uint32_t)depth},
+                          {BOX_COLS, (uint32_t)height, (uint32_t)boxes},
                           false};
     return (uintptr_t)at % 16 == 0 && stride % 8 == 0 && ba_map_make(map, at, &shape);
 }
 
 bool map_weights(const ba_dev_linear *op, int height, int depth, CUtensorMap *map) {
     if (op->glu == BA_DEV_NO_GLU) {
-        return map_matrix(op->w, op->w_stride, op->out, op->in, height, depth, map);
+        return map_matrix(op->w, op->w_stride, op->out, op->in, height, depth, depth, map);
     }
     uint64_t row = op->w_stride * sizeof *op->w;
     uint64_t across = depth == 1 ? op->in : STEP, steps = depth == 1 ? 1 : op->in / STEP;
@@ -41,8 +41,8 @@ bool map_weights(const ba_dev_linear *op, int height, int depth, CUtensorMap *ma
     return op->out % 8 == 0 && op->w_stride % 8 == 0 && ba_map_make(map, op->w, &shape);
 }
 
-bool map_rows(const ba_dev_linear *op, int height, int depth, CUtensorMap *map) {
-    return map_matrix(op->x, op->x_stride, op->rows, op->in, height, depth, map);
+bool map_rows(const ba_dev_linear *op, int height, int depth, int boxes, CUtensorMap *map) {
+    return map_matrix(op->x, op->x_stride, op->rows, op->in, height, depth, boxes, map);
 }
 
 bool map_results(const ba_dev_linear *op, int height, CUtensorMap *map) {

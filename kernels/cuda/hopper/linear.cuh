@@ -47,7 +47,8 @@ product product_of(const ba_dev_linear *op);
  * any column x; else at column 64 z, and there are 64 z columns in all. Of gated units, 8 rows of gates and 8 of units
  * take turns. */
 bool map_weights(const ba_dev_linear *op, int height, int depth, CUtensorMap *map);
-bool map_rows(const ba_dev_linear *op, int height, int depth, CUtensorMap *map);
+/* boxes: that one copy brings; 1 or depth. */
+bool map_rows(const ba_dev_linear *op, int height, int depth, int boxes, CUtensorMap *map);
 /* y in boxes of `height` rows of 128 bytes. false: the address or stride of y does not allow copies. */
 bool map_results(const ba_dev_linear *op, int height, CUtensorMap *map);
 

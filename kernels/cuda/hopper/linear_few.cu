@@ -1,6 +1,9 @@
 /* Products of few rows, whose time is that of reading the weights: every block reads some of the weight's rows, many
  * steps ahead. Weights are the rows of the instruction here, and x its columns, of which there may be few.
  *
+ * All blocks need all of x, which would be more to read from the L2 cache than the weights are from memory. So blocks form
+ * clusters: each brings a part of the rows of x to all of its cluster.
+ *
  * The weights do not depend on the kernel before this one, so they are asked for before it has ended. */
 #include "linear.cuh"
 
@@ -12,8 +15,8 @@ enum { WARP = 32, MULTIPLIERS = 128, THREADS = MULTIPLIERS + WARP, HEIGHT = 64, 
 
 struct few_product {
     product p;
-    int height, tiles; /* rows of the weight that make a tile, a multiple of 8 (16 if gated) */
-    int steps, slots;  /* steps of `depth` boxes to the end */
+    int height, rounds; /* rows of the weight that make a tile, a multiple of 8 (16 if gated); tiles of a block */
+    int steps, slots;   /* steps of `depth` boxes to the end */
 };
 
 /* n: rows of x, and of zeros after them. depth: boxes of 64 columns that one copy brings, for a step, since every step
@@ -30,9 +33,11 @@ template <int n, int depth> __host__ __device__ int slot_bytes(const few_product
     return depth * (f.height + n) * BOX_ROW;
 }
 
-template <int n, int depth, bool gated> __device__ void fetch_tiles(const few_room &room, const few_product &f) {
-    int own = (f.tiles - (int)blockIdx.x + (int)gridDim.x - 1) / (int)gridDim.x;
-    int total = own * f.steps, ahead = min(total, f.slots);
+/* A tile past the last one is all zeros: the blocks of a cluster go together. */
+template <int n, int depth, int cluster, bool gated>
+__device__ void fetch_tiles(const few_room &room, const few_product &f) {
+    constexpr int part = n / cluster;
+    int total = f.rounds * f.steps, ahead = min(total, f.slots), rank = cluster > 1 ? (int)cluster_rank() : 0;
     auto bytes = (uint32_t)slot_bytes<n, depth>(f);
     int tile = (int)blockIdx.x, k = 0; /* of the weights */
     auto fetch_w = [&](int slot) {
@@ -52,7 +57,14 @@ template <int n, int depth, bool gated> __device__ void fetch_tiles(const few_ro
     };
     auto fetch_x = [&](int slot, int step) {
         unsigned char *to = room.box + slot * bytes + depth * f.height * BOX_ROW;
-        load_box(to, &f.p.x, &room.full[slot], depth == 1 ? step * BOX_COLS : 0, 0, depth == 1 ? 0 : step * depth);
+        if constexpr (cluster == 1) {
+            load_box(to, &f.p.x, &room.full[slot], depth == 1 ? step * BOX_COLS : 0, 0, depth == 1 ? 0 : step * depth);
+        } else {
+            for (int box = 0; box < depth; box++) {
+                load_box_to((1 << cluster) - 1, to + (box * n + rank * part) * BOX_ROW, &f.p.x, &room.full[slot],
+                            depth == 1 ? step * BOX_COLS : 0, rank * part, depth == 1 ? 0 : step * depth + box);
+            }
+        }
     };
     for (int i = 0; i < ahead; i++) {
         fetch_w(i);
@@ -99,18 +111,21 @@ __device__ void store_gated(const few_product &f, const float (&c)[n / 2], int t
     }
 }
 
-template <int n, int depth, bool gated> __device__ void multiply_tiles(const few_room &room, const few_product &f) {
+template <int n, int depth, int cluster, bool gated>
+__device__ void multiply_tiles(const few_room &room, const few_product &f) {
     int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP, slot = 0;
     int bytes = slot_bytes<n, depth>(f), w_box = f.height * BOX_ROW, x_first = depth * w_box;
     uint32_t parity = 0;
     float c[n / 2];
     wait_for_previous();
     auto release = [&](int which) {
-        if (lane == 0) {
+        if (cluster > 1 && lane < cluster) {
+            barrier_arrive_at(&room.empty[which], (uint32_t)lane);
+        } else if (cluster == 1 && lane == 0) {
             barrier_arrive(&room.empty[which]);
         }
     };
-    for (int tile = (int)blockIdx.x; tile < f.tiles; tile += (int)gridDim.x) {
+    for (int round = 0, tile = (int)blockIdx.x; round < f.rounds; round++, tile += (int)gridDim.x) {
         int last = 0;
         for (int step = 0; step < f.steps; step++) {
             barrier_wait(&room.full[slot], parity);
@@ -145,7 +160,7 @@ template <int n, int depth, bool gated> __device__ void multiply_tiles(const few
     }
 }
 
-template <int n, int depth, bool gated>
+template <int n, int depth, int cluster, bool gated>
 __global__ void __launch_bounds__(THREADS, 1) few_kernel(const __grid_constant__ few_product f) {
     extern __shared__ unsigned char memory[];
     __shared__ uint64_t barrier[2 * SLOTS_MOST];
@@ -153,20 +168,28 @@ __global__ void __launch_bounds__(THREADS, 1) few_kernel(const __grid_constant__
     if (threadIdx.x == 0) {
         for (int i = 0; i < f.slots; i++) {
             barrier_init(&room.full[i], 1);
-            barrier_init(&room.empty[i], MULTIPLIERS / WARP);
+            barrier_init(&room.empty[i], MULTIPLIERS / WARP * cluster);
         }
         barriers_publish();
     }
-    __syncthreads();
+    if constexpr (cluster > 1) {
+        cluster_wait();
+    } else {
+        __syncthreads();
+    }
     let_next_begin();
     if (threadIdx.x == MULTIPLIERS) {
-        fetch_tiles<n, depth, gated>(room, f);
+        fetch_tiles<n, depth, cluster, gated>(room, f);
     } else if (threadIdx.x < MULTIPLIERS) {
-        multiply_tiles<n, depth, gated>(room, f);
+        multiply_tiles<n, depth, cluster, gated>(room, f);
+    }
+    if constexpr (cluster > 1) {
+        __syncwarp();
+        cluster_wait(); /* other blocks may still copy to this one's memory, and arrive at its barriers */
     }
 }
 
-/* Rows of the weight that make a tile, so that all blocks have about the same to do; n rows of x come with each tile,
+/* Rows of the weight that make a tile, so that all blocks have about the same to do; n rows of x are read with each tile,
  * from the L2 cache. */
 int height_of(int rows, int least, int blocks, int n) {
     int best = HEIGHT, best_cost = INT32_MAX;
@@ -180,37 +203,40 @@ int height_of(int rows, int least, int blocks, int n) {
     return best;
 }
 
-template <int n, int depth, bool gated> bool launch(cudaStream_t stream, const ba_dev_linear *op) {
-    static const int blocks = processors();
-    auto kernel = few_kernel<n, depth, gated>;
+template <int n, int depth, int cluster, bool gated> bool launch(cudaStream_t stream, const ba_dev_linear *op) {
+    auto kernel = few_kernel<n, depth, cluster, gated>;
+    constexpr int room = SHARED_MOST - BOX_SLACK - (int)sizeof(uint64_t) * 2 * SLOTS_MOST, beyond = HEIGHT * BOX_ROW;
+    launch_plan plan(stream, THREADS, room + BOX_SLACK, cluster);
+    static const int blocks = blocks_at_once(kernel, plan, cluster);
     int w_rows = (int)op->out * (gated ? 2 : 1);
-    few_product f = {product_of(op), height_of(w_rows, gated ? 16 : 8, blocks, n), 0, 0, 0};
-    f.tiles = (w_rows + f.height - 1) / f.height;
+    few_product f = {product_of(op), height_of(w_rows, gated ? 16 : 8, blocks, n / cluster), 0, 0, 0};
+    int tiles = (w_rows + f.height - 1) / f.height, grid = (tiles + cluster - 1) / cluster * cluster;
+    grid = grid < blocks ? grid : blocks;
+    f.rounds = (tiles + grid - 1) / grid;
     f.steps = (f.p.steps + depth - 1) / depth;
-    int room = SHARED_MOST - BOX_SLACK - (int)sizeof(uint64_t) * 2 * SLOTS_MOST, beyond = HEIGHT * BOX_ROW;
     int slots = (room - beyond) / slot_bytes<n, depth>(f);
     f.slots = slots < SLOTS_MOST ? slots : SLOTS_MOST;
-    if (!map_weights(op, f.height, depth, &f.p.w) || !map_rows(op, n, depth, &f.p.x)) {
+    if (!map_weights(op, f.height, depth, &f.p.w) || !map_rows(op, n / cluster, depth, cluster == 1 ? depth : 1, &f.p.x)) {
         return false;
     }
-    launch_plan plan(stream, THREADS, (size_t)(f.slots * slot_bytes<n, depth>(f) + beyond + BOX_SLACK), 1);
-    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)plan.config.dynamicSmemBytes);
-    plan.config.gridDim = dim3((unsigned)(f.tiles < blocks ? f.tiles : blocks));
+    plan.config.dynamicSmemBytes = (size_t)(f.slots * slot_bytes<n, depth>(f) + beyond + BOX_SLACK);
+    plan.config.gridDim = dim3((unsigned)grid);
     cudaLaunchKernelEx(&plan.config, kernel, f);
     return true;
 }
 
 /* Deep boxes are whole ones only: the next row begins right after the last column of a row. */
-template <int n, int depth, bool gated> bool choose_depth(cudaStream_t stream, const ba_dev_linear *op) {
-    return op->in % BOX_COLS == 0 ? launch<n, depth, gated>(stream, op) : launch<n, 1, gated>(stream, op);
+template <int n, int depth, int cluster, bool gated> bool choose_depth(cudaStream_t stream, const ba_dev_linear *op) {
+    return op->in % BOX_COLS == 0 ? launch<n, depth, cluster, gated>(stream, op)
+                                  : launch<n, 1, cluster, gated>(stream, op);
 }
 
 template <bool gated> bool choose(cudaStream_t stream, const ba_dev_linear *op) {
-    return op->rows <= 8    ? choose_depth<8, 4, gated>(stream, op)
-           : op->rows <= 16 ? choose_depth<16, 4, gated>(stream, op)
-           : op->rows <= 32 ? choose_depth<32, 4, gated>(stream, op)
-           : op->rows <= 64 ? choose_depth<64, 2, gated>(stream, op)
-                            : choose_depth<128, 2, gated>(stream, op);
+    return op->rows <= 8    ? choose_depth<8, 4, 1, gated>(stream, op)
+           : op->rows <= 16 ? choose_depth<16, 4, 1, gated>(stream, op)
+           : op->rows <= 32 ? choose_depth<32, 4, 2, gated>(stream, op)
+           : op->rows <= 64 ? choose_depth<64, 2, 4, gated>(stream, op)
+                            : choose_depth<128, 2, 4, gated>(stream, op);
 }
 
 } // namespace

@@ -236,22 +236,13 @@ __global__ void __launch_bounds__(THREADS, 1) many_kernel(const __grid_constant_
     cluster_wait(); /* the other block may still copy to this one's memory, and arrive at its barriers */
 }
 
-/* Blocks that the card holds at once, in whole clusters. */
-template <typename K> int blocks_at_once(K kernel, launch_plan &plan, int cluster) {
-    int n = 0;
-    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)plan.config.dynamicSmemBytes);
-    plan.config.gridDim = dim3((unsigned)cluster);
-    cudaOccupancyMaxActiveClusters(&n, kernel, &plan.config);
-    return n * cluster;
-}
-
 template <int cols, int blocks, bool gated> bool launch(cudaStream_t stream, const ba_dev_linear *op) {
     auto kernel = many_kernel<cols, blocks, gated>;
     launch_plan plan(stream, THREADS, sizeof(many_room<cols>) + BOX_SLACK, blocks);
     static const int most = blocks_at_once(kernel, plan, blocks);
     product p = product_of(op);
     p.by_copies = map_results(op, 16, &p.out_map);
-    if (!map_weights(op, cols / blocks, 1, &p.w) || !map_rows(op, ROWS, 1, &p.x) || (gated && !p.by_copies)) {
+    if (!map_weights(op, cols / blocks, 1, &p.w) || !map_rows(op, ROWS, 1, 1, &p.x) || (gated && !p.by_copies)) {
         return false;
     }
     size_t row_tiles = (op->rows + ROWS * blocks - 1) / (ROWS * blocks);
