@@ -52,7 +52,17 @@ __device__ const uint16_t *token_at(const uint16_t *of, const ba_dev_select &s, 
 __device__ double score_of(const float *q, const ba_dev_select &s, const ba_dev_segment &seg, const desk &d, int key) {
     const uint16_t *k = token_at(seg.kv.k, s, seg, d, key);
     float sum = 0;
-    for (int i = 0; i < s.a.dim; i++) {
+    int i = 0;
+    for (; i + 8 <= s.a.dim; i += 8) { /* 16 bytes at once: the stride of tokens is a multiple of them */
+        uint4 eight = *reinterpret_cast<const uint4 *>(k + i);
+        const uint32_t pair[4] = {eight.x, eight.y, eight.z, eight.w};
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            sum = fmaf(q[i + 2 * j], wide_low(pair[j]), sum);
+            sum = fmaf(q[i + 2 * j + 1], wide_high(pair[j]), sum);
+        }
+    }
+    for (; i < s.a.dim; i++) {
         sum = fmaf(q[i], wide(k[i]), sum);
     }
     return (double)(sum + seg.bias) / 1.44269504088896340736;
@@ -60,16 +70,19 @@ __device__ double score_of(const float *q, const ba_dev_select &s, const ba_dev_
 
 /* Combines a value of every thread in a fixed order; all get the result. */
 template <typename T, typename F> __device__ T reduce(T *room, T x, F combine) {
-    __syncthreads();
-    room[threadIdx.x] = x;
-    for (int step = THREADS / 2; step > 0; step /= 2) {
-        __syncthreads();
-        if ((int)threadIdx.x < step) {
-            room[threadIdx.x] = combine(room[threadIdx.x], room[threadIdx.x + step]);
-        }
+    for (int step = WARP / 2; step > 0; step /= 2) {
+        x = combine(x, __shfl_xor_sync(0xffffffffu, x, step));
     }
     __syncthreads();
-    return room[0];
+    if (threadIdx.x % WARP == 0) {
+        room[threadIdx.x / WARP] = x;
+    }
+    __syncthreads();
+    x = room[0];
+    for (int warp = 1; warp < THREADS / WARP; warp++) {
+        x = combine(x, room[warp]);
+    }
+    return x;
 }
 
 __device__ void insert_top(double (&top)[TOP], int n, double x) {

@@ -6,9 +6,9 @@
  * another kernel. Cuts depend on tokens alone, and a step of which a row sees nothing leaves its state as it is, so a
  * row's bits depend neither on the rows beside it nor on the keys after the last one that it sees. */
 #include "kernels/cuda/bf16.cuh"
-#include "launch.cuh"
 #include "kernels/cuda/merge.cuh"
 #include "kernels/cuda/tile.cuh"
+#include "launch.cuh"
 #include "wgmma.cuh"
 
 namespace {
@@ -19,12 +19,13 @@ enum { GROUP = 128, BLOCK = 3 * GROUP, ROWS = BA_DEV_HOPPER_TILE, KEYS = 128, SL
 
 /* What the copying warp says of a step: it has read the bounds of all rows. */
 struct step {
-    int seg;        /* or END_OF_ERRAND, or NO_MORE */
-    int token;      /* of its first key */
-    int begin, end; /* tokens of its chunk */
-    float bias;     /* of its scores */
-    bool masked;    /* some row does not see all of it */
-    bool rotate;    /* queries are to be rotated anew */
+    int seg;            /* or END_OF_ERRAND, or NO_MORE */
+    int token;          /* of its first key */
+    int begin, end;     /* tokens of its chunk */
+    int rot_row;        /* of the segment: with `factor`, how queries are rotated */
+    float factor, bias; /* of its scores */
+    bool masked;        /* some row does not see all of it */
+    bool rotate;        /* queries are to be rotated anew */
     bool begins_run;
 };
 
@@ -67,43 +68,59 @@ __device__ float power_of_two(float x) {
 
 /* ---- the copying warp ---- */
 
-/* Keys of a chunk, counted from the segment's first, that any row of the tile sees, and that all of them see. */
+/* What one lane finds out about a chunk: its keys [first, end) are read, counted from the segment's first, in steps from
+ * `first`; those of [all_lo, all_hi) every row of the tile sees. first >= end: nobody sees any. */
 struct sight {
-    int any_lo, any_hi, all_lo, all_hi;
+    int seg, token, key0, key1; /* token: of the segment's key 0 */
+    int first, end, all_lo, all_hi;
+    int rot_row, k_head, v_head;
+    float factor, bias;
+    const CUtensorMap *map;
 };
 
-__device__ sight see_tile(const ba_dev_attention &a, const ba_dev_segment &seg, const tile &t, int lane) {
-    sight s = {INT_MAX, 0, 0, INT_MAX};
-    for (int row = lane; row < t.rows; row += WARP) {
+/* Every lane looks at a chunk of its own: each would wait three times for memory, one after the other. */
+__device__ sight see_chunk(const ba_dev_attention &a, const errand &e, int chunk_index) {
+    const ba_dev_chunk chunk = a.chunk[chunk_index];
+    const ba_dev_segment &seg = a.seg[chunk.seg];
+    int slices = (int)(seg.kv.layer_step / seg.kv.head_step), k_head = (int)a.layer * slices + e.at.kv_head;
+    sight s = {chunk.seg, seg.first, chunk.key0, chunk.key1};
+    s.map = a.map + chunk.seg;
+    prefetch_map(s.map);
+    s.k_head = k_head;
+    s.v_head = k_head + (int)((size_t)(seg.kv.v - seg.kv.k) / seg.kv.head_step);
+    s.rot_row = seg.rot_row;
+    s.factor = seg.factor;
+    s.bias = seg.bias;
+    int any_lo = INT_MAX, any_hi = 0, rows = seg.lo < 0 && seg.hi < 0 ? min(e.at.rows, 1) : e.at.rows;
+    s.all_lo = 0;
+    s.all_hi = INT_MAX;
+    for (int row = 0; row < rows; row++) {
         int lo, hi;
-        see_range(a, seg, t.row + row, lo, hi);
+        see_range(a, seg, e.at.row + row, lo, hi);
         s.all_lo = max(s.all_lo, lo);
         s.all_hi = min(s.all_hi, hi);
-        if (lo < hi) {
-            s.any_lo = min(s.any_lo, lo);
-            s.any_hi = max(s.any_hi, hi);
-        }
+        any_lo = lo < hi ? min(any_lo, lo) : any_lo;
+        any_hi = lo < hi ? max(any_hi, hi) : any_hi;
     }
-    s.any_lo = __reduce_min_sync(0xffffffffu, s.any_lo);
-    s.any_hi = __reduce_max_sync(0xffffffffu, s.any_hi);
-    s.all_lo = __reduce_max_sync(0xffffffffu, s.all_lo);
-    s.all_hi = __reduce_min_sync(0xffffffffu, s.all_hi);
+    s.first = any_lo < any_hi ? max(any_lo - chunk.key0, 0) / KEYS * KEYS + chunk.key0 : INT_MAX;
+    s.end = min(any_hi, chunk.key1);
     return s;
 }
 
+/* The copying warp's way through the slots; the same in all of its lanes, of which one at a time starts copies. */
 template <int dim> struct copier {
     attend_room<dim> &room;
     int slot, uses;
     int row, head, rot_row; /* of the queries that were rotated last; row -1: none were */
     float factor;
 
-    __device__ bool rotates(const errand &e, const ba_dev_segment &seg) {
+    __device__ bool rotates(const errand &e, int to_rot_row, float to_factor) {
         int first = e.job.row0 + e.at.row;
-        bool same = first == row && e.at.head == head && seg.rot_row + e.at.row == rot_row && seg.factor == factor;
+        bool same = first == row && e.at.head == head && to_rot_row + e.at.row == rot_row && to_factor == factor;
         row = first;
         head = e.at.head;
-        rot_row = seg.rot_row + e.at.row;
-        factor = seg.factor;
+        rot_row = to_rot_row + e.at.row;
+        factor = to_factor;
         return !same;
     }
 
@@ -118,57 +135,71 @@ template <int dim> struct copier {
         }
     }
 
-    __device__ void fetch(const step &what, const CUtensorMap *map, int k_head, int v_head) {
+    __device__ void fetch(const step &what, const sight &s) {
         constexpr uint32_t bytes = KEYS * dim * sizeof(uint16_t);
         wait_empty(room.k_empty);
         room.steps[slot] = what;
         barrier_expect(&room.k_full[slot], bytes);
         for (int i = 0; i < dim / BOX_COLS; i++) {
-            load_box(room.k[slot][i], map, &room.k_full[slot], i * BOX_COLS, what.token, k_head);
+            load_box(room.k[slot][i], s.map, &room.k_full[slot], i * BOX_COLS, what.token, s.k_head);
         }
         wait_empty(room.v_empty);
         barrier_expect(&room.v_full[slot], bytes);
         for (int i = 0; i < dim / BOX_COLS; i++) {
-            load_box(room.v[slot][i], map, &room.v_full[slot], i * BOX_COLS, what.token, v_head);
+            load_box(room.v[slot][i], s.map, &room.v_full[slot], i * BOX_COLS, what.token, s.v_head);
         }
-        next();
     }
 
     /* A step without keys. */
-    __device__ void say(int what) {
-        wait_empty(room.k_empty);
-        wait_empty(room.v_empty);
-        room.steps[slot].seg = what;
-        barrier_arrive(&room.v_full[slot]);
-        barrier_arrive(&room.k_full[slot]);
+    __device__ void say(int what, int lane) {
+        if (lane == 0) {
+            wait_empty(room.k_empty);
+            wait_empty(room.v_empty);
+            room.steps[slot].seg = what;
+            barrier_arrive(&room.v_full[slot]);
+            barrier_arrive(&room.k_full[slot]);
+        }
         next();
     }
 };
+
+/* The steps of the chunk that lane `of` has seen. */
+template <int dim>
+__device__ void fetch_chunk(copier<dim> &copy, const errand &e, const sight &s, int of, int lane, bool &begins_run) {
+    int first = __shfl_sync(0xffffffffu, s.first, of), end = __shfl_sync(0xffffffffu, s.end, of);
+    int rot_row = __shfl_sync(0xffffffffu, s.rot_row, of);
+    float factor = __shfl_sync(0xffffffffu, s.factor, of);
+    if (first >= end) {
+        return;
+    }
+    if (lane == of) {
+        renew_map(s.map);
+    }
+    for (int key = first; key < end; key += KEYS) {
+        bool rotate = copy.rotates(e, rot_row, factor);
+        if (lane == of) {
+            step what = {s.seg, s.token + key, s.token + s.key0, s.token + s.key1, s.rot_row, s.factor, s.bias};
+            what.masked = key < s.all_lo || key + KEYS > min(s.all_hi, s.key1);
+            what.rotate = rotate;
+            what.begins_run = begins_run;
+            copy.fetch(what, s);
+        }
+        copy.next();
+        begins_run = false;
+    }
+    __syncwarp();
+}
 
 template <int dim>
 __device__ void fetch_errand(copier<dim> &copy, const ba_dev_attention &a, const errand &e, int lane) {
     for (int r = e.run0; r < e.run0 + e.runs; r++) {
         const ba_dev_run run = a.run[e.job.run0 + r];
         bool begins_run = true;
-        for (int c = run.chunk0; c < run.chunk0 + run.n_chunk; c++) {
-            const ba_dev_chunk chunk = a.chunk[c];
-            const ba_dev_segment &seg = a.seg[chunk.seg];
-            sight see = see_tile(a, seg, e.at, lane);
-            int first = max(see.any_lo - chunk.key0, 0) / KEYS * KEYS + chunk.key0, end = min(see.any_hi, chunk.key1);
-            if (lane != 0 || see.any_lo >= see.any_hi || first >= end) {
-                continue;
-            }
-            const CUtensorMap *map = a.map + chunk.seg;
-            int slices = (int)(seg.kv.layer_step / seg.kv.head_step), k_head = (int)a.layer * slices + e.at.kv_head;
-            int v_head = k_head + (int)((size_t)(seg.kv.v - seg.kv.k) / seg.kv.head_step);
-            renew_map(map);
-            for (int key = first; key < end; key += KEYS) {
-                step what = {chunk.seg, seg.first + key, seg.first + chunk.key0, seg.first + chunk.key1, seg.bias};
-                what.masked = key < see.all_lo || key + KEYS > min(see.all_hi, chunk.key1);
-                what.rotate = copy.rotates(e, seg);
-                what.begins_run = begins_run;
-                copy.fetch(what, map, k_head, v_head);
-                begins_run = false;
+        for (int c = 0; c < run.n_chunk; c += WARP) {
+            int n = min(run.n_chunk - c, (int)WARP);
+            sight s = see_chunk(a, e, run.chunk0 + c + min(lane, n - 1));
+            for (int of = 0; of < n; of++) {
+                fetch_chunk(copy, e, s, of, lane, begins_run);
             }
         }
     }
@@ -216,18 +247,15 @@ __device__ void fetch_steps(attend_room<dim> &room, const ba_dev_attention &a, c
             errand e = whole ? tile_errand(a, l, index) : item_errand(a, l, items, index);
             if (lane == 0) {
                 copy.wait_empty(room.k_empty);
-                room.errands[done++ % 2] = e;
+                room.errands[done % 2] = e;
             }
-            fetch_errand(copy, a, e, lane);
-            if (lane == 0) {
-                copy.say(END_OF_ERRAND);
-            }
+            done++;
             __syncwarp();
+            fetch_errand(copy, a, e, lane);
+            copy.say(END_OF_ERRAND, lane);
         }
     }
-    if (lane == 0) {
-        copy.say(NO_MORE);
-    }
+    copy.say(NO_MORE, lane);
 }
 
 /* ---- the multiplying warpgroups ---- */
@@ -250,13 +278,13 @@ __device__ void store_four(uint16_t (*q)[64][BOX_COLS], int r, int d, const floa
 /* Rotated, scaled, rounded queries of a warpgroup's rows, of which the tile's is row0 the first; `kept` if they are not in
  * shared memory as they are. A thread has four pairs of all heads of a row, which share their rotation. */
 template <int dim>
-__device__ void rotate_rows(uint16_t (*q)[64][BOX_COLS], const ba_dev_attention &a, const errand &e,
-                            const ba_dev_segment &seg, int row0, const float *kept) {
+__device__ void rotate_rows(uint16_t (*q)[64][BOX_COLS], const ba_dev_attention &a, const errand &e, int rot_row,
+                            float factor, int row0, const float *kept) {
     int half = a.dim / 2, pieces = half / 4, heads = e.at.heads, rows = min(e.at.rows * heads - row0, 64);
     int first = row0 / heads, n = (row0 + rows + heads - 1) / heads - first;
     for (int i = (int)threadIdx.x % GROUP; i < n * pieces; i += GROUP) {
         int d = i % pieces * 4, row = first + i / pieces;
-        const float *rot = a.rot + (size_t)(seg.rot_row + e.at.row + row) * a.dim + d;
+        const float *rot = a.rot + (size_t)(rot_row + e.at.row + row) * a.dim + d;
         const float *x = a.q.at + (size_t)(e.job.row0 + e.at.row + row) * a.q.stride + (size_t)e.at.head * a.dim + d;
         float cosine[4], sine[4];
         load_four(cosine, rot);
@@ -273,8 +301,8 @@ __device__ void rotate_rows(uint16_t (*q)[64][BOX_COLS], const ba_dev_attention 
             load_four(high, from + half);
 #pragma unroll
             for (int k = 0; k < 4; k++) {
-                float turned = (low[k] * cosine[k] - high[k] * sine[k]) * seg.factor;
-                high[k] = (high[k] * cosine[k] + low[k] * sine[k]) * seg.factor;
+                float turned = (low[k] * cosine[k] - high[k] * sine[k]) * factor;
+                high[k] = (high[k] * cosine[k] + low[k] * sine[k]) * factor;
                 low[k] = turned;
             }
             store_four(q, r, d, low);
@@ -284,8 +312,7 @@ __device__ void rotate_rows(uint16_t (*q)[64][BOX_COLS], const ba_dev_attention 
 }
 
 /* Queries of a warpgroup's rows as they are. */
-template <int dim>
-__device__ void keep_rows(float *kept, const ba_dev_attention &a, const errand &e, int row0) {
+template <int dim> __device__ void keep_rows(float *kept, const ba_dev_attention &a, const errand &e, int row0) {
     int pieces = a.dim / 4, rows = min(e.at.rows * e.at.heads - row0, 64);
 #pragma unroll 4
     for (int i = (int)threadIdx.x % GROUP; i < rows * pieces; i += GROUP) {
@@ -513,7 +540,7 @@ template <int dim, bool whole> struct walker {
             kept_head = e.at.head;
         }
         meet_group(group); /* all have multiplied by the last ones */
-        rotate_rows<dim>(room.q[group], a, e, a.seg[now.seg], group * 64, kept);
+        rotate_rows<dim>(room.q[group], a, e, now.rot_row, now.factor, group * 64, kept);
         publish_shared();
         meet_group(group);
     }
@@ -665,18 +692,19 @@ __global__ void __launch_bounds__(BLOCK, 1)
     let_next_begin();
     wait_for_previous();
     if (threadIdx.x < GROUP) {
-        fewer_registers<40>();
+        fewer_registers<56>();
         if (threadIdx.x < WARP) {
             fetch_steps<dim, whole>(room, a, l, items);
         }
     } else {
-        more_registers<232>();
+        more_registers<224>();
         attend_rows<dim, whole>(room, a, partial);
     }
 }
 
 /* A warp per row of a tile and part of the heads; dim: at most. */
-template <int dim> __global__ void __launch_bounds__(THREADS) merge_kernel(ba_dev_attention a, int item0, int tile0, float *partial) {
+template <int dim>
+__global__ void __launch_bounds__(THREADS) merge_kernel(ba_dev_attention a, int item0, int tile0, float *partial) {
     enum { AHEAD = 8, SHARE = dim / LANES }; /* states that are read before the first of them is merged */
     let_next_begin();
     wait_for_previous();

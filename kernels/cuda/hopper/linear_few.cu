@@ -84,15 +84,32 @@ __device__ void fetch_tiles(const few_room &room, const few_product &f) {
     }
 }
 
-template <int n> __device__ void store(const few_product &f, const float (&c)[n / 2], int tile, int warp, int lane) {
+/* Where sum i of a thread belongs; NULL: nowhere. */
+__device__ float *place_of(const few_product &f, int i, int tile, int warp, int lane) {
     const product &p = f.p;
+    int row = i / 4 * 8 + lane % 4 * 2 + i % 2, at = warp * 16 + lane / 4 + i % 4 / 2 * 8;
+    int col = tile * f.height + at;
+    return row < p.rows && at < f.height && col < p.out ? p.y.at + (size_t)row * p.y.stride + col : nullptr;
+}
+
+/* What sums are added to. Asked for while the products run: after them, each would wait for the store before it. */
+template <int n> __device__ void load_old(const few_product &f, float (&old)[n / 2], int tile, int warp, int lane) {
 #pragma unroll
     for (int i = 0; i < n / 2; i++) {
-        int row = i / 4 * 8 + lane % 4 * 2 + i % 2, at = warp * 16 + lane / 4 + i % 4 / 2 * 8;
-        int col = tile * f.height + at;
-        if (row < p.rows && at < f.height && col < p.out) {
-            float *to = p.y.at + (size_t)row * p.y.stride + col, y = finish(p, col, c[i]);
-            *to = p.add ? add_reals(*to, y) : y;
+        const float *from = place_of(f, i, tile, warp, lane);
+        old[i] = from ? *from : 0;
+    }
+}
+
+template <int n>
+__device__ void store(const few_product &f, const float (&c)[n / 2], const float (&old)[n / 2], int tile, int warp,
+                      int lane) {
+#pragma unroll
+    for (int i = 0; i < n / 2; i++) {
+        float *to = place_of(f, i, tile, warp, lane);
+        if (to) {
+            float y = finish(f.p, tile * f.height + warp * 16 + lane / 4 + i % 4 / 2 * 8, c[i]);
+            *to = f.p.add ? add_reals(old[i], y) : y;
         }
     }
 }
@@ -116,7 +133,7 @@ __device__ void multiply_tiles(const few_room &room, const few_product &f) {
     int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP, slot = 0;
     int bytes = slot_bytes<n, depth>(f), w_box = f.height * BOX_ROW, x_first = depth * w_box;
     uint32_t parity = 0;
-    float c[n / 2];
+    float c[n / 2], old[n / 2];
     wait_for_previous();
     auto release = [&](int which) {
         if (cluster > 1 && lane < cluster) {
@@ -127,6 +144,9 @@ __device__ void multiply_tiles(const few_room &room, const few_product &f) {
     };
     for (int round = 0, tile = (int)blockIdx.x; round < f.rounds; round++, tile += (int)gridDim.x) {
         int last = 0;
+        if (!gated && f.p.add) {
+            load_old<n>(f, old, tile, warp, lane);
+        }
         for (int step = 0; step < f.steps; step++) {
             barrier_wait(&room.full[slot], parity);
             const unsigned char *at = room.box + slot * bytes;
@@ -155,7 +175,7 @@ __device__ void multiply_tiles(const few_room &room, const few_product &f) {
         if constexpr (gated) {
             store_gated<n>(f, c, tile, warp, lane);
         } else {
-            store<n>(f, c, tile, warp, lane);
+            store<n>(f, c, old, tile, warp, lane);
         }
     }
 }
@@ -216,7 +236,8 @@ template <int n, int depth, int cluster, bool gated> bool launch(cudaStream_t st
     f.steps = (f.p.steps + depth - 1) / depth;
     int slots = (room - beyond) / slot_bytes<n, depth>(f);
     f.slots = slots < SLOTS_MOST ? slots : SLOTS_MOST;
-    if (!map_weights(op, f.height, depth, &f.p.w) || !map_rows(op, n / cluster, depth, cluster == 1 ? depth : 1, &f.p.x)) {
+    if (!map_weights(op, f.height, depth, &f.p.w) ||
+        !map_rows(op, n / cluster, depth, cluster == 1 ? depth : 1, &f.p.x)) {
         return false;
     }
     plan.config.dynamicSmemBytes = (size_t)(f.slots * slot_bytes<n, depth>(f) + beyond + BOX_SLACK);

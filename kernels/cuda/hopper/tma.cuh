@@ -60,6 +60,11 @@ __device__ __forceinline__ void renew_map(const CUtensorMap *map) {
     asm volatile("fence.proxy.tensormap::generic.acquire.gpu [%0], 128;" ::"l"(map) : "memory");
 }
 
+/* Asks for a map that a copy will need soon. */
+__device__ __forceinline__ void prefetch_map(const CUtensorMap *map) {
+    asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+}
+
 /* A box of a stack of matrices: of columns from x, rows from y, matrices from z. */
 __device__ __forceinline__ void load_box(void *to, const CUtensorMap *map, uint64_t *b, int x, int y, int z) {
     asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, "
