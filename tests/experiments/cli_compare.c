@@ -103,12 +103,16 @@ static void test_answers(void) {
                                                 "passages.txt", "--json", NULL});
     CU_ASSERT_TRUE(cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(mode_at(none, 0), "nll")));
     cJSON_Delete(none);
+    program_write("bytes.txt", "One passage\nof two lines.\n\nAn\xff other.\n");
     program_write("answers.json", "{\"question\": \"q\", \"documents\": [\"d\"], \"answers\": \"no list\"}");
     static const program_refusal rows[] = {
         {2, "a prompt is needed", {"compare", "--model", "tiny.gguf"}},
         {2,
          "field \"answers\" is the text \"no list\", where a list of texts is needed",
          {"compare", "--model", "tiny.gguf", "--request", "answers.json"}},
+        {2,
+         "bytes.txt: line 4: byte 3 is no text in UTF-8",
+         {"compare", "--model", "tiny.gguf", "--question", "q", "--documents", "bytes.txt"}},
         {2, "--repeat 0", {"compare", "--model", "tiny.gguf", "--request", "item.json", "--repeat", "0"}},
     };
     EXPECT_REFUSALS(rows);
