@@ -88,7 +88,9 @@ size_t blockattn_model_text(const blockattn_model *m, const int32_t *ids, size_t
         char one[1024];
         size_t bytes = ba_token_bytes(m->tok, ids[i], false, one, sizeof one);
         size_t room = used + 1 < size ? size - 1 - used : 0;
-        memcpy(text + (room ? used : 0), one, bytes < room ? bytes : room);
+        if (room) {
+            memcpy(text + used, one, bytes < room ? bytes : room);
+        }
         used += bytes;
     }
     if (size) {
