@@ -4,6 +4,7 @@
 #include "experiments/measure/answer.h"
 #include "sim/base/utf8.h"
 #include "sim/modes/modes.h"
+#include "sim/plan/cost.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ const ba_column ba_eval_columns[] = {BA_COLUMN(ba_eval_row, label, BA_COLUMN_TEX
                                      BA_COLUMN(ba_eval_row, ttft_s, BA_COLUMN_F64, "s"),
                                      BA_COLUMN(ba_eval_row, ttft_cold_s, BA_COLUMN_F64, "s"),
                                      BA_COLUMN(ba_eval_row, flops, BA_COLUMN_F64, "FLOP"),
+                                     BA_COLUMN(ba_eval_row, charged, BA_COLUMN_F64, ""),
                                      BA_COLUMNS_END};
 
 /* Ids of a text that continues the prompt. */
@@ -135,6 +137,10 @@ static int run_item(const ba_session *b, const ba_task *task, const ba_task_item
         out->n_reused = s->n_reused;
         out->flops = (double)s->count.flops_exact;
         out->n_answer_tokens = cont[0].n;
+        const ba_chosen chosen = {s->chosen_row, s->n_chosen_row, s->path_kept};
+        rc = ba_cost_charged(ba_engine_shape(b->engine), plan, &chosen, &out->charged, err);
+    }
+    if (!rc) {
         rc = ba_answer_nll(run, cont[0].ids, cont[0].n, &out->nll, err);
     }
     if (!rc && item->n_choice) {
@@ -164,7 +170,7 @@ int ba_eval_item(const ba_session *b, const ba_task *task, const ba_task_item *i
                  const ba_eval_options *opt, ba_eval_row *out, char err[BA_ERR_LEN]) {
     bool generates = opt->generate && !item->n_choice;
     out->text = out->stop = NULL;
-    out->nll = out->score = out->em = out->f1 = out->ttft_s = out->ttft_cold_s = out->flops = NAN;
+    out->nll = out->score = out->em = out->f1 = out->ttft_s = out->ttft_cold_s = out->flops = out->charged = NAN;
     snprintf(out->mode, sizeof out->mode, "%s", mode);
     if (!(out->id = strdup(item->id))) {
         return ba_fail(err, "out of memory");

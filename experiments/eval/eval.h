@@ -22,6 +22,7 @@ typedef struct ba_eval_row {
     uint64_t n_prompt, n_computed, n_reused, n_generated;
     double ttft_s, ttft_cold_s; /* with all that can be stored there; as it was found */
     double flops;               /* of that warm first token */
+    double charged;             /* ba_cost.charged; NaN in traces of earlier versions */
 } ba_eval_row;
 
 extern const ba_column ba_eval_columns[];

@@ -36,6 +36,7 @@ int ba_eval_print_row(const ba_eval_row *r) {
     ba_json_add_number(o, "ttft_s", r->ttft_s);
     ba_json_add_number(o, "ttft_cold_s", r->ttft_cold_s);
     ba_json_add_number(o, "flops", r->flops);
+    ba_json_add_number(o, "charged", r->charged);
     return ba_json_print(o);
 }
 
@@ -76,18 +77,21 @@ static const char *or_dash(const char *text) {
 }
 
 static void print_row(const ba_eval_summary *s) {
-    char score[48], nll[48], change[48], nll_change[48], ttft[16] = "-", flops[16] = "-";
+    char score[48], nll[48], change[48], nll_change[48], ttft[16] = "-", flops[16] = "-", charged[16] = "-";
     bool full = strcmp(s->mode, "full") == 0;
     if (!isnan(s->ttft_s)) {
         snprintf(ttft, sizeof ttft, "%.3f", s->ttft_s);
         snprintf(flops, sizeof flops, "%.1e", s->flops);
     }
-    printf("%-24s %5llu  %-18s %-19s %-9s  %-20s %-23s %-9s %7s %8s\n", s->mode, (unsigned long long)s->n,
+    if (!isnan(s->charged)) {
+        snprintf(charged, sizeof charged, "%.3f", s->charged);
+    }
+    printf("%-24s %5llu  %-18s %-19s %-9s  %-20s %-23s %-9s %7s %8s %7s %7s\n", s->mode, (unsigned long long)s->n,
            with_interval(score, s->score, s->score_low, s->score_high, 100, 1),
            with_interval(change, full ? NAN : s->score_change, s->score_change_low, s->score_change_high, 100, 1),
            or_dash(s->verdict), with_interval(nll, s->nll, s->nll_low, s->nll_high, 1, 3),
            with_interval(nll_change, full ? NAN : s->nll_change, s->nll_change_low, s->nll_change_high, 1, 3),
-           or_dash(s->nll_verdict), ttft, flops);
+           or_dash(s->nll_verdict), ttft, flops, or_dash(s->budget), charged);
     if (s->n_long || s->n_no_answer) {
         printf("  %llu items longer than the context and %llu without an answer are left out\n",
                (unsigned long long)s->n_long, (unsigned long long)s->n_no_answer);
@@ -97,9 +101,9 @@ static void print_row(const ba_eval_summary *s) {
 void ba_eval_print_table(const ba_eval_summary *s, size_t n, const ba_margins *margins) {
     for (size_t i = 0; i < n; i++) {
         if (i == 0 || strcmp(s[i].task, s[i - 1].task) != 0 || strcmp(s[i].label, s[i - 1].label) != 0) {
-            printf("%s=== %s, model %s\n%-24s %5s  %-18s %-19s %-9s  %-20s %-23s %-9s %7s %8s\n", i ? "\n" : "",
+            printf("%s=== %s, model %s\n%-24s %5s  %-18s %-19s %-9s  %-20s %-23s %-9s %7s %8s %7s %7s\n", i ? "\n" : "",
                    s[i].task, s[i].label, "mode", "items", "score %", "minus full", "is", "NLL a token", "minus full",
-                   "is", "TTFT s", "FLOPs");
+                   "is", "TTFT s", "FLOPs", "budget", "charged");
         }
         print_row(&s[i]);
     }
@@ -107,6 +111,8 @@ void ba_eval_print_table(const ba_eval_summary *s, size_t n, const ba_margins *m
         "\nintervals of 95 %%: Wilson for scores, Bonett and Price for their paired changes, Student's t over items "
         "for NLL\nis: the whole interval of the change is within %g points or %g nats of none (equal), or on one side "
         "of it (worse, better); else more items are needed (undecided); --margin and --nll-margin set the limits\n"
-        "TTFT: median, with all passages that can be stored in the store; FLOPs: of that first token\n",
+        "TTFT: median, with all passages that can be stored in the store; FLOPs: of that first token; budget: as the "
+        "mode is "
+        "spelled; charged: share of the reusable tokens computed again over all layers, probes paid in full\n",
         100 * margins->score, margins->nll);
 }

@@ -1,6 +1,7 @@
 #include "summary.h"
 
 #include "experiments/measure/stats.h"
+#include "sim/modes/modes.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -39,6 +40,8 @@ const ba_column ba_eval_summary_columns[] = {SUMMARY(label, BA_COLUMN_TEXT, ""),
                                              SUMMARY(ttft_cold_s, BA_COLUMN_F64, "s"),
                                              SUMMARY(flops, BA_COLUMN_F64, "FLOP"),
                                              SUMMARY(flops_fraction, BA_COLUMN_F64, ""),
+                                             SUMMARY(budget, BA_COLUMN_TEXT, ""),
+                                             SUMMARY(charged, BA_COLUMN_F64, ""),
                                              BA_COLUMNS_END};
 
 static bool is_done(const ba_eval_row *r) {
@@ -128,7 +131,7 @@ ba_equivalence ba_eval_nll_verdict(const ba_eval_contrast *c, const ba_margins *
     return ba_equivalence_of(c->nll.low, c->nll.high, m->nll, false);
 }
 
-enum { SCORE, EM, F1, NLL, ANSWERABLE, TTFT, COLD, FLOPS, FLOPS_FULL, SAMPLES };
+enum { SCORE, EM, F1, NLL, ANSWERABLE, TTFT, COLD, FLOPS, FLOPS_FULL, CHARGED, SAMPLES };
 
 /* Collects the values of one summary. */
 static void collect(const ba_eval_rows *rows, const ba_eval_row *like, sample s[SAMPLES], ba_eval_summary *out) {
@@ -152,6 +155,7 @@ static void collect(const ba_eval_rows *rows, const ba_eval_row *like, sample s[
         put(&s[TTFT], r->ttft_s, 1);
         put(&s[COLD], r->ttft_cold_s, 1);
         put(&s[FLOPS], r->flops, 1);
+        put(&s[CHARGED], r->charged, 1);
         if (full) {
             put(&s[FLOPS_FULL], r->flops, full->flops);
             if (full->score >= 0.5) {
@@ -200,6 +204,8 @@ static int summarise(const ba_eval_rows *rows, const ba_eval_row *like, const ba
     out->answerable_low = answerable.low, out->answerable_high = answerable.high;
     out->ttft_s = median(&s[TTFT]), out->ttft_cold_s = median(&s[COLD]);
     out->flops = mean_of(&s[FLOPS]).mean, out->flops_fraction = mean_of(&s[FLOPS_FULL]).mean;
+    out->charged = mean_of(&s[CHARGED]).mean;
+    ba_mode_budget(out->mode, out->budget, sizeof out->budget);
     return contrast(rows, margins, out);
 }
 

@@ -21,6 +21,8 @@ typedef struct ba_eval_summary {
     char verdict[12], nll_verdict[12]; /* of the changes: "equal", "worse", "better", "undecided"; "": nothing to say */
     double ttft_s, ttft_cold_s;        /* medians */
     double flops, flops_fraction;      /* mean of a warm first token; of full's */
+    char budget[24];                   /* nominal, as the mode is spelled; "": it has none */
+    double charged;                    /* ba_cost.charged, mean */
 } ba_eval_summary;
 
 extern const ba_column ba_eval_summary_columns[];

@@ -4,6 +4,7 @@
 #include "experiments/cli/settings.h"
 #include "experiments/cli/tracing.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -58,11 +59,29 @@ static int add_copy(ba_eval_rows *rows, const ba_eval_row *raw) {
     return failed || ba_eval_rows_add(rows, &row) ? -1 : 0;
 }
 
+enum { COLUMNS = 40 };
+
+/* The columns that a trace must have: all, but for those that earlier versions did not write. */
+static void columns_of(const ba_column *have, ba_column out[COLUMNS]) {
+    size_t n = 0;
+    for (const ba_column *c = ba_eval_columns; c->name && n + 1 < COLUMNS; c++) {
+        bool there = strcmp(c->name, "charged") != 0;
+        for (const ba_column *h = have; h->name; h++) {
+            there = there || strcmp(h->name, c->name) == 0;
+        }
+        if (there) {
+            out[n++] = *c;
+        }
+    }
+    out[n] = (ba_column)BA_COLUMNS_END;
+}
+
 /* Rows [n] as the trace has them, which may be an earlier version's, added to rows. 0, or -1: out of memory. */
-static int add_rows(ba_eval_rows *rows, const ba_column *have, const char *raw, size_t row_size, size_t n) {
+static int add_rows(ba_eval_rows *rows, const ba_column *have, const ba_column *want, const char *raw, size_t row_size,
+                    size_t n) {
     for (size_t i = 0; i < n; i++) {
-        ba_eval_row row;
-        ba_trace_convert(have, raw + i * row_size, ba_eval_columns, &row);
+        ba_eval_row row = {.charged = NAN};
+        ba_trace_convert(have, raw + i * row_size, want, &row);
         if (add_copy(rows, &row)) {
             return -1;
         }
@@ -83,7 +102,9 @@ int ba_eval_rows_read(const ba_trace *t, ba_eval_rows *rows, char err[BA_ERR_LEN
     }
     size_t row_size;
     const ba_column *have = ba_trace_columns(t, table, &row_size);
-    int rc = ba_trace_has_columns(t, table, ba_eval_columns, err);
+    ba_column want[COLUMNS];
+    columns_of(have, want);
+    int rc = ba_trace_has_columns(t, table, want, err);
     if (rc) {
         return rc;
     }
@@ -94,7 +115,7 @@ int ba_eval_rows_read(const ba_trace *t, ba_eval_rows *rows, char err[BA_ERR_LEN
         if ((rc = ba_trace_read(t, table, first, some, raw, err))) {
             break;
         }
-        failed = add_rows(rows, have, raw, row_size, some) != 0;
+        failed = add_rows(rows, have, want, raw, row_size, some) != 0;
         ba_trace_release(t, table, raw, some);
     }
     free(raw);

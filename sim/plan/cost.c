@@ -4,6 +4,7 @@
 
 #include "visible.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -371,6 +372,19 @@ static double charged(const tally *t) {
         again += (double)ba_node_refreshed(last) * layers;
     }
     return all > 0 ? again / (layers * all) : 0;
+}
+
+int ba_cost_charged(const ba_shape *shape, const ba_plan *plan, const ba_chosen *chosen, double *out,
+                    char err[BA_ERR_LEN]) {
+    tally t = {.shape = shape, .plan = plan};
+    if (ba_plan_fits(plan, shape->layers, err)) {
+        return -1;
+    }
+    int rc = set_chosen(&t, chosen) ? ba_fail(err, "out of memory") : 0;
+    *out = rc ? NAN : charged(&t);
+    free(t.row);
+    free(t.path);
+    return rc;
 }
 
 static int new_scratch(tally *t, const ba_schedule *schedule) {

@@ -44,6 +44,10 @@ typedef struct ba_chosen {
 int ba_cost_plan(const ba_shape *shape, const ba_plan *plan, const ba_schedule *schedule, ba_sizes sizes,
                  size_t head_rows, ba_cost *out, char err[BA_ERR_LEN]);
 
+/* ba_cost.charged alone; chosen: as below. 0, or -1 and err. */
+int ba_cost_charged(const ba_shape *shape, const ba_plan *plan, const ba_chosen *chosen, double *out,
+                    char err[BA_ERR_LEN]);
+
 /* The same after a run, with what was chosen in it. */
 int ba_cost_run(const ba_shape *shape, const ba_plan *plan, const ba_schedule *schedule, ba_sizes sizes,
                 size_t head_rows, const ba_chosen *chosen, ba_cost *out, char err[BA_ERR_LEN]);

@@ -166,6 +166,33 @@ static void nan_is_refused(void) {
     }
 }
 
+/* Traces of earlier versions have no charged budget: their rows are read, and it is blank. */
+static void rows_without_a_charged_budget_are_read(void) {
+    ba_column older[64];
+    size_t n = 0, table;
+    char path[4096], err[BA_ERR_LEN];
+    for (const ba_column *c = ba_eval_columns; c->name; c++) {
+        if (strcmp(c->name, "charged") != 0) {
+            older[n++] = *c;
+        }
+    }
+    older[n] = (ba_column)BA_COLUMNS_END;
+    ba_trace *t;
+    snprintf(path, sizeof path, "%s/older.h5", ba_test_dir());
+    CU_ASSERT_EQUAL_FATAL(ba_trace_create(path, BA_EVAL_SCHEMA, &t, err), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_trace_declare(t, "items", older, sizeof(ba_eval_row), &table, err), 0);
+    const ba_eval_row row = {.mode = "block", .id = "1", .state = "done", .nll = 2.5, .flops = 7, .charged = 0.5};
+    CU_ASSERT_EQUAL(ba_trace_append(t, table, &row, err), 0);
+    CU_ASSERT_EQUAL(ba_trace_finish(t, err), 0);
+    ba_trace_close(t);
+    ba_eval_rows rows = {0};
+    CU_ASSERT_EQUAL_FATAL(ba_trace_open(path, &t, err), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_eval_rows_read(t, &rows, err), 0);
+    CU_ASSERT(rows.n == 1 && rows.row[0].nll == 2.5 && rows.row[0].flops == 7 && isnan(rows.row[0].charged));
+    ba_eval_rows_free(&rows);
+    ba_trace_close(t);
+}
+
 /* Two sittings, the second with more items, leave the rows of one. */
 static void resumes(void) {
     make_files();
@@ -392,6 +419,7 @@ int ba_suite_eval(void) {
     CU_pSuite s = CU_add_suite("eval", NULL, NULL);
     return s && CU_add_test(s, "a summary by hand", summary_by_hand) &&
                    CU_add_test(s, "lines and summaries", lines_and_summaries) &&
+                   CU_add_test(s, "rows of earlier versions are read", rows_without_a_charged_budget_are_read) &&
                    CU_add_test(s, "two sittings make one trace", resumes) &&
                    CU_add_test(s, "a NaN in a weight is refused by every command", nan_is_refused) &&
                    CU_add_test(s, "a part of the items", picks) &&
