@@ -209,6 +209,27 @@ sweep: ## all modes x lengths x passage sizes: TTFT and distance from full, figu
 	$(BUILD)/blockattn run experiments/configs/sweep.json -- $(FORCE_OUT) $(OPTIONS)
 	@plots/draw.sh -s sweep $(BUILD)/blockattn results/sweep.h5 results
 
+# 26 modes on 50 items of 4 sets, for two models: many hours on two cores; goes on where it stopped. CURVE_ITEMS=5 is a look.
+CURVE_MODELS := rag block-ft
+CURVE_SETS   := nq 2wiki hotpotqa musique
+CURVE_ITEMS  := 50
+CURVE_DATA    = $(or $(BLOCKATTN_DATA),../shared/data)
+curves: ## distance, agreement, NLL and accuracy against the charged budget, every budget of every mode; figures in results/
+	@$(SETUP) build plots model
+	@$(MAKE) $(JOBS) all
+	@for m in $(CURVE_MODELS); do \
+	    [ -f results/adapters/$$m/adapter_model.safetensors ] || \
+	        { echo "curves: no results/adapters/$$m yet; passed over" >&2; continue; }; \
+	    for d in $(CURVE_SETS); do \
+	        $(BUILD)/blockattn run experiments/configs/curves.json -- --adapter results/adapters/$$m --limit $(CURVE_ITEMS) \
+	            --data $$(ls $(CURVE_DATA)/rag/$$d.eval.jsonl*) --out results/curves-$$m-$$d.h5 $(OPTIONS) && \
+	        $(BUILD)/blockattn run experiments/configs/curves-accuracy.json -- --adapter results/adapters/$$m --label $$m \
+	            --data $(CURVE_DATA) --task $$d --limit $(CURVE_ITEMS) --out results/curves-accuracy-$$m-$$d.h5 $(OPTIONS) && \
+	        plots/draw.sh -s curves $(BUILD)/blockattn results/curves-$$m-$$d.h5 results/curves-accuracy-$$m-$$d.h5 results && \
+	        plots/monotone.sh $(BUILD)/blockattn results/curves-$$m-$$d.h5 results/curves-accuracy-$$m-$$d.h5 || exit; \
+	    done; \
+	done
+
 game: ## an agent gets a game's state frame by frame: TTFT, tokens encoded, size of blocks; figures in results/
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
@@ -409,6 +430,6 @@ help: ## show this list
 	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: toolkit cuda-compiles differential table3-gpu all install uninstall clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests tune bench bench-compare setup model gemma test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
+.PHONY: toolkit cuda-compiles differential table3-gpu all install uninstall clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests curves tune bench bench-compare setup model gemma test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

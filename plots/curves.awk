@@ -1,0 +1,51 @@
+# Points of curves.gp, in the order of the charged budget within each family of modes: mode, family, charged, value, low,
+# high. First file: the table modes of gate, second (may have no rows): the table summary of eval. With check=1: a line
+# for each family and figure, whether more budget never makes it worse.
+BEGIN { FS = OFS = "," }
+FNR == 1 { files++; delete at; for (i = 1; i <= NF; i++) at[$i] = i; next }
+function put(m, p, value, low, high) { v[m, p] = value; lo[m, p] = low; hi[m, p] = high }
+files == 1 {
+    mode = $at["mode"]; name[++n] = mode; charged[mode] = $at["charged"]
+    put(mode, 1, $at["kl"], $at["kl_low"], $at["kl_high"])
+    put(mode, 2, 100 * $at["top1"], 100 * $at["top1_low"], 100 * $at["top1_high"])
+    put(mode, 3, $at["nll_increase"], $at["nll_increase_low"], $at["nll_increase_high"])
+}
+files == 2 && $at["score_change"] != "" {
+    put($at["mode"], 4, 100 * $at["score_change"], 100 * $at["score_change_low"], 100 * $at["score_change_high"])
+}
+function family(mode) { sub(/:.*/, "", mode); return mode }
+function sorted(   i, j, k) {
+    for (i = 2; i <= n; i++)
+        for (j = i; j > 1 && charged[name[j]] + 0 < charged[name[j - 1]] + 0; j--) { k = name[j]; name[j] = name[j - 1]; name[j - 1] = k }
+}
+function is_number(x) { return x ~ /^-?[0-9]/ }
+END {
+    sorted()
+    if (!check) {
+        print "mode", "family", "charged", "value", "low", "high"
+        for (i = 1; i <= n; i++) {
+            m = name[i]
+            if (family(m) != "full" && is_number(v[m, panel]) && !(panel == 1 && v[m, panel] <= 0))
+                print m, family(m), charged[m], v[m, panel], is_number(lo[m, panel]) ? lo[m, panel] : v[m, panel], \
+                      is_number(hi[m, panel]) ? hi[m, panel] : v[m, panel]
+        }
+        exit
+    }
+    split("KL|top-1 agreement|NLL|accuracy", word, "|")
+    for (i = 1; i <= n; i++) if (!seen[family(name[i])]++) families[++n_family] = family(name[i])
+    for (f = 1; f <= n_family; f++)
+        for (p = 1; p <= 4; p++) {
+            last = ""; steps = breaks = 0; where = ""
+            for (i = 1; i <= n; i++) {
+                m = name[i]
+                if (family(m) != families[f] || !is_number(v[m, p])) continue
+                if (last != "") {
+                    steps++
+                    worse = p == 1 || p == 3 ? v[m, p] - v[last, p] : v[last, p] - v[m, p]
+                    if (worse > 1e-9) { breaks++; where = where sprintf(" %s to %s (charged %.3f to %.3f: %.4g to %.4g)", last, m, charged[last], charged[m], v[last, p], v[m, p]) }
+                }
+                last = m
+            }
+            if (steps) printf "%s, %s: %s\n", families[f], word[p], breaks ? "not monotone:" where : "monotone over " steps + 1 " budgets"
+        }
+}
