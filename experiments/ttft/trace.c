@@ -16,7 +16,8 @@ typedef struct session_row {
 } session_row;
 
 static const ba_column session_columns[] = {
-    BA_COLUMN(session_row, command, BA_COLUMN_STRING, ""), BA_COLUMN(session_row, date, BA_COLUMN_TEXT, ""),
+    BA_COLUMN(session_row, command, BA_COLUMN_STRING, ""),
+    BA_COLUMN(session_row, date, BA_COLUMN_TEXT, ""),
     BA_COLUMN_AS("peak_flops_per_s", session_row, peak.flops, BA_COLUMN_F64, "FLOP/s"),
     BA_COLUMN_AS("peak_bytes_per_s", session_row, peak.bytes, BA_COLUMN_F64, "B/s"),
     BA_COLUMN(session_row, device, BA_COLUMN_STRING, ""),

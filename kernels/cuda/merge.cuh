@@ -10,12 +10,9 @@ namespace ba {
 enum { LANES = 32 };
 
 /* A lane's share of a row's state: dimensions lane, lane + 32, .., n at most. */
-template <int n> struct merged {
-    float m, l, o[n];
-};
+template <int n> struct merged { float m, l, o[n]; };
 
-template <int n>
-__device__ inline void merge(merged<n> &into, float m, float l, const float *o, int dim, int lane) {
+template <int n> __device__ inline void merge(merged<n> &into, float m, float l, const float *o, int dim, int lane) {
     float most = fmaxf(into.m, m), a = exp2f(into.m - most), b = exp2f(m - most);
 #pragma unroll
     for (int i = 0; i < n; i++) {

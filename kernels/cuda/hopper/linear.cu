@@ -16,8 +16,8 @@ product product_of(const ba_dev_linear *op) {
 
 constexpr uint64_t STEP = BOX_COLS, STEP_BYTES = BOX_ROW;
 
-static bool map_matrix(const uint16_t *at, size_t stride, size_t rows, size_t cols, int height, int depth,
-                       int boxes, CUtensorMap *map) {
+static bool map_matrix(const uint16_t *at, size_t stride, size_t rows, size_t cols, int height, int depth, int boxes,
+                       CUtensorMap *map) {
     uint64_t across = depth == 1 ? cols : STEP, steps = depth == 1 ? 1 : cols / STEP;
     ba_map_shape shape = {3,
                           {across, rows, steps},
