@@ -8,6 +8,8 @@ points(panel) = sprintf("< awk -f curves.awk -v panel=%d modes-1.csv summary-2.c
 families = "block splice lego cacheblend prophetkv qcfuse kvshift"
 stats data using (column("n")) name "prompts" nooutput
 stats data using (column("noise_kl")) name "noise" nooutput
+if (!exists("noise_max")) { noise_max = 0 } # not measured
+rows(panel) = int(system(sprintf("awk -f curves.awk -v panel=%d modes-1.csv summary-2.csv | wc -l", panel))) - 1
 set xlabel "charged budget"
 set key outside right top
 array head[4] = ["Distance from full attention", "Same next token as full attention", "NLL of the gold answer, minus full's", \
@@ -27,6 +29,7 @@ do for [kind in "svg png"] {
                 fc rgb "#EEEEEE" fs solid noborder behind
         }
         set xrange [-0.03:*]
+        if (rows(panel) < 1) { set multiplot next; continue } # accuracy, until eval has run
         plot for [f in families] points(panel) using (strcol(2) eq f ? $3 : NaN):4:5:6 with yerrorbars ls style_of(f) \
                  lw 1 dt 1 notitle, \
              for [f in families] points(panel) using (strcol(2) eq f ? $3 : NaN):4 with linespoints ls style_of(f) title f
