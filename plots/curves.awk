@@ -18,6 +18,8 @@ function sorted(   i, j, k) {
     for (i = 2; i <= n; i++)
         for (j = i; j > 1 && charged[name[j]] + 0 < charged[name[j - 1]] + 0; j--) { k = name[j]; name[j] = name[j - 1]; name[j - 1] = k }
 }
+# Distances are drawn on a logarithmic axis, which those that are rounding only would stretch for nothing.
+function floor(x) { return panel == 1 && x + 0 < 1e-4 ? 1e-4 : x }
 function is_number(x) { return x ~ /^-?[0-9]/ }
 END {
     sorted()
@@ -25,9 +27,10 @@ END {
         print "mode", "family", "charged", "value", "low", "high"
         for (i = 1; i <= n; i++) {
             m = name[i]
-            if (family(m) != "full" && is_number(v[m, panel]) && !(panel == 1 && v[m, panel] <= 0))
-                print m, family(m), charged[m], v[m, panel], is_number(lo[m, panel]) ? lo[m, panel] : v[m, panel], \
-                      is_number(hi[m, panel]) ? hi[m, panel] : v[m, panel]
+            if (family(m) != "full" && is_number(v[m, panel]))
+                print m, family(m), charged[m], floor(v[m, panel]), \
+                      floor(is_number(lo[m, panel]) ? lo[m, panel] : v[m, panel]), \
+                      floor(is_number(hi[m, panel]) ? hi[m, panel] : v[m, panel])
         }
         exit
     }

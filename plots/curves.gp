@@ -12,7 +12,7 @@ if (!exists("noise_max")) { noise_max = 0 } # not measured
 rows(panel) = int(system(sprintf("awk -f curves.awk -v panel=%d modes-1.csv summary-2.csv | wc -l", panel))) - 1
 set xlabel "charged budget"
 set key outside right top
-array head[4] = ["Distance from full attention", "Same next token as full attention", "NLL of the gold answer, minus full's", \
+array head[4] = ["Distance from full attention (what is below 10^{-4} is drawn there)", "Same next token as full attention", "NLL of the gold answer, minus full's", \
                  "Accuracy, minus full's"]
 array unit[4] = ["KL(full || mode) of the next token, nats", "% of prompts", "nats a token", "points"]
 do for [kind in "svg png"] {
@@ -25,7 +25,7 @@ do for [kind in "svg png"] {
         unset object 1
         if (panel == 1) {
             set logscale y
-            set object 1 rectangle from graph 0, graph 0 to graph 1, first (noise_max > 0 ? noise_max : 1e-9) \
+            set object 1 rectangle from graph 0, graph 0 to graph 1, first (noise_max > 1e-4 ? noise_max : 1e-4) \
                 fc rgb "#EEEEEE" fs solid noborder behind
         }
         set xrange [-0.03:*]
