@@ -9,6 +9,11 @@ of(source, mode, name) = stringcolumn("mode") eq mode && is_ours(source) ? colum
 eval tally(data, 'is_ours("eval") ? column("nll") : NaN', "accuracy")
 eval tally(data, 'is_ours("validation") ? column("nll") : NaN', "checked")
 if (!accuracy && !checked) { exit }
+items = ""
+if (accuracy) {
+    stats data using (is_ours("eval") ? column("n") : NaN) nooutput
+    items = sprintf(" over n = %.0f items", STATS_max)
+}
 set xlabel "training step (the modes are drawn 3 steps apart)"
 set xrange [-8:*]
 set offsets 0, graph 0.02, graph 0.06, graph 0.05
@@ -17,7 +22,7 @@ aside(i) = 1.5 * (2 * i - 3) # intervals beside one another
 modes = "full block"
 do for [kind in "svg png"] {
     eval page(kind, 1000, accuracy ? 1000 : 520)
-    set multiplot layout accuracy ? 2 : 1,1 title ours . ", intervals of 95 %" font ",15" noenhanced
+    set multiplot layout accuracy ? 2 : 1,1 title ours . ", intervals of 95 %" . items font ",15" noenhanced
     set key outside top center horizontal
     if (accuracy) {
         set ylabel "best-subspan EM, mean over tasks (%)"

@@ -22,7 +22,7 @@ state(mode) = mode eq "full" ? "full" : mode . ", warm"
 do for [kind in "svg png"] {
     eval page(kind, 1000, 620)
     plot for [m = 1:words(modes)] for [w = 1:words(ways)] data using "length":(cell(word(modes, m), "place", word(modes, m) eq "full", "flops_" . word(ways, w))) \
-             with linespoints ls style_of(word(modes, m)) pt (words(ways) > 1 ? 4 + 2 * w : int(word("7 5 9 11 13", 1 + m % 5))) \
+             with linespoints ls style_of(word(modes, m)) pt (words(ways) > 1 ? 4 + 2 * w : point_of(word(modes, m))) \
              title state(word(modes, m)) . (words(ways) > 1 ? ", " . word(named, w) : "")
     unset output
 }

@@ -9,11 +9,11 @@ down = (n + across - 1) / across
 stats data using (stringcolumn("mode") eq word(modes, 1) && column("layer") == 0 ? column("prompt") : NaN) nooutput
 prompts = STATS_records
 set tics font ",10"
-set xtics 10 offset 0, 0.4
 set ytics offset 0.6, 0
 unset key
 stats data using (column("layer")) nooutput
 set xrange [0:STATS_max]
+set xtics (STATS_max < 12 ? 2 : 10) offset 0, 0.4
 stats data using (column(what)) nooutput
 set yrange [0:1.05 * STATS_max]
 set ytics STATS_max < 0.5 ? 0.1 : STATS_max < 1.2 ? 0.2 : STATS_max < 5 ? 1 : 2

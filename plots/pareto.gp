@@ -9,6 +9,8 @@ set xtics (1, 2, 3, 5, 10, 20, 30, 50, 100)
 stats data using (100 * column("flops_fraction")) nooutput
 set xrange [STATS_min / 2.6 : STATS_max * 1.5]
 set offsets 0, 0, graph 0.08, graph 0.05
+stats data using (column("n")) nooutput
+items = STATS_min < STATS_max ? sprintf("%.0f to %.0f", STATS_min, STATS_max) : sprintf("%.0f", STATS_max)
 set key outside top center horizontal
 set lmargin 12
 
@@ -28,7 +30,7 @@ do for [kind in "svg png"] {
         stats data using (scale * column(value . "_low")) name "low" nooutput
         stats data using (scale * column(value . "_high")) name "high" nooutput
         gap = 0.035 * (high_max - low_min)
-        set title panel == 1 ? "Accuracy lost" : "Likelihood of the gold answer lost"
+        set title (panel == 1 ? "Accuracy lost" : "Likelihood of the gold answer lost") . " (n = " . items . " items, paired)"
         set ylabel panel == 1 ? "points of best-subspan EM lost (mean over tasks, 95 %)" \
                               : "NLL added (nats a token, mean over tasks, 95 %)"
         plot for [t = 0:1] data using (of(t, 100 * column("flops_fraction") * aside(t))):(scale * column(value)): \

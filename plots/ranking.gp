@@ -4,7 +4,16 @@ data = "modes.csv"; out = ARG1
 load "style.gp"
 set xlabel "FLOPs of a warm prompt (% of full prefill)"
 stats data using (column("n")) nooutput
-set ylabel sprintf("KL(full || mode) of the next token (nats, mean over n = %.0f prompts)", STATS_max)
+prompts = STATS_max
+set ylabel (prompts == 1 ? "KL(full || mode) of the next token (nats, n = 1 prompt: no interval)" \
+                        : sprintf("KL(full || mode) of the next token (nats, mean over n = %.0f prompts, 95 %%)", prompts)) font ",12"
+eval joint(data, "same_set")
+eval tally(data, 'column("noise_kl") > 0 ? 1 : NaN', "noisy")
+noise = 0
+if (noisy) {
+    stats data using (column("noise_kl")) nooutput
+    noise = STATS_max
+}
 set logscale xy
 set xtics (1, 2, 5, 10, 20, 50, 100)
 set ytics (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -14,10 +23,14 @@ unset key
 far = 1e-3
 n = 0
 near = ""
-array name[999]; array cost[999]; array kl[999]
-keep(mode, x, y) = y > far && y < 1e300 ? (n = n + 1, name[n] = mode, cost[n] = x, kl[n] = y, y) \
-                                       : (near = near.(near eq "" ? "" : ", ").mode.sprintf(" (%.3g %%)", x), NaN)
-stats data using (keep(stringcolumn("mode"), 100 * column("flops_fraction"), column("kl"))) nooutput
+array name[999]; array cost[999]; array kl[999]; array from[999]; array upto[999]
+# A column without a number, as the ends of an interval of one prompt, gives the mean itself.
+or(x, y) = x > -1e300 ? x : y
+keep(mode, x, y, l, h) = y > far && y < 1e300 \
+    ? (n = n + 1, name[n] = mode, cost[n] = x, kl[n] = y, from[n] = l > far / 100 ? l : far / 100, upto[n] = h, y) \
+    : (near = near.(near eq "" ? "" : ", ").starred(mode, same_set).sprintf(" (%.3g %%)", x), NaN)
+stats data using (keep(stringcolumn("mode"), 100 * column("flops_fraction"), column("kl"), or(column("kl_low"), column("kl")), \
+                       or(column("kl_high"), column("kl")))) nooutput
 
 if (n == 0) { exit } # nothing is farther than that
 
@@ -48,13 +61,16 @@ do for [i = 2:n] { cheapest = cost[i] < cheapest ? cost[i] : cheapest }
 set xrange [0.7 * cheapest : 130]
 set yrange [10 ** (bottom - 0.05) : 10 ** (top + 0.1)]
 set rmargin 32
-set title sprintf("How far from full attention, at what cost\n{/*0.8 not drawn, below 10^{-3} nats: %s}", escaped(near))
+set title sprintf("How far from full attention, at what cost\n{/*0.8 not drawn, below 10^{-3} nats: %s}\n{/*0.8 %s%s}", escaped(near), joint_note(same_set), \
+                  noise ? sprintf("%sdashed: noise of this precision", same_set eq "" ? "" : "; ") : "")
+if (noise) { set arrow 1000 from graph 0, first noise to graph 1, first noise nohead ls 8 }
 do for [i = 1:n] {
     set arrow i from cost[order[i]], kl[order[i]] to 130, 10 ** at[i] nohead lw 0.6 lc rgb "#BBBBBB" back
-    set label i name[order[i]] at 137, 10 ** at[i] left noenhanced font ",12" textcolor rgb colour_of(name[order[i]])
+    set label i starred(name[order[i]], same_set) at 137, 10 ** at[i] left noenhanced font ",12" textcolor rgb colour_of(name[order[i]])
 }
 do for [kind in "svg png"] {
     eval page(kind, 1120, 720)
-    plot for [i = 1:n] "+" using (cost[i]):(kl[i]) every ::0::0 with points ls style_of(name[i]) ps 1.4
+    plot for [i = 1:n] "+" using (cost[i]):(kl[i]):(from[i]):(upto[i]) every ::0::0 with yerrorbars pt 0 lw 1 lc rgb colour_of(name[i]), \
+         for [i = 1:n] "+" using (cost[i]):(kl[i]) every ::0::0 with points ls style_of(name[i]) ps 1.4
     unset output
 }

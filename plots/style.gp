@@ -40,6 +40,7 @@ set style line 100 lc rgb grey dt 1 pt 6 ps 1.1 lw 2
 base(mode) = mode[1:strstrt(mode . ":", ":") - 1]
 place_of(name) = sum [k = 1:n_mode] (field(k, 1) eq name ? k : 0)
 style_of(mode) = place_of(base(mode)) ? (base(mode) eq mode ? 100 : 200) + place_of(base(mode)) : 100
+point_of(mode) = place_of(base(mode)) ? int(field(place_of(base(mode)), 4)) : 6
 colour_of(mode) = place_of(base(mode)) ? value(field(place_of(base(mode)), 2)) : grey
 
 # Things that are no modes: bounds, and other series.
@@ -71,6 +72,13 @@ legend(height, rows) = "unset border; unset tics; unset grid; unset title; unset
     . "set xrange [0:1]; set yrange [0:1]; set offsets 0, 0, 0, 0; set lmargin at screen 0.01; set rmargin at screen 0.99; " \
     . sprintf("set bmargin at screen %f; set tmargin at screen %f; set key inside center center horizontal maxrows %d width -2 font ',12'", 4.0 / height, (10.0 + 22 * rows) / height, rows)
 finish = "unset multiplot; unset output; load 'state.gp'"
+
+# `eval joint(FILE, NAME)`: the modes that reuse KV only for the same passages in the same order, as a list in NAME; a star
+# marks them, and `joint_note(LIST)` says why in a title.
+joint(file, list) = sprintf("%s = ''; stats '%s' using (stringcolumn('reuse') eq 'same set' && !strstrt(%s . ' ', ' ' . stringcolumn('mode') . ' ') " \
+    . "? (%s = %s . ' ' . stringcolumn('mode'), 0) : 0) nooutput", list, file, list, list, list)
+starred(mode, list) = strstrt(list . " ", " " . mode . " ") ? mode . " *" : mode
+joint_note(list) = list eq "" ? "" : "*: reuses KV only for the same passages in the same order"
 
 # Numbers in words: 21000000 -> 21M, 8192 -> 8K (tokens: K is 1024), 0.0123 -> 12.3 ms.
 count(n) = n >= 1e6 ? sprintf("%.3gM", n / 1e6) : n >= 1e4 ? sprintf("%.3gK", n / 1e3) : sprintf("%.0f", n)

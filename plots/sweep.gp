@@ -8,15 +8,25 @@ load "style.gp"
 by = axis eq "block_tokens" ? "length" : "block_tokens"
 eval collect(data, "mode", "modes")
 eval collect(data, by, "values")
-stats data using (column("n")) nooutput
-samples = STATS_max == 1 ? "; n = 1" : ""
+eval joint(data, "same_set")
 name(column) = column eq "length" ? "prompt length (tokens)" : column eq "passages" ? "number of passages" : "size of passages (tokens)"
 time = quantity eq "ttft_s_median"
+# n: samples of a time, prompts of a distance. One prompt is a point without an interval, drawn hollow.
+stats data using (column(time ? "n" : "n_prompts")) nooutput
+single = STATS_max == 1
+samples = time ? sprintf("; n %s %.0f", "≥", STATS_min) : single ? "; n = 1 prompt: hollow, no interval" : sprintf("; means over n = %.0f prompts, 95 %%", STATS_max)
+noise = 0
+eval tally(data, time ? 'NaN' : 'column("noise_kl") > 0 ? 1 : NaN', "noisy")
+if (noisy) {
+    stats data using (column("noise_kl")) nooutput
+    noise = STATS_max
+}
 # Full attention is timed cold, since it reuses nothing; other modes warm.
 shown(mode, value) = stringcolumn("mode") eq mode && stringcolumn("executor") eq "place" && column(by) == value + 0 \
     && column("cold") == (mode eq "full") ? column(quantity) : NaN
 # A distance of mere rounding is drawn at the floor of the axis.
 floor = 1e-4
+ends(mode, value, end) = column(end) > -1e300 ? (column(end) < floor ? floor : column(end)) : drawn(mode, value)
 drawn(mode, value) = time ? shown(mode, value) : shown(mode, value) < floor ? floor : shown(mode, value)
 
 set logscale xy
@@ -39,12 +49,17 @@ do for [kind in "svg png"] {
     eval axes
     unset key
     set multiplot layout rows_, columns_ title (time ? "Time to first token (s) over ".name(axis)."\n{/*0.8 passages from the store; full attention in grey" \
-        : "Distance from full attention (KL of the next token, nats) over ".name(axis)."\n{/*0.8 at the lowest line: below 10^{-4}").samples."}" font ",15"
+        : "Distance from full attention (KL of the next token, nats) over ".name(axis)."\n{/*0.8 at the lowest line: below 10^{-4}") \
+        .samples.(noise ? "; grey: noise of this precision" : "").(same_set eq "" ? "" : "; ").joint_note(same_set)."}" font ",15"
     do for [m = 1:words(modes)] {
         mode = word(modes, m)
-        set title mode noenhanced font ",13" textcolor rgb colour_of(mode) offset 0, -0.6
+        set title starred(mode, same_set) noenhanced font ",13" textcolor rgb colour_of(mode) offset 0, -0.6
         plot for [v = 1:(time ? words(values) : 0)] data using (column(axis)):(drawn("full", word(values, v))) with lines lc rgb grey lw 1.5 dt v notitle, \
-             for [v = 1:words(values)] data using (column(axis)):(drawn(mode, word(values, v))) with linespoints ls of_ramp(v, words(values))
+             for [v = 1:(noise ? 1 : 0)] noise with lines ls 8 notitle, \
+             for [v = 1:(time || single ? 0 : words(values))] data using (column(axis)):(drawn(mode, word(values, v))): \
+                 (ends(mode, word(values, v), "kl_low")):(ends(mode, word(values, v), "kl_high")) with yerrorbars pt 0 lw 1 lc rgb "#888888" notitle, \
+             for [v = 1:words(values)] data using (column(axis)):(drawn(mode, word(values, v))) with linespoints ls of_ramp(v, words(values)) \
+                 pt (single && !time ? 6 : 4 + of_ramp(v, words(values)) - 10)
     }
     # The last panel is the legend.
     set title "" 

@@ -5,6 +5,7 @@ data = "results.csv"; out = ARG1
 load "style.gp"
 eval one_size
 eval collect(data, "mode", "modes")
+eval joint(data, "same_set")
 stats data using (column("question")) nooutput
 question = STATS_max
 stats data using (column("n")) nooutput
@@ -40,13 +41,13 @@ set yrange [low / 1.5 : high * 1.5]
 
 n_panel = paper ? 2 : 1
 width = paper ? 1200 : 800
-rows = few ? (paper ? 2 : 3) : (words(modes) + (paper ? 4 : 2)) / (paper ? 5 : 3)
+rows = few ? (paper ? 2 : 3) : (words(modes) + (paper ? 3 : 2)) / (paper ? 4 : 3)
 height = 530 + 22 * rows
 cold(mode) = mode eq "full"
 
 do for [kind in "svg png"] {
     eval page(kind, width, height)
-    eval panels(n_panel, width, height, rows, 0, "")
+    eval panels(n_panel, width, height, rows, 0, same_set eq "" ? "" : "{/*0.75 *: reuses KV only for the same passages in the same order}")
     set title sprintf("Here: medians, n %s %.0f; bars: from the least time to median + MAD%s", "≥", least, passages(0)) font ",12"
     set ylabel "time to first token (s)"
     lines = "plot for [m = 1:words(modes)] data using 'length':(cell(word(modes, m), 'place', cold(word(modes, m)), 'ttft_s_median')):(column('ttft_s_min')):" \
@@ -63,7 +64,7 @@ do for [kind in "svg png"] {
              data using "length":(cell("block", "place", 0, "paper_ttft_s")) with linespoints ls style_of("block")
     }
     eval legend(height, rows)
-    entries = "plot NaN notitle, for [m = 1:words(modes)] keyentry with linespoints ls style_of(word(modes, m)) title word(modes, m) . (cold(word(modes, m)) ? '' : ', warm')"
+    entries = "plot NaN notitle, for [m = 1:words(modes)] keyentry with linespoints ls style_of(word(modes, m)) title starred(word(modes, m), same_set) . (cold(word(modes, m)) ? '' : ', warm')"
     if (few) { entries = entries . ", keyentry with linespoints ls style_of(second) dt 2 title second . ', cold', " \
                    . "keyentry with linespoints ls style_of(second) dt 3 pt 6 title second . ', warm, caches merged'" }
     if (bounds) { entries = entries . ", keyentry with lines ls 8 title 'least time, full', keyentry with lines ls 9 title 'least time, ' . second . ', warm'" }

@@ -42,7 +42,7 @@ static const char *fraction(double share, char out[48]) {
 }
 
 /* Whether a claim holds here, from the interval of a - b; paper: its figure for a - b over the same tasks, or NaN. Of a difference
- * in the paper's direction it also says if it is less than 2/3 or more than 3/2 as large. */
+ * in the paper's direction it also says if it is less than half or more than twice as large. */
 static void judge(const ba_report_claim *c, ba_estimate here, double paper, double margin, bool more_is_better,
                   char out[96]) {
     enum { TEXT = 96 };
@@ -54,11 +54,11 @@ static void judge(const ba_report_claim *c, ba_estimate here, double paper, doub
         snprintf(out, TEXT, "not measured");
     } else if (!strcmp(c->expect, "equal")) {
         snprintf(out, TEXT,
-                 is == BA_EQUAL       ? "agrees: equal"
-                 : is == BA_UNDECIDED ? "undecided"
-                                      : "**disagrees: %s**",
+                 is == BA_EQUAL   ? "agrees: equal"
+                 : is == BA_WORSE ? "**disagrees: %s**"
+                                  : "%s",
                  ba_equivalence_name(is));
-    } else if (above && share > 0 && (share < 2.0 / 3 || share > 1.5)) {
+    } else if (above && share > 0 && (share < 0.5 || share > 2)) {
         snprintf(out, TEXT, "same sign, %s %s", fraction(share, size), share > 1 ? "the size" : "of the size");
     } else if (above) {
         snprintf(out, TEXT, "agrees");
@@ -90,6 +90,26 @@ static void print_means(FILE *out, const ba_report_spec *spec, size_t table, con
         fprintf(out, " | %s | ", verdict);
         ba_report_interval(out, nll.mean, nll.low, nll.high, 1, 3);
         judge(c, nll, NAN, margins->nll, false, verdict);
+        fprintf(out, " | %s |\n", verdict);
+    }
+}
+
+void ba_report_main_claims(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_margins *margins) {
+    fputs("\n| the paper claims | paper, points | here, points | verdict |\n|---|---:|---:|---|\n", out);
+    for (size_t i = 0; i < spec->n_claim; i++) {
+        const ba_report_claim *c = &spec->claim[i];
+        const ba_report_table *t = &spec->table[c->table];
+        if (!c->main) {
+            continue;
+        }
+        char verdict[96];
+        const ba_report_row *a = ba_report_row_by_id(t, c->a), *b = ba_report_row_by_id(t, c->b);
+        ba_estimate score = ba_estimate_of(rows, BA_OF_SCORE, a->key, &b->key, t->task, t->n_task);
+        double paper = ba_report_paper_mean(t, a) - ba_report_paper_mean(t, b);
+        judge(c, score, score.n_task == t->n_task ? paper / 100 : NAN, margins->score, true, verdict);
+        fprintf(out, "| %s | ", c->text);
+        fprintf(out, isnan(paper) ? "- | " : "%+.1f | ", paper);
+        ba_report_interval(out, score.mean, score.low, score.high, 100, 1);
         fprintf(out, " | %s |\n", verdict);
     }
 }
@@ -139,10 +159,10 @@ int ba_report_claims(FILE *out, const ba_report_spec *spec, size_t table, const 
         return 0;
     }
     fprintf(out,
-            "\n### What agrees with the paper\n\nEach claim is the paper's; differences are paired, on all items that "
+            "\n## What agrees with the paper\n\nEach claim is the paper's; differences are paired, on all items that "
             "both have (n), with intervals of 95 %%; p: McNemar's, exact, where scores are 0 or 1. *agrees*: the whole "
             "interval is on the paper's side of zero (a claim of equality: within %g points or %g nats of it); *same "
-            "sign*: it is, but the difference is less than two thirds or more than one and a half of the paper's; "
+            "sign*: it is, but the difference is less than half or more than twice the paper's; "
             "*undecided*: these items cannot tell.\n",
             100 * margins->score, margins->nll);
     print_means(out, spec, table, rows, margins);

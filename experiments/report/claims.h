@@ -10,6 +10,9 @@
 int ba_report_claims(FILE *out, const ba_report_spec *spec, size_t table, const ba_eval_rows *rows,
                      const ba_margins *margins);
 
+/* Prints the claims of the first page: the paper's difference, ours and the verdict on the score. */
+void ba_report_main_claims(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_margins *margins);
+
 /* Prints what share of the gap between two rows a third one closes: a line for every gap that was measured, and a table by
  * task for those with by_task. */
 void ba_report_gaps(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows);

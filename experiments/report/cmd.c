@@ -1,4 +1,5 @@
-/* blockattn report: from the traces of `eval` to one page, with the paper's tables beside ours. */
+/* blockattn report: from the traces of `eval` to pages, with the paper's tables beside ours. */
+#include "claims.h"
 #include "experiments/options/data.h"
 #include "experiments/options/options.h"
 #include "inputs.h"
@@ -42,26 +43,50 @@ static int write_figures(const options *opt, const ba_report_spec *spec, const b
     return rc;
 }
 
-static int write_page(const options *opt, const ba_margins *margins, const ba_report_spec *spec,
-                      const ba_report_inputs *in, char err[BA_ERR_LEN]) {
+/* What the pages are made from. */
+typedef struct contents {
+    const options *opt;
+    const ba_margins *margins;
+    const ba_report_spec *spec;
+    const ba_report_inputs *in;
+} contents;
+
+/* Page number `page`: the tables, then the gaps, then the runs. */
+static int print_page(FILE *out, const contents *c, size_t page) {
+    if (page < c->spec->n_table) {
+        return ba_report_table_page(out, c->spec, page, &c->in->rows, c->margins, c->in->remarks);
+    }
+    if (page == c->spec->n_table) {
+        ba_report_gaps(out, c->spec, &c->in->rows);
+    } else {
+        fprintf(out, "# What was run\n\n%s", c->in->runs);
+    }
+    return 0;
+}
+
+static int finish_page(ba_whole_file *page, int failed, char err[BA_ERR_LEN]) {
+    int rc = failed ? ba_fail(err, "out of memory") : ba_whole_file_finish(page, err);
+    ba_whole_file_close(page);
+    return rc;
+}
+
+static int write_pages(const contents *c, char err[BA_ERR_LEN]) {
     size_t pareto = 0, steps = 0;
     ba_whole_file page;
-    if (write_figures(opt, spec, in, &pareto, &steps, err) || ba_whole_file_open(opt->page, &page, err)) {
+    if (write_figures(c->opt, c->spec, c->in, &pareto, &steps, err)) {
         return -1;
     }
-    int rc = ba_report_print(page.f, spec, &in->rows, margins, in->remarks) ? ba_fail(err, "out of memory") : 0;
-    if (!rc) {
-        fputs(
-            pareto
-                ? "\n## What is lost for what is saved\n\n![accuracy and NLL lost against FLOPs of full](pareto.svg)\n"
-                : "",
-            page.f);
-        fputs(steps ? "\n## Figure 4\n\n![both modes against the training step](figure4.svg)\n" : "", page.f);
-        fprintf(page.f, "\n## What was run\n\n%s", in->runs);
-        rc = ba_whole_file_finish(&page, err);
+    for (size_t i = 0; i < c->spec->n_table + 2; i++) {
+        const char *name = i < c->spec->n_table    ? c->spec->table[i].page
+                           : i == c->spec->n_table ? BA_REPORT_GAPS_PAGE
+                                                   : BA_REPORT_RUNS_PAGE;
+        if (open_data(c->opt->folder, name, &page, err) || finish_page(&page, print_page(page.f, c, i), err)) {
+            return -1;
+        }
     }
-    ba_whole_file_close(&page);
-    return rc;
+    return ba_whole_file_open(c->opt->page, &page, err)
+               ? -1
+               : finish_page(&page, ba_report_first_page(page.f, c->spec, &c->in->rows, c->margins), err);
 }
 
 /* Everything is read before anything is written. */
@@ -84,7 +109,8 @@ static int make(const options *opt, const ba_margins *margins, char **trace, siz
     if (ba_report_inputs_end(&in, err) || (opt->scores && ba_report_inputs_scores(&in, opt->scores, err))) {
         goto done;
     }
-    rc = write_page(opt, margins, &spec, &in, err);
+    const contents all = {opt, margins, &spec, &in};
+    rc = write_pages(&all, err);
 done:
     ba_report_inputs_free(&in);
     ba_report_spec_free(&spec);
@@ -112,18 +138,18 @@ static const ba_option own[] = {
      .help = "tables, the paper's figures and claims"},
     {"scores", "FILE", BA_FILE, AT(scores),
      .help = "scores of other programs, JSON Lines {\"label\", \"task\", \"mode\", \"id\", \"score\"}"},
-    {"page", "FILE", BA_FILE, AT(page), .standard = "results/REPORT.md", .help = "the page to write"},
+    {"page", "FILE", BA_FILE, AT(page), .standard = "results/REPORT.md",
+     .help = "the first page; the others are written to --folder"},
     {"folder", "DIR", BA_FOLDER, AT(folder), .standard = "results",
-     .help = "where the figures' data go: pareto.csv and figure4.csv"},
+     .help = "where the pages of tables go, and the figures' data: pareto.csv and figure4.csv"},
     {.name = NULL}};
 
 const ba_command ba_command_report = {
     .name = "report",
-    .summary = "from traces of eval to one page, beside the paper's tables",
+    .summary = "from traces of eval to one page of findings, and a page a table beside the paper's",
     .usage = "TRACE.h5... [--page FILE] [--folder DIR]",
-    .about =
-        "From traces of eval, of several models, sessions and machines, to one page: each table beside the paper's, "
-        "intervals, costs, what agrees.",
+    .about = "From traces of eval, of several models, sessions and machines, to one page of "
+             "findings, and a page a table: beside the paper's, with intervals, costs, what agrees.",
     .example = "blockattn report results/table1-base.h5 results/table1-rag.h5",
     .own = own,
     .size = sizeof(options),

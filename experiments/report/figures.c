@@ -9,7 +9,7 @@
 size_t ba_report_pareto(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows) {
     const ba_report_table *t = &spec->table[0];
     size_t n = 0;
-    fputs("label,mode,flops_fraction,score_lost,score_lost_low,score_lost_high,nll_lost,nll_lost_low,nll_lost_high\n",
+    fputs("label,mode,flops_fraction,score_lost,score_lost_low,score_lost_high,nll_lost,nll_lost_low,nll_lost_high,n\n",
           out);
     for (size_t r = 0; r < t->n_row; r++) {
         const ba_row_key key = t->row[r].key, full = {key.label, "full"};
@@ -18,8 +18,8 @@ size_t ba_report_pareto(FILE *out, const ba_report_spec *spec, const ba_eval_row
         double flops = ba_estimate_of(rows, BA_OF_FLOPS, key, NULL, t->task, t->n_task).mean /
                        ba_estimate_of(rows, BA_OF_FLOPS, full, NULL, t->task, t->n_task).mean;
         if (strcmp(key.mode, "full") != 0 && !isnan(flops) && !isnan(nll.mean)) {
-            fprintf(out, "%s,\"%s\",%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g\n", key.label, key.mode, flops, score.mean,
-                    score.low, score.high, nll.mean, nll.low, nll.high);
+            fprintf(out, "%s,\"%s\",%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%zu\n", key.label, key.mode, flops, score.mean,
+                    score.low, score.high, nll.mean, nll.low, nll.high, nll.n_item);
             n++;
         }
     }
@@ -123,16 +123,16 @@ size_t ba_report_steps(FILE *out, const ba_report_spec *spec, const ba_eval_rows
     static const char *const modes[] = {"full", "block"};
     size_t n_label, n = checks->n;
     const char **label = stepped_labels(rows, &n_label);
-    fputs("source,label,step,mode,score,score_low,score_high,nll,nll_low,nll_high\n", out);
+    fputs("source,label,step,mode,score,score_low,score_high,nll,nll_low,nll_high,n\n", out);
     for (size_t i = 0; label && i < n_label; i++) {
         for (size_t m = 0; m < 2; m++) {
             const ba_row_key key = {label[i], modes[m]};
             ba_estimate score = ba_estimate_of(rows, BA_OF_SCORE, key, NULL, t->task, t->n_task),
                         nll = ba_estimate_of(rows, BA_OF_NLL, key, NULL, t->task, t->n_task);
             if (nll.n_task) {
-                fprintf(out, "eval,%.*s,%ld,%s,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g\n",
+                fprintf(out, "eval,%.*s,%ld,%s,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%zu\n",
                         (int)(strrchr(label[i], '@') - label[i]), label[i], step_of(label[i]), modes[m], score.mean,
-                        score.low, score.high, nll.mean, nll.low, nll.high);
+                        score.low, score.high, nll.mean, nll.low, nll.high, nll.n_item);
                 n++;
             }
         }
@@ -140,7 +140,7 @@ size_t ba_report_steps(FILE *out, const ba_report_spec *spec, const ba_eval_rows
     free(label);
     for (size_t i = 0; i < checks->n; i++) {
         const ba_validation *v = &checks->v[i];
-        fprintf(out, "validation,%s,%llu,%s,NaN,NaN,NaN,%.6g,%.6g,%.6g\n", v->label, (unsigned long long)v->step,
+        fprintf(out, "validation,%s,%llu,%s,NaN,NaN,NaN,%.6g,%.6g,%.6g,NaN\n", v->label, (unsigned long long)v->step,
                 v->mode, v->nll, v->nll, v->nll);
     }
     return n;

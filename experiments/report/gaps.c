@@ -138,7 +138,7 @@ static void print_by_task(FILE *out, const ba_report_spec *spec, const ba_report
     if (!in_paper && !measured(spec, gap, rows)) {
         return;
     }
-    fprintf(out, "\n### %s\n\n", gap->name);
+    fprintf(out, "\n## %s\n\n", gap->name);
     print_names(out, "From ", &g.from);
     print_names(out, " to ", &g.to);
     print_names(out, "; closed by ", &g.of);
@@ -167,7 +167,8 @@ void ba_report_gaps(FILE *out, const ba_report_spec *spec, const ba_eval_rows *r
         return;
     }
     fprintf(out,
-            "\n## The gap\n\nWhat share of the way from one row to another a third one goes. Means over tasks; the "
+            "# What share of the gap block fine-tuning closes\n\nWhat share of the way from one row to another a third "
+            "one goes. Means over tasks; the "
             "interval of a share is a bootstrap over their items. No share where the end of the way cannot be told "
             "to be better than its start.%s%s\n",
             *spec->about_gaps ? " " : "", spec->about_gaps);

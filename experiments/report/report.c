@@ -201,8 +201,7 @@ static void print_cost(FILE *out, const ba_report_table *t, const ba_eval_rows *
     fprintf(out, *remarks ? "\nRemark of the traces: %s.\n" : "%s", remarks);
 }
 
-static void print_head_of_page(FILE *out, const ba_report_spec *spec, const ba_margins *margins) {
-    fprintf(out, "# %s\n\n%s\n", spec->title, spec->about);
+static void print_legend(FILE *out, const ba_margins *margins) {
     fprintf(out,
             "\nScores in per cent with intervals of 95 %% (Wilson; Student's t for graded scores, NLL and means over "
             "tasks; Bonett and Price for paired changes of scores). **Bold**: best of its column; =: equal to it, the "
@@ -212,8 +211,54 @@ static void print_head_of_page(FILE *out, const ba_report_spec *spec, const ba_m
             100 * margins->score);
 }
 
-int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_margins *margins,
-                    const char *remarks) {
+/* Tasks on which the model only guesses, with the score that says so. */
+static void print_limits(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows) {
+    fputs("\n## What a model of this size cannot say\n\n", out);
+    for (size_t i = 0; i < spec->n_limit; i++) {
+        const ba_report_limit *l = &spec->limit[i];
+        const ba_report_row *r = ba_report_row_by_id(&spec->table[l->table], l->row);
+        ba_estimate e = ba_estimate_of(rows, BA_OF_SCORE, r->key, NULL, &l->task, 1);
+        fprintf(out, "- %s: ", l->task);
+        ba_report_interval(out, e.mean, e.low, e.high, 100, 1);
+        fprintf(out, " %% of %zu items right (%s), guessing gives %g %%. %s\n", e.n_item, r->name, l->chance, l->text);
+    }
+}
+
+int ba_report_first_page(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_margins *margins) {
+    fprintf(out, "# %s\n\n%s\n\n", spec->title, spec->about);
+    for (size_t i = 0; i < spec->n_summary; i++) {
+        fprintf(out, "- %s\n", spec->summary[i]);
+    }
+    fputs("\n## What the paper claims, and what was found here\n\nDifferences of accuracy in points, means over the "
+          "tasks of a "
+          "table; here with intervals of 95 %, on the same items.\n",
+          out);
+    ba_report_main_claims(out, spec, rows, margins);
+    print_limits(out, spec, rows);
+    fprintf(out,
+            "\n## How sure is that\n\n- *Equal* means that the whole interval is within %g points of no difference; "
+            "*undecided* that these items cannot tell, which is not the same.\n",
+            100 * margins->score);
+    for (size_t i = 0; i < spec->n_sure; i++) {
+        fprintf(out, "- %s\n", spec->sure[i]);
+    }
+    for (size_t i = 0; i < spec->n_figure; i++) {
+        fprintf(out, "%s%s\n", i ? "" : "\n## Figures\n\n", spec->figure[i]);
+    }
+    fputs("\n## Pages\n\n", out);
+    for (size_t i = 0; i < spec->n_table; i++) {
+        fprintf(out, "- [%s](%s)\n", spec->table[i].name, spec->table[i].page);
+    }
+    if (spec->n_gap) {
+        fputs("- [What share of the gap block fine-tuning closes](" BA_REPORT_GAPS_PAGE ")\n", out);
+    }
+    fputs("- [What was run](" BA_REPORT_RUNS_PAGE ")\n", out);
+    return ferror(out) ? -1 : 0;
+}
+
+int ba_report_table_page(FILE *out, const ba_report_spec *spec, size_t table, const ba_eval_rows *rows,
+                         const ba_margins *margins, const char *remarks) {
+    const ba_report_table *t = &spec->table[table];
     ba_eval_rows common;
     size_t n;
     if (ba_common_items(spec, rows, &common)) {
@@ -224,22 +269,15 @@ int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *r
     if (!s) {
         goto done;
     }
-    print_head_of_page(out, spec, margins);
-    for (size_t i = 0; i < spec->n_table; i++) {
-        const ba_report_table *t = &spec->table[i];
-        fprintf(out, "\n## %s\n\n%s\n", t->name, t->about);
-        print_paper(out, t);
-        if (print_scores(out, t, &common, margins, s, n)) {
-            goto done;
-        }
-        print_likelihood(out, t, &common, s, n);
-        print_cost(out, t, &common, s, n, remarks);
-        if (ba_report_claims(out, spec, i, rows, margins)) {
-            goto done;
-        }
+    fprintf(out, "# %s\n\n%s\n", t->name, t->about);
+    print_legend(out, margins);
+    print_paper(out, t);
+    if (print_scores(out, t, &common, margins, s, n)) {
+        goto done;
     }
-    ba_report_gaps(out, spec, rows);
-    rc = 0;
+    print_likelihood(out, t, &common, s, n);
+    print_cost(out, t, &common, s, n, remarks);
+    rc = ba_report_claims(out, spec, table, rows, margins);
 done:
     free(s);
     ba_eval_rows_forget(&common);

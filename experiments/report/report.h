@@ -1,4 +1,5 @@
-/* The page of the report on accuracy. Every number on it is computed from rows of traces. */
+/* The pages of the report on accuracy: one first page, then a page a table. Every number in a table is computed from rows of
+ * traces. */
 #ifndef BA_REPORT_H
 #define BA_REPORT_H
 
@@ -6,9 +7,16 @@
 
 #include <stdio.h>
 
-/* Prints tables (on the items that all their rows have), claims and gaps (paired) as Markdown, and the remarks after the
- * costs. 0, or -1: out of memory. */
-int ba_report_print(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_margins *margins,
-                    const char *remarks);
+/* Pages besides those of the tables, beside which they are. */
+#define BA_REPORT_GAPS_PAGE "report-gaps.md"
+#define BA_REPORT_RUNS_PAGE "report-runs.md"
+
+/* The first page: what it is about, the main claims, what the model cannot say, how sure all that is, and links. 0 or -1. */
+int ba_report_first_page(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_margins *margins);
+
+/* The page of a table (on the items that all its rows have) and of the claims about it (paired), as Markdown, with the remarks
+ * after the costs. 0, or -1: out of memory. */
+int ba_report_table_page(FILE *out, const ba_report_spec *spec, size_t table, const ba_eval_rows *rows,
+                         const ba_margins *margins, const char *remarks);
 
 #endif

@@ -53,7 +53,7 @@ static int read_table(const cJSON *o, ba_report_spec *s, const char *path, char 
     ba_report_table *t = &s->table[s->n_table++];
     size_t columns;
     if (need(o, "name", &t->name, path, err) || need(o, "about", &t->about, path, err) ||
-        texts(o, "tasks", t->task, BA_REPORT_TASKS, &t->n_task, path, err) ||
+        need(o, "page", &t->page, path, err) || texts(o, "tasks", t->task, BA_REPORT_TASKS, &t->n_task, path, err) ||
         texts(o, "columns", t->column, BA_REPORT_TASKS, &columns, path, err)) {
         return -1;
     }
@@ -125,12 +125,49 @@ static int read_claim(const cJSON *o, ba_report_spec *s, const char *path, char 
         return -1;
     }
     const ba_report_ids rows = {{c->a, c->b}, 2};
+    c->main = cJSON_IsTrue(ba_json_get(o, "main"));
     if (find_table(s, &rows, 1, &c->table, path, err)) {
         return -1;
     }
     return !strcmp(c->expect, "better") || !strcmp(c->expect, "equal")
                ? 0
                : ba_fail(err, "%s: field expect: it is better or equal", path);
+}
+
+static int read_limit(const cJSON *o, ba_report_spec *s, const char *path, char err[BA_ERR_LEN]) {
+    if (s->n_limit == BA_REPORT_LIMITS) {
+        return ba_fail(err, "%s: more than %d limits", path, BA_REPORT_LIMITS);
+    }
+    ba_report_limit *l = &s->limit[s->n_limit++];
+    l->chance = number_of(o, "chance");
+    if (need(o, "row", &l->row, path, err) || need(o, "task", &l->task, path, err) ||
+        need(o, "text", &l->text, path, err)) {
+        return -1;
+    }
+    const ba_report_ids row = {{l->row}, 1};
+    return find_table(s, &row, 1, &l->table, path, err);
+}
+
+/* What the first page says besides its numbers; all of it may be missing. */
+static int read_first_page(ba_report_spec *s, const char *path, char err[BA_ERR_LEN]) {
+    const struct {
+        const char *field, **line;
+        size_t *n;
+    } lists[] = {
+        {"summary", s->summary, &s->n_summary}, {"sure", s->sure, &s->n_sure}, {"figures", s->figure, &s->n_figure}};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        if (ba_json_get(s->document, lists[i].field) &&
+            texts(s->document, lists[i].field, lists[i].line, BA_REPORT_LINES, lists[i].n, path, err)) {
+            return -1;
+        }
+    }
+    const cJSON *o;
+    cJSON_ArrayForEach(o, ba_json_get(s->document, "limits")) {
+        if (read_limit(o, s, path, err)) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 static int read_gap(const cJSON *o, ba_report_spec *s, const char *path, char err[BA_ERR_LEN]) {
@@ -180,7 +217,7 @@ static int fill(ba_report_spec *s, const char *path, char err[BA_ERR_LEN]) {
             return -1;
         }
     }
-    return read_gaps(s, path, err);
+    return read_first_page(s, path, err) ? -1 : read_gaps(s, path, err);
 }
 
 int ba_report_spec_read(const char *path, ba_report_spec *out, char err[BA_ERR_LEN]) {

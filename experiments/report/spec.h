@@ -13,7 +13,9 @@ enum {
     BA_REPORT_TABLES = 8,
     BA_REPORT_CLAIMS = 32,
     BA_REPORT_GAPS = 32,
-    BA_REPORT_SEEDS = 8
+    BA_REPORT_SEEDS = 8,
+    BA_REPORT_LINES = 16,
+    BA_REPORT_LIMITS = 8
 };
 
 typedef struct ba_report_row {
@@ -24,7 +26,7 @@ typedef struct ba_report_row {
 } ba_report_row;
 
 typedef struct ba_report_table {
-    const char *name, *about;
+    const char *name, *about, *page; /* page: the file that it is printed to, in the report's folder */
     const char *task[BA_REPORT_TASKS], *column[BA_REPORT_TASKS]; /* [n_task]; column: the paper's heading */
     size_t n_task;
     ba_report_row row[BA_REPORT_ROWS];
@@ -35,7 +37,15 @@ typedef struct ba_report_table {
 typedef struct ba_report_claim {
     size_t table;
     const char *text, *a, *b, *expect; /* expect: "better" or "equal" */
+    bool main;                         /* on the first page, too */
 } ba_report_claim;
+
+/* A task on which a row of a table says nothing: its score is that of guessing. */
+typedef struct ba_report_limit {
+    size_t table;
+    const char *row, *task, *text;
+    double chance; /* score of guessing, per cent */
+} ba_report_limit;
 
 /* Ids of rows of one table, of which the mean is taken: one, or several seeds of a model. */
 typedef struct ba_report_ids {
@@ -54,6 +64,12 @@ typedef struct ba_report_gap {
 typedef struct ba_report_spec {
     cJSON *document;
     const char *title, *about;
+    const char *summary[BA_REPORT_LINES]; /* [n_summary] lines of the first page: what it is about */
+    const char *sure[BA_REPORT_LINES];    /* [n_sure] how far to trust it */
+    const char *figure[BA_REPORT_LINES];  /* [n_figure] Markdown of its figures */
+    size_t n_summary, n_sure, n_figure;
+    ba_report_limit limit[BA_REPORT_LIMITS];
+    size_t n_limit;
     ba_report_table table[BA_REPORT_TABLES];
     size_t n_table;
     ba_report_claim claim[BA_REPORT_CLAIMS];

@@ -1,6 +1,7 @@
 /* The report: means, claims and gaps against figures by hand, and pages from single and merged traces. */
 #include "experiments/report/report.h"
 #include "experiments/eval/trace.h"
+#include "experiments/report/claims.h"
 #include "experiments/report/common_items.h"
 #include "experiments/report/estimate.h"
 #include "experiments/report/inputs.h"
@@ -60,13 +61,19 @@ static ba_report_spec spec_of_project(void) {
     return spec;
 }
 
-/* Not inline: gcc 12 at -O3 would take the text for the variable that points to it, and warn of its end. */
+/* All pages one after the other: the first one, the tables', and the gaps. Not inline: gcc 12 at -O3 would take the text for
+ * the variable that points to it, and warn of its end. */
 __attribute__((noinline)) static char *page_of(const ba_report_spec *spec, const ba_eval_rows *rows) {
+    const ba_margins margins = {0.02, 0.05};
     char *text = NULL;
     size_t size;
     FILE *f = open_memstream(&text, &size);
     CU_ASSERT_PTR_NOT_NULL_FATAL(f);
-    CU_ASSERT_EQUAL(ba_report_print(f, spec, rows, &(ba_margins){0.02, 0.05}, "made at night"), 0);
+    CU_ASSERT_EQUAL(ba_report_first_page(f, spec, rows, &margins), 0);
+    for (size_t i = 0; i < spec->n_table; i++) {
+        CU_ASSERT_EQUAL(ba_report_table_page(f, spec, i, rows, &margins, "made at night"), 0);
+    }
+    ba_report_gaps(f, spec, rows);
     fclose(f);
     return text;
 }
@@ -74,19 +81,19 @@ __attribute__((noinline)) static char *page_of(const ba_report_spec *spec, const
 /* The paper has the first gap, the second is measured only, the others were not run. */
 static void gaps_by_hand(const char *page) {
 #define GAP_HEAD "| | gap | closed | share, % | goal, % | |\n|---|---:|---:|---:|---:|---|\n"
-    CU_ASSERT_PTR_NOT_NULL(strstr(page, "\n### LoRA, half the samples\n\nFrom *RAG-tuned, block, not tuned for it* to "
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "\n## LoRA, half the samples\n\nFrom *RAG-tuned, block, not tuned for it* to "
                                         "*RAG-tuned, full*; closed by *block-ft, block*.\n\n" GAP_HEAD
                                         "| the paper's points, all tasks | 21.4 | 20.0 | 94 | | |\n"
                                         "| points, 2wiki, hotpotqa, nq | 30.0 [20.2, 38.7] | 27.0 [17.5, 35.5] | "
                                         "90 [78, 100] | 80 | met |\n"));
-    CU_ASSERT_PTR_NOT_NULL(strstr(page, "\n### LoRA, as many samples\n\nFrom *RAG-tuned LoRA, block, not tuned for it* "
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "\n## LoRA, as many samples\n\nFrom *RAG-tuned LoRA, block, not tuned for it* "
                                         "to *RAG-tuned LoRA, full*; closed by *block-ft LoRA, as many samples, "
                                         "block*.\n\n" GAP_HEAD
                                         "| points, 2wiki, hotpotqa, nq | 30.0 [20.2, 38.7] | 20.0 [11.4, 27.8] | "
                                         "67 [50, 83] | 80 | missed |\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "| -0.016 [-0.018, -0.014] | 80 [80, 80] | 50 | met |"));
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "| -0.008 [-0.009, -0.007] | 40 [40, 40] | 50 | missed |"));
-    CU_ASSERT_PTR_NULL(strstr(page, "### All weights"));
+    CU_ASSERT_PTR_NULL(strstr(page, "## All weights"));
     /* All that were measured, a line each. */
     CU_ASSERT_PTR_NOT_NULL(
         strstr(page, "| 2wiki, hotpotqa, nq | points | closed | share, % | goal 80 | NLL a token |"));
@@ -119,7 +126,8 @@ static void page_by_hand(void) {
         strstr(page, "| block fine-tuning heals block mode | - | - | 27.0 [17.5, 35.5], p < 0.001, n 100 | - |"));
     gaps_by_hand(page);
     /* A table of which the paper has nothing begins with ours. */
-    CU_ASSERT_PTR_NOT_NULL(strstr(page, "has the commands.\n\n| here: score % |"));
+    const char *tuned = strstr(page, "has the commands.\n\nScores in per cent");
+    CU_ASSERT_TRUE(tuned && strstr(tuned, "| here: score % |") && !strstr(tuned, "| paper |"));
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "Remark of the traces: made at night."));
     CU_ASSERT_PTR_NULL(strstr(page, "nan"));
     free(page);
@@ -161,6 +169,7 @@ static void common_items(void) {
     CU_ASSERT_PTR_NOT_NULL(ba_eval_rows_find(&common, &like));
     ba_eval_rows_forget(&common);
     char *page = page_of(&spec, &rows);
+    CU_ASSERT_PTR_NOT_NULL(strstr(page, "- mmlu: - % of 0 items right (RAG-tuned, full), guessing gives 25 %."));
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "| *items* | 60 | - | 40 | - | |"));
     CU_ASSERT_PTR_NOT_NULL(strstr(page, "| RAG-tuned, full | - | - | **25.0 ")); /* 10 of 40 */
     free(page);
@@ -204,7 +213,8 @@ static void gap_of_means(void) {
     ba_eval_rows rows = {0};
     CU_ASSERT_EQUAL_FATAL(
         read_spec(
-            "{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+            "{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"page\": \"p.md\", "
+            "\"tasks\": [\"x\"], "
             "\"columns\": [\"X\"], \"rows\": ["
             "{\"id\": \"b0\", \"name\": \"B 0\", \"label\": \"rag0\", \"mode\": \"block\"}, "
             "{\"id\": \"b1\", \"name\": \"B 1\", \"label\": \"rag1\", \"mode\": \"block\"}, "
@@ -247,23 +257,20 @@ static void claims_have_a_size(void) {
     static const struct {
         size_t n, right_a, right_b;
         const char *better, *equal;
-    } row[] = {{200, 100, 80, "same sign, a quarter of the size", "**disagrees: better**"},
-               {200, 100, 96, "undecided", "undecided"},
-               {200, 60, 140, "**disagrees: worse**", "**disagrees: worse**"},
-               {200, 180, 100, "agrees", "**disagrees: better**"},
-               {400, 100, 100, "**disagrees: equal**", "agrees: equal"},
-               {2, 1, 1, "undecided", "undecided"}};
+    } row[] = {{200, 100, 80, "same sign, a quarter of the size", "better"},   {200, 100, 96, "undecided", "undecided"},
+               {200, 60, 140, "**disagrees: worse**", "**disagrees: worse**"}, {200, 180, 100, "agrees", "better"},
+               {400, 100, 100, "**disagrees: equal**", "agrees: equal"},       {2, 1, 1, "undecided", "undecided"}};
     char err[BA_ERR_LEN], line[160];
     ba_report_spec spec;
     CU_ASSERT_EQUAL_FATAL(
-        read_spec(
-            "{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
-            "\"columns\": [\"X\"], \"rows\": ["
-            "{\"id\": \"a\", \"name\": \"A\", \"label\": \"la\", \"mode\": \"full\", \"paper\": [60]}, "
-            "{\"id\": \"b\", \"name\": \"B\", \"label\": \"lb\", \"mode\": \"full\", \"paper\": [20]}]}], "
-            "\"claims\": [{\"text\": \"better\", \"a\": \"a\", \"b\": \"b\", \"expect\": \"better\"}, "
-            "{\"text\": \"equal\", \"a\": \"a\", \"b\": \"b\", \"expect\": \"equal\"}]}",
-            &spec, err),
+        read_spec("{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"page\": "
+                  "\"p.md\", \"tasks\": [\"x\"], "
+                  "\"columns\": [\"X\"], \"rows\": ["
+                  "{\"id\": \"a\", \"name\": \"A\", \"label\": \"la\", \"mode\": \"full\", \"paper\": [60]}, "
+                  "{\"id\": \"b\", \"name\": \"B\", \"label\": \"lb\", \"mode\": \"full\", \"paper\": [20]}]}], "
+                  "\"claims\": [{\"text\": \"better\", \"a\": \"a\", \"b\": \"b\", \"expect\": \"better\"}, "
+                  "{\"text\": \"equal\", \"a\": \"a\", \"b\": \"b\", \"expect\": \"equal\"}]}",
+                  &spec, err),
         0);
     for (size_t k = 0; k < sizeof row / sizeof *row; k++) {
         ba_eval_rows rows = {0};
@@ -290,29 +297,35 @@ static void bad_tables(void) {
     static const char *const bad[][2] = {
         {"{}", "field title is missing"},
         {"{\"title\": \"t\", \"about\": \"a\"}", "field tables"},
-        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"page\": \"p.md\", "
+         "\"tasks\": [\"x\"], "
          "\"columns\": "
          "[\"x\", \"y\"]}]}",
          "as many columns as tasks"},
-        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"page\": \"p.md\", "
+         "\"tasks\": [\"x\"], "
          "\"columns\": "
          "[\"x\"], \"rows\": [{\"id\": \"i\", \"name\": \"n\", \"label\": \"l\", \"mode\": \"m\"}]}], \"claims\": "
          "[{\"text\": "
          "\"c\", \"a\": \"i\", \"b\": \"gone\", \"expect\": \"better\"}]}",
          "no table has a row 'i' and a row 'gone'"},
-        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"page\": \"p.md\", "
+         "\"tasks\": [\"x\"], "
          "\"columns\": [\"x\"], \"rows\": [{\"id\": \"i\", \"name\": \"n\", \"label\": \"l\", \"mode\": \"m\"}]}], "
          "\"gaps\": [{\"name\": \"g\", \"from\": \"i\", \"to\": \"i\", \"of\": \"gone\"}]}",
          "no table has a row 'i' and a row 'i' and a row 'gone'"},
-        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"page\": \"p.md\", "
+         "\"tasks\": [\"x\"], "
          "\"columns\": [\"x\"], \"rows\": [{\"id\": \"i\", \"name\": \"n\", \"label\": \"l\", \"mode\": \"m\"}]}], "
          "\"gaps\": [{\"name\": \"g\", \"from\": \"i\", \"to\": \"i\", \"of\": [\"i\", \"gone\"]}]}",
          "no table has a row 'i' and a row 'i' and a row 'i' and a row 'gone'"},
-        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"page\": \"p.md\", "
+         "\"tasks\": [\"x\"], "
          "\"columns\": [\"x\"], \"rows\": [{\"id\": \"i\", \"name\": \"n\", \"label\": \"l\", \"mode\": \"m\"}]}], "
          "\"gaps\": [{\"name\": \"g\", \"from\": [], \"to\": \"i\", \"of\": \"i\"}]}",
          "field from: must be a list of texts"},
-        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"tasks\": [\"x\"], "
+        {"{\"title\": \"t\", \"about\": \"a\", \"tables\": [{\"name\": \"n\", \"about\": \"a\", \"page\": \"p.md\", "
+         "\"tasks\": [\"x\"], "
          "\"columns\": [\"x\"], \"rows\": [{\"id\": \"i\", \"name\": \"n\", \"label\": \"l\", \"mode\": \"m\"}]}], "
          "\"gaps\": [{\"name\": \"g\", \"from\": \"i\", \"to\": \"i\", \"of\": \"i\"}]}",
          "field tasks: must be a list of texts"},
