@@ -300,11 +300,11 @@ accuracy: table1 table2 figure4 ## all of Table 1, Table 2 and Figure 4
 
 # Traces of your own runs come before those that were committed, which are merged, a file a table.
 TABLES := table1 table2 figure4 tune
-report: ## results/REPORT.md and its figures from the traces in results/ and results/traces/
+report: ## results/REPORT.md, its pages and figures from the traces in results/ and results/traces/
 	@$(SETUP) plots
 	$(BUILD)/blockattn report $(wildcard $(foreach t,$(TABLES),results/$(t)-*.h5)) \
 	    $(wildcard $(foreach t,$(TABLES),results/traces/$(t).h5.gz)) $(if $(wildcard results/scores.jsonl),--scores results/scores.jsonl)
-	@plots/draw.sh -s report $(BUILD)/blockattn results/pareto.csv results/figure4.csv results
+	@plots/draw.sh -s report $(BUILD)/blockattn results/pareto.csv results/figure4.csv results/figures
 
 # A run of results/ that results/traces/ has already is refused by its name: decide which of the two to keep.
 traces: ## merge the traces of your runs into results/traces/, to be committed: a file each for table1, table2, figure4, tune

@@ -49,12 +49,13 @@ typedef struct contents {
     const ba_margins *margins;
     const ba_report_spec *spec;
     const ba_report_inputs *in;
+    ba_report_data data;
 } contents;
 
 /* Page number `page`: the tables, then the gaps, then the runs. */
 static int print_page(FILE *out, const contents *c, size_t page) {
     if (page < c->spec->n_table) {
-        return ba_report_table_page(out, c->spec, page, &c->in->rows, c->margins, c->in->remarks);
+        return ba_report_table_page(out, c->spec, page, &c->data, c->in->remarks);
     }
     if (page == c->spec->n_table) {
         ba_report_gaps(out, c->spec, &c->in->rows);
@@ -109,8 +110,10 @@ static int make(const options *opt, const ba_margins *margins, char **trace, siz
     if (ba_report_inputs_end(&in, err) || (opt->scores && ba_report_inputs_scores(&in, opt->scores, err))) {
         goto done;
     }
-    const contents all = {opt, margins, &spec, &in};
-    rc = write_pages(&all, err);
+    contents all = {.opt = opt, .margins = margins, .spec = &spec, .in = &in};
+    rc = ba_report_data_make(&spec, &in.rows, margins, &all.data) ? ba_fail(err, "out of memory")
+                                                                  : write_pages(&all, err);
+    ba_report_data_free(&all.data);
 done:
     ba_report_inputs_free(&in);
     ba_report_spec_free(&spec);

@@ -80,6 +80,11 @@ ba_estimate ba_difference_of(const ba_eval_rows *rows, ba_quantity what, ba_row_
         out.high = all.high;
         out.n_item = all.n;
     }
+    if (mean && out.n_task == 1 && n == 1 && what == BA_OF_SCORE && !b.n) { /* a share near 0 or 1 needs Wilson's */
+        ba_mean one = ba_mean_score(top, mean[0].n);
+        out.low = one.low;
+        out.high = one.high;
+    }
     free(top);
     free(bottom);
     free(mean);

@@ -256,30 +256,36 @@ int ba_report_first_page(FILE *out, const ba_report_spec *spec, const ba_eval_ro
     return ferror(out) ? -1 : 0;
 }
 
-int ba_report_table_page(FILE *out, const ba_report_spec *spec, size_t table, const ba_eval_rows *rows,
-                         const ba_margins *margins, const char *remarks) {
-    const ba_report_table *t = &spec->table[table];
-    ba_eval_rows common;
-    size_t n;
-    if (ba_common_items(spec, rows, &common)) {
+int ba_report_data_make(const ba_report_spec *spec, const ba_eval_rows *rows, const ba_margins *margins,
+                        ba_report_data *out) {
+    *out = (ba_report_data){.rows = rows, .margins = margins};
+    if (ba_common_items(spec, rows, &out->common)) {
         return -1;
     }
-    int rc = -1;
-    ba_eval_summary *s = ba_eval_summarise(&common, margins, &n);
-    if (!s) {
-        goto done;
+    out->summary = ba_eval_summarise(&out->common, margins, &out->n);
+    if (!out->summary) {
+        ba_report_data_free(out);
+        return -1;
     }
+    return 0;
+}
+
+void ba_report_data_free(ba_report_data *d) {
+    free(d->summary);
+    ba_eval_rows_forget(&d->common);
+    *d = (ba_report_data){0};
+}
+
+int ba_report_table_page(FILE *out, const ba_report_spec *spec, size_t table, const ba_report_data *d,
+                         const char *remarks) {
+    const ba_report_table *t = &spec->table[table];
     fprintf(out, "# %s\n\n%s\n", t->name, t->about);
-    print_legend(out, margins);
+    print_legend(out, d->margins);
     print_paper(out, t);
-    if (print_scores(out, t, &common, margins, s, n)) {
-        goto done;
+    if (print_scores(out, t, &d->common, d->margins, d->summary, d->n)) {
+        return -1;
     }
-    print_likelihood(out, t, &common, s, n);
-    print_cost(out, t, &common, s, n, remarks);
-    rc = ba_report_claims(out, spec, table, rows, margins);
-done:
-    free(s);
-    ba_eval_rows_forget(&common);
-    return rc;
+    print_likelihood(out, t, &d->common, d->summary, d->n);
+    print_cost(out, t, &d->common, d->summary, d->n, remarks);
+    return ba_report_claims(out, spec, table, d->rows, d->margins);
 }

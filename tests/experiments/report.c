@@ -42,6 +42,9 @@ static void means_by_hand(void) {
     CU_ASSERT_EQUAL(e.n_item, 4);
     CU_ASSERT_DOUBLE_EQUAL(e.mean, 0.75, 1e-12);
     CU_ASSERT_DOUBLE_EQUAL(e.high - e.low, 2 * 12.706205 * 0.25, 1e-6);
+    const char *const one[] = {"b"};
+    e = ba_estimate_of(&rows, BA_OF_SCORE, key, NULL, one, 1); /* two of two: not certain */
+    CU_ASSERT_TRUE(e.mean == 1 && e.low == ba_wilson(2, 2).low && e.low < 0.5);
     /* NLL a token: (2 + 2) / (1 + 2) and (3 + 9) / (1 + 2). */
     e = ba_estimate_of(&rows, BA_OF_NLL, key, NULL, tasks, 3);
     CU_ASSERT_DOUBLE_EQUAL(e.mean, (4.0 / 3 + 4) / 2, 1e-12);
@@ -70,9 +73,12 @@ __attribute__((noinline)) static char *page_of(const ba_report_spec *spec, const
     FILE *f = open_memstream(&text, &size);
     CU_ASSERT_PTR_NOT_NULL_FATAL(f);
     CU_ASSERT_EQUAL(ba_report_first_page(f, spec, rows, &margins), 0);
+    ba_report_data data;
+    CU_ASSERT_EQUAL_FATAL(ba_report_data_make(spec, rows, &margins, &data), 0);
     for (size_t i = 0; i < spec->n_table; i++) {
-        CU_ASSERT_EQUAL(ba_report_table_page(f, spec, i, rows, &margins, "made at night"), 0);
+        CU_ASSERT_EQUAL(ba_report_table_page(f, spec, i, &data, "made at night"), 0);
     }
+    ba_report_data_free(&data);
     ba_report_gaps(f, spec, rows);
     fclose(f);
     return text;
