@@ -3,6 +3,7 @@
  * the same folder. For a tiny random model of every architecture tests/golden/tiny/ARCH has model, prompts and logits.
  * tests/golden/README.md says how they were made. A result is {"mode", "prompt", "n_tokens", "ids", "values",
  * "logsumexp"}: the 64 largest logits of a mode on a prompt, and the log-sum-exp of all. */
+#include "tests/support/plans.h"
 #include "tests/support/runner.h"
 
 #include "experiments/cli/cli.h"
@@ -342,6 +343,35 @@ static void tiny_model(void) {
     cJSON_Delete(file);
 }
 
+/* Whether a mode plans an ordinary prompt as full attention does. */
+static bool is_full(const char *mode) {
+    char err[BA_ERR_LEN];
+    ba_prompt *prompt = ba_prompt_of("s2 p4 p3 q2 t1");
+    ba_plan *plan = NULL, *full = NULL;
+    CU_ASSERT_EQUAL_FATAL(ba_mode_plan(mode, prompt, &plan, err), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_mode_plan("full", prompt, &full, err), 0);
+    ba_key a = ba_plan_hash(plan), b = ba_plan_hash(full);
+    ba_plan_free(plan);
+    ba_plan_free(full);
+    ba_prompt_free(prompt);
+    return a.lo == b.lo && a.hi == b.hi;
+}
+
+/* A mode without golden logits would be compared with nothing. One that differs from full attention in games only needs
+ * none. */
+static void every_mode_has_a_file(void) {
+    const ba_mode *m;
+    char path[4096];
+    for (size_t i = 0; (m = ba_mode_at(i)); i++) {
+        path_of(m->name, ".json", path, sizeof path);
+        if (access(path, R_OK) != 0 && !is_full(m->name)) {
+            printf("         mode %s has no tests/golden/%s.json; tests/golden/README.md says how to make one\n",
+                   m->name, m->name);
+            CU_FAIL("a mode has no golden logits");
+        }
+    }
+}
+
 static void nothing_found(void) {
     CU_FAIL("no golden files: run the tests from the folder where they were compiled");
 }
@@ -368,7 +398,8 @@ static bool add_tests(CU_pSuite suite, const char *pattern, const char *suffix, 
 
 int ba_suite_golden(void) {
     CU_pSuite s = CU_add_suite("golden", set_up, tear_down);
-    return s && add_tests(s, TINY "*", "", tiny_model) && add_tests(s, "*", ".json", real_model) &&
+    return s && CU_add_test(s, "every mode has a file", every_mode_has_a_file) &&
+                   add_tests(s, TINY "*", "", tiny_model) && add_tests(s, "*", ".json", real_model) &&
                    add_tests(s, GEMMA "*", ".json", real_model)
                ? 0
                : -1;
