@@ -40,8 +40,11 @@ static int open_device(ba_gpu *be, size_t threads, char err[BA_ERR_LEN]) {
     struct cudaDeviceProp p;
     int n = 0, version = 0;
     cudaError_t status = cudaGetDeviceCount(&n);
-    if (status == cudaErrorInsufficientDriver && cudaDriverGetVersion(&version) == cudaSuccess && version > 0) {
+    if (status == cudaErrorInsufficientDriver) {
         int built = CUDART_VERSION;
+        if (cudaDriverGetVersion(&version) != cudaSuccess || version == 0) {
+            return ba_fail(err, "backend cuda: no NVIDIA driver is installed; choose another --backend");
+        }
         return ba_fail(
             err,
             "backend cuda: the driver is for CUDA %d.%d, the program was built with %d.%d: update the driver, or "
