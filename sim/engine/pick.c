@@ -27,7 +27,7 @@ static size_t edge_of(const ba_node *v, size_t key) {
 /* Marks the keys with the highest scores, as the choice says: flags[n] |= bit. */
 static int mark_best(const ba_node *v, const double *score, size_t n, uint8_t bit, uint8_t *flags) {
     ba_ranked *c = malloc((n + 1) * sizeof *c);
-    size_t *left = malloc((v->n_edge + 1) * sizeof *left), count = v->choice.count;
+    size_t *left = calloc(v->n_edge + 1, sizeof *left), count = v->choice.count;
     int rc = c && left ? 0 : -1;
     for (size_t e = 0; !rc && e < v->n_edge; e++) {
         left[e] = v->edge[e].quota;
