@@ -106,7 +106,8 @@ const ba_table ba_gate_tables[] = {
     {"mass", mass_columns, sizeof(mass_row), "attention that one segment gets in one layer"},
     {"choices", choice_columns, sizeof(choice_row), "what a mode chose while it ran: refreshed rows, paths"},
     {"planted", ba_planted_columns, sizeof(ba_planted_row), "with `--planted`: a mode on one item"},
-    {"planted_modes", ba_planted_summary_columns, sizeof(ba_planted_summary), "with `--planted`: a mode over all items"},
+    {"planted_modes", ba_planted_summary_columns, sizeof(ba_planted_summary),
+     "with `--planted`: a mode over all items"},
     {.name = NULL}};
 
 int ba_gate_trace_open(ba_gate_trace *t, const char *path, bool resume, const ba_environment *env,

@@ -2,9 +2,9 @@
 #include "experiments/cli/environment.h"
 #include "experiments/cli/settings.h"
 #include "experiments/cli/tracing.h"
+#include "experiments/cli/writer.h"
 #include "experiments/data/tune_data.h"
 #include "experiments/measure/protocol.h"
-#include "experiments/cli/writer.h"
 #include "experiments/options/options.h"
 #include "report.h"
 

@@ -4,8 +4,8 @@
 #include "tests/support/tiny.h"
 
 #include "experiments/cli/cli.h"
-#include "kernels/base/pool.h"
 #include "experiments/measure/distance.h"
+#include "kernels/base/pool.h"
 #include "sim/base/random.h"
 #include "sim/modes/modes.h"
 #include "tests/support/runner.h"
