@@ -5,6 +5,7 @@
 #include "experiments/cli/guess.h"
 #include "experiments/cli/rows.h"
 #include "experiments/cli/tracing.h"
+#include "experiments/cli/writer.h"
 #include "experiments/options/options.h"
 #include "outputs.h"
 #include "print.h"
@@ -354,6 +355,9 @@ static int check(const ba_call *call, session *s) {
                                  .hops = opt->hops,
                                  .report = report,
                                  .arg = s};
+    if (opt->dump && call->common->out && strcmp(opt->dump, call->common->out) == 0) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--dump %s: --out names the same file", opt->dump);
+    }
     int status = check_tasks(opt->task);
     return status ? status : check_generated(opt);
 }
@@ -373,20 +377,45 @@ static int take_modes(session *s) {
     return status;
 }
 
+/* The label's files in the folder of --outputs; those of other labels may be written at the same time. */
+static int lock_outputs(const session *s, ba_writer_lock *lock) {
+    char *path = NULL;
+    if (!s->opt->outputs) {
+        return 0;
+    }
+    if (asprintf(&path, "%s/%s", s->opt->outputs, s->label) < 0) {
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    int status = ba_writer_lock_take(lock, path);
+    free(path);
+    return status;
+}
+
+static int open_and_evaluate(session *s, const ba_call *call) {
+    ba_session b;
+    int status = take_modes(s);
+    status = status ? status : ba_session_open(call->common, &b);
+    if (!status) {
+        s->b = &b;
+        status = evaluate(s, call->argc, call->argv);
+        ba_session_close(&b);
+    }
+    free(s->mode);
+    return status;
+}
+
 static int run(const ba_call *call) {
     const options *opt = call->options;
-    ba_session b;
-    session s = {.c = call->common, .b = &b, .opt = opt, .engine = ba_run_options(call->common)};
-    int status;
-    ba_catch_interrupt();
-    if ((status = check(call, &s)) || (status = take_modes(&s)) || (status = ba_session_open(call->common, &b))) {
-        free(s.mode);
-        return status;
-    }
+    ba_writer_lock dump = {.fd = -1}, outputs = {.fd = -1};
+    session s = {.c = call->common, .opt = opt, .engine = ba_run_options(call->common)};
     s.eval = (ba_eval_options){.generate = opt->metric != METRIC_NLL, .engine = &s.engine};
-    status = evaluate(&s, call->argc, call->argv);
-    ba_session_close(&b);
-    free(s.mode);
+    ba_catch_interrupt();
+    int status = check(call, &s);
+    status = status ? status : ba_writer_lock_take(&dump, opt->dump);
+    status = status ? status : lock_outputs(&s, &outputs);
+    status = status ? status : open_and_evaluate(&s, call);
+    ba_writer_lock_drop(&outputs);
+    ba_writer_lock_drop(&dump);
     return status;
 }
 

@@ -252,6 +252,14 @@ static void test_one_writer(void) {
         {2,
          "shared.h5/: another process is writing it",
          {"tune", NO_MODEL, "--data", "d", "--steps", "1", "--save", "shared.h5/"}},
+        {2, "shared.h5: another process is writing it", {"eval", NO_MODEL, "--task", "kv", "--dump", "shared.h5"}},
+        {2,
+         "./shared.h5: another process is writing it",
+         {"eval", NO_MODEL, "--task", "kv", "--outputs", ".", "--label", "shared.h5"}},
+        {2, "absent.gguf", {"eval", NO_MODEL, "--task", "kv", "--outputs", ".", "--label", "other"}},
+        {2,
+         "--dump new.h5: --out names the same file",
+         {"eval", NO_MODEL, "--task", "kv", "--dump", "new.h5", "--out", "new.h5"}},
     };
     EXPECT_REFUSALS(rows);
     CU_ASSERT_EQUAL(kill(first, SIGINT), 0);
