@@ -30,9 +30,8 @@ static int read_items(const ba_session *b, const char *path, size_t limit, ba_ga
         ba_gate_prompt *p = &out->p[out->n++];
         *p = (ba_gate_prompt){.prompt = NULL};
         snprintf(p->name, sizeof p->name, "%s", items.item[i].id);
-        if (ba_item_prompt(&items.item[i], b->tok, &p->prompt, err)) {
-            status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
-        } else if (ba_item_answer(&items.item[i], b->tok, &p->answer, &p->n_answer, err) != 0) {
+        if (ba_item_prompt(&items.item[i], b->tok, &p->prompt, err) ||
+            ba_item_answer(&items.item[i], b->tok, &p->answer, &p->n_answer, err)) {
             status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
         }
     }

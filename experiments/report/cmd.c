@@ -73,7 +73,7 @@ static int finish_page(ba_whole_file *page, int failed, char err[BA_ERR_LEN]) {
 
 static int write_pages(const contents *c, char err[BA_ERR_LEN]) {
     size_t pareto = 0, steps = 0;
-    ba_whole_file page;
+    ba_whole_file page = {.f = NULL};
     if (write_figures(c->opt, c->spec, c->in, &pareto, &steps, err)) {
         return -1;
     }

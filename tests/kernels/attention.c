@@ -279,13 +279,12 @@ static void test_select(void) {
  * largest sums are of order 1 (a probability) to the number of rows and heads. */
 static double mass_of(ba_backend *be, const scene *s, rig_job *j, bool mean_query, double *out) {
     rig r;
-    ba_counters before = be->count;
     rig_open(&r, s, be);
     for (size_t i = 0; i < j->job.n_seg; i++) {
         j->seg[i].kv = r.kv[j->kv[i]];
     }
     j->job.seg = j->seg;
-    before = be->count;
+    ba_counters before = be->count;
     be->ops->key_mass(be, 0, s->heads, s->scale, r.rot, &j->job, (ba_view){r.q, 0, 0}, mean_query, out);
     double flops = (double)(be->count.flops_exact - before.flops_exact);
     rig_close(&r);

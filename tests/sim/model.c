@@ -515,7 +515,7 @@ static void test_random(void) {
     for (uint64_t i = 0; i < 3; i++) {
         ba_model *m;
         CU_ASSERT_EQUAL_FATAL(ba_model_random(shape, "smollm2-135m", i / 2, &m, err), 0);
-        ba_tensor_view q, up, head;
+        ba_tensor_view q = {0}, up = {0}, head = {0};
         size_t n;
         CU_ASSERT_TRUE_FATAL(ba_model_tensor(m, BA_T_Q, 0, &q) && ba_model_tensor(m, BA_T_UP, 29, &up));
         CU_ASSERT_TRUE(ba_model_tensor(m, BA_T_HEAD, 0, &head));
