@@ -399,6 +399,7 @@ static int open_and_evaluate(session *s, const ba_call *call) {
         s->b = &b;
         status = evaluate(s, call->argc, call->argv);
         ba_session_close(&b);
+        s->b = NULL;
     }
     free(s->mode);
     return status;
