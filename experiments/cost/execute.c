@@ -1,4 +1,5 @@
 /* Compares the simulation with a real model, a real store and real kernels. */
+#include "experiments/cli/announce.h"
 #include "experiments/cli/ask.h"
 #include "experiments/cli/store_spec.h"
 #include "experiments/measure/protocol.h"
@@ -32,11 +33,11 @@ static void fill(int32_t *ids, size_t n, uint64_t number, size_t vocab) {
     }
 }
 
-static ba_plan *plan_of(const execution *x, const ba_arrival *a, char err[BA_ERR_LEN]) {
+/* NULL: out of memory. */
+static ba_prompt *prompt_of(const execution *x, const ba_arrival *a) {
     size_t longest = x->tokens > x->question ? x->tokens : x->question;
     int32_t *ids = malloc(longest * sizeof *ids);
     ba_prompt *p = ba_prompt_new(NULL);
-    ba_plan *plan = NULL;
     int rc = ids && p ? 0 : -1;
     for (size_t i = 0; !rc && i <= a->n; i++) {
         bool passage = i < a->n;
@@ -44,13 +45,23 @@ static ba_plan *plan_of(const execution *x, const ba_arrival *a, char err[BA_ERR
         fill(ids, n, passage ? a->passage[i] : UINT64_C(1) << 40, x->vocab);
         rc = ba_prompt_add(p, passage ? BA_ROLE_PASSAGE : BA_ROLE_QUESTION, ids, n);
     }
+    free(ids);
     if (rc) {
+        ba_prompt_free(p);
+        return NULL;
+    }
+    return p;
+}
+
+static ba_plan *plan_of(const execution *x, const ba_arrival *a, char err[BA_ERR_LEN]) {
+    ba_prompt *p = prompt_of(x, a);
+    ba_plan *plan = NULL;
+    if (!p) {
         ba_fail(err, "out of memory");
     } else if (ba_mode_plan("block", p, &plan, err)) {
         plan = NULL;
     }
     ba_prompt_free(p);
-    free(ids);
     return plan;
 }
 
@@ -141,6 +152,16 @@ static int compare(const execution *x, size_t n, ba_executed *out) {
     out->predicted_median_s = ba_quantile(guess, tested, 0.5);
     free(error);
     return 0;
+}
+
+/* Says how much there is to do. All requests are of one size; traffic: a copy, so that the first one comes again. */
+static void announce(const execution *x, const ba_common *c, ba_traffic traffic, size_t requests) {
+    char err[BA_ERR_LEN];
+    ba_arrival first;
+    ba_prompt *p = ba_traffic_next(&traffic, &first, err) > 0 ? prompt_of(x, &first) : NULL;
+    double flops = p ? (double)requests * ba_prompt_flops(&x->b, p, "block") : 0;
+    ba_announce_work(&x->b, c, requests, "requests; if every passage were encoded", flops, false);
+    ba_prompt_free(p);
 }
 
 static int run_all(execution *x, ba_traffic *traffic, size_t requests, ba_executed *out, bool quiet) {
@@ -236,6 +257,7 @@ static int execute(execution *x, const ba_store_spec *spec, const ba_common *c, 
     if (status) {
         return status;
     }
+    announce(x, c, *traffic, requests);
     status = run_all(x, traffic, requests, out, c->quiet);
     if (status) {
         return status;

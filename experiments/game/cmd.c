@@ -1,4 +1,5 @@
 /* blockattn game: an agent is sent a game's state frame by frame, of which little changes. */
+#include "experiments/cli/announce.h"
 #include "experiments/cli/ask.h"
 #include "experiments/cli/tracing.h"
 #include "experiments/options/data.h"
@@ -159,12 +160,18 @@ static int play(game *g, const ba_game_case *c, ba_game_session *s, ba_frames *f
     return status;
 }
 
-static int play_case(game *g, const ba_game_case *c, ba_game_summary *out) {
-    ba_rules rules = g->rules; /* shares the rules' names */
+/* With the case's limit; shares the names of the rules. */
+static ba_rules case_rules(const game *g, const ba_game_case *c) {
+    ba_rules rules = g->rules;
     for (size_t i = 0; i < rules.n && c->max_tokens != UINT64_MAX; i++) {
         rules.rule[i].max_tokens = c->max_tokens;
     }
     rules.max_tokens = c->max_tokens != UINT64_MAX ? c->max_tokens : rules.max_tokens;
+    return rules;
+}
+
+static int play_case(game *g, const ba_game_case *c, ba_game_summary *out) {
+    ba_rules rules = case_rules(g, c);
     ba_play_row *rows = calloc(g->opt->frames, sizeof *rows);
     ba_game_session *s = ba_game_session_new(g->b->tok, &rules, system_text(g));
     ba_frames *f = NULL;
@@ -204,17 +211,63 @@ static int report(game *g, const ba_game_summary *s, size_t n) {
     return ba_tracing_exit(rc, err);
 }
 
+/* One size of blocks with one share of change. */
+static ba_game_case case_at(const game *g, size_t i) {
+    const options *opt = g->opt;
+    const size_t n_limit = opt->max_tokens.n ? opt->max_tokens.n : 1;
+    return (ba_game_case){.world = g->made ? g->made->name : "recorded",
+                          .mode = g->common->mode,
+                          .max_tokens = opt->max_tokens.n ? opt->max_tokens.at[i % n_limit] : UINT64_MAX,
+                          .change = g->made && g->made->size ? opt->change.at[i / n_limit] : NAN};
+}
+
+/* Adds the operations of a case that are known before it is played: its first frame, and full prefill and prefix caching of the
+ * frames that are measured, where the prefix and what follows it are a full prefill together. 0, or an exit
+ * status. */
+static int known_flops(game g, const ba_game_case *c, double *flops) {
+    const uint64_t frames = g.opt->frames, every = g.opt->measure_every;
+    const uint64_t measured = every && frames > 1 ? (frames - 2) / every + 1 : 0;
+    const ba_rules rules = case_rules(&g, c);
+    opening o = {0};
+    int status = choose_entities(&g, &rules);
+    status = status ? status : open_first(&g, &rules, &o);
+    if (!status) {
+        *flops += ba_prompt_flops(g.b, o.prompt, c->mode);
+        *flops += 2 * (double)measured * ba_prompt_flops(g.b, o.prompt, "full");
+    }
+    close_first(&o);
+    return status;
+}
+
+/* Says how much there is to do. Recorded states can be read only once. 0, or an exit status: a case cannot
+ * begin. */
+static int announce(const game *g, size_t n_case) {
+    double flops = 0;
+    int status = 0;
+    if (!g->made) {
+        ba_announce(n_case * g->opt->frames, "frames at most", (double)NAN, g->common->out, g->common->quiet);
+        return 0;
+    }
+    for (size_t i = 0; i < n_case && !g->common->quiet && !status; i++) {
+        const ba_game_case c = case_at(g, i);
+        status = known_flops(*g, &c, &flops);
+    }
+    if (status) {
+        return status;
+    }
+    ba_announce_work(g->b, g->common, n_case * g->opt->frames, "frames; the first of a game and full prefills alone",
+                     flops, g->common->out);
+    return 0;
+}
+
 static int play_all(game *g) {
     const options *opt = g->opt;
     size_t n_limit = opt->max_tokens.n ? opt->max_tokens.n : 1, n_change = g->made && g->made->size ? opt->change.n : 1,
            n = 0;
     ba_game_summary *s = calloc(n_limit * n_change, sizeof *s);
-    int status = s ? 0 : no_memory();
+    int status = s ? announce(g, n_limit * n_change) : no_memory();
     for (size_t i = 0; i < n_limit * n_change && !status; i++) {
-        ba_game_case c = {.world = g->made ? g->made->name : "recorded",
-                          .mode = g->common->mode,
-                          .max_tokens = opt->max_tokens.n ? opt->max_tokens.at[i % n_limit] : UINT64_MAX,
-                          .change = g->made && g->made->size ? opt->change.at[i / n_limit] : NAN};
+        const ba_game_case c = case_at(g, i);
         status = play_case(g, &c, &s[n]);
         n += s[n].c.world != NULL;
     }

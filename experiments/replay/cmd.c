@@ -1,4 +1,5 @@
 /* blockattn replay: real question sets in their order, and what recurs in them. */
+#include "experiments/cli/announce.h"
 #include "experiments/cli/ask.h"
 #include "experiments/cli/rows.h"
 #include "experiments/cli/tracing.h"
@@ -195,17 +196,45 @@ static int replay_item(session *s, ba_replay *r, const ba_item *item, bool run, 
     return rc ? rc : ba_interrupted() ? BA_INTERRUPTED : 0;
 }
 
+/* Whether an item is run: evenly spread, the last among them: by then the store is as warm as it gets. every: 0, none. */
+static bool is_run(size_t i, size_t n, uint64_t every) {
+    return every && (n - 1 - i) % every == 0;
+}
+
+/* Says how much there is to do. The mode encodes each passage once, before or while it is timed; prefix caching computes
+ * the prefix before and the rest while it is timed, which together is a full prefill. */
+static void announce(const session *s, const ba_items *items, uint64_t every) {
+    enum { RUNS = 3 };
+    char err[BA_ERR_LEN];
+    double flops = 0;
+    size_t n = 0;
+    if (!every) {
+        ba_announce(items->n, "questions are counted, none is run", (double)NAN, false, s->common->quiet);
+        return;
+    }
+    for (size_t i = 0; i < items->n; i++) {
+        ba_prompt *prompt = NULL;
+        if (is_run(i, items->n, every) && ba_item_prompt(&items->item[i], s->b.tok, &prompt, err) == 0) {
+            n++;
+            flops += ba_prompt_flops(&s->b, prompt, s->common->mode) + 2 * ba_prompt_flops(&s->b, prompt, "full");
+        }
+        ba_prompt_free(prompt);
+    }
+    ba_announce_work(&s->b, s->common, RUNS * n,
+                     "cases (measured questions in the mode, by prefix caching and in full)", flops, false);
+}
+
 static int replay_items(session *s, const ba_items *items, const char *name, record *row) {
     char err[BA_ERR_LEN];
     ba_replay r;
     ba_progress bar;
-    /* Evenly spread, the last item among them: by then the store is as warm as it gets. */
     uint64_t every = s->opt->measure ? (items->n + s->opt->measure - 1) / s->opt->measure : 0;
     int rc = ba_replay_begin(&r, ba_model_shape(s->b.model), s->sizes, s->common->mode, err);
+    announce(s, items, every);
     ba_progress_start(&bar, name, s->common->quiet);
     for (size_t i = 0; i < items->n && !rc; i++) {
         row[i].set = name;
-        rc = replay_item(s, &r, &items->item[i], every && (items->n - 1 - i) % every == 0, &row[i].r, err);
+        rc = replay_item(s, &r, &items->item[i], is_run(i, items->n, every), &row[i].r, err);
         ba_progress_update(&bar, (double)(i + 1) / (double)items->n);
     }
     ba_progress_end(&bar);

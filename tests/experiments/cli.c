@@ -328,15 +328,19 @@ static void test_progress(void) {
     free(text);
 }
 
-/* More than 50 cases are announced before they start; fewer, and any with --quiet, are not. */
-static void test_announced(void) {
-    program_tiny();
+static void write_sixty(void) {
     char lines[60 * 80] = "";
     for (size_t i = 0, used = 0; i < 60; i++) {
         used += (size_t)snprintf(lines + used, sizeof lines - used,
                                  "{\"question\":\"q\",\"answers\":[\"%zu\"],\"documents\":[\"one\",\"two\"]}\n", i);
     }
     program_write("sixty.jsonl", lines);
+}
+
+/* More than 50 cases are announced before they start; fewer, and any with --quiet, are not. */
+static void test_announced(void) {
+    program_tiny();
+    write_sixty();
     const char *const *const runs[] = {(const char *const[]){"eval", "--model", "tiny.gguf", "--task", "sixty.jsonl",
                                                              "--metric", "nll", "--mode", "block", NULL},
                                        (const char *const[]){"gate", "--model", "tiny.gguf", "--data", "sixty.jsonl",
@@ -357,6 +361,43 @@ static void test_announced(void) {
                                           "--mode", "block", "--quiet", NULL});
     CU_ASSERT_STRING_EQUAL(o.err, "");
     program_free(&o);
+}
+
+/* The same of runs that have no list of cases: frames, questions in their order, requests. A time stands where the cost
+ * model knows the work, and a run that begins short says nothing. */
+static void test_announced_streams(void) {
+    static const struct {
+        const char *line, *const argv[20];
+    } row[] = {
+        {"game: 51 frames; the first of a game and full prefills alone, about ",
+         {"game", "--model", "tiny.gguf", "--world", "holdem", "--frames", "51", "--csv"}},
+        {"game: 60 frames at most\n",
+         {"game", "--model", "tiny.gguf", "--states", "states", "--frames", "60", "--csv"}},
+        {"replay: 60 questions are counted, none is run\n",
+         {"replay", "--model", "tiny.gguf", "--data", "sixty.jsonl", "--csv"}},
+        {"replay: 60 cases (measured questions in the mode, by prefix caching and in full), about ",
+         {"replay", "--model", "tiny.gguf", "--data", "sixty.jsonl", "--measure", "20", "--csv"}},
+        {"cost: 51 requests; if every passage were encoded, about ",
+         {"cost", "--requests", "51", "--execute", "51", "--model", "tiny.gguf", "--corpus", "8", "--passages", "2",
+          "--block-tokens", "8", "--tiers", "ram:1M"}},
+        {NULL,
+         {"cost", "--requests", "50", "--execute", "50", "--model", "tiny.gguf", "--corpus", "8", "--passages", "2",
+          "--block-tokens", "8", "--tiers", "ram:1M"}},
+        {NULL, {"game", "--model", "tiny.gguf", "--world", "holdem", "--frames", "3", "--csv"}},
+        {NULL, {"replay", "--model", "tiny.gguf", "--data", "sixty.jsonl", "--limit", "9", "--measure", "9", "--csv"}},
+        {NULL, {"replay", "--model", "tiny.gguf", "--data", "sixty.jsonl", "--quiet", "--csv"}},
+    };
+    program_tiny();
+    write_sixty();
+    program_write("states", "{\"a\": 1}\n{\"a\": 2}\n");
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        program_end o = program_run(row[i].argv);
+        CU_ASSERT_EQUAL(o.status, 0);
+        CU_ASSERT_EQUAL(row[i].line && strstr(o.err, row[i].line), row[i].line != NULL);
+        CU_ASSERT_TRUE(row[i].line ||
+                       !(strstr(o.err, "frames") || strstr(o.err, "questions") || strstr(o.err, "; if")));
+        program_free(&o);
+    }
 }
 
 static void test_sizes(void) {
@@ -449,6 +490,7 @@ int ba_suite_cli(void) {
         !CU_add_test(suite, "numbers for people", test_units) ||
         !CU_add_test(suite, "progress within a prompt, a line every ten seconds", test_progress) ||
         !CU_add_test(suite, "more than 50 cases are announced", test_announced) ||
+        !CU_add_test(suite, "more than 50 frames, questions or requests are announced", test_announced_streams) ||
         !CU_add_test(suite, "usage errors are one line and status 2", test_usage) ||
         !CU_add_test(suite, "help and version of every command", test_help) ||
         !CU_add_test(suite, "standard output on a full disk is status 3", test_full_disk) ||
