@@ -7,13 +7,16 @@ load "style.gp"
 points(panel) = sprintf("< awk -f curves.awk -v panel=%d modes-1.csv summary-2.csv", panel)
 families = "block splice lego cacheblend prophetkv qcfuse kvshift"
 stats data using (column("n")) name "prompts" nooutput
-stats data using (column("noise_kl")) name "noise" nooutput
-if (!exists("noise_max")) { noise_max = 0 } # not measured
+noise_max = 0 # not measured
+eval tally(data, 'column("noise_kl")', "noisy")
+if (noisy) { stats data using (column("noise_kl")) name "noise" nooutput }
 rows(panel) = int(system(sprintf("awk -f curves.awk -v panel=%d modes-1.csv summary-2.csv | wc -l", panel))) - 1
 set xlabel "charged budget"
 set key outside right top
+set lmargin 14 # the same for all panels, so that their axes stand above each other
+items = rows(4) < 1 ? 0 : int(system("awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == \"n\") at = i } NR == 2 { print $at }' summary-2.csv"))
 array head[4] = ["Distance from full attention (what is below 10^{-4} is drawn there)", "Same next token as full attention", "NLL of the gold answer, minus full's", \
-                 "Accuracy, minus full's"]
+                 sprintf("Accuracy, minus full's (n = %d items)", items)]
 array unit[4] = ["KL(full || mode) of the next token, nats", "% of prompts", "nats a token", "points"]
 do for [kind in "svg png"] {
     eval page(kind, 1500, 1100)
@@ -28,7 +31,7 @@ do for [kind in "svg png"] {
             set object 1 rectangle from graph 0, graph 0 to graph 1, first (noise_max > 1e-4 ? noise_max : 1e-4) \
                 fc rgb "#EEEEEE" fs solid noborder behind
         }
-        set xrange [-0.03:*]
+        set xrange [-0.03:1.06<*]
         if (rows(panel) < 1) { set multiplot next; continue } # accuracy, until eval has run
         plot for [f in families] points(panel) using (strcol(2) eq f ? $3 : NaN):4:5:6 with yerrorbars ls style_of(f) \
                  lw 1 dt 1 notitle, \

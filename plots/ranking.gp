@@ -62,8 +62,8 @@ set xrange [0.7 * cheapest : 130]
 set yrange [10 ** (bottom - 0.05) : 10 ** (top + 0.1)]
 set rmargin 32
 set title sprintf("How far from full attention, at what cost\n{/*0.8 not drawn, below 10^{-3} nats: %s}\n{/*0.8 %s%s}", escaped(near), joint_note(same_set), \
-                  noise ? sprintf("%sdashed: noise of this precision", same_set eq "" ? "" : "; ") : "")
-if (noise) { set arrow 1000 from graph 0, first noise to graph 1, first noise nohead ls 8 }
+                  noisy ? sprintf("%sdashed: noise of this precision", same_set eq "" ? "" : "; ") : "")
+if (noisy) { set arrow 1000 from graph 0, first noise to graph 1, first noise nohead ls 8 }
 do for [i = 1:n] {
     set arrow i from cost[order[i]], kl[order[i]] to 130, 10 ** at[i] nohead lw 0.6 lc rgb "#BBBBBB" back
     set label i starred(name[order[i]], same_set) at 137, 10 ** at[i] left noenhanced font ",12" textcolor rgb colour_of(name[order[i]])

@@ -85,6 +85,12 @@ count(n) = n >= 1e6 ? sprintf("%.3gM", n / 1e6) : n >= 1e4 ? sprintf("%.3gK", n 
 tokens(n) = n >= 1024 ? sprintf("%.3gK", n / 1024.0) : sprintf("%.0f", n)
 seconds(s) = s < 1 ? sprintf("%.3g ms", 1e3 * s) : sprintf("%.3g s", s)
 
+# `eval fine("y", LOW, HIGH)`: on a logarithmic axis of less than two decades, labels at 1, 2 and 5 in each; gnuplot's own
+# would be one or none.
+fine(axis, low, high) = high < 100 * low ? sum_of_ticks(axis, floor(log10(low)), ceil(log10(high))) : ""
+sum_of_ticks(axis, k, last) = k > last ? "" : sprintf("set %stics add ('%g' %g, '%g' %g, '%g' %g); ", axis, 10.0 ** k, 10.0 ** k, \
+    2 * 10.0 ** k, 2 * 10.0 ** k, 5 * 10.0 ** k, 5 * 10.0 ** k) . sum_of_ticks(axis, k + 1, last)
+
 # A list of names within an enhanced text: an underscore would begin an index.
 escaped(text) = strstrt(text, "_") ? text[1:strstrt(text, "_") - 1] . "\\_" . escaped(text[strstrt(text, "_") + 1:]) : text
 
