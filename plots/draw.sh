@@ -104,8 +104,10 @@ while read -r of figure tables script arguments; do
     # GNUTERM may name a terminal that this gnuplot lacks, and ~/.gnuplot may hold anything.
     # shellcheck disable=SC2086 # one word an argument
     env -u GNUTERM LC_ALL=C.UTF-8 gnuplot -d -c "$script.gp" "$figure" $arguments
+    drawn=
     for file in "$figure"*.svg "$figure"*.png; do
-        [ ! -f "$file" ] || mv "$file" "$folder/"
+        [ ! -f "$file" ] || { mv "$file" "$folder/" && drawn=yes; }
     done
-    echo "figure: $folder/$figure (.svg and .png)"
+    # ranking.gp draws nothing where every mode equals full attention.
+    if [ -n "$drawn" ]; then echo "figure: $folder/$figure (.svg and .png)"; else echo "figure $figure: nothing to draw" >&2; fi
 done <figures

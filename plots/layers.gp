@@ -17,8 +17,9 @@ set xrange [0:STATS_max]
 step = STATS_max < 3 ? 1 : STATS_max < 12 ? 2 : 10
 set xtics step offset 0, 0.4
 stats data using (column(what)) nooutput
-set yrange [0:1.05 * STATS_max]
-set ytics STATS_max < 0.2 ? 0.05 : STATS_max < 0.5 ? 0.1 : STATS_max < 1.2 ? 0.2 : STATS_max < 5 ? 1 : 2
+most = STATS_max > 0 ? STATS_max : 1 # 0: every mode equals full attention
+set yrange [0:1.05 * most]
+set ytics most < 0.2 ? 0.05 : most < 0.5 ? 0.1 : most < 1.2 ? 0.2 : most < 5 ? 1 : 2
 only(name) = stringcolumn("mode") eq name ? column(what) : NaN
 width = 90 + 210 * across; width = width < 880 ? 880 : width
 height = 100 + 205 * down

@@ -22,13 +22,13 @@ unset key
 # Full itself, and modes that equal it but for rounding, would stretch a logarithmic axis for nothing: they are named.
 far = 1e-3
 n = 0
-near = ""
+near = ""; near_n = 0
 array name[999]; array cost[999]; array kl[999]; array from[999]; array upto[999]
 # A column without a number, as the ends of an interval of one prompt, gives the mean itself.
 or(x, y) = x > -1e300 ? x : y
 keep(mode, x, y, l, h) = y > far && y < 1e300 \
     ? (n = n + 1, name[n] = mode, cost[n] = x, kl[n] = y, from[n] = l > far / 100 ? l : far / 100, upto[n] = h, y) \
-    : (near = near.(near eq "" ? "" : ", ").starred(mode, same_set).sprintf(" (%.3g %%)", x), NaN)
+    : (near_n = near_n + 1, near = near.(near eq "" ? "" : near_n % 3 == 1 ? ",}\n{/*0.8 " : ", ").starred(mode, same_set).sprintf(" (%.3g %%)", x), NaN)
 stats data using (keep(stringcolumn("mode"), 100 * column("flops_fraction"), column("kl"), or(column("kl_low"), column("kl")), \
                        or(column("kl_high"), column("kl")))) nooutput
 
@@ -59,7 +59,11 @@ do for [k = 1:n] {
 cheapest = cost[1]
 do for [i = 2:n] { cheapest = cost[i] < cheapest ? cost[i] : cheapest }
 set xrange [0.7 * cheapest : 130]
-set yrange [10 ** (bottom - 0.05) : 10 ** (top + 0.1)]
+# No interval is cut at its top; its lower end may be zero, for which a logarithmic axis has no place.
+highest = 10 ** (top + 0.1)
+do for [i = 1:n] { highest = upto[i] * 1.1 > highest ? upto[i] * 1.1 : highest }
+set yrange [10 ** (bottom - 0.05) : highest]
+noisy = noisy && noise > 10 ** (bottom - 0.05)
 set rmargin 32
 set title sprintf("How far from full attention, at what cost\n{/*0.8 not drawn, below 10^{-3} nats: %s}\n{/*0.8 %s%s}", escaped(near), joint_note(same_set), \
                   noisy ? sprintf("%sdashed: noise of this precision", same_set eq "" ? "" : "; ") : "")

@@ -38,9 +38,15 @@ set xrange [STATS_min / 1.25 : STATS_max * 1.25]
 step = words(at) > 5 ? 2 : 1
 axes = "set border 3; set tics out font ',11'; set xtics nomirror; set ytics nomirror; set grid xtics ytics lt 1 lw 0.6 lc rgb '#DDDDDD'; set xtics () nomirror"
 do for [t = 1:words(at):step] { axes = axes.sprintf("; set xtics add ('%s' %s)", word(at, t), word(at, t)) }
-stats data using (column(quantity) > (time ? 0 : lowest) && (column("cold") == 0 || stringcolumn("mode") eq "full") ? column(quantity) : NaN) nooutput
-bottom = time ? STATS_min : lowest
-top = STATS_max
+shown_anywhere = '(column("cold") == 0 || stringcolumn("mode") eq "full") && column(quantity) > (time ? 0 : lowest) ? column(quantity) : NaN'
+bottom = lowest
+top = 1e3 * lowest # where every mode equals full attention
+eval tally(data, shown_anywhere, "any")
+if (any) {
+    stats data using (@shown_anywhere) nooutput
+    bottom = time ? STATS_min : lowest
+    top = STATS_max
+}
 eval tally(data, time ? 'NaN' : 'column("kl_high")', "intervals")
 if (intervals) {
     stats data using (column("kl_high")) nooutput

@@ -104,6 +104,20 @@ static void test_program(void) {
             p.root, p.root),
         0);
     CU_ASSERT_EQUAL(shell("test -s figures/requests.png"), 0);
+    /* In bf16, whose distances have a noise floor; and where every mode equals full attention. */
+    static const char *const runs[] = {
+        "ttft --dtype bf16 --mode full,promptcache --distance --lengths 178 --prompts 2 --repeat 1 "
+        "--min-time 0.001",
+        "gate --dtype bf16 --mode full,block,ape --length 300 --greedy 1 --probe 1 --limit 2"};
+    static const char *const drawn[][2] = {{"sweep", "sweep_kl_length"}, {"gate", "ranking"}};
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        CU_ASSERT_EQUAL(shell("%s/bin/blockattn %s --shape %s/tests/golden/tiny/llama/config.json --out drawn-%s.h5",
+                              p.root, runs[i], p.source, drawn[i][0]),
+                        0);
+        CU_ASSERT_EQUAL(shell("%s/bin/blockattn draw drawn-%s.h5 figures --set %s", p.root, drawn[i][0], drawn[i][0]),
+                        0);
+        CU_ASSERT_EQUAL(shell("test -s figures/%s.png", drawn[i][1]), 0);
+    }
 }
 
 /* Only the functions of the header can be seen. */
