@@ -14,7 +14,7 @@ time = quantity eq "ttft_s_median"
 # n: samples of a time, prompts of a distance. One prompt is a point without an interval, drawn hollow.
 stats data using (column(time ? "n" : "n_prompts")) nooutput
 single = STATS_max == 1
-samples = time ? sprintf("; medians of n = %s times", STATS_min < STATS_max ? sprintf("%.0f to %.0f", STATS_min, STATS_max) : sprintf("%.0f", STATS_min)) : single ? "; n = 1 prompt: hollow, no interval" : sprintf("; means over n = %.0f prompts with intervals of 95 %%", STATS_max)
+samples = time ? sprintf("; medians of n = %s times and their MAD", STATS_min < STATS_max ? sprintf("%.0f to %.0f", STATS_min, STATS_max) : sprintf("%.0f", STATS_min)) : single ? "; n = 1 prompt: hollow, no interval" : sprintf("; means over n = %.0f prompts with intervals of 95 %%", STATS_max)
 noise = 0
 eval tally(data, time ? 'NaN' : 'column("noise_kl") > 0 ? 1 : NaN', "noisy")
 if (noisy) {
@@ -26,7 +26,10 @@ shown(mode, value) = stringcolumn("mode") eq mode && stringcolumn("executor") eq
     && column("cold") == (mode eq "full") ? column(quantity) : NaN
 # A distance of mere rounding is drawn at the lowest line.
 lowest = 1e-4
+# Ends of a bar: the interval of a distance; of a time its median less and more the MAD.
 ends(mode, value, end) = column(end) > -1e300 ? (column(end) < lowest ? lowest : column(end)) : drawn(mode, value)
+low(mode, value) = time ? shown(mode, value) - column("ttft_s_mad") : ends(mode, value, "kl_low")
+high(mode, value) = time ? shown(mode, value) + column("ttft_s_mad") : ends(mode, value, "kl_high")
 drawn(mode, value) = time ? shown(mode, value) : shown(mode, value) < lowest ? lowest : shown(mode, value)
 
 set logscale xy
@@ -70,8 +73,8 @@ do for [kind in "svg png"] {
         set title starred(mode, same_set) noenhanced font ",13" textcolor rgb colour_of(mode) offset 0, -0.6
         plot for [v = 1:(time ? words(values) : 0)] data using (column(axis)):(drawn("full", word(values, v))) with lines lc rgb grey lw 1.5 dt v notitle, \
              for [v = 1:(noisy ? 1 : 0)] noise with lines ls 8 notitle, \
-             for [v = 1:(time || single ? 0 : words(values))] data using (column(axis)):(drawn(mode, word(values, v))): \
-                 (ends(mode, word(values, v), "kl_low")):(ends(mode, word(values, v), "kl_high")) with yerrorbars pt 0 lw 1 lc rgb "#888888" notitle, \
+             for [v = 1:(!time && single ? 0 : words(values))] data using (column(axis)):(drawn(mode, word(values, v))): \
+                 (low(mode, word(values, v))):(high(mode, word(values, v))) with yerrorbars pt 0 lw 1 lc rgb "#888888" notitle, \
              for [v = 1:words(values)] data using (column(axis)):(drawn(mode, word(values, v))) with linespoints ls of_ramp(v, words(values)) \
                  pt (single && !time ? 6 : 4 + of_ramp(v, words(values)) - 10)
     }

@@ -28,7 +28,9 @@ static char *words_of(const cJSON *session, char err[BA_ERR_LEN]) {
         right = right && said;
         if (right) {
             fprintf(f, "%s%s: %s", turn == session->child ? "" : "\n", speaker, said);
-            fprintf(f, cJSON_IsString(picture) ? " [picture: %s]" : "", cJSON_GetStringValue(picture));
+            if (cJSON_IsString(picture)) {
+                fprintf(f, " [picture: %s]", picture->valuestring);
+            }
         }
     }
     if (f && fclose(f)) {
