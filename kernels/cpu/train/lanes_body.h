@@ -28,7 +28,8 @@ static inline float exponential(float x) {
     float y = x * 1.44269504f, big = 12582912.0f; /* 1.5 2^23: adding it rounds to an integer */
     y = y > 126.0f ? 126.0f : y;
     y = y < -126.0f ? -126.0f : y;
-    float n = (y + big) - big, f = y - n;
+    float finite = y > -126.0f ? y : -126.0f; /* a NaN is no integer; f and the result keep it */
+    float n = (finite + big) - big, f = y - n;
     float p = BA_EXP2_POLYNOMIAL(f, constant, multiply_add);
     int32_t bits = ((int32_t)n + 127) << 23;
     float power;
