@@ -24,22 +24,6 @@ typedef struct unit {
     double lse[BA_TILE_ROWS], sum[BA_TILE_ROWS], max[BA_TILE_ROWS]; /* in units of log 2 */
 } unit;
 
-/* 2^x for x <= 0, as vec_exp2 in simd.h has it, in a form that compilers turn into vectors. */
-static inline float exp2_of(float x) {
-    const float magic = 12582912.0f; /* 1.5 2^23: adding it rounds to a whole number, which is then in the low bits */
-    x = x < -126.0f ? -126.0f : x;
-    float sum = x + magic, f = x - (sum - magic), scale;
-    uint32_t bits, magic_bits = 0x4b400000;
-    memcpy(&bits, &sum, sizeof bits);
-    bits = (bits - magic_bits + 127) << 23;
-    memcpy(&scale, &bits, sizeof scale);
-#define SET(c)       (c)
-#define FMA(p, f, c) ((p) * (f) + (c))
-    return BA_EXP2_POLYNOMIAL(f, SET, FMA) * scale;
-#undef SET
-#undef FMA
-}
-
 /* Called with the scores of a key tile: [lo, hi) are lanes of the segment, key0 the index of lane 0 in its keys. */
 typedef void visit_tile(const mass *m, unit *u, const ba_kv_segment *seg, const float *score, ptrdiff_t key0,
                         double *out);
@@ -64,7 +48,7 @@ static void add_to_sums(const mass *m, unit *u, const ba_kv_segment *seg, const 
             top = !(s[j] <= top) ? s[j] : top;
         }
         for (size_t j = see.lo; j < see.hi; j++) {
-            sum += exp2_of(s[j] - top);
+            sum += ba_exp2(s[j] - top);
         }
         if (see.lo < see.hi) {
             u->sum[p] = u->sum[p] * exp2(u->max[p] - (double)top) + (double)sum;
@@ -80,7 +64,7 @@ static void add_to_keys(const mass *m, unit *u, const ba_kv_segment *seg, const 
         ba_range see = lanes_of(seg, (u->pair + p) / m->call->group, key0);
         const float *s = score + p * BA_KEYS, lse = (float)u->lse[p];
         for (size_t j = see.lo; j < see.hi; j++) {
-            sum[j] += exp2_of(s[j] - lse);
+            sum[j] += ba_exp2(s[j] - lse);
         }
     }
     for (size_t j = key0 < 0 ? (size_t)-key0 : 0; j < BA_KEYS && key0 + (ptrdiff_t)j < (ptrdiff_t)seg->n; j++) {

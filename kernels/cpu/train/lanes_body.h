@@ -15,26 +15,10 @@ static float across(const float lane[LANES]) {
     return sum;
 }
 
-static inline float constant(float x) {
-    return x;
-}
-
-static inline float multiply_add(float p, float f, float c) {
-    return p * f + c;
-}
-
-/* e^x for x <= 88; 0 far below. */
+/* e^x for x <= 87; 2^-126 far below 0. */
 static inline float exponential(float x) {
-    float y = x * 1.44269504f, big = 12582912.0f; /* 1.5 2^23: adding it rounds to an integer */
-    y = y > 126.0f ? 126.0f : y;
-    y = y < -126.0f ? -126.0f : y;
-    float finite = y > -126.0f ? y : -126.0f; /* a NaN is no integer; f and the result keep it */
-    float n = (finite + big) - big, f = y - n;
-    float p = BA_EXP2_POLYNOMIAL(f, constant, multiply_add);
-    int32_t bits = ((int32_t)n + 127) << 23;
-    float power;
-    memcpy(&power, &bits, sizeof power);
-    return p * power;
+    float y = x * 1.44269504f;
+    return ba_exp2(y > 126.0f ? 126.0f : y);
 }
 
 static float dot(const float *x, const float *y, size_t n) {
