@@ -13,7 +13,7 @@ enum { PAGE = 100 };
 
 /* ---- texts ------------------------------------------------------------------------------------------------------ */
 
-/* Text that wraps behind an indent. */
+/* Text that wraps with an indent. */
 typedef struct paragraph {
     size_t indent, column;
 } paragraph;

@@ -47,7 +47,7 @@ static void print_choice(const ba_choice *c) {
         printf(c->layers.kind == BA_LAYERS_ALL ? " of all layers" : " of the middle third of the layers");
     }
     if (c->window > 1) {
-        printf(", each with the %zu behind it", c->window - 1);
+        printf(", each with the %zu after it", c->window - 1);
     }
     putchar('\n');
 }

@@ -46,7 +46,7 @@ typedef struct ba_tensor_view {
  * that names the file, the field and the fix. */
 int ba_model_open(const char *path, bool need_weights, ba_model **out, char err[BA_ERR_LEN]);
 /* A model of a shape with random weights in bf16, without file or vocabulary; gains of norms are 1. Any two with the same
- * shape and seed are the same, whatever computes with them. 0, or -1 and err. */
+ * shape and seed are the same on every backend. 0, or -1 and err. */
 int ba_model_random(const ba_shape *shape, const char *name, uint64_t seed, ba_model **out, char err[BA_ERR_LEN]);
 void ba_model_close(ba_model *m);
 

@@ -70,9 +70,9 @@ static void build_edit(ba_draft *d, const run *old, const run *now, size_t k) {
     d->plan->continues = true;
 }
 
-/* The prompt before this one had full attention, and an edit has replaced a span of its tokens: what lies between the
+/* The prompt before this one had full attention, and an edit has replaced a span of its tokens: what is between the
  * longest common beginning and the longest common end of what comes before the question. The new span and the k tokens
- * behind it are computed in place and see everything before them; what follows keeps the KV that it had when it saw the
+ * after it are computed in place and see everything before them; what follows keeps the KV that it had when it saw the
  * old span, moved by rotation if the edit has changed the length. The last node sees all. Without an earlier prompt this
  * is full attention. */
 static int build(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
@@ -95,9 +95,9 @@ static int build(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
 
 const ba_mode ba_mode_editlocal = {
     "editlocal",
-    "after an edit, the new span and the k tokens behind it; the rest keeps its KV",
+    "after an edit, the new span and the k tokens after it; the rest keeps its KV",
     "arXiv 2609.17983 (local repair of edits)",
-    {{"k", "32", NULL, 0, 1 << 30, true, "tokens behind the edit that are recomputed"}},
+    {{"k", "32", NULL, 0, 1 << 30, true, "tokens after the edit that are recomputed"}},
     build,
     "with k from all that follows the edit on it equals full; for prompts that follow each other (game)",
     "k"};

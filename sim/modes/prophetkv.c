@@ -9,7 +9,7 @@ enum { R, WINDOW, LAYERS };
  * all stored tokens, the prefix among them, as a mean over the question's rows and the query heads; its score is the
  * mean over layers. Task rows do not vote. Repair: the floor(r E) best of the E passage tokens, and question and task,
  * are computed from the embeddings through all layers under the causal mask of the whole prompt; all others keep their
- * stored K and V. window=w takes floor(r E) / w tokens, each with the w - 1 behind it in its passage. */
+ * stored K and V. window=w takes floor(r E) / w tokens, each with the w - 1 after it in its passage. */
 static int build(ba_draft *d, const ba_mode_args *args, char err[BA_ERR_LEN]) {
     (void)err;
     ba_parts p;

@@ -42,7 +42,7 @@ static void find_places(places *p) {
     CU_ASSERT_FATAL((size_t)snprintf(p->root, sizeof p->root, "%s/root/opt/ba", ba_test_dir()) < sizeof p->root);
 }
 
-/* What is built, installed as it is: make is told that it is not out of date. */
+/* Installs what is built: -o keeps make from building it again. */
 static int install(const places *p, const char *target) {
     return shell("unset MAKEFLAGS MAKELEVEL; make -s -C '%s' -o all %s BUILD='%s' PREFIX=/opt/ba DESTDIR=\"$PWD/root\"",
                  p->source, target, p->build);
@@ -334,7 +334,7 @@ static void test_text(void) {
 
 int ba_suite_library(void) {
     CU_pSuite s = CU_add_suite("library", NULL, NULL);
-    bool ok = s && CU_add_test(s, "errors are texts, and leave nothing behind", test_errors) &&
+    bool ok = s && CU_add_test(s, "errors are texts, and keep nothing", test_errors) &&
               CU_add_test(s, "texts fit their room", test_text) &&
               CU_add_test(s, "the installed program finds its data and draws", test_program) &&
               CU_add_test(s, "only the header's functions are visible", test_symbols) &&

@@ -148,7 +148,7 @@ static void run_document(const char *document, const char *folder, size_t *n_run
     free(text);
 }
 
-/* Options that make a command shorter belong behind its last word, also if its lines are continued. */
+/* Options that make a command shorter belong after its last word, also if its lines are continued. */
 static void test_commands(void) {
     bool seen[sizeof skipped / sizeof *skipped] = {false};
     char folder[4096];

@@ -335,7 +335,7 @@ static void splice_sees_the_donor_at_its_positions(void) {
         const char *mode;
         size_t seg[3];       /* of the donor's passages, in its order */
         double pos[3];       /* their positions there */
-        size_t node_seen[3]; /* by the question's edges behind the prefix */
+        size_t node_seen[3]; /* by the question's edges after the prefix */
     } expected[] = {
         {"splice", {2, 3, 1}, {2, 3, 5}, {3, 1, 2}},
         {"splice:donor=self", {1, 2, 3}, {2, 6, 7}, {1, 2, 3}},
@@ -362,7 +362,7 @@ static void splice_sees_the_donor_at_its_positions(void) {
     }
 }
 
-/* A passage that saw others has another address than the same passage alone, or behind the prefix only, or in another
+/* A passage that saw others has another address than the same passage alone, or after the prefix only, or in another
  * donor. */
 static void a_donors_block_never_passes_for_a_clean_one(void) {
     static const char *const clean[] = {"block", "sink", "sink:encode=global"};
@@ -459,7 +459,7 @@ static void budgets_are_named(void) {
     }
 }
 
-/* Before: 2 tokens, passages a (4), b (2), c (3). Now a, x (5) and c: a span of 2 has become one of 5, and c, behind it,
+/* Before: 2 tokens, passages a (4), b (2), c (3). Now a, x (5) and c: a span of 2 has become one of 5, and c, after it,
  * stood at 8 and stands at 11. */
 static void an_edit_is_seen_in_place(void) {
     char err[BA_ERR_LEN];
@@ -700,7 +700,7 @@ static void splice_skips_a_passage_of_the_donor(void) {
         const char *mode;
         size_t seg[3];       /* of the donor's passages, in its order */
         double pos[3];       /* their positions there */
-        size_t node_seen[2]; /* by the question's edges behind the prefix */
+        size_t node_seen[2]; /* by the question's edges after the prefix */
     } expected[] = {
         {"splice:donor=self,skip=1", {2, 1, 3}, {2, 3, 7}, {2, 3}},
         {"splice:skip=1", {2, 3, 1}, {2, 3, 5}, {3, 2}},
