@@ -37,9 +37,8 @@ double ba_prompt_flops(const ba_session *b, const ba_prompt *prompt, const char 
     char err[BA_ERR_LEN];
     ba_plan *plan = NULL;
     ba_cost cost = {0};
-    const ba_sizes sizes = {b->be->real_size, b->be->weight_size, b->be->kv_size};
     int rc = ba_mode_plan(mode, prompt, &plan, err);
-    rc = rc ? rc : ba_cost_up_to_first(ba_engine_shape(b->engine), plan, sizes, false, BA_PASS_ROWS, &cost, err);
+    rc = rc ? rc : ba_cost_of_run(b->engine, plan, false, NULL, &cost, err);
     ba_plan_free(plan);
     return rc ? 0 : (double)cost.flops_exact;
 }

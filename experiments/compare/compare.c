@@ -67,20 +67,6 @@ static int keep_text(const job *j, ba_run *run, ba_compared *row, char err[BA_ER
     return rc;
 }
 
-/* Share of the reusable tokens that was computed again, from the closed form with what the run chose. */
-static int find_charged(const job *j, size_t i, const ba_run_stats *s, double *charged, char err[BA_ERR_LEN]) {
-    const ba_backend *be = j->b->be;
-    const ba_sizes sizes = {be->real_size, be->weight_size, be->kv_size};
-    const ba_chosen chosen = {s->chosen_row, s->n_chosen_row, s->path_kept};
-    ba_schedule *warm = ba_schedule_of(j->plan[i], true, BA_PASS_ROWS);
-    ba_cost cost = {0};
-    int rc = warm ? ba_cost_run(ba_engine_shape(j->b->engine), j->plan[i], warm, sizes, 1, &chosen, &cost, err)
-                  : ba_fail(err, "out of memory");
-    *charged = cost.charged;
-    ba_schedule_free(warm);
-    return rc;
-}
-
 /* Everything about a run but times. */
 static int inspect(job *j, size_t i, ba_run *run, char err[BA_ERR_LEN]) {
     ba_compared *row = &j->row[i];
@@ -104,7 +90,8 @@ static int inspect(job *j, size_t i, ba_run *run, char err[BA_ERR_LEN]) {
     } else {
         snprintf(row->first, sizeof row->first, "%d", (int)id);
     }
-    int rc = find_charged(j, i, s, &row->charged, err);
+    const ba_chosen chosen = {s->chosen_row, s->n_chosen_row, s->path_kept};
+    int rc = ba_cost_charged(ba_engine_shape(j->b->engine), j->plan[i], &chosen, &row->charged, err);
     rc = rc ? rc : ba_answer_nll(run, j->answer, j->n_answer, &row->nll, err);
     return rc ? rc : keep_text(j, run, row, err);
 }

@@ -180,6 +180,37 @@ int ba_items_read(const char *path, size_t limit, ba_items *out, char err[BA_ERR
     return 0;
 }
 
+/* Appends the items of one file. */
+static int add_items(const char *path, size_t limit, ba_items *out, char err[BA_ERR_LEN]) {
+    ba_items more;
+    if (ba_items_read(path, limit, &more, err)) {
+        return -1;
+    }
+    ba_item *all = realloc(out->item, (out->n + more.n) * sizeof *all);
+    if (!all) {
+        ba_items_free(&more);
+        return ba_fail(err, "out of memory");
+    }
+    memcpy(all + out->n, more.item, more.n * sizeof *all);
+    *out = (ba_items){all, out->n + more.n};
+    free(more.item);
+    return 0;
+}
+
+int ba_items_read_list(const char *list, size_t limit, ba_items *out, char err[BA_ERR_LEN]) {
+    char *copy = strdup(list), *rest = copy, *path;
+    *out = (ba_items){0};
+    int rc = copy ? 0 : ba_fail(err, "out of memory");
+    while (!rc && (path = strsep(&rest, ","))) {
+        rc = *path ? add_items(path, limit, out, err) : ba_fail(err, "--data %s: an empty name in the list", list);
+    }
+    free(copy);
+    if (rc) {
+        ba_items_free(out);
+    }
+    return rc;
+}
+
 int ba_item_parts(const ba_item *item, const ba_prompts *prompts, ba_order order, ba_part **parts, size_t *n,
                   char err[BA_ERR_LEN]) {
     ba_part *part = calloc(item->n_doc + 2, sizeof *part);

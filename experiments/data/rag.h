@@ -30,6 +30,8 @@ typedef struct ba_items {
 
 /* Reads at most `limit` items (0: all). 0, or -1 and err naming the file, the line and the field. */
 int ba_items_read(const char *path, size_t limit, ba_items *out, char err[BA_ERR_LEN]);
+/* The same from every file of a list with commas: at most `limit` items of each. 0, or -1 and err. */
+int ba_items_read_list(const char *list, size_t limit, ba_items *out, char err[BA_ERR_LEN]);
 void ba_items_free(ba_items *items);
 
 /* One item out of a line's object. 0, or -1 and err naming the field. */

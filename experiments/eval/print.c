@@ -1,6 +1,7 @@
 #include "print.h"
 
 #include "experiments/cli/json.h"
+#include "experiments/measure/intervals.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -60,15 +61,8 @@ int ba_eval_print_summary(const ba_eval_summary *s) {
     return ba_json_print(root);
 }
 
-/* "42.5 [38.1, 47.0]" in units of 1 / scale; "-" if there is none. */
-static const char *with_interval(char out[48], double x, double low, double high, double scale, int digits) {
-    if (isnan(x)) {
-        snprintf(out, 48, "-");
-    } else if (isnan(low)) {
-        snprintf(out, 48, "%.*f", digits, scale * x);
-    } else {
-        snprintf(out, 48, "%.*f [%.*f, %.*f]", digits, scale * x, digits, scale * low, digits, scale * high);
-    }
+static const char *with_interval(char out[48], double x, double low, double high, double scale, const char *format) {
+    ba_interval_text(out, 48, format, scale, x, low, high);
     return out;
 }
 
@@ -87,10 +81,10 @@ static void print_row(const ba_eval_summary *s) {
         snprintf(charged, sizeof charged, "%.3f", s->charged);
     }
     printf("%-24s %5llu  %-18s %-19s %-9s  %-20s %-23s %-9s %7s %8s %7s %7s\n", s->mode, (unsigned long long)s->n,
-           with_interval(score, s->score, s->score_low, s->score_high, 100, 1),
-           with_interval(change, full ? NAN : s->score_change, s->score_change_low, s->score_change_high, 100, 1),
-           or_dash(s->verdict), with_interval(nll, s->nll, s->nll_low, s->nll_high, 1, 3),
-           with_interval(nll_change, full ? NAN : s->nll_change, s->nll_change_low, s->nll_change_high, 1, 3),
+           with_interval(score, s->score, s->score_low, s->score_high, 100, "%.1f"),
+           with_interval(change, full ? NAN : s->score_change, s->score_change_low, s->score_change_high, 100, "%.1f"),
+           or_dash(s->verdict), with_interval(nll, s->nll, s->nll_low, s->nll_high, 1, "%.3f"),
+           with_interval(nll_change, full ? NAN : s->nll_change, s->nll_change_low, s->nll_change_high, 1, "%.3f"),
            or_dash(s->nll_verdict), ttft, flops, or_dash(s->budget), charged);
     if (s->n_long || s->n_no_answer) {
         printf("  %llu items longer than the context and %llu without an answer are left out\n",

@@ -51,11 +51,8 @@ static int run(const turn *t, const ba_plan *plan, double *logits, double *secon
 }
 
 static int flops_of(const turn *t, const ba_plan *plan, uint64_t *flops) {
-    const ba_backend *be = ba_engine_backend(t->p->engine);
     ba_cost cost = {0};
-    int rc =
-        ba_cost_up_to_first(ba_engine_shape(t->p->engine), plan,
-                            (ba_sizes){be->real_size, be->weight_size, be->kv_size}, true, BA_PASS_ROWS, &cost, t->err);
+    int rc = ba_cost_of_run(t->p->engine, plan, true, NULL, &cost, t->err);
     *flops = cost.flops_exact;
     return rc;
 }

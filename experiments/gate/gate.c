@@ -89,24 +89,6 @@ static ba_verdict same_bits(const double *a, const double *b, size_t n) {
     return memcmp(a, b, n * sizeof *a) ? BA_BROKEN : BA_HELD;
 }
 
-/* Cost of the plan with everything stored that can be; choices as in the run. */
-static int warm_cost(ba_engine *e, const ba_plan *plan, const ba_run_stats *stats, uint64_t *flops, double *charged,
-                     char err[BA_ERR_LEN]) {
-    ba_backend *be = ba_engine_backend(e);
-    const ba_chosen chosen = {stats->chosen_row, stats->n_chosen_row, stats->path_kept};
-    const ba_sizes sizes = {be->real_size, be->weight_size, be->kv_size};
-    ba_cost cost = {0};
-    ba_schedule *s = ba_schedule_of(plan, true, SIZE_MAX);
-    if (!s) {
-        return ba_fail(err, "out of memory");
-    }
-    int rc = ba_cost_run(ba_engine_shape(e), plan, s, sizes, 1, &chosen, &cost, err);
-    *flops = cost.flops_exact;
-    *charged = cost.charged;
-    ba_schedule_free(s);
-    return rc;
-}
-
 /* other: scratch [vocab]. A mode that the merging executor cannot run is skipped. */
 static int check_merge(ba_engine *e, const ba_plan *plan, const ba_engine_options *opt, const double *warm,
                        double *other, ba_gate_row *out) {
@@ -268,18 +250,23 @@ static int measure(ba_engine *e, const ba_plan *plan, const ba_reference *ref, c
                    const double *cold, double *warm, ba_gate_row *out, char err[BA_ERR_LEN]) {
     size_t n = vocab_of(e), room = ref->n_answer > ref->n_greedy ? ref->n_answer : ref->n_greedy;
     ba_run *run = NULL;
+    ba_cost cost = {0};
     int rc = ba_engine_run(e, plan, opt, room, &run, err);
     if (rc) {
         return rc;
     }
     memcpy(warm, ba_run_logits(run), n * sizeof *warm);
-    rc = warm_cost(e, plan, ba_run_get_stats(run), &out->flops, &out->charged, err);
+    const ba_run_stats *stats = ba_run_get_stats(run);
+    const ba_chosen chosen = {stats->chosen_row, stats->n_chosen_row, stats->path_kept};
+    rc = ba_cost_of_run(e, plan, true, &chosen, &cost, err);
     if (rc) {
         goto done;
     }
+    out->flops = cost.flops_exact;
+    out->charged = cost.charged;
     if (cold) {
         out->held[BA_ID_CACHED] = same_bits(cold, warm, n);
-        out->held[BA_ID_COUNT] = ba_run_get_stats(run)->count.flops_exact == out->flops ? BA_HELD : BA_BROKEN;
+        out->held[BA_ID_COUNT] = stats->count.flops_exact == out->flops ? BA_HELD : BA_BROKEN;
     }
     out->far = ba_logit_compare(ref->logits, warm, n);
     rc = ba_answer_nll(run, ref->answer, ref->n_answer, &out->nll, err);

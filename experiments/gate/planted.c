@@ -118,17 +118,6 @@ void ba_planted_free(ba_planted_pair *pair) {
 
 /* ---- modes ------------------------------------------------------------------------------------------------------- */
 
-static const ba_mode *mode_of(const char *spelling) {
-    size_t len = strcspn(spelling, ":");
-    const ba_mode *m;
-    for (size_t i = 0; (m = ba_mode_at(i)); i++) {
-        if (strlen(m->name) == len && strncmp(m->name, spelling, len) == 0) {
-            return m;
-        }
-    }
-    return NULL;
-}
-
 int ba_planted_mode(const char *mode, char *out, size_t size, char err[BA_ERR_LEN]) {
     char canonical[128];
     *out = '\0';
@@ -138,7 +127,7 @@ int ba_planted_mode(const char *mode, char *out, size_t size, char err[BA_ERR_LE
     if (strstr(canonical, "skip=")) {
         return ba_fail(err, "mode %s: a planted passage is what is skipped; leave skip out", canonical);
     }
-    for (const ba_mode_param *p = mode_of(canonical)->param; p->key; p++) {
+    for (const ba_mode_param *p = ba_mode_of(canonical)->param; p->key; p++) {
         if (strcmp(p->key, "skip") == 0) {
             snprintf(out, size, "%s%cskip=0", canonical, strchr(canonical, ':') ? ',' : ':');
         }

@@ -2,6 +2,7 @@
 
 #include "experiments/cli/ask.h"
 #include "experiments/cli/tracing.h"
+#include "experiments/measure/intervals.h"
 #include "planted.h"
 #include "trace.h"
 
@@ -15,37 +16,18 @@ typedef struct job {
     const ba_common *c;
     ba_planted p;
     char **mode;
-    size_t n_mode, n_item, n_done;
-    ba_items *file; /* [n_file] */
-    size_t n_file;
-    ba_planted_row *row;         /* [n_item, 1 + n_mode] */
+    size_t n_mode, n_done;
+    ba_items items;
+    ba_planted_row *row;         /* [items.n, 1 + n_mode] */
     ba_planted_summary *summary; /* [1 + n_mode] */
-    double *room;                /* [3 n_item] */
+    double *room;                /* [3 items.n] */
     ba_trace *trace;
-    size_t items, modes; /* tables of the trace */
+    size_t item_table, mode_table;
 } job;
-
-static int read_files(job *j, const char *list, size_t limit) {
-    char err[BA_ERR_LEN], *copy = strdup(list), *rest = copy, *path;
-    int status = copy ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
-    while (!status && (path = strsep(&rest, ","))) {
-        ba_items *more = realloc(j->file, (j->n_file + 1) * sizeof *more);
-        j->file = more ? more : j->file;
-        if (!more) {
-            status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
-        } else if (ba_items_read(path, limit, &j->file[j->n_file], err) != 0) {
-            status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
-        } else {
-            j->n_item += j->file[j->n_file++].n;
-        }
-    }
-    free(copy);
-    return status;
-}
 
 static int prepare(job *j, const char *data, size_t limit, int argc, char **argv) {
     char err[BA_ERR_LEN], spelling[128];
-    int status = read_files(j, data, limit);
+    int status = ba_items_read_list(data, limit, &j->items, err) ? ba_cli_fail(BA_EXIT_USAGE, "%s", err) : 0;
     j->mode = ba_modes_split(j->c->mode, &j->n_mode);
     for (size_t m = 0; !status && j->mode && m < j->n_mode; m++) {
         status =
@@ -54,9 +36,9 @@ static int prepare(job *j, const char *data, size_t limit, int argc, char **argv
     if (status) {
         return status;
     }
-    j->row = calloc(j->n_item * (1 + j->n_mode), sizeof *j->row);
+    j->row = calloc(j->items.n * (1 + j->n_mode), sizeof *j->row);
     j->summary = calloc(1 + j->n_mode, sizeof *j->summary);
-    j->room = calloc(3 * j->n_item, sizeof *j->room);
+    j->room = calloc(3 * j->items.n, sizeof *j->room);
     if (!j->mode || !j->row || !j->summary || !j->room) {
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
@@ -64,8 +46,8 @@ static int prepare(job *j, const char *data, size_t limit, int argc, char **argv
     if (status || !j->trace) {
         return status;
     }
-    int rc = ba_table_declare_named(j->trace, ba_gate_tables, "planted", &j->items, err);
-    rc = rc ? rc : ba_table_declare_named(j->trace, ba_gate_tables, "planted_modes", &j->modes, err);
+    int rc = ba_table_declare_named(j->trace, ba_gate_tables, "planted", &j->item_table, err);
+    rc = rc ? rc : ba_table_declare_named(j->trace, ba_gate_tables, "planted_modes", &j->mode_table, err);
     return ba_tracing_exit(rc, err);
 }
 
@@ -79,7 +61,7 @@ static int measure_item(job *j, const ba_item *item) {
         return status;
     }
     for (size_t m = 0; j->trace && m < step && !rc; m++) {
-        rc = ba_trace_append(j->trace, j->items, &row[m], err);
+        rc = ba_trace_append(j->trace, j->item_table, &row[m], err);
     }
     rc = rc || !j->trace ? rc : ba_trace_commit_due(j->trace, err);
     j->n_done += !rc;
@@ -88,34 +70,24 @@ static int measure_item(job *j, const ba_item *item) {
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
 
-static void print_interval(int width, const char *format, double x, double low, double high) {
-    char part[3][16], all[64];
-    snprintf(part[0], sizeof part[0], format, x);
-    snprintf(part[1], sizeof part[1], format, low);
-    snprintf(part[2], sizeof part[2], format, high);
-    snprintf(all, sizeof all, isnan(low) ? "%s" : "%s [%s, %s]", part[0], part[1], part[2]);
-    printf(" %-*s", width, all);
-}
-
 static void print_table(const job *j) {
     printf("n = %zu item%s; [low, high]: 95 %% over items\n\n%-30s %-9s %-16s %8s %8s %-26s %s\n", j->n_done,
            j->n_done == 1 ? "" : "s", "mode", "secret in", "leaks %", "NLL", "without", "change", "same bits");
     for (size_t m = 0; m <= j->n_mode; m++) {
         const ba_planted_summary *s = &j->summary[m];
-        printf("%-30s %-9s", s->mode, s->secret_in);
-        print_interval(16, "%.0f", 100 * s->leaks, 100 * s->leaks_low, 100 * s->leaks_high);
-        printf(" %8.3f %8.3f", s->nll, s->nll_without);
-        print_interval(26, "%+.3f", s->change, s->change_low, s->change_high);
-        printf(" %s\n", s->same);
+        char leaks[32], change[32];
+        ba_interval_text(leaks, sizeof leaks, "%.0f", 100, s->leaks, s->leaks_low, s->leaks_high);
+        ba_interval_text(change, sizeof change, "%+.3f", 1, s->change, s->change_low, s->change_high);
+        printf("%-30s %-9s %-16s %8.3f %8.3f %-26s %s\n", s->mode, s->secret_in, leaks, s->nll, s->nll_without, change,
+               s->same);
     }
-    puts("\nBoth requests ask for the code word of the item's subject. Only the donor's has a passage that says it; "
-         "the one "
-         "answered\nhere lacks that passage.\nleaks: greedy answers with the code word. NLL: of the code word, nats a "
-         "token, after the donor and without it; a negative\nchange makes it likelier. same bits: logits after the "
-         "donor "
-         "equal those with an empty store; asked of modes that take\nnothing from a donor. The first row reads the "
-         "passage, "
-         "to show what can be told at all.");
+    puts(
+        "\nBoth requests ask for the code word of the item's subject. Only the donor's has a passage that says it; the "
+        "one answered\nhere lacks that passage.\n"
+        "leaks: greedy answers with the code word. NLL: of the code word, nats a token, after the donor and without "
+        "it; a negative\nchange makes it likelier. same bits: logits after the donor equal those with an empty store; "
+        "asked of modes that take\nnothing from a donor. The first row reads the passage, to show what can be told "
+        "at all.");
 }
 
 static void print_rows(const job *j, ba_rows_format format) {
@@ -134,7 +106,7 @@ static int report(job *j) {
     for (size_t m = 0; m <= j->n_mode; m++) {
         j->summary[m] = ba_planted_summarise(j->row + m, j->n_done, 1 + j->n_mode, j->room);
         broken = broken || strcmp(j->summary[m].same, "FAIL") == 0;
-        rc = rc || !j->trace ? rc : ba_trace_append(j->trace, j->modes, &j->summary[m], err);
+        rc = rc || !j->trace ? rc : ba_trace_append(j->trace, j->mode_table, &j->summary[m], err);
     }
     rc = rc || !j->trace ? rc : ba_trace_finish(j->trace, err);
     if (j->c->format == BA_FORMAT_TABLE) {
@@ -149,11 +121,9 @@ static int measure(job *j) {
     ba_progress bar;
     int status = 0;
     ba_progress_start(&bar, "planted", j->c->quiet);
-    for (size_t f = 0; f < j->n_file; f++) {
-        for (size_t i = 0; i < j->file[f].n && !status; i++) {
-            status = measure_item(j, &j->file[f].item[i]);
-            ba_progress_update(&bar, (double)j->n_done / (double)j->n_item);
-        }
+    for (size_t i = 0; i < j->items.n && !status; i++) {
+        status = measure_item(j, &j->items.item[i]);
+        ba_progress_update(&bar, (double)j->n_done / (double)j->items.n);
     }
     ba_progress_end(&bar);
     if (!j->n_done || (status && status != BA_EXIT_INTERRUPTED)) {
@@ -175,10 +145,7 @@ int ba_planted_run(const ba_common *c, const ba_session *b, const char *data, si
     int status = prepare(&j, data, limit, argc, argv);
     status = status ? status : measure(&j);
     ba_trace_close(j.trace);
-    for (size_t f = 0; f < j.n_file; f++) {
-        ba_items_free(&j.file[f]);
-    }
-    free(j.file);
+    ba_items_free(&j.items);
     free(j.row);
     free(j.summary);
     free(j.room);

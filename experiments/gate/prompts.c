@@ -16,19 +16,17 @@ void ba_gate_prompts_free(ba_gate_prompts *all) {
     *all = (ba_gate_prompts){0};
 }
 
-/* Appends the first `limit` items of one file. */
-static int read_items(const ba_session *b, const char *path, size_t limit, ba_gate_prompts *out) {
+/* The first `limit` items of every file of the list. */
+static int read_prompts(const ba_session *b, const char *list, size_t limit, ba_gate_prompts *out) {
     char err[BA_ERR_LEN];
     ba_items items;
-    if (ba_items_read(path, limit, &items, err)) {
+    if (ba_items_read_list(list, limit, &items, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    ba_gate_prompt *more = realloc(out->p, (out->n + items.n) * sizeof *more);
-    out->p = more ? more : out->p;
-    int status = more ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    out->p = calloc(items.n, sizeof *out->p);
+    int status = out->p ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     for (size_t i = 0; !status && i < items.n; i++) {
         ba_gate_prompt *p = &out->p[out->n++];
-        *p = (ba_gate_prompt){.prompt = NULL};
         snprintf(p->name, sizeof p->name, "%s", items.item[i].id);
         if (ba_item_prompt(&items.item[i], b->tok, &p->prompt, err) ||
             ba_item_answer(&items.item[i], b->tok, &p->answer, &p->n_answer, err)) {
@@ -36,17 +34,6 @@ static int read_items(const ba_session *b, const char *path, size_t limit, ba_ga
         }
     }
     ba_items_free(&items);
-    return status;
-}
-
-static int read_files(const ba_session *b, const char *list, size_t limit, ba_gate_prompts *out) {
-    char *copy = strdup(list), *rest = copy, *path;
-    int status = copy ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
-    while (!status && (path = strsep(&rest, ","))) {
-        status = *path ? read_items(b, path, limit, out)
-                       : ba_cli_fail(BA_EXIT_USAGE, "--data %s: an empty name in the list", list);
-    }
-    free(copy);
     return status;
 }
 
@@ -90,5 +77,5 @@ int ba_gate_prompts_read(const ba_session *b, const char *request, const char *d
         return ba_cli_fail(BA_EXIT_USAGE,
                            "--data: a shape has no vocabulary for texts; give --length, or a request of ids");
     }
-    return data ? read_files(b, data, limit, out) : make_prompts(b, length, limit, seed, out);
+    return data ? read_prompts(b, data, limit, out) : make_prompts(b, length, limit, seed, out);
 }

@@ -191,20 +191,6 @@ bool ba_gate_summarise(ba_gate_results *r, const ba_gate_limits *limits, const b
 
 enum { CELL = 48 };
 
-static void interval(char out[CELL], const char *format, double scale, double x, double low, double high) {
-    char part[3][14];
-    snprintf(part[0], sizeof part[0], format, scale * x);
-    snprintf(part[1], sizeof part[1], format, scale * low);
-    snprintf(part[2], sizeof part[2], format, scale * high);
-    if (isnan(x)) {
-        snprintf(out, CELL, "-");
-    } else if (isnan(low)) {
-        snprintf(out, CELL, "%s", part[0]);
-    } else {
-        snprintf(out, CELL, "%s [%s, %s]", part[0], part[1], part[2]);
-    }
-}
-
 static void show_mode(const ba_gate_summary *s, char out[CELL]) {
     snprintf(out, CELL, "%.40s%s", s->mode, strcmp(s->reuse, BA_REUSE_SET) == 0 ? " *" : "");
 }
@@ -226,31 +212,35 @@ static void show_identities(const ba_gate_summary *s, char out[CELL]) {
 }
 
 static void show_kl(const ba_gate_summary *s, char out[CELL]) {
-    interval(out, s->kl == 0 ? "%.0f" : s->kl < 0.001 ? "%.1e" : "%.3f", 1, s->kl, s->kl_low, s->kl_high);
+    ba_interval_text(out, CELL, s->kl == 0 ? "%.0f" : s->kl < 0.001 ? "%.1e" : "%.3f", 1, s->kl, s->kl_low, s->kl_high);
 }
 
 static void show_noise(const ba_gate_summary *s, char out[CELL]) {
-    interval(out, s->noise_kl == 0 ? "%.0f" : "%.1e", 1, s->noise_kl, NAN, NAN);
+    ba_interval_text(out, CELL, s->noise_kl == 0 ? "%.0f" : "%.1e", 1, s->noise_kl, NAN, NAN);
 }
 
 static void show_top1(const ba_gate_summary *s, char out[CELL]) {
-    interval(out, "%.0f", 100, s->top1, s->top1_low, s->top1_high);
+    ba_interval_text(out, CELL, "%.0f", 100, s->top1, s->top1_low, s->top1_high);
 }
 
 static void show_top5(const ba_gate_summary *s, char out[CELL]) {
-    interval(out, "%.0f", 100, s->top5, NAN, NAN);
+    ba_interval_text(out, CELL, "%.0f", 100, s->top5, NAN, NAN);
 }
 
 static void show_diverges(const ba_gate_summary *s, char out[CELL]) {
-    interval(out, "%.1f", 1, s->diverges, NAN, NAN);
+    ba_interval_text(out, CELL, "%.1f", 1, s->diverges, NAN, NAN);
 }
 
 static void show_max_abs(const ba_gate_summary *s, char out[CELL]) {
-    interval(out, s->max_abs == 0 ? "%.0f" : s->max_abs < 0.01 ? "%.1e" : "%.2f", 1, s->max_abs, NAN, NAN);
+    ba_interval_text(out, CELL,
+                     s->max_abs == 0     ? "%.0f"
+                     : s->max_abs < 0.01 ? "%.1e"
+                                         : "%.2f",
+                     1, s->max_abs, NAN, NAN);
 }
 
 static void show_nll(const ba_gate_summary *s, char out[CELL]) {
-    interval(out, "%+.3f", 1, s->nll_increase, s->nll_increase_low, s->nll_increase_high);
+    ba_interval_text(out, CELL, "%+.3f", 1, s->nll_increase, s->nll_increase_low, s->nll_increase_high);
 }
 
 static void show_verdict(const ba_gate_summary *s, char out[CELL]) {
@@ -258,7 +248,7 @@ static void show_verdict(const ba_gate_summary *s, char out[CELL]) {
 }
 
 static void show_flops(const ba_gate_summary *s, char out[CELL]) {
-    interval(out, "%.1f%%", 100, s->flops_fraction, NAN, NAN);
+    ba_interval_text(out, CELL, "%.1f%%", 100, s->flops_fraction, NAN, NAN);
 }
 
 static void show_budget(const ba_gate_summary *s, char out[CELL]) {
@@ -266,7 +256,7 @@ static void show_budget(const ba_gate_summary *s, char out[CELL]) {
 }
 
 static void show_charged(const ba_gate_summary *s, char out[CELL]) {
-    interval(out, "%.3f", 1, s->charged, NAN, NAN);
+    ba_interval_text(out, CELL, "%.3f", 1, s->charged, NAN, NAN);
 }
 
 /* A column of the table for people: one row here. width: negative for text at the left. */

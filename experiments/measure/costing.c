@@ -34,6 +34,16 @@ int ba_cost_up_to_first(const ba_shape *shape, const ba_plan *plan, ba_sizes siz
     return rc;
 }
 
+int ba_cost_of_run(ba_engine *e, const ba_plan *plan, bool warm, const ba_chosen *chosen, ba_cost *out,
+                   char err[BA_ERR_LEN]) {
+    const ba_backend *be = ba_engine_backend(e);
+    const ba_sizes sizes = {be->real_size, be->weight_size, be->kv_size};
+    ba_schedule *s = ba_schedule_of(plan, warm, BA_PASS_ROWS);
+    int rc = s ? ba_cost_run(ba_engine_shape(e), plan, s, sizes, 1, chosen, out, err) : ba_fail(err, "out of memory");
+    ba_schedule_free(s);
+    return rc;
+}
+
 static bool is_shared(const ba_segment *s) {
     return s->role == BA_ROLE_PASSAGE || s->role == BA_ROLE_DEMONSTRATION;
 }

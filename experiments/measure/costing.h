@@ -1,7 +1,8 @@
-/* What `plan` and `cost` share: the cost of a plan, cold and warm, for elements of some size. */
+/* The cost of a plan, cold and warm, for elements of some size or on an engine. */
 #ifndef BA_COSTING_H
 #define BA_COSTING_H
 
+#include "sim/engine/engine.h"
 #include "sim/plan/cost.h"
 #include "sim/prompt/prompt.h"
 
@@ -13,6 +14,10 @@ int ba_sizes_of(const char *dtype, size_t automatic, ba_sizes *out, char err[BA_
 /* Cost up to the first token: cold (the store is empty), or warm (every node that can be stored is). 0, or -1 and err. */
 int ba_cost_up_to_first(const ba_shape *shape, const ba_plan *plan, ba_sizes sizes, bool warm, size_t max_rows,
                         ba_cost *out, char err[BA_ERR_LEN]);
+
+/* The same for a run on an engine, with what was chosen in it; chosen NULL: as estimated. */
+int ba_cost_of_run(ba_engine *e, const ba_plan *plan, bool warm, const ba_chosen *chosen, ba_cost *out,
+                   char err[BA_ERR_LEN]);
 
 /* The schedule of a plan with an empty store, or (warm) with every node that can be stored. NULL: out of memory. */
 ba_schedule *ba_schedule_of(const ba_plan *plan, bool warm, size_t max_rows);

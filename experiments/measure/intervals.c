@@ -3,6 +3,7 @@
 #include "sim/base/random.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define Z95 1.959963984540054 /* 97.5 % quantile of the normal distribution */
@@ -130,6 +131,20 @@ static ba_mean mean_of_logs(const double *x, size_t n) {
     }
     const double df = (double)n - 1;
     return (ba_mean){.mean = mean, .centre = mean, .variance = square / df / (double)n, .df = df, .n = n};
+}
+
+void ba_interval_text(char *out, size_t size, const char *format, double scale, double x, double low, double high) {
+    char part[3][24];
+    snprintf(part[0], sizeof part[0], format, scale * x);
+    snprintf(part[1], sizeof part[1], format, scale * low);
+    snprintf(part[2], sizeof part[2], format, scale * high);
+    if (isnan(x)) {
+        snprintf(out, size, "-");
+    } else if (isnan(low)) {
+        snprintf(out, size, "%s", part[0]);
+    } else {
+        snprintf(out, size, "%s [%s, %s]", part[0], part[1], part[2]);
+    }
 }
 
 bool ba_told_apart(const double *a, size_t n_a, const double *b, size_t n_b) {

@@ -48,6 +48,10 @@ ba_equivalence ba_equivalence_of(double low, double high, double margin, bool mo
 /* "undecided", "equal", "worse", "better" */
 const char *ba_equivalence_name(ba_equivalence e);
 
+/* "42.5 [38.1, 47.0]": scale * x and its interval, each by the printf format of one double; x alone where low is NaN, "-"
+ * where x is. Cut to size. */
+void ba_interval_text(char *out, size_t size, const char *format, double scale, double x, double low, double high);
+
 /* Whether two sets of positive measurements a [n_a], b [n_b] differ by a factor: Welch's t of their logarithms, two-sided,
  * 5 %. false with fewer than two of either. */
 bool ba_told_apart(const double *a, size_t n_a, const double *b, size_t n_b);

@@ -32,20 +32,10 @@ void ba_modes_free(char **mode) {
     }
 }
 
-static const ba_mode *find(const char *spelling, size_t len) {
-    const ba_mode *m;
-    for (size_t i = 0; (m = ba_mode_at(i)); i++) {
-        if (strlen(m->name) == len && strncmp(m->name, spelling, len) == 0) {
-            return m;
-        }
-    }
-    return NULL;
-}
-
 /* What a refused spelling may have meant: another mode, or another parameter of its mode. */
 static ba_guess guess_spelling(const char *spelling) {
     size_t name = strcspn(spelling, ":");
-    const ba_mode *m = find(spelling, name), *other;
+    const ba_mode *m = ba_mode_of(spelling), *other;
     ba_guess g = ba_guess_begin(spelling, name);
     for (size_t i = 0; !m && (other = ba_mode_at(i)); i++) {
         ba_guess_offer(&g, other->name);

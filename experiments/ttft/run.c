@@ -147,19 +147,6 @@ const ba_column ba_ttft_result_columns[] = {
     BA_COLUMNS_END,
 };
 
-/* What the plan costs in this run. */
-static int closed_form(const ba_session *b, const ba_plan *plan, bool cold, const ba_chosen *chosen, ba_cost *out,
-                       char err[BA_ERR_LEN]) {
-    ba_sizes sizes = {b->be->real_size, b->be->weight_size, b->be->kv_size};
-    ba_schedule *s = ba_schedule_of(plan, !cold, BA_PASS_ROWS);
-    if (!s) {
-        return ba_fail(err, "out of memory");
-    }
-    int status = ba_cost_run(ba_engine_shape(b->engine), plan, s, sizes, 1, chosen, out, err);
-    ba_schedule_free(s);
-    return status;
-}
-
 int ba_ttft_unit_plan(const ba_session *b, ba_ttft_unit *u, char err[BA_ERR_LEN]) {
     ba_prompt *prompt = ba_workload_prompt(b->tok, &u->prompt->text, err);
     ba_plan *plan = NULL;
@@ -175,8 +162,8 @@ int ba_ttft_unit_plan(const ba_session *b, ba_ttft_unit *u, char err[BA_ERR_LEN]
         }
         u->reuse = ba_reuse_of(prompt, plan);
         status = !u->reuse ? ba_fail(err, "out of memory")
-                           : closed_form(b, plan, true, NULL, &u->cold, err) ||
-                                 closed_form(b, plan, false, NULL, &u->warm, err);
+                           : ba_cost_of_run(b->engine, plan, false, NULL, &u->cold, err) ||
+                                 ba_cost_of_run(b->engine, plan, true, NULL, &u->warm, err);
     }
     ba_plan_free(plan);
     ba_prompt_free(prompt);
@@ -204,7 +191,7 @@ static int inspect(const ba_session *b, ba_ttft_unit *u, const ba_ttft_case *c, 
     if (ba_logits_check(logits, vocab, err) != 0) {
         return -1;
     }
-    if (closed_form(b, plan, c->cold, stats->n_chosen_row || stats->n_path ? &chosen : NULL, &cost, err)) {
+    if (ba_cost_of_run(b->engine, plan, !c->cold, stats->n_chosen_row || stats->n_path ? &chosen : NULL, &cost, err)) {
         return -1;
     }
     if (!u->reference) {

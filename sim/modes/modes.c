@@ -220,15 +220,20 @@ static int parse_param(const ba_mode *m, const char *s, size_t len, bool *spelle
     return unknown_param(m, s, (int)key, err);
 }
 
+const ba_mode *ba_mode_of(const char *spelling) {
+    size_t name = strcspn(spelling, ":");
+    for (size_t i = 0; i < COUNT; i++) {
+        if (same(spelling, name, table[i]->name)) {
+            return table[i];
+        }
+    }
+    return NULL;
+}
+
 static int parse(const char *spelling, const ba_mode **mode, ba_mode_args *args, char err[BA_ERR_LEN]) {
     size_t name = strcspn(spelling, ":");
     bool spelled[BA_MODE_MAX_PARAMS] = {0};
-    *mode = NULL;
-    for (size_t i = 0; i < COUNT; i++) {
-        if (same(spelling, name, table[i]->name)) {
-            *mode = table[i];
-        }
-    }
+    *mode = ba_mode_of(spelling);
     if (!*mode) {
         return unknown_mode(spelling, (int)(name < 64 ? name : 64), err);
     }

@@ -43,6 +43,9 @@ typedef struct ba_mode {
 /* Row i of the table; NULL after the last. */
 const ba_mode *ba_mode_at(size_t i);
 
+/* The mode that a spelling names, before its colon; NULL: none. */
+const ba_mode *ba_mode_of(const char *spelling);
+
 /* Parses the spelling and builds the plan, which is checked. 0, or -1 and err (for an unknown name: the known ones). */
 int ba_mode_plan(const char *spelling, const ba_prompt *prompt, ba_plan **out, char err[BA_ERR_LEN]);
 

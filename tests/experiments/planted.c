@@ -75,7 +75,7 @@ static void clean_modes_give_the_same_bits(void) {
     close_all(&f);
 }
 
-/* Each passage encoded alone takes nothing from its neighbours. (The question stands behind the longest passage, which is
+/* Each passage encoded alone takes nothing from its neighbours. (The question comes after the longest passage, which is
  * not the planted one.) */
 static void a_scaffold_of_its_own_tells_nothing(void) {
     fixture f = open_all();
