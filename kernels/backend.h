@@ -170,12 +170,26 @@ typedef struct ba_backend_ops {
     void (*kv_free)(ba_backend *be, ba_kv *kv);
     size_t (*kv_bytes)(const ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity);
     /* The bytes themselves, to be stored or filled: keys, then values. This and kv_view are NULL for a backend whose KV
-     * is in the memory of a device. */
+     * is in the memory of a device; it has kv_save and what follows instead. */
     void (*kv_parts)(ba_backend *be, ba_kv *kv, void *part[2], size_t bytes[2]);
     /* A KV over such bytes (keys, then values) in memory of the caller, which must be aligned to BA_KV_ALIGN and must
      * stay until kv_free. The bytes are only read. */
     ba_kv *(*kv_view)(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity,
                       const void *bytes);
+    /* The same bytes between the memory of a device and the machine's. These five are NULL for a backend with kv_parts.
+     * host_new: memory that the device reaches by itself (page-locked); NULL: there is none. host_free takes NULL, too.
+     * Both and kv_save may run on another thread at the same time as other operations.
+     * kv_save: copies a KV that no operation still writes to `to`, [kv_bytes] of any memory. 0, or -1: the device failed.
+     * kv_load: fills a new KV from `from`, [kv_bytes] of any memory that stays as it is until kv_loaded. The copies run
+     * beside other operations, layer by layer over all KV being loaded; an operation on a layer waits for that layer, and
+     * kv_free for all. 0, or -1: out of memory.
+     * kv_loaded: waits for all loads; the seconds between the first copy's begin and the last one's end since it was
+     * called last, 0 without any. */
+    void *(*host_new)(ba_backend *be, size_t bytes);
+    void (*host_free)(ba_backend *be, void *at);
+    int (*kv_save)(ba_backend *be, const ba_kv *kv, void *to);
+    int (*kv_load)(ba_backend *be, ba_kv *kv, const void *from);
+    double (*kv_loaded)(ba_backend *be);
     /* Stores rows of k and v (views [n, kv_heads * head_dim]) as tokens [at, at + n), or as token[i] if given. Key i is
      * rotated by row rot_row + i of rot (NULL: not rotated). */
     void (*kv_write)(ba_backend *be, ba_kv *kv, size_t layer, size_t at, const int32_t *token, size_t n, ba_view k,

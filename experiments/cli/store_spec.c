@@ -13,7 +13,7 @@ static uint64_t half_of_memory(void) {
 
 /* Where the next tier begins, or the text ends. */
 static char *next_tier(char *text) {
-    static const char *const begins[] = {",ram:", ",lmdb:", ",redis:"};
+    static const char *const begins[] = {",gpu:", ",ram:", ",lmdb:", ",redis:"};
     char *end = text + strlen(text);
     for (size_t i = 0; i < sizeof begins / sizeof *begins; i++) {
         char *at = strstr(text, begins[i]);
@@ -40,7 +40,7 @@ void ba_store_spec_mask(char *text) {
 }
 
 static int fail(const char *whole, const char *what, char err[BA_ERR_LEN]) {
-    char list[128] = "ram:SIZE", policies[64] = "", *masked = strdup(whole);
+    char list[128] = "gpu:SIZE, ram:SIZE", policies[64] = "", *masked = strdup(whole);
     const ba_tier_ops *ops;
     const ba_policy *policy;
     for (size_t i = 0, used = strlen(list); (ops = ba_tier_at(i)) && used < sizeof list; i++) {
@@ -120,17 +120,19 @@ static char *take_login(char *place, ba_tier_spec *t) {
     return six ? strndup(place + 1, n - 2) : strdup(place);
 }
 
-static int parse_memory(const char *size, const ba_tier_spec *t, const char *whole, ba_store_spec *out,
+/* "ram", or "gpu": the memory of a backend's device. */
+static int parse_memory(const char *size, bool device, const ba_tier_spec *t, const char *whole, ba_store_spec *out,
                         char err[BA_ERR_LEN]) {
     char why[BA_ERR_LEN];
-    if (out->ram_given) {
+    bool *given = device ? &out->device_given : &out->ram_given;
+    if (*given) {
         return fail(whole, "memory is named twice", err);
     }
-    if (t->coding != BA_CODING_EXACT || ba_parse_size(size, &out->ram, why)) {
+    if (t->coding != BA_CODING_EXACT || ba_parse_size(size, device ? &out->device : &out->ram, why)) {
         return fail(whole, "memory needs a size, and holds exact KV", err);
     }
-    out->ram_given = true;
-    out->ram_policy = t->policy;
+    *given = true;
+    *(device ? &out->device_policy : &out->ram_policy) = t->policy;
     return 0;
 }
 
@@ -168,8 +170,8 @@ static int parse_item(char *item, const char *whole, ba_store_spec *out, char er
     while ((word = strrchr(rest, ':')) && take_word(word + 1, &t)) {
         *word = '\0';
     }
-    if (strcmp(item, "ram") == 0) {
-        return parse_memory(rest, &t, whole, out, err);
+    if (strcmp(item, "ram") == 0 || strcmp(item, "gpu") == 0) {
+        return parse_memory(rest, *item == 'g', &t, whole, out, err);
     }
     t.ops = find_tier(item);
     if (!t.ops) {
@@ -220,7 +222,7 @@ static int read_key(const char *path, ba_store_spec *out, char err[BA_ERR_LEN]) 
 }
 
 int ba_store_spec_parse(const char *text, const char *key_file, ba_store_spec *out, char err[BA_ERR_LEN]) {
-    *out = (ba_store_spec){.ram = half_of_memory(), .ram_policy = ba_policy_at(0)};
+    *out = (ba_store_spec){.ram = half_of_memory(), .ram_policy = ba_policy_at(0), .device_policy = ba_policy_at(0)};
     char *copy = strdup(text ? text : ""), *next = text ? copy : NULL;
     int rc = copy ? 0 : ba_fail(err, "out of memory");
     for (char *item; !rc && (item = strsep(&next, ","));) {

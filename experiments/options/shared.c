@@ -47,9 +47,9 @@ const ba_shared_option ba_shared_options[] = {
     {BA_TAKES_STORE,
      {"store", "TIERS", BA_TEXT, AT(store),
       .help =
-          "where blocks are kept, in the order asked: ram:SIZE,lmdb:PATH:SIZE,redis://[USER:PASSWORD@]HOST:PORT; each "
-          "may end with :lru, :lfu or :cost (what is evicted first) and :q8 (KV in 8 bits); default: half of the "
-          "memory"}},
+          "where blocks are kept, in the order asked: gpu:SIZE (memory of a backend's device), ram:SIZE, "
+          "lmdb:PATH:SIZE, redis://[USER:PASSWORD@]HOST:PORT; each may end with :lru, :lfu or :cost (what is evicted "
+          "first) and the last two with :q8 (KV in 8 bits); default: half of the memory"}},
     {BA_TAKES_STORE,
      {"store-key", "FILE", BA_FILE, AT(store_key),
       .help = "use only stored blocks that were written with the key in FILE (16 bytes or more)"}},

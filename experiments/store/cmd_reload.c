@@ -1,14 +1,11 @@
 /* blockattn reload: what a tier of the store is worth. Time to first token of one prompt when its blocks are encoded,
  * come from memory, and come from a tier in a process that never saw them. */
 #include "experiments/cli/ask.h"
-#include "experiments/cli/json.h"
 #include "experiments/cli/store_spec.h"
-#include "experiments/measure/distance.h"
-#include "experiments/measure/protocol.h"
-#include "experiments/measure/stats.h"
 #include "experiments/measure/workload.h"
 #include "experiments/options/options.h"
 #include "kernels/base/clock.h"
+#include "reload.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,43 +15,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Where the blocks of a sample came from. A process takes the samples of one line, in this order. */
-typedef enum state {
-    COLD,    /* encoded; tiers are off */
-    WRITING, /* encoded, and offered to the tiers */
-    BUSY,    /* from memory, while they are being written */
-    MEMORY,  /* from memory, when that is over */
-    DISK,    /* from the tier; its file is out of the page cache */
-    LOAD,    /* from the tier; its file is in the page cache, if it has one */
-    AGAIN,   /* from the tier once more, in the same process */
-    STATES
-} state;
-
-static const struct {
-    const char *name, *about;
-    int process;
-} states[STATES] = {
-    [COLD] = {"cold", "encoded", 0},
-    [WRITING] = {"cold, kept", "encoded, then written in the background", 1},
-    [BUSY] = {"memory, busy", "in memory, while blocks are written", 1},
-    [MEMORY] = {"memory", "in memory", 1},
-    [DISK] = {"disk", "another process, file not in the page cache", 2},
-    [LOAD] = {"load", "another process", 3},
-    [AGAIN] = {"again", "that process once more", 3},
+/* The process that takes the samples of a state. Those that only a tier below memory has come last. */
+static const int process_of[BA_RELOAD_STATES] = {
+    [BA_RELOAD_COLD] = 0, [BA_RELOAD_WRITING] = 1, [BA_RELOAD_BUSY] = 1, [BA_RELOAD_MEMORY] = 1,
+    [BA_RELOAD_RAM] = 1,  [BA_RELOAD_DISK] = 2,    [BA_RELOAD_LOAD] = 3, [BA_RELOAD_AGAIN] = 3,
 };
-enum { PROCESSES = 4, MAX_REPEAT = 100, MAX_READ = 1 << 30, READ_BYTES = 4 << 20 };
-
-typedef struct sample {
-    double seconds, stage[BA_STAGE_COUNT];
-    uint64_t load_bytes;
-    size_t computed, prompt;
-    size_t vocab; /* logits that follow it in the pipe */
-    bool same;    /* every logit is that of the cold run, to the bit */
-    ba_logit_distance off;
-} sample;
+enum { PROCESSES = 4, ALONE = 2, MAX_READ = 1 << 30, READ_BYTES = 4 << 20 };
 
 typedef struct options {
-    uint64_t length, question, block, repeat;
+    ba_counts length;
+    uint64_t question, block, repeat;
 } options;
 
 /* ---- one process ------------------------------------------------------------------------------------------------ */
@@ -82,84 +52,157 @@ static bool read_all(int from, void *data, size_t n) {
     return true;
 }
 
-/* Writes one sample into the pipe, then its logits. */
-static int take(const ba_session *b, const ba_plan *plan, const ba_engine_options *engine_opt, int to) {
+/* What a process needs for its samples: of prompts of this length, now. */
+typedef struct process {
+    const ba_common *c;
+    const options *opt;
+    size_t length;
+    ba_session b;
+    ba_engine_options engine;
+} process;
+
+/* One answer: the sample, and its run, whose logits are good until it is freed. An exit status. */
+static int answer(const process *p, const ba_plan *plan, ba_reload_sample *out, ba_run **run) {
     char err[BA_ERR_LEN];
-    ba_run *run;
     double start = ba_now();
-    int rc = ba_engine_run(b->engine, plan, engine_opt, 0, &run, err);
+    int rc = ba_engine_run(p->b.engine, plan, &p->engine, 0, run, err);
     if (rc) {
         return ba_engine_exit(rc, err);
     }
-    const double *logits = ba_run_logits(run);
-    sample out = {.seconds = ba_now() - start, .vocab = ba_engine_shape(b->engine)->vocab};
-    if (ba_run_check(run, err) != 0) {
-        ba_run_free(run);
-        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+    ba_run_logits(*run);
+    *out = (ba_reload_sample){.seconds = ba_now() - start, .vocab = ba_engine_shape(p->b.engine)->vocab};
+    if (ba_run_check(*run, err) != 0) {
+        ba_run_free(*run);
+        return ba_engine_exit(-1, err);
     }
-    const ba_run_stats *s = ba_run_get_stats(run);
-    memcpy(out.stage, s->stage, sizeof out.stage);
-    out.load_bytes = s->load_bytes;
-    out.computed = s->n_computed;
-    out.prompt = s->n_prompt;
-    bool sent = write_all(to, &out, sizeof out) && write_all(to, logits, out.vocab * sizeof *logits);
+    const ba_run_stats *s = ba_run_get_stats(*run);
+    memcpy(out->stage, s->stage, sizeof out->stage);
+    out->copy_s = s->copy_s;
+    out->load_bytes = s->load_bytes;
+    out->computed = s->n_computed;
+    out->prompt = s->n_prompt;
+    return 0;
+}
+
+/* Writes one sample into the pipe, then its logits. */
+static int take(const process *p, const ba_plan *plan, int to) {
+    ba_reload_sample out;
+    ba_run *run;
+    int status = answer(p, plan, &out, &run);
+    if (status) {
+        return status;
+    }
+    bool sent = write_all(to, &out, sizeof out) && write_all(to, ba_run_logits(run), out.vocab * sizeof(double));
     ba_run_free(run);
     return sent ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "%s", strerror(errno));
 }
 
-static int make_plan(const ba_common *c, const ba_session *b, const options *opt, uint64_t seed, ba_plan **plan) {
+static int make_plan(const process *p, uint64_t seed, ba_plan **plan) {
     char err[BA_ERR_LEN];
     ba_workload words;
     const ba_workload_spec spec = {
-        opt->length, opt->question, opt->block, NULL, 0, seed, ba_engine_shape(b->engine)->vocab};
-    if (ba_workload_new(b->tok, &spec, &words, err)) {
+        p->length, p->opt->question, p->opt->block, NULL, 0, seed, ba_engine_shape(p->b.engine)->vocab};
+    if (ba_workload_new(p->b.tok, &spec, &words, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    ba_prompt *p = ba_workload_prompt(b->tok, &words, err);
+    ba_prompt *prompt = ba_workload_prompt(p->b.tok, &words, err);
     int status = 0;
-    if (!p) {
+    if (!prompt) {
         status = ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
-    } else if (ba_mode_plan(c->mode, p, plan, err)) {
+    } else if (ba_mode_plan(p->c->mode, prompt, plan, err)) {
         status = ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     } else if ((*plan)->n_node < 2) {
-        status = ba_cli_fail(BA_EXIT_USAGE, "--mode %s keeps no blocks that could be loaded", c->mode);
+        status = ba_cli_fail(BA_EXIT_USAGE, "--mode %s keeps no blocks that could be loaded", p->c->mode);
     }
     ba_workload_free(&words);
-    ba_prompt_free(p);
+    ba_prompt_free(prompt);
+    return status;
+}
+
+/* A device's first answers load kernels and get memory: here with a prompt of other tokens, of which nothing stays. */
+static int warm_up(const process *p, uint64_t seed) {
+    ba_plan *plan = NULL;
+    int status = make_plan(p, ~seed, &plan);
+    ba_store_use_tiers(p->b.store, false);
+    for (int i = 0; i < 2 && !status; i++) { /* encoded, then from memory */
+        ba_reload_sample none;
+        ba_run *run;
+        status = answer(p, plan, &none, &run);
+        if (!status) {
+            ba_run_free(run);
+        }
+    }
+    ba_store_clear(p->b.store);
+    ba_plan_free(plan);
+    return status;
+}
+
+/* Makes the store ready for a state; false: there is no such place. */
+static bool prepare(const process *p, ba_reload_state s) {
+    ba_store_use_tiers(p->b.store, s != BA_RELOAD_COLD);
+    if (s == BA_RELOAD_RAM) {
+        ba_store_clear(p->b.store); /* the tiers keep what the device forgets */
+        return p->b.be->ops->kv_load && p->b.tiers.ram_given && p->b.tiers.ram;
+    }
+    if (s == BA_RELOAD_MEMORY) {
+        ba_store_flush(p->b.store);
+    }
+    return true;
+}
+
+/* Prompt number n, of `length` tokens, which shares no passage with another. */
+static uint64_t seed_of(const ba_common *c, size_t length, uint64_t n) {
+    return c->seed + n + ((uint64_t)length << 32);
+}
+
+/* The samples of one prompt. */
+static int take_prompt(const process *p, int number, uint64_t seed, int to) {
+    ba_plan *plan = NULL;
+    int status = make_plan(p, seed, &plan);
+    ba_store_clear(p->b.store);
+    for (ba_reload_state s = 0; !status && s < BA_RELOAD_STATES; s++) {
+        if (process_of[s] != number) {
+            continue;
+        }
+        if (prepare(p, s)) {
+            status = take(p, plan, to);
+        } else if (!write_all(to, &(ba_reload_sample){.absent = true}, sizeof(ba_reload_sample))) {
+            status = ba_cli_fail(BA_EXIT_MACHINE, "%s", strerror(errno));
+        }
+    }
+    ba_plan_free(plan);
     return status;
 }
 
 /* The samples of one process, written to `to`. An exit status. */
-static int be_process(const ba_common *c, const options *opt, int process, uint64_t seed, int to) {
-    ba_session b;
-    const ba_engine_options engine_opt = ba_run_options(c);
-    ba_plan *plan = NULL;
-    int status = ba_session_open(c, &b);
+static int be_process(const ba_common *c, const options *opt, int number, int to) {
+    process p = {.c = c, .opt = opt, .engine = ba_run_options(c)};
+    int status = ba_session_open(c, &p.b);
     if (status) {
         return status;
     }
-    status = make_plan(c, &b, opt, seed, &plan);
-    for (state s = 0; !status && s < STATES; s++) {
-        if (states[s].process != process) {
-            continue;
+    for (size_t i = 0; i < opt->length.n && !status; i++) {
+        p.length = opt->length.at[i];
+        if (p.b.be->ops->kv_load) {
+            status = warm_up(&p, seed_of(c, p.length, 0));
         }
-        ba_store_use_tiers(b.store, s != COLD);
-        if (s == MEMORY) {
-            ba_store_flush(b.store);
+        for (uint64_t n = 0; n < opt->repeat && !status; n++) {
+            status = take_prompt(&p, number, seed_of(c, p.length, n), to);
         }
-        status = take(&b, plan, &engine_opt, to);
     }
-    ba_plan_free(plan);
-    ba_session_close(&b);
+    ba_session_close(&p.b);
     return status;
 }
 
 /* ---- all of them ------------------------------------------------------------------------------------------------ */
 
 /* One sample from the pipe, compared with the cold one's logits, which the first leaves in *cold. */
-static bool receive(int from, sample *out, double **cold) {
+static bool receive(int from, ba_reload_sample *out, double **cold) {
     if (!read_all(from, out, sizeof *out)) {
         return false;
+    }
+    if (out->absent) {
+        return true;
     }
     double *logits = malloc(out->vocab * sizeof *logits);
     if (!logits || !read_all(from, logits, out->vocab * sizeof *logits)) {
@@ -177,8 +220,31 @@ static bool receive(int from, sample *out, double **cold) {
     return true;
 }
 
-static int run_process(const ba_common *c, const options *opt, int process, uint64_t seed, sample taken[STATES],
-                       double **cold) {
+/* What all processes have taken. */
+typedef struct taken {
+    const ba_common *c;
+    const options *opt;
+    const ba_tier_spec *tier; /* the first below memory, or NULL */
+    ba_reload_result *of;     /* [lengths] */
+    double **cold;            /* [lengths * repeat] */
+    ba_progress bar;
+} taken;
+
+/* The samples that a process writes. false: the pipe ended. */
+static bool receive_all(taken *t, int number, int from) {
+    const size_t repeat = (size_t)t->opt->repeat, n = t->opt->length.n * repeat;
+    for (size_t i = 0; i < n; i++) {
+        for (ba_reload_state s = 0; s < BA_RELOAD_STATES; s++) {
+            if (process_of[s] == number && !receive(from, &t->of[i / repeat].taken[i % repeat][s], &t->cold[i])) {
+                return false;
+            }
+        }
+        ba_progress_update(&t->bar, ((double)number + (double)(i + 1) / (double)n) / PROCESSES);
+    }
+    return true;
+}
+
+static int run_process(taken *t, int number) {
     int pipe_of[2], code = 0;
     fflush(NULL);
     if (pipe(pipe_of)) {
@@ -187,15 +253,10 @@ static int run_process(const ba_common *c, const options *opt, int process, uint
     pid_t child = fork();
     if (child == 0) {
         close(pipe_of[0]);
-        _exit(be_process(c, opt, process, seed, pipe_of[1]));
+        _exit(be_process(t->c, t->opt, number, pipe_of[1]));
     }
     close(pipe_of[1]);
-    bool whole = child > 0;
-    for (state s = 0; whole && s < STATES; s++) {
-        if (states[s].process == process) {
-            whole = receive(pipe_of[0], &taken[s], cold);
-        }
-    }
+    bool whole = child > 0 && receive_all(t, number, pipe_of[0]);
     close(pipe_of[0]);
     if (child < 0 || waitpid(child, &code, 0) != child) {
         return ba_cli_fail(BA_EXIT_MACHINE, "%s", strerror(errno));
@@ -235,189 +296,102 @@ static double disk_rate(const ba_tier_spec *t) {
     return bytes > 0 ? bytes / s : (double)NAN;
 }
 
-static double median_of(sample (*taken)[STATES], size_t n, state s, double (*field)(const sample *)) {
-    double x[MAX_REPEAT];
-    for (size_t i = 0; i < n; i++) {
-        x[i] = field(&taken[i][s]);
-    }
-    return ba_stats_of(x, n).median;
-}
-
-static double total(const sample *s) {
-    return s->seconds;
-}
-static double load(const sample *s) {
-    return s->stage[BA_STAGE_LOAD];
-}
-static double encode(const sample *s) {
-    return s->stage[BA_STAGE_ENCODE];
-}
-static double prefill(const sample *s) {
-    return s->stage[BA_STAGE_PREFILL];
-}
-static double rate(const sample *s) {
-    return s->load_bytes ? (double)s->load_bytes / s->stage[BA_STAGE_LOAD] : (double)NAN;
-}
-static double bytes(const sample *s) {
-    return (double)s->load_bytes;
-}
-static double computed(const sample *s) {
-    return (double)s->computed;
-}
-static double max_abs(const sample *s) {
-    return s->off.max_abs;
-}
-static double kl(const sample *s) {
-    return s->off.kl;
-}
-
-static bool same_bits(sample (*taken)[STATES], size_t n, state s) {
-    for (size_t i = 0; i < n; i++) {
-        if (!taken[i][s].same) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* What was measured, and what is printed of it. */
-typedef struct result {
-    sample (*taken)[STATES]; /* [n] */
-    size_t n;
-    bool has_file;    /* the tier has a file that the page cache can hold */
-    double disk_rate; /* bytes a second that the disk gives of it, or NaN */
-} result;
-
-static cJSON *json_of_state(const result *r, state s) {
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "blocks", states[s].name);
-    ba_json_add_number(o, "ttft_s_median", median_of(r->taken, r->n, s, total));
-    ba_json_add_number(o, "load_s_median", median_of(r->taken, r->n, s, load));
-    ba_json_add_number(o, "encode_s_median", median_of(r->taken, r->n, s, encode));
-    ba_json_add_number(o, "prefill_s_median", median_of(r->taken, r->n, s, prefill));
-    ba_json_add_number(o, "load_bytes", median_of(r->taken, r->n, s, bytes));
-    ba_json_add_number(o, "load_bytes_per_s", median_of(r->taken, r->n, s, rate));
-    ba_json_add_number(o, "n_computed", median_of(r->taken, r->n, s, computed));
-    cJSON_AddBoolToObject(o, "same_logits", same_bits(r->taken, r->n, s));
-    ba_json_add_number(o, "max_dlogit", median_of(r->taken, r->n, s, max_abs));
-    ba_json_add_number(o, "kl", median_of(r->taken, r->n, s, kl));
-    return o;
-}
-
-static int print_json(const ba_common *c, const result *r) {
-    cJSON *o = cJSON_CreateObject(), *rows = cJSON_CreateArray();
-    for (state s = 0; s < STATES; s++) {
-        if (s != DISK || r->has_file) {
-            cJSON_AddItemToArray(rows, json_of_state(r, s));
-        }
-    }
-    cJSON_AddStringToObject(o, "mode", c->mode);
-    cJSON_AddNumberToObject(o, "n_prompt", (double)r->taken[0][COLD].prompt);
-    cJSON_AddNumberToObject(o, "n", (double)r->n);
-    ba_json_add_number(o, "disk_bytes_per_s", r->disk_rate);
-    cJSON_AddItemToObject(o, "rows", rows);
-    return ba_json_print(o);
-}
-
-static void print_state(const result *r, state s) {
-    char ttft[32], stage[3][32], per_s[48] = "", number[32];
-    double speed = median_of(r->taken, r->n, s, rate);
-    ba_print_seconds(ttft, sizeof ttft, median_of(r->taken, r->n, s, total));
-    ba_print_seconds(stage[0], sizeof stage[0], median_of(r->taken, r->n, s, load));
-    ba_print_seconds(stage[1], sizeof stage[1], median_of(r->taken, r->n, s, encode));
-    ba_print_seconds(stage[2], sizeof stage[2], median_of(r->taken, r->n, s, prefill));
-    if (isfinite(speed)) {
-        ba_print_bytes(number, sizeof number, speed);
-        snprintf(per_s, sizeof per_s, "%s/s", number);
-    }
-    printf("%-13s  %10s  %10s  %10s  %10s  %12s  %8.2g  %8.2g  %s\n", states[s].name, ttft, stage[0], stage[1],
-           stage[2], per_s, median_of(r->taken, r->n, s, max_abs), median_of(r->taken, r->n, s, kl), states[s].about);
-}
-
-static void print_table(const ba_common *c, const options *opt, const result *r, bool all_same) {
-    char loaded[32], speed[32];
-    printf("%zu prompt tokens, passages of %zu, question of %zu, mode %s; medians of %zu\n\n", r->taken[0][COLD].prompt,
-           (size_t)opt->block, (size_t)opt->question, c->mode, r->n);
-    printf("%-13s  %10s  %10s  %10s  %10s  %12s  %8s  %8s\n", "blocks", "TTFT", "load", "encode", "prefill", "loaded",
-           "|dlogit|", "KL");
-    for (state s = 0; s < STATES; s++) {
-        if (s != DISK || r->has_file) {
-            print_state(r, s);
-        }
-    }
-    ba_print_bytes(loaded, sizeof loaded, median_of(r->taken, r->n, LOAD, bytes));
-    ba_print_bytes(speed, sizeof speed, r->disk_rate);
-    printf("\n%s loaded; logits are %s", loaded,
-           all_same ? "the same to the bit in every line" : "NOT the same to the bit");
-    printf(isfinite(r->disk_rate) ? "; the disk gives %s/s of the same file past the page cache\n" : "\n", speed);
-}
-
-/* An exit status: a check did not hold if logits differ although KV is exact. */
-static int print(const ba_common *c, const options *opt, const result *r, bool exact) {
-    bool all_same = true;
+/* All processes, one after the other. */
+static int run_processes(taken *t) {
+    bool has_file = false;
     int status = 0;
-    for (state s = 0; s < STATES; s++) {
-        all_same &= (s == DISK && !r->has_file) || same_bits(r->taken, r->n, s);
+    ba_progress_start(&t->bar, "reload", t->c->quiet);
+    for (int p = 0; p < (t->tier ? PROCESSES : ALONE) && !status; p++) {
+        has_file = p == ALONE ? drop_cache(t->tier) : has_file;
+        status = run_process(t, p);
     }
-    if (c->format == BA_FORMAT_TABLE) {
-        print_table(c, opt, r, all_same);
-    } else {
-        status = print_json(c, r);
-    }
-    return status ? status : all_same || !exact ? BA_EXIT_OK : BA_EXIT_CHECK;
-}
-
-/* The samples of one prompt. 0, or an exit status. */
-static int measure_prompt(const ba_common *c, const options *opt, const ba_tier_spec *tier, ba_progress *bar,
-                          result *r) {
-    double *cold = NULL;
-    int status = 0;
-    for (int p = 0; p < PROCESSES && !status; p++) {
-        if (p == 2) {
-            r->has_file = drop_cache(tier);
+    ba_progress_end(&t->bar);
+    for (size_t i = 0; i < t->opt->length.n; i++) {
+        ba_reload_result *r = &t->of[i];
+        r->n = (size_t)t->opt->repeat;
+        r->disk_rate = has_file ? disk_rate(t->tier) : (double)NAN;
+        for (size_t n = 0; n < r->n; n++) {
+            for (ba_reload_state s = 0; s < BA_RELOAD_STATES; s++) {
+                r->taken[n][s].absent |= (!t->tier && process_of[s] >= ALONE) || (s == BA_RELOAD_DISK && !has_file);
+            }
         }
-        status = run_process(c, opt, p, c->seed + r->n, r->taken[r->n], &cold);
-        ba_progress_update(bar, ((double)r->n + (p + 1.0) / PROCESSES) / (double)opt->repeat);
     }
-    free(cold);
-    r->n += !status;
     return status;
+}
+
+/* 0, or an exit status: something came from somewhere. */
+static int check_taken(const taken *t) {
+    for (size_t i = 0; i < t->opt->length.n; i++) {
+        if (t->tier && ba_reload_loaded_bytes(&t->of[i], BA_RELOAD_LOAD) == 0) {
+            return ba_cli_fail(BA_EXIT_MACHINE,
+                               "nothing came back from %s:%s: its budget is below a block, or it is out of reach",
+                               t->tier->ops->name, t->tier->place);
+        }
+        if (!t->tier && t->of[i].taken[0][BA_RELOAD_RAM].absent) { /* --backend auto has found no device */
+            return ba_cli_fail(BA_EXIT_USAGE, "which tier? give --store ram:2G,lmdb:PATH:10G");
+        }
+    }
+    return 0;
+}
+
+static int print(const taken *t) {
+    int worst = 0;
+    ba_reload_begin(t->c);
+    for (size_t i = 0; i < t->opt->length.n; i++) {
+        if (i && t->c->format == BA_FORMAT_TABLE) {
+            printf("\n");
+        }
+        int status = ba_reload_print(t->c, &t->of[i]);
+        worst = status ? status : worst;
+    }
+    return worst;
 }
 
 static int measure(const ba_common *c, const options *opt, const ba_store_spec *spec) {
-    const ba_tier_spec *tier = &spec->tier[0];
-    result r = {.taken = calloc(MAX_REPEAT, sizeof *r.taken), .has_file = true};
-    ba_progress bar;
-    int status = r.taken ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
-    ba_progress_start(&bar, "reload", c->quiet);
-    while (!status && r.n < opt->repeat) {
-        status = measure_prompt(c, opt, tier, &bar, &r);
+    const size_t lengths = opt->length.n, repeat = (size_t)opt->repeat;
+    taken t = {.c = c,
+               .opt = opt,
+               .tier = spec->n_tier ? &spec->tier[0] : NULL,
+               .of = calloc(lengths, sizeof *t.of),
+               .cold = calloc(lengths * repeat, sizeof *t.cold)};
+    int status = t.of && t.cold ? 0 : BA_EXIT_MACHINE;
+    for (size_t i = 0; i < lengths && !status; i++) {
+        t.of[i] = (ba_reload_result){.mode = c->mode,
+                                     .length = opt->length.at[i],
+                                     .question = (size_t)opt->question,
+                                     .block = (size_t)opt->block,
+                                     .taken = calloc(repeat, sizeof *t.of[i].taken),
+                                     .exact = !t.tier || t.tier->coding == BA_CODING_EXACT};
+        status = t.of[i].taken ? 0 : BA_EXIT_MACHINE;
     }
-    ba_progress_end(&bar);
-    if (status) {
-        goto done;
+    status = status ? ba_cli_fail(status, "out of memory") : run_processes(&t);
+    status = status ? status : check_taken(&t);
+    status = status ? status : print(&t);
+    for (size_t i = 0; t.cold && i < lengths * repeat; i++) {
+        free(t.cold[i]);
     }
-    if (median_of(r.taken, r.n, LOAD, bytes) == 0) {
-        status = ba_cli_fail(BA_EXIT_MACHINE,
-                             "nothing came back from %s:%s: its budget is below a block, or it is out of reach",
-                             tier->ops->name, tier->place);
-        goto done;
+    for (size_t i = 0; t.of && i < lengths; i++) {
+        free(t.of[i].taken);
     }
-    r.disk_rate = r.has_file ? disk_rate(tier) : (double)NAN;
-    status = print(c, opt, &r, tier->coding == BA_CODING_EXACT);
-done:
-    free(r.taken);
+    free(t.cold);
+    free(t.of);
     return status;
 }
 
-static int check(const options *opt, const ba_store_spec *spec) {
-    if (!spec->n_tier) {
-        return ba_cli_fail(BA_EXIT_USAGE, "which tier? give --store ram:2G,lmdb:PATH:10G");
+static int check(const ba_common *c, const options *opt, const ba_store_spec *spec) {
+    char remark[BA_ERR_LEN], err[BA_ERR_LEN];
+    const ba_backend_ops *ops = ba_backend_find(c->backend, c->dtype, remark, err);
+    if (!spec->n_tier && ops && !(ops->kv_load && spec->ram_given)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "which tier? give --store %s",
+                           ops->kv_load ? "gpu:40G,ram:60G" : "ram:2G,lmdb:PATH:10G");
     }
-    if (opt->question > opt->length || opt->block > opt->length) {
-        return ba_cli_fail(BA_EXIT_USAGE, "--%s %zu: needs a whole number from 1 to %zu, the prompt's --length",
-                           opt->question > opt->length ? "question" : "block",
-                           (size_t)(opt->question > opt->length ? opt->question : opt->block), (size_t)opt->length);
+    for (size_t i = 0; i < opt->length.n; i++) {
+        const size_t length = opt->length.at[i];
+        if (opt->question > length || opt->block > length) {
+            return ba_cli_fail(BA_EXIT_USAGE, "--%s %zu: needs a whole number from 1 to %zu, the prompt's --length",
+                               opt->question > length ? "question" : "block",
+                               (size_t)(opt->question > length ? opt->question : opt->block), length);
+        }
     }
     return 0;
 }
@@ -428,7 +402,7 @@ static int run(const ba_call *call) {
     ba_store_spec spec;
     int status = ba_store_spec_parse(call->common->store, call->common->store_key, &spec, err)
                      ? ba_cli_fail(BA_EXIT_USAGE, "%s", err)
-                     : check(opt, &spec);
+                     : check(call->common, opt, &spec);
     if (!status) {
         ba_catch_interrupt();
         status = measure(call->common, opt, &spec);
@@ -440,11 +414,12 @@ static int run(const ba_call *call) {
 #define AT(member) .at = offsetof(options, member)
 
 static const ba_option own[] = {
-    {"length", "N", BA_COUNT, AT(length), .standard = "8K", .least = 1, .most = 1 << 20,
+    {"length", "LIST", BA_COUNTS, AT(length), .standard = "8K", .least = 1, .most = 1 << 20,
      .help = "tokens of the prompt"},
     {"question", "N", BA_COUNT, AT(question), .standard = "50", .least = 1, .help = "tokens of its question"},
     {"block", "N", BA_COUNT, AT(block), .standard = "128", .least = 1, .help = "tokens of a passage"},
-    {"repeat", "N", BA_COUNT, AT(repeat), .standard = "3", .least = 1, .most = MAX_REPEAT, .help = "prompts, each new"},
+    {"repeat", "N", BA_COUNT, AT(repeat), .standard = "3", .least = 1, .most = BA_RELOAD_MOST,
+     .help = "prompts, each new"},
     {.name = NULL}};
 
 const ba_command ba_command_reload = {
@@ -454,13 +429,17 @@ const ba_command ba_command_reload = {
     .about =
         "What a tier of the store is worth: time to first token of one prompt when its blocks are encoded, are in "
         "memory, or come from a tier in a process that never saw them; and whether writing them delays the answer. "
-        "Every line is measured in a process of its own. Exit status 1 if a logit differs by a bit, unless KV is "
+        "On a GPU, memory is the card's, and blocks also come from the machine's (line 'ram') while the card computes: "
+        "'copy' is what that takes, beside the stages. "
+        "Lines that reuse nothing of each other are measured in processes of their own. Exit status 1 if a logit "
+        "differs by a bit, unless KV is "
         "kept in 8 bits (:q8): then the distance is what that costs. Blocks stay in the store; their prompts "
         "follow from --seed.",
-    .example = "blockattn reload --store ram:2G,lmdb:blocks:10G --length 8K",
+    .example = "blockattn reload --store ram:2G,lmdb:blocks:10G --length 8K\n"
+               "blockattn reload --shape llama-3.1-8b --backend cuda --store gpu:40G,ram:60G --length 2K,8K,32K",
     .own = own,
     .size = sizeof(options),
-    .takes = BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_SEED | BA_TAKES_JSON,
+    .takes = BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_SEED | BA_TAKES_JSON | BA_TAKES_CSV | BA_TAKES_SHAPE,
     .mode = "block",
     .run = run,
 };

@@ -29,7 +29,25 @@ typedef struct ba_cuda_rounded {
     size_t size;
 } ba_cuda_rounded;
 
-enum { BA_CUDA_ROUNDED = 6 };
+enum { BA_CUDA_ROUNDED = 6, BA_CUDA_LOADS = 2 };
+
+/* KV on its way from the machine's memory (card/load.c). Loads [first, n) make up the batch whose layers arrive one
+ * after the other; those before it are under way in full. */
+typedef struct ba_cuda_loads {
+    cudaStream_t
+        down[BA_CUDA_LOADS]; /* to the card: keys and values have one each, which hides what a copy's start takes */
+    cudaStream_t up;         /* back from it, for other threads */
+    struct ba_cuda_load {
+        ba_kv *kv;
+        const char *from;
+    } * at; /* [room] */
+    size_t n, first, room;
+    size_t layers, sent;  /* of the batch: how many it has, and how many are under way */
+    cudaEvent_t *arrived; /* [n_event] keys of layer 0 of the batch, its values, keys of layer 1... */
+    size_t n_event;
+    cudaEvent_t ready, begin, end;
+    bool timing; /* begin was recorded since kv_loaded */
+} ba_cuda_loads;
 
 typedef struct ba_gpu {
     ba_backend base;
@@ -55,6 +73,7 @@ typedef struct ba_gpu {
     size_t next_operand;
     float *scratch; /* of training, grow-only */
     size_t scratch_size;
+    ba_cuda_loads loads;
 } ba_gpu;
 
 /* Of reals, or an operand of products. */
@@ -83,6 +102,7 @@ struct ba_rot {
 
 struct ba_kv {
     ba_dev_kv on;
+    size_t layers, part;                    /* part: elements of all keys, and of all values */
     unsigned char map[sizeof(CUtensorMap)]; /* of keys and values, for Hopper's copy engine */
 };
 
@@ -130,6 +150,16 @@ void ba_cuda_point(ba_dev_attention *on, const ba_cuda_lists *l, const char *at)
 /* Attention of flattened jobs, in waves that fit the work space; host: the lists' copy here. false: out of memory. */
 bool ba_cuda_attend(ba_gpu *be, const ba_dev_attention *on, const ba_dev_job *host);
 
+/* card/load.c. Makes the streams and events. false: fault. */
+bool ba_cuda_loads_open(ba_gpu *be);
+void ba_cuda_loads_close(ba_gpu *be);
+/* What is enqueued next reads this layer of KV, which may still be on its way. */
+void ba_cuda_await(ba_gpu *be, size_t layer);
+/* All that reads this layer is enqueued: the next layer may set out. */
+void ba_cuda_send_next(ba_gpu *be, size_t layer);
+/* A KV is going to be freed. */
+void ba_cuda_loads_forget(ba_gpu *be, const ba_kv *kv);
+
 extern const ba_train_ops ba_cuda_train;
 
 /* Training's attention (train/host_attention.c), as documented in train.h. */
@@ -159,6 +189,11 @@ void ba_cuda_rot_fill(ba_backend *be, ba_rot *rot, size_t row0, size_t n, const 
 ba_kv *ba_cuda_kv_new(ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity);
 void ba_cuda_kv_free(ba_backend *be, ba_kv *kv);
 size_t ba_cuda_kv_bytes(const ba_backend *be, size_t layers, size_t kv_heads, size_t head_dim, size_t capacity);
+void *ba_cuda_host_new(ba_backend *be, size_t bytes);
+void ba_cuda_host_free(ba_backend *be, void *at);
+int ba_cuda_kv_save(ba_backend *be, const ba_kv *kv, void *to);
+int ba_cuda_kv_load(ba_backend *be, ba_kv *kv, const void *from);
+double ba_cuda_kv_loaded(ba_backend *be);
 void ba_cuda_kv_write(ba_backend *be, ba_kv *kv, size_t layer, size_t at, const int32_t *token, size_t n, ba_view k,
                       ba_view v, const ba_rot *rot, size_t rot_row);
 void ba_cuda_kv_copy(ba_backend *be, ba_kv *dst, size_t at, const ba_kv *src, size_t first, size_t n, size_t layer,

@@ -384,6 +384,7 @@ void ba_cuda_attention(ba_backend *be, size_t layer, size_t heads, double scale,
                      .out = ba_cuda_out(out)}};
     c.hopper = c.be->hopper && ba_dev_hopper_fits(&c.on);
     const char *lists = n_jobs ? stage_lists(&c) : NULL;
+    ba_cuda_await(c.be, layer);
     if (!lists) {
         give_up(&c);
         return;
@@ -399,5 +400,6 @@ void ba_cuda_attention(ba_backend *be, size_t layer, size_t heads, double scale,
             launch_select(&c, j); /* waits, but stages nothing: the lists stay where they are */
         }
     }
+    ba_cuda_send_next(c.be, layer);
     count(&c);
 }

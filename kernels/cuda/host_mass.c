@@ -23,6 +23,7 @@ static const double *sums_of(ba_gpu *be, const ba_attn_job *job, double scale, b
         ba_cuda_point(&m->a, &be->lists, lists);
         m->lse = room;
         m->out = room + queries;
+        ba_cuda_await(be, m->a.layer);
         ba_dev_key_mass(be->stream, m);
         ba_cuda_launched(be);
         landed = ba_cuda_land(be, m->out, kv_heads * keys * sizeof *landed);

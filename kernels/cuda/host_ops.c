@@ -383,6 +383,8 @@ ba_kv *ba_cuda_kv_new(ba_backend *be, size_t layers, size_t kv_heads, size_t hea
     ba_cuda_ok(cuda, cudaMemsetAsync(at, 0, 2 * n * sizeof *at, cuda->stream));
     kv->on = (ba_dev_kv){
         at, at + n, kv_heads * capacity * stride, capacity * stride, (int)kv_heads, (int)head_dim, (int)stride};
+    kv->layers = layers;
+    kv->part = n;
     if (cuda->hopper && n && !map_tokens(kv, 2 * slices, capacity)) {
         ba_cuda_kv_free(be, kv);
         return NULL;
@@ -392,6 +394,7 @@ ba_kv *ba_cuda_kv_new(ba_backend *be, size_t layers, size_t kv_heads, size_t hea
 
 void ba_cuda_kv_free(ba_backend *be, ba_kv *kv) {
     if (kv) {
+        ba_cuda_loads_forget((ba_gpu *)be, kv);
         ba_cuda_free((ba_gpu *)be, kv->on.k);
         free(kv);
     }
@@ -416,6 +419,7 @@ void ba_cuda_kv_write(ba_backend *be, ba_kv *kv, size_t layer, size_t at, const 
 void ba_cuda_kv_copy(ba_backend *be, ba_kv *dst, size_t at, const ba_kv *src, size_t first, size_t n, size_t layer,
                      const ba_rot *rot, size_t rot_row) {
     ba_gpu *cuda = (ba_gpu *)be;
+    ba_cuda_await(cuda, layer);
     ba_dev_kv_copy(cuda->stream, &dst->on, at, &src->on, first, n, layer, rot_at(rot, rot_row));
     ba_cuda_launched(cuda);
     ba_count_kv_copy(be, 2 * n * (size_t)src->on.kv_heads * (size_t)src->on.dim);
@@ -436,6 +440,7 @@ static void read_part(ba_gpu *be, const ba_kv *kv, const uint16_t *part, size_t 
 }
 
 void ba_cuda_kv_read(ba_backend *be, const ba_kv *kv, size_t layer, size_t first, size_t n, double *k, double *v) {
+    ba_cuda_await((ba_gpu *)be, layer);
     if (k) {
         read_part((ba_gpu *)be, kv, kv->on.k, layer, first, n, k);
     }
@@ -449,6 +454,7 @@ void ba_cuda_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba
     ba_gpu *cuda = (ba_gpu *)be;
     double *on = ba_cuda_alloc(cuda, n, 1, 1, sizeof *on);
     const double *landed = NULL;
+    ba_cuda_await(cuda, layer);
     if (on) {
         ba_dev_kv_distance(cuda->stream, part == BA_KV_K, &a->on, first_a, &b->on, first_b, n, layer, on);
         ba_cuda_launched(cuda);
@@ -465,6 +471,7 @@ void ba_cuda_kv_shift(ba_backend *be, ba_kv_part part, size_t layer, ba_kv *kv, 
                       size_t n, const double *from, const double *to) {
     ba_gpu *cuda = (ba_gpu *)be;
     void *twin;
+    ba_cuda_await(cuda, layer);
     double *room = ba_cuda_stage_room(cuda, 2 * n * sizeof *room, &twin); /* one room: a second could begin anew */
     if (room && n) {
         memcpy(room, from, n * sizeof *room);

@@ -9,6 +9,7 @@
 static void cuda_close(ba_backend *be) {
     ba_gpu *cuda = (ba_gpu *)be;
     if (cuda->stream) {
+        ba_cuda_loads_close(cuda);
         ba_cuda_free(cuda, cuda->rounded);
         ba_cuda_free(cuda, cuda->gates);
         ba_cuda_free(cuda, cuda->partial);
@@ -87,7 +88,7 @@ static int cuda_open(const ba_backend_config *cfg, ba_backend **out, char err[BA
         return -1;
     }
     be->pool = ba_pool_new(cfg->threads);
-    if (!be->pool || !ba_cuda_reserve(be)) {
+    if (!be->pool || !ba_cuda_reserve(be) || !ba_cuda_loads_open(be)) {
         cuda_close(&be->base);
         return ba_fail(err, "backend cuda: out of memory, or %zu threads cannot be started", cfg->threads);
     }
@@ -128,6 +129,11 @@ const ba_backend_ops ba_cuda = {
     .kv_new = ba_cuda_kv_new,
     .kv_free = ba_cuda_kv_free,
     .kv_bytes = ba_cuda_kv_bytes,
+    .host_new = ba_cuda_host_new,
+    .host_free = ba_cuda_host_free,
+    .kv_save = ba_cuda_kv_save,
+    .kv_load = ba_cuda_kv_load,
+    .kv_loaded = ba_cuda_kv_loaded,
     .kv_write = ba_cuda_kv_write,
     .kv_copy = ba_cuda_kv_copy,
     .kv_read = ba_cuda_kv_read,

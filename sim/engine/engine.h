@@ -69,6 +69,7 @@ typedef struct ba_run_stats {
     size_t n_prompt, n_computed, n_reused;
     uint64_t kv_bytes, work_bytes;
     uint64_t load_bytes;            /* read from the store's tiers */
+    double copy_s;                  /* that their copies to a device took, beside the stages; 0: there is none */
     const ba_lookup_record *lookup; /* [n_lookup], owned by the run */
     size_t n_lookup;
     /* What was chosen during the run; owned by it. */

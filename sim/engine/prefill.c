@@ -205,6 +205,9 @@ int ba_engine_run(ba_engine *e, const ba_plan *plan, const ba_engine_options *op
     }
     rc = compute(r, todo, have, err);
 done:
+    if (r) {
+        r->stats.copy_s += ba_store_land(e->store);
+    }
     ba_store_hold(e->store, false);
     ba_schedule_free(all);
     ba_schedule_free(todo);

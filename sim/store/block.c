@@ -32,9 +32,13 @@ void ba_block_settle(ba_block *p) {
 
 void ba_block_make(ba_block *out, const ba_origin *origin, const ba_address *address, ba_backend *be, ba_kv *kv,
                    const double *aux, size_t n_aux, const int32_t *ids, size_t n, double seconds) {
-    void *part[2];
+    void *part[2] = {NULL, NULL};
     size_t bytes[2];
-    be->ops->kv_parts(be, kv, part, bytes);
+    if (be->ops->kv_parts) {
+        be->ops->kv_parts(be, kv, part, bytes);
+    } else {
+        bytes[0] = bytes[1] = be->ops->kv_bytes(be, origin->layers, origin->kv_heads, origin->head_dim, n) / 2;
+    }
     *out = (ba_block){.head = {.version = BA_BLOCK_VERSION,
                                .coding = BA_CODING_EXACT,
                                .address = ba_block_address(*address, BA_CODING_EXACT, NULL),
@@ -56,6 +60,19 @@ void ba_block_make(ba_block *out, const ba_origin *origin, const ba_address *add
         {&out->head, sizeof out->head}, {part[0], bytes[0]}, {part[1], bytes[1]}, {(void *)aux, n_aux * sizeof *aux},
         {(void *)ids, n * sizeof *ids}, {out->tag, 0}};
     memcpy(out->part, all, sizeof all);
+}
+
+size_t ba_block_away(const ba_block *p) {
+    return p->part[1].iov_base ? 0 : (size_t)p->head.kv_bytes;
+}
+
+int ba_block_fetch(ba_block *p, void *room) {
+    if (p->be->ops->kv_save(p->be, p->kv, room)) {
+        return -1;
+    }
+    p->part[1].iov_base = room;
+    p->part[2].iov_base = (unsigned char *)room + p->part[1].iov_len;
+    return 0;
 }
 
 int ba_block_shrink(ba_block *p, unsigned char **room) {

@@ -52,11 +52,15 @@ typedef struct ba_block {
     const ba_kv *kv;
 } ba_block;
 
-/* Describes a block in memory, without checksums. kv, aux and ids are borrowed. `out` points into itself: after copying
+/* Describes a block in memory or on the backend's device, without checksums. kv, aux and ids are borrowed. `out` points into itself: after copying
  * the struct call ba_block_settle on the copy. */
 void ba_block_make(ba_block *out, const ba_origin *origin, const ba_address *address, ba_backend *be, ba_kv *kv,
                    const double *aux, size_t n_aux, const int32_t *ids, size_t n, double seconds);
 void ba_block_settle(ba_block *p);
+/* Bytes of KV that are on a device; 0: they are in memory. */
+size_t ba_block_away(const ba_block *p);
+/* Copies them to `room`, [ba_block_away], borrowed from here on. 0, or -1: the device failed. */
+int ba_block_fetch(ba_block *p, void *room);
 /* Replaces the block's KV by KV in 8 bits: `*room` is malloc'ed, and freed by the caller after the block's last use. 0,
  * or -1: out of memory. */
 int ba_block_shrink(ba_block *p, unsigned char **room);

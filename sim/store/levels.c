@@ -53,7 +53,12 @@ static ba_kv *kv_copy(ba_store *s, const ba_block_need *need, const unsigned cha
         return ba_q8_restore(s->be, &(ba_q8_shape){need->layers, need->kv_heads, need->head_dim, need->tokens}, from);
     }
     ba_kv *kv = ops->kv_new(s->be, need->layers, need->kv_heads, need->head_dim, need->tokens);
-    if (kv) {
+    if (kv && ops->kv_load) {
+        if (ops->kv_load(s->be, kv, from)) {
+            ops->kv_free(s->be, kv);
+            return NULL;
+        }
+    } else if (kv) {
         void *part[2];
         size_t bytes[2];
         ops->kv_parts(s->be, kv, part, bytes);
@@ -109,14 +114,29 @@ static ba_entry *take_view(ba_store *s, size_t i, const ba_tier_bytes *bytes, co
     return e;
 }
 
+/* Remembers bytes that are being copied to a device; false: out of memory, and none are. */
+static bool reserve_landing(ba_store *s) {
+    if (!s->be->ops->kv_load || s->n_landing < s->landing_room) {
+        return true;
+    }
+    size_t room = s->landing_room ? 2 * s->landing_room : 64;
+    ba_landing *more = realloc(s->landing, room * sizeof *more);
+    if (more) {
+        s->landing = more;
+        s->landing_room = room;
+    }
+    return more;
+}
+
 /* An entry for a checked block of tier i; takes over the bytes. NULL: out of memory. */
 static ba_entry *take(ba_store *s, size_t i, ba_tier_bytes *bytes, const ba_origin *o, const ba_address *memory,
                       const ba_block_need *need, const ba_block_view *v) {
     ba_tier *tier = s->level[i].tier;
     double *aux = malloc((need->n_aux + 1) * sizeof *aux); /* aligned; in the tier it may be anywhere */
     ba_entry *e = NULL;
-    if (aux) {
-        const bool view = tier->ops->maps && need->coding == BA_CODING_EXACT && (uintptr_t)v->kv % BA_KV_ALIGN == 0;
+    if (aux && reserve_landing(s)) {
+        const bool view = s->be->ops->kv_view && tier->ops->maps && need->coding == BA_CODING_EXACT &&
+                          (uintptr_t)v->kv % BA_KV_ALIGN == 0;
         memcpy(aux, v->aux, need->n_aux * sizeof *aux);
         if (view && (e = take_view(s, i, bytes, memory, need, v, aux))) {
             return e;
@@ -124,7 +144,12 @@ static ba_entry *take(ba_store *s, size_t i, ba_tier_bytes *bytes, const ba_orig
         e = view ? NULL : take_copy(s, i, bytes->pinned, o, memory, need, v, aux);
     }
     free(aux);
-    tier->ops->release(tier, bytes);
+    if (e && s->be->ops->kv_load) {
+        e->proved = tier->ops->maps ? bytes->at : NULL;
+        s->landing[s->n_landing++] = (ba_landing){tier, *bytes};
+    } else {
+        tier->ops->release(tier, bytes);
+    }
     return e;
 }
 
@@ -150,7 +175,7 @@ ba_entry *ba_levels_load(ba_store *s, size_t i, const ba_origin *origin, const b
     if (*why != BA_HIT) {
         return NULL;
     }
-    const bool proved = known && known->proved == bytes.at;
+    const bool proved = l->tier->ops->inside || (known && known->proved == bytes.at);
     if (ba_block_check(bytes.at, bytes.n, &need, proved, &v, what)) {
         *why = BA_MISS_DAMAGED;
         l->tier->ops->release(l->tier, &bytes);

@@ -26,6 +26,12 @@ typedef struct ba_level {
     ba_store_tier_stats stats;
 } ba_level;
 
+/* Bytes of a tier that are being copied to a device. */
+typedef struct ba_landing {
+    ba_tier *tier;
+    ba_tier_bytes bytes;
+} ba_landing;
+
 struct ba_store {
     ba_backend *be;
     const ba_policy *policy;
@@ -38,9 +44,11 @@ struct ba_store {
     double age;
     double token_s; /* that encoding one token took at last; 0: nothing was encoded yet */
     ba_store_stats stats;
-    ba_level level[BA_MAX_TIERS];
+    ba_level level[BA_STORE_LEVELS];
     size_t n_level;
     bool levels_off;
+    ba_landing *landing; /* [n_landing] */
+    size_t n_landing, landing_room;
 };
 
 /* Content of an entry: KV (owned from here on, whatever happens), and what belongs to it (copied). */

@@ -1,6 +1,7 @@
 #include "parts.h"
 
 #include "kernels/base/clock.h"
+#include "ram.h"
 
 #include <stdlib.h>
 
@@ -21,44 +22,93 @@ ba_store *ba_store_new(ba_backend *be, uint64_t budget) {
     return s;
 }
 
-static int open_level(ba_store *s, const ba_tier_spec *spec, uint64_t waiting, char err[BA_ERR_LEN]) {
+/* Takes over the tier. */
+static int add_level(ba_store *s, ba_tier *tier, uint64_t waiting, char err[BA_ERR_LEN]) {
     ba_level *l = &s->level[s->n_level];
-    if (spec->ops->open(spec, s->remark, true, &l->tier, err)) {
-        return -1;
-    }
-    l->stats.spec = &l->tier->spec;
-    l->writer = ba_writer_new(l->tier, waiting);
+    l->tier = tier;
+    l->stats.spec = &tier->spec;
+    l->writer = ba_writer_new(tier, waiting);
     if (!l->writer) {
         return ba_fail(err,
                        "store %s:%s: no thread can be started to write blocks; raise the limit of processes "
                        "(ulimit -u), or free memory",
-                       spec->ops->name, spec->place);
+                       tier->ops->name, tier->spec.place);
     }
     s->n_level++;
     return 0;
 }
 
-int ba_store_open(ba_backend *be, const ba_store_spec *spec, ba_remark remark, ba_store **out, char err[BA_ERR_LEN]) {
-    *out = NULL;
-    if (spec->n_tier && !be->ops->kv_parts) {
-        return ba_fail(err, "backend %s keeps KV on its device: give --store ram:SIZE alone", be->ops->name);
-    }
-    ba_store *s = ba_store_new(be, spec->ram);
-    if (!s) {
-        return ba_fail(err, "out of memory");
-    }
-    s->policy = spec->ram_policy;
-    s->remark = remark;
+static int open_levels(ba_store *s, const ba_store_spec *spec, char err[BA_ERR_LEN]) {
     /* A block that waits to be written stays in memory even if it was evicted meanwhile, in addition to the budget. */
-    const uint64_t waiting = spec->ram < UINT64_C(1) << 30 ? UINT64_C(1) << 30 : spec->ram;
-    for (size_t i = 0; i < spec->n_tier; i++) {
-        if (open_level(s, &spec->tier[i], waiting, err)) {
-            ba_store_free(s);
+    const uint64_t budget = s->stats.budget, least = UINT64_C(1) << 30, waiting = budget < least ? least : budget;
+    ba_tier *tier;
+    if (s->be->ops->kv_load && spec->ram_given && spec->ram) {
+        tier = ba_ram_new(s->be, spec->ram, spec->ram_policy, s->remark);
+        if (!tier) {
+            return ba_fail(err, "out of memory");
+        }
+        if (add_level(s, tier, waiting, err)) {
             return -1;
         }
     }
+    for (size_t i = 0; i < spec->n_tier; i++) {
+        if (spec->tier[i].ops->open(&spec->tier[i], s->remark, true, &tier, err) || add_level(s, tier, waiting, err)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* 0, or -1 and err: the backend cannot have such a store. */
+static int check(const ba_backend *be, const ba_store_spec *spec, char err[BA_ERR_LEN]) {
+    if (spec->device_given && !be->ops->kv_load) {
+        return ba_fail(err, "--store gpu: backend %s keeps KV in the machine's memory: give ram:SIZE", be->ops->name);
+    }
+    for (size_t i = 0; be->ops->kv_load && i < spec->n_tier; i++) {
+        if (spec->tier[i].coding != BA_CODING_EXACT) {
+            return ba_fail(err, "--store %s:...:q8: backend %s copies KV as it is, in 16 bits: leave :q8 out",
+                           spec->tier[i].ops->name, be->ops->name);
+        }
+    }
+    return 0;
+}
+
+/* Bytes of the first place. */
+static uint64_t budget_of(ba_backend *be, const ba_store_spec *spec) {
+    if (!be->ops->kv_load || spec->device_given) {
+        return be->ops->kv_load ? spec->device : spec->ram;
+    }
+    ba_device device = {0};
+    be->ops->device(be, &device);
+    return device.memory / 2;
+}
+
+int ba_store_open(ba_backend *be, const ba_store_spec *spec, ba_remark remark, ba_store **out, char err[BA_ERR_LEN]) {
+    *out = NULL;
+    if (check(be, spec, err)) {
+        return -1;
+    }
+    ba_store *s = ba_store_new(be, budget_of(be, spec));
+    if (!s) {
+        return ba_fail(err, "out of memory");
+    }
+    s->policy = be->ops->kv_load ? spec->device_policy : spec->ram_policy;
+    s->remark = remark;
+    if (open_levels(s, spec, err)) {
+        ba_store_free(s);
+        return -1;
+    }
     *out = s;
     return 0;
+}
+
+double ba_store_land(ba_store *s) {
+    const double seconds = s->n_landing ? s->be->ops->kv_loaded(s->be) : 0;
+    while (s->n_landing) {
+        ba_landing *l = &s->landing[--s->n_landing];
+        l->tier->ops->release(l->tier, &l->bytes);
+    }
+    return seconds;
 }
 
 /* Releases the entries that writers have finished with. */
@@ -71,6 +121,7 @@ static void settle(ba_store *s) {
 }
 
 void ba_store_flush(ba_store *s) {
+    ba_store_land(s);
     for (size_t i = 0; i < s->n_level; i++) {
         ba_writer_flush(s->level[i].writer);
     }
@@ -87,7 +138,7 @@ void ba_store_free(ba_store *s) {
         return;
     }
     ba_store_clear(s);
-    for (size_t i = 0; i < BA_MAX_TIERS; i++) {
+    for (size_t i = 0; i < BA_STORE_LEVELS; i++) {
         ba_writer_free(s->level[i].writer);
         if (s->level[i].tier) {
             s->level[i].tier->ops->close(s->level[i].tier);
@@ -95,6 +146,7 @@ void ba_store_free(ba_store *s) {
     }
     ba_victims_free(&s->victims);
     free(s->bucket);
+    free(s->landing);
     free(s);
 }
 

@@ -10,6 +10,10 @@
  * and stays there (the page cache is its memory). A block found in another tier is copied into memory, and offered to the
  * tiers asked before that one. A new block is offered to every tier; a thread writes it later (writer.h).
  *
+ * A backend that keeps KV on a device has its memory as the first place, and the machine's (--store ram:SIZE) as a tier
+ * behind it. Blocks come back from tiers while the device computes: a found block may still be on its way, which the
+ * backend's operations wait for, until ba_store_land.
+ *
  * Blocks from tiers are not trusted: every length, count and checksum is compared with what the plan needs before any
  * byte is used (ba_block_check). Not thread-safe: one caller at a time. */
 #ifndef BA_STORE_H
@@ -23,7 +27,8 @@
 typedef struct ba_store ba_store;
 typedef struct ba_entry ba_entry;
 
-enum { BA_STORE_PLACES = BA_MAX_TIERS + 1 }; /* memory, then the tiers */
+/* Tiers as --store names them, and the machine's memory where the first place is a device; then that place, too. */
+enum { BA_STORE_LEVELS = BA_MAX_TIERS + 1, BA_STORE_PLACES = BA_STORE_LEVELS + 1 };
 
 /* A node's block as a plan needs it. */
 typedef struct ba_wanted {
@@ -71,6 +76,9 @@ void ba_store_free(ba_store *s);
 ba_entry *ba_store_find(ba_store *s, const ba_origin *origin, const ba_wanted *wanted, ba_finding *found);
 /* Announces which nodes will be looked up next, so that tiers can fetch them together. */
 void ba_store_expect(ba_store *s, const ba_origin *origin, const ba_wanted *wanted, size_t n);
+/* Waits until what was found is where it belongs; the seconds that its copies to a device took, beside other work. To be
+ * called before ba_store_hold lets writers go on. */
+double ba_store_land(ba_store *s);
 /* Gives a KV to the store, pinned. The store owns it from here on; an entry that does not fit is freed at release. NULL:
  * out of memory (the KV is freed). aux: n_aux doubles kept with it (copied), or NULL. seconds: what encoding took. */
 ba_entry *ba_store_add(ba_store *s, const ba_origin *origin, ba_key key, const int32_t *ids, size_t n, ba_kv *kv,

@@ -67,11 +67,12 @@ struct ba_tier_ops {
     const char *name;  /* as in --store */
     const char *usage; /* "lmdb:PATH:SIZE" */
     bool maps;         /* found bytes are in a mapping: used in place, and not copied into memory */
+    bool inside;       /* in this process's own memory: a block's header is checked, its body is what was put */
     bool sized;        /* its spec's size is a budget in bytes */
     /* Bytes of its budget that a block of so many bytes takes. NULL: the same number. */
     uint64_t (*takes)(size_t bytes);
 
-    /* create: make it if it does not exist. 0, or -1 and err: what is wrong and how to fix it. */
+    /* NULL: not by a spec. create: make it if it does not exist. 0, or -1 and err: what is wrong and how to fix it. */
     int (*open)(const ba_tier_spec *spec, ba_remark remark, bool create, ba_tier **out, char err[BA_ERR_LEN]);
     void (*close)(ba_tier *t);
 
@@ -90,6 +91,7 @@ struct ba_tier_ops {
     int (*remove)(ba_tier *t, const ba_address *address, char err[BA_ERR_LEN]);
     /* Exempts a block from the budget, or (off) no longer. May be NULL: the tier cannot promise it. */
     int (*pin)(ba_tier *t, const ba_address *address, bool on, char err[BA_ERR_LEN]);
+    /* NULL, as collect may be, where no other process has the tier. */
     int (*each)(ba_tier *t, ba_tier_visit visit, void *arg, char err[BA_ERR_LEN]);
     /* Enforces the budget and forgets the records of evicted blocks; the number of blocks that went. May be NULL. */
     int (*collect)(ba_tier *t, size_t *evicted, char err[BA_ERR_LEN]);
@@ -104,9 +106,9 @@ enum { BA_MAX_TIERS = 4 };
 /* What --store and --store-key say. */
 typedef struct ba_store_spec {
     ba_store_key *key; /* owned, shared by all tiers; NULL: none */
-    bool ram_given;
-    uint64_t ram; /* bytes */
-    const ba_policy *ram_policy;
+    bool ram_given, device_given;
+    uint64_t ram, device; /* bytes of this machine's memory; of the device's, for a backend that keeps KV on one */
+    const ba_policy *ram_policy, *device_policy;
     ba_tier_spec tier[BA_MAX_TIERS]; /* in the order they are asked */
     size_t n_tier;
 } ba_store_spec;

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,6 +36,9 @@ struct ba_writer {
     bool busy, hold, hurry, stop;
     double not_before;
     ba_writer_stats stats;
+    ba_backend *host; /* the thread's own: room for KV from a device, which this backend gave */
+    void *room;
+    size_t room_size;
 };
 
 /* Waits until there is something to do and it is a good time; false: the end. Locked. */
@@ -69,10 +73,40 @@ static size_t take(ba_writer *b, job *batch[BATCH]) {
     return n;
 }
 
-static void put(ba_writer *b, job *batch[BATCH], size_t n) {
+static void *grow_room(ba_writer *b, ba_backend *be, size_t bytes) {
+    if (bytes > b->room_size) {
+        be->ops->host_free(be, b->room);
+        b->host = be;
+        b->room = be->ops->host_new(be, bytes);
+        b->room_size = b->room ? bytes : 0;
+    }
+    return b->room;
+}
+
+/* Brings KV of a device into memory; blocks that did not come are left out. How many came. */
+static size_t fetch(ba_writer *b, job *batch[BATCH], size_t n) {
+    size_t bytes = 0, m = 0;
+    for (size_t i = 0; i < n; i++) {
+        bytes += ba_block_away(&batch[i]->block);
+    }
+    unsigned char *room = bytes ? grow_room(b, batch[0]->block.be, bytes) : NULL;
+    for (size_t i = 0; i < n; i++) {
+        const size_t away = ba_block_away(&batch[i]->block);
+        if (!away || (room && !ba_block_fetch(&batch[i]->block, room))) {
+            batch[m++] = batch[i];
+            room += away;
+        }
+    }
+    return m;
+}
+
+static void put(ba_writer *b, job *const given[BATCH], size_t n) {
     const ba_block *block[BATCH];
     unsigned char *room[BATCH];
+    job *batch[BATCH];
     size_t m = 0;
+    memcpy(batch, given, n * sizeof(job *));
+    n = fetch(b, batch, n);
     for (size_t i = 0; i < n; i++) {
         room[m] = NULL;
         if (b->tier->spec.coding == BA_CODING_EXACT || !ba_block_shrink(&batch[i]->block, &room[m])) {
@@ -181,6 +215,9 @@ void ba_writer_free(ba_writer *b) {
     pthread_mutex_unlock(&b->lock);
     pthread_join(b->thread, NULL);
     while (ba_writer_done(b)) {
+    }
+    if (b->room) {
+        b->host->ops->host_free(b->host, b->room);
     }
     pthread_cond_destroy(&b->work);
     pthread_cond_destroy(&b->idle);

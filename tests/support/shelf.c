@@ -44,10 +44,14 @@ void shelf_spec(const char *tiers, const char *folder, ba_store_spec *out) {
 }
 
 shelf shelf_open(const char *backend, const char *tiers, const char *folder) {
-    shelf f = {0};
+    return shelf_open_on(rig_backend(backend, 1, NULL), tiers, folder);
+}
+
+shelf shelf_open_on(ba_backend *be, const char *tiers, const char *folder) {
+    shelf f = {.be = be};
     char err[BA_ERR_LEN] = "";
     shelf_remarks = 0;
-    CU_ASSERT_PTR_NOT_NULL_FATAL(f.be = rig_backend(backend, 1, NULL));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(be);
     shelf_spec(tiers, folder, &f.spec);
     if (ba_store_open(f.be, &f.spec, shelf_remember, &f.store, err)) {
         fprintf(stderr, "%s\n", err);

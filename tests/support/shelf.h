@@ -26,6 +26,8 @@ void shelf_remember(const char *line);
 /* "%s" in tiers becomes a folder in the tests' own. */
 void shelf_spec(const char *tiers, const char *folder, ba_store_spec *out);
 shelf shelf_open(const char *backend, const char *tiers, const char *folder);
+/* On a backend that the shelf closes. */
+shelf shelf_open_on(ba_backend *be, const char *tiers, const char *folder);
 void shelf_close(shelf *r);
 
 /* Element i of a layer's K or V, [SHELF_TOKENS, SHELF_HEADS * SHELF_DIM], in block b. */
