@@ -128,7 +128,7 @@ const ba_command ba_command_logits = {
     .own = own,
     .size = sizeof(options),
     .takes = BA_TAKES_ENGINE | BA_TAKES_MODE | BA_TAKES_REQUEST | BA_TAKES_CHAT | BA_TAKES_EXECUTOR | BA_TAKES_MEMORY |
-             BA_TAKES_JSON | BA_TAKES_CSV,
+             BA_TAKES_JSON | BA_TAKES_CSV | BA_TAKES_SHAPE | BA_TAKES_SEED,
     .mode = "full",
     .hint = "a request is given by --request",
     .run = run,

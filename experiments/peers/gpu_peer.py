@@ -68,9 +68,12 @@ def rotate(keys, places, inverse):
     return (keys * cosine + half * sine).to(BF16)
 
 
-def transformers_rows(lengths):
+INVERSE = 1.0 / (500000.0 ** (torch.arange(0, DIM, 2).float() / DIM))
+
+
+def llama():
+    """The model with random weights, in bf16 on the card."""
     from transformers import LlamaConfig, LlamaForCausalLM
-    from transformers.cache_utils import DynamicCache
 
     config = LlamaConfig(vocab_size=VOCAB, hidden_size=HIDDEN, intermediate_size=FF, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
                          num_key_value_heads=KV_HEADS, max_position_embeddings=131072, rope_theta=500000.0)
@@ -78,14 +81,34 @@ def transformers_rows(lengths):
         torch.set_default_dtype(BF16)
         model = LlamaForCausalLM._from_config(config, attn_implementation="sdpa").eval()
         torch.set_default_dtype(torch.float32)
-    inverse = 1.0 / (500000.0 ** (torch.arange(0, DIM, 2, device=DEVICE).float() / DIM))
+    return model
 
-    def cache_of(keys, values):
-        cache = DynamicCache()
-        for layer in range(LAYERS):
-            cache.update(keys[layer], values[layer], layer)
-        return cache
 
+def block_caches(tokens, block):
+    """Keys (not rotated) and values of the blocks of so many tokens, layer by layer."""
+    cuts = [min(block, tokens - at) for at in range(0, tokens, block)]
+    return [[(random(1, KV_HEADS, n, DIM), random(1, KV_HEADS, n, DIM)) for n in cuts] for _ in range(LAYERS)]
+
+
+def merged(layers):
+    """Keys and values of all layers, concatenated, keys rotated to their places."""
+    places = torch.arange(sum(k.shape[2] for k, _ in layers[0]), device=DEVICE)
+    inverse = INVERSE.to(DEVICE)
+    return ([rotate(torch.cat([k for k, _ in blocks], 2), places, inverse) for blocks in layers],
+            [torch.cat([v for _, v in blocks], 2) for blocks in layers])
+
+
+def cache_of(keys, values):
+    from transformers.cache_utils import DynamicCache
+
+    cache = DynamicCache()
+    for layer in range(LAYERS):
+        cache.update(keys[layer], values[layer], layer)
+    return cache
+
+
+def transformers_rows(lengths):
+    model = llama()
     for length in lengths:
         ids = torch.randint(0, VOCAB, (1, length), device=DEVICE)
         question = ids[:, -QUESTION:]
@@ -93,57 +116,58 @@ def transformers_rows(lengths):
         before = length - QUESTION
         if before <= 0:
             continue
-        cuts = [min(BLOCK, before - at) for at in range(0, before, BLOCK)]
-        layers = [[(random(1, KV_HEADS, n, DIM), random(1, KV_HEADS, n, DIM)) for n in cuts] for _ in range(LAYERS)]
-        places = torch.arange(before, device=DEVICE)
-
-        def merged():
-            return ([rotate(torch.cat([k for k, _ in blocks], 2), places, inverse) for blocks in layers],
-                    [torch.cat([v for _, v in blocks], 2) for blocks in layers])
+        layers = block_caches(before, BLOCK)
 
         def prefill(cache):
             model(question, past_key_values=cache, use_cache=True, logits_to_keep=1)
 
-        measure("released", length, lambda _: prefill(cache_of(*merged())))
-        kept = merged()
+        measure("released", length, lambda _: prefill(cache_of(*merged(layers))))
+        kept = merged(layers)
         measure("ready", length, prefill, prepare=lambda: cache_of(*kept))
         del layers, kept
         torch.cuda.empty_cache()
 
 
-def graph_rows(lengths):
+def question_graph(rows_at_once, before):
+    """One CUDA graph of torch operations: rows over `before` keys, without rotations and without a mask; and its token."""
     weights = [{name: random(n, k) * 0.02 for name, (k, n) in PRODUCTS.items() if name != "head"} for _ in range(LAYERS)]
     head, gain = random(VOCAB, HIDDEN) * 0.02, torch.ones(HIDDEN, device=DEVICE, dtype=BF16)
+    start = random(rows_at_once, HIDDEN)
+    kv = [(random(1, KV_HEADS, before + rows_at_once, DIM), random(1, KV_HEADS, before + rows_at_once, DIM)) for _ in range(LAYERS)]
+    out = []
+
+    def forward():
+        x = start
+        for w, (k, v) in zip(weights, kv):
+            qkv = F.linear(F.rms_norm(x, (HIDDEN,), gain), w["qkv"])
+            split = [part.view(1, rows_at_once, -1, DIM).transpose(1, 2) for part in qkv.split([HIDDEN, 1024, 1024], -1)]
+            k[:, :, before:] = split[1]
+            v[:, :, before:] = split[2]
+            with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+                seen = F.scaled_dot_product_attention(split[0], k, v, enable_gqa=True)
+            x = x + F.linear(seen.transpose(1, 2).reshape(rows_at_once, HIDDEN), w["o"])
+            gate, up = F.linear(F.rms_norm(x, (HIDDEN,), gain), w["gate_up"]).chunk(2, -1)
+            x = x + F.linear(F.silu(gate) * up, w["down"])
+        return F.linear(F.rms_norm(x[-1:], (HIDDEN,), gain), head).argmax(-1)
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        forward()
+        forward()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        out.append(forward())
+    graph.kept = (weights, head, gain, start, kv)  # the graph reads them
+    return graph, out[0]
+
+
+def graph_rows(lengths):
     for rows_at_once, length in [(QUESTION, n) for n in lengths] + [(1, n) for n in lengths if n > QUESTION]:
-        before = max(length - QUESTION, 0)
-        start = random(rows_at_once, HIDDEN)
-        kv = [(random(1, KV_HEADS, before + rows_at_once, DIM), random(1, KV_HEADS, before + rows_at_once, DIM)) for _ in range(LAYERS)]
-
-        def forward():
-            x = start
-            for w, (k, v) in zip(weights, kv):
-                qkv = F.linear(F.rms_norm(x, (HIDDEN,), gain), w["qkv"])
-                split = [part.view(1, rows_at_once, -1, DIM).transpose(1, 2) for part in qkv.split([HIDDEN, 1024, 1024], -1)]
-                k[:, :, before:] = split[1]
-                v[:, :, before:] = split[2]
-                with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
-                    out = F.scaled_dot_product_attention(split[0], k, v, enable_gqa=True)
-                x = x + F.linear(out.transpose(1, 2).reshape(rows_at_once, HIDDEN), w["o"])
-                gate, up = F.linear(F.rms_norm(x, (HIDDEN,), gain), w["gate_up"]).chunk(2, -1)
-                x = x + F.linear(F.silu(gate) * up, w["down"])
-            return F.linear(F.rms_norm(x[-1:], (HIDDEN,), gain), head).argmax()
-
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            forward()
-            forward()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            forward()
+        graph, _ = question_graph(rows_at_once, max(length - QUESTION, 0))
         measure("graph" if rows_at_once > 1 else "graph-decode", length, lambda _: graph.replay(), n=10)
-        del graph, kv
+        del graph
         torch.cuda.empty_cache()
 
 
@@ -185,4 +209,5 @@ def main():
         out.writerows(rows)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -22,11 +22,12 @@ int ba_versus_folder(char *out, size_t size) {
 int ba_versus_ids(const char *model, size_t n, uint64_t seed, const char *path) {
     enum { FIRST = 300 }; /* below are control tokens and single bytes in most vocabularies */
     char err[BA_ERR_LEN];
+    const ba_shape *shape = ba_shape_by_name(model);
     ba_model *m = NULL;
-    if (ba_model_open(model, false, &m, err)) {
+    if (!shape && ba_model_open(model, false, &m, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    size_t vocab = ba_model_vocab(m)->n;
+    size_t vocab = shape ? shape->vocab : ba_model_vocab(m)->n;
     ba_model_close(m);
     if (vocab <= FIRST) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s: only %zu tokens; more than %d are needed", model, vocab, FIRST);

@@ -9,6 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#define TORCH "transformers bf16"
+#define GRAPH "torch graph"
+
 enum { IDS = 33024, QUESTION = 50, BLOCK = 128, K = 1024, MOST_MODELS = 4, PATH_SIZE = 4096 };
 
 /* A case and its entrants, whose names are separated by commas. */
@@ -33,24 +36,45 @@ static const work works[] = {
     {"start-50", "process", "ours bf16,converting bf16", QUESTION, 9, 3},
 };
 
+/* On a GPU (--shape), with random weights. */
+static const work gpu_works[] = {
+    {"full-2k", "full", BA_OURS "," TORCH, 2 * K, 9, 3},
+    {"full-8k", "full", BA_OURS "," TORCH, 8 * K, 7, 3},
+    {"full-32k", "full", BA_OURS "," TORCH, 32 * K, 5, 0},
+    {"question-50", "full", BA_OURS "," TORCH, QUESTION, 11, 5},
+    {"warm-8k", "block", BA_OURS, 8 * K, 11, 5},
+    {"warm-8k", "released", TORCH, 8 * K, 11, 5},
+    {"warm-8k", "ready", TORCH, 8 * K, 11, 5},
+    {"warm-8k", "graph", GRAPH, 8 * K, 11, 5},
+    {"warm-32k", "block", BA_OURS, 32 * K, 7, 0},
+    {"warm-32k", "released", TORCH, 32 * K, 7, 0},
+    {"warm-32k", "ready", TORCH, 32 * K, 7, 0},
+    {"warm-32k", "graph", GRAPH, 32 * K, 7, 0},
+};
+
 /* Arguments of the entrants of one model, as text. */
 typedef struct paths {
     char worker[PATH_SIZE + 32], program[PATH_SIZE + 32], ids[PATH_SIZE], request[PATH_SIZE];
-    char transformers[PATH_SIZE], llamacpp[PATH_SIZE], converted[PATH_SIZE], log[PATH_SIZE];
+    char transformers[PATH_SIZE], gpu_peer[PATH_SIZE], llamacpp[PATH_SIZE], converted[PATH_SIZE], log[PATH_SIZE];
     char threads[16];
 } paths;
 
 typedef struct options {
     const char *models, *python, *peers, *converted, *threads, *only;
+    ba_named_shape shape;
     bool quick;
     const char *out; /* this and the next two: shared options */
     bool resume, quiet;
 } options;
 
-enum { N_ENTRANT = 9 };
+enum { N_ENTRANT = 9, N_GPU_ENTRANT = 3 };
+
+static size_t entrants(const options *w) {
+    return w->shape.name ? N_GPU_ENTRANT : N_ENTRANT;
+}
 
 /* The entrants [N_ENTRANT]. `p` holds the arguments that are made at run time. */
-static void line_up(ba_entrant *e, const char *model, const options *w, paths *p) {
+static void line_up_cpu(ba_entrant *e, const char *model, const options *w, paths *p) {
     const ba_entrant all[N_ENTRANT] = {
         {.name = BA_OURS, .argv = {p->worker, (char *)model, "bf16", p->threads, p->ids}},
         {.name = "ours f32", .argv = {p->worker, (char *)model, "f32", p->threads, p->ids}},
@@ -75,7 +99,19 @@ static void line_up(ba_entrant *e, const char *model, const options *w, paths *p
          .program = "process start to first token, weights converted from the model"},
     };
     memcpy(e, all, sizeof all);
-    for (size_t i = 0; i < N_ENTRANT; i++) {
+}
+
+static void line_up_gpu(ba_entrant *e, const char *shape, const options *w, paths *p) {
+    e[0] = (ba_entrant){.name = BA_OURS, .argv = {p->worker, (char *)shape, "cuda", p->threads, p->ids}};
+    e[1] = (ba_entrant){.name = TORCH,
+                        .argv = {(char *)w->python, p->gpu_peer, (char *)shape, "bf16", p->threads, p->ids}};
+    e[2] = e[1];
+    snprintf(e[2].name, sizeof e[2].name, GRAPH);
+}
+
+static void line_up(ba_entrant *e, const char *model, const options *w, paths *p) {
+    (w->shape.name ? line_up_gpu : line_up_cpu)(e, model, w, p);
+    for (size_t i = 0; i < entrants(w); i++) {
         if (!e[i].argv[0] || !*e[i].argv[0]) {
             e[i].skipped = true;
             snprintf(e[i].program, sizeof e[i].program, "no Python with peers was given");
@@ -95,12 +131,14 @@ static bool takes_part(const char *list, const char *name) {
 
 static int add_lanes(ba_race *race, ba_entrant *e, const char *model, const options *w) {
     const char *slash = strrchr(model, '/');
-    for (size_t k = 0; k < sizeof works / sizeof *works; k++) {
-        const work *k_work = &works[k];
+    const work *list = w->shape.name ? gpu_works : works;
+    const size_t n = w->shape.name ? sizeof gpu_works / sizeof *gpu_works : sizeof works / sizeof *works;
+    for (size_t k = 0; k < n; k++) {
+        const work *k_work = &list[k];
         size_t rounds = w->quick ? k_work->quick : k_work->rounds;
         const size_t size[3] = {k_work->length, QUESTION, BLOCK};
         bool wanted = rounds > 0 && (!w->only || takes_part(w->only, k_work->name));
-        for (size_t i = 0; wanted && i < N_ENTRANT; i++) {
+        for (size_t i = 0; wanted && i < entrants(w); i++) {
             bool command = !strcmp(k_work->method, "process");
             if (e[i].command == command && takes_part(k_work->who, e[i].name) &&
                 ba_race_add(race, &e[i], slash ? slash + 1 : model, k_work->name, k_work->method, size, rounds)) {
@@ -139,6 +177,7 @@ static int find_paths(const options *w, const char *model, const char *scratch, 
     snprintf(p->worker, sizeof p->worker, "%s/bench-worker", folder);
     snprintf(p->program, sizeof p->program, "%s/blockattn", folder);
     snprintf(p->transformers, sizeof p->transformers, "%s/transformers_peer.py", w->peers);
+    snprintf(p->gpu_peer, sizeof p->gpu_peer, "%s/gpu_race_peer.py", w->peers);
     snprintf(p->llamacpp, sizeof p->llamacpp, "%s/llamacpp_peer.py", w->peers);
     snprintf(p->ids, sizeof p->ids, "%s/ids-%zu", scratch, index);
     snprintf(p->request, sizeof p->request, "%s/request-%zu.json", scratch, index);
@@ -222,7 +261,7 @@ static int measure(session *s, const options *w) {
     if (ba_peak_measure(threads, &s->peak)) {
         return ba_cli_fail(BA_EXIT_MACHINE, "the peaks of the machine: no memory, or no threads (ulimit -u)");
     }
-    if (!w->only && ba_kernels_measure(program, threads, &s->kernels, err) && !ba_interrupted()) {
+    if (!w->only && !w->shape.name && ba_kernels_measure(program, threads, &s->kernels, err) && !ba_interrupted()) {
         return ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
     }
     for (size_t i = 0; !status && i < s->n_model; i++) {
@@ -231,7 +270,7 @@ static int measure(session *s, const options *w) {
             fprintf(stderr, "%s: starting the programs\n", label);
         }
         s->race.n_lane = i + 1 < s->n_model ? s->first[i + 1] : n; /* lanes of later models have not run yet */
-        status = ba_race_run(&s->race, s->first[i], s->entrant[i], N_ENTRANT, label, s->path[i].log);
+        status = ba_race_run(&s->race, s->first[i], s->entrant[i], entrants(w), label, s->path[i].log);
     }
     s->race.n_lane = n;
     return status;
@@ -279,14 +318,18 @@ static int run(const ba_call *call) {
     snprintf(cores, sizeof cores, "%ld", sysconf(_SC_NPROCESSORS_ONLN));
     w.threads = w.threads ? w.threads : cores;
     session *s = calloc(1, sizeof *s);
-    char *list = strdup(w.models);
+    if (!w.models == !w.shape.name) {
+        free(s);
+        return ba_cli_fail(BA_EXIT_USAGE, "give --models or --shape");
+    }
+    char *list = strdup(w.shape.name ? w.shape.name : w.models);
     if (!s || !list) {
         free(s);
         free(list);
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
     s->race.seed = c.seed;
-    s->race.min_time = 0.3;
+    s->race.min_time = w.shape.name ? 0.1 : 0.3;
     s->race.quiet = w.quiet;
     status = split(list, s->model, &s->n_model);
     status = status ? status : race(s, &w, call);
@@ -299,7 +342,9 @@ static int run(const ba_call *call) {
 #define AT(member) .at = offsetof(options, member)
 
 static const ba_option own[] = {
-    {"models", "LIST", BA_FILE, AT(models), .needed = true, .help = "GGUF files, separated by commas"},
+    {"models", "LIST", BA_FILE, AT(models), .against = "shape", .help = "GGUF files, separated by commas"},
+    {"shape", "NAME", BA_SHAPE, AT(shape), .word = ba_shape_word,
+     .help = "instead: this shape with random weights, on a GPU, against PyTorch there"},
     {"converted", "DIR", BA_FOLDER, AT(converted),
      .help = "where NAME.bf16.gguf of them are, which the others are given"},
     {"python", "PATH", BA_TEXT, AT(python), .help = "Python that has the others installed; without it only ours run"},
@@ -311,7 +356,7 @@ static const ba_option own[] = {
 
 static const ba_command command = {
     .name = "versus",
-    .usage = "--models LIST [OPTIONS]",
+    .usage = "--models LIST|--shape NAME [OPTIONS]",
     .about =
         "Ours and others at the same work, in turns, in random order: what `make bench` runs. All get the same token "
         "ids and threads; the clock runs from ids to the first token. The trace is results/bench.h5 without --out.",

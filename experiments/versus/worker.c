@@ -2,7 +2,7 @@
  *
  *   bench-worker MODEL BACKEND THREADS IDS
  *
- * BACKEND: its name, or bf16 or f32 for the first that computes in it. IDS: a file of token ids in decimal, one a
+ * MODEL: a file or folder, or the name of a published shape, which gets random weights. BACKEND: its name, or bf16 or f32 for the first that computes in it. IDS: a file of token ids in decimal, one a
  * line. Requests come line by line on standard input, as in experiments/peers/README.md; answers go to standard output.
  * It includes few headers, so that it also builds with the library of an older commit (compare.sh). */
 #include "kernels/backend.h"
@@ -165,12 +165,23 @@ static int open_backend(const char *name, const ba_backend_config *cfg, ba_backe
     return known ? status : ba_backend_open(name, cfg, out, err);
 }
 
+/* Commits before random_weight.h know no shapes. */
+static int open_model(const char *name, ba_model **out, char err[BA_ERR_LEN]) {
+#if __has_include("kernels/base/random_weight.h")
+    const ba_shape *shape = ba_shape_by_name(name);
+    if (shape) {
+        return ba_model_random(shape, name, 0, out, err);
+    }
+#endif
+    return ba_model_open(name, true, out, err);
+}
+
 static int open_worker(char **argv, worker *w, char err[BA_ERR_LEN]) {
     const ba_backend_config cfg = {.threads = (size_t)strtoul(argv[3], NULL, 10)};
     if (read_ids(argv[4], w)) {
         return ba_fail(err, "%s: holds no ids", argv[4]);
     }
-    if (ba_model_open(argv[1], true, &w->model, err) || open_backend(argv[2], &cfg, &w->be, err)) {
+    if (open_model(argv[1], &w->model, err) || open_backend(argv[2], &cfg, &w->be, err)) {
         return -1;
     }
     w->store = ba_store_new(w->be, UINT64_C(4) << 30);
