@@ -86,8 +86,8 @@ static int answer(const process *p, const ba_plan *plan, ba_reload_sample *out, 
 
 /* Writes one sample into the pipe, then its logits. */
 static int take(const process *p, const ba_plan *plan, int to) {
-    ba_reload_sample out;
-    ba_run *run;
+    ba_reload_sample out = {.vocab = 0};
+    ba_run *run = NULL;
     int status = answer(p, plan, &out, &run);
     if (status) {
         return status;
@@ -126,7 +126,7 @@ static int warm_up(const process *p, uint64_t seed) {
     ba_store_use_tiers(p->b.store, false);
     for (int i = 0; i < 2 && !status; i++) { /* encoded, then from memory */
         ba_reload_sample none;
-        ba_run *run;
+        ba_run *run = NULL;
         status = answer(p, plan, &none, &run);
         if (!status) {
             ba_run_free(run);
