@@ -29,21 +29,19 @@ typedef struct ba_cuda_rounded {
     size_t size;
 } ba_cuda_rounded;
 
-enum { BA_CUDA_ROUNDED = 6, BA_CUDA_LOADS = 2 };
+enum { BA_CUDA_ROUNDED = 6 };
 
 /* KV on its way from the machine's memory (card/load.c). Loads [first, n) make up the batch whose layers arrive one
  * after the other; those before it are under way in full. */
 typedef struct ba_cuda_loads {
-    cudaStream_t
-        down[BA_CUDA_LOADS]; /* to the card: keys and values have one each, which hides what a copy's start takes */
-    cudaStream_t up;         /* back from it, for other threads */
+    cudaStream_t down, up; /* to the card; back from it, for other threads */
     struct ba_cuda_load {
         ba_kv *kv;
         const char *from;
     } * at; /* [room] */
     size_t n, first, room;
     size_t layers, sent;  /* of the batch: how many it has, and how many are under way */
-    cudaEvent_t *arrived; /* [n_event] keys of layer 0 of the batch, its values, keys of layer 1... */
+    cudaEvent_t *arrived; /* [n_event] a layer of the batch */
     size_t n_event;
     cudaEvent_t ready, begin, end;
     bool timing; /* begin was recorded since kv_loaded */

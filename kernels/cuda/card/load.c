@@ -1,6 +1,6 @@
 /* Keys and values between the card and the machine's memory.
  *
- * What is loaded travels on streams of its own, one layer after the other over all KV of a batch, one layer ahead of the
+ * What is loaded travels on a stream of its own, one layer after the other over all KV of a batch, one layer ahead of the
  * operations: layer l + 1 is under way while layer l computes. A batch begins with the first load after operations have
  * begun to read the last one, which is then sent in full: copies on one stream arrive in order, so that a layer of the
  * younger batch is never there before the older batch. */
@@ -10,12 +10,8 @@
 
 bool ba_cuda_loads_open(ba_gpu *be) {
     ba_cuda_loads *l = &be->loads;
-    for (size_t i = 0; i < BA_CUDA_LOADS; i++) {
-        if (!ba_cuda_ok(be, cudaStreamCreateWithFlags(&l->down[i], cudaStreamNonBlocking))) {
-            return false;
-        }
-    }
-    return ba_cuda_ok(be, cudaStreamCreateWithFlags(&l->up, cudaStreamNonBlocking)) &&
+    return ba_cuda_ok(be, cudaStreamCreateWithFlags(&l->down, cudaStreamNonBlocking)) &&
+           ba_cuda_ok(be, cudaStreamCreateWithFlags(&l->up, cudaStreamNonBlocking)) &&
            ba_cuda_ok(be, cudaEventCreateWithFlags(&l->ready, cudaEventDisableTiming)) &&
            ba_cuda_ok(be, cudaEventCreate(&l->begin)) && ba_cuda_ok(be, cudaEventCreate(&l->end));
 }
@@ -31,7 +27,7 @@ void ba_cuda_loads_close(ba_gpu *be) {
             cudaEventDestroy(event[i]);
         }
     }
-    const cudaStream_t stream[] = {l->down[0], l->down[1], l->up};
+    const cudaStream_t stream[] = {l->down, l->up};
     for (size_t i = 0; i < sizeof stream / sizeof *stream; i++) {
         if (stream[i]) {
             cudaStreamDestroy(stream[i]);
@@ -74,29 +70,28 @@ int ba_cuda_kv_save(ba_backend *be, const ba_kv *kv, void *to) {
 /* Events of at least so many layers. */
 static bool reserve_events(ba_gpu *be, size_t layers) {
     ba_cuda_loads *l = &be->loads;
-    const size_t n = layers * BA_CUDA_LOADS;
-    if (n <= l->n_event) {
+    if (layers <= l->n_event) {
         return true;
     }
-    cudaEvent_t *more = realloc(l->arrived, n * sizeof *more);
+    cudaEvent_t *more = realloc(l->arrived, layers * sizeof *more);
     if (!more) {
         return false;
     }
     l->arrived = more;
-    while (l->n_event < n && ba_cuda_ok(be, cudaEventCreateWithFlags(&more[l->n_event], cudaEventDisableTiming))) {
+    while (l->n_event < layers && ba_cuda_ok(be, cudaEventCreateWithFlags(&more[l->n_event], cudaEventDisableTiming))) {
         l->n_event++;
     }
-    return l->n_event == n;
+    return l->n_event == layers;
 }
 
-/* Keys (part 0) or values of one layer of one KV. */
-static void send(ba_gpu *be, const struct ba_cuda_load *load, size_t layer, size_t part) {
+/* One layer of one KV: its keys, then its values. */
+static void send(ba_gpu *be, const struct ba_cuda_load *load, size_t layer) {
     const ba_kv *kv = load->kv;
     const size_t step = kv->on.layer_step, size = sizeof *kv->on.k;
-    if (layer < kv->layers) {
+    for (size_t part = 0; part < 2 && layer < kv->layers; part++) {
         ba_cuda_ok(be, cudaMemcpyAsync((part ? kv->on.v : kv->on.k) + layer * step,
                                        load->from + (part * kv->part + layer * step) * size, step * size,
-                                       cudaMemcpyHostToDevice, be->loads.down[part]));
+                                       cudaMemcpyHostToDevice, be->loads.down));
     }
 }
 
@@ -104,11 +99,9 @@ static void send(ba_gpu *be, const struct ba_cuda_load *load, size_t layer, size
 static void begin(ba_gpu *be) {
     ba_cuda_loads *l = &be->loads;
     ba_cuda_ok(be, cudaEventRecord(l->ready, be->stream));
-    for (size_t part = 0; part < BA_CUDA_LOADS; part++) {
-        ba_cuda_ok(be, cudaStreamWaitEvent(l->down[part], l->ready, 0));
-    }
+    ba_cuda_ok(be, cudaStreamWaitEvent(l->down, l->ready, 0));
     if (!l->timing) {
-        ba_cuda_ok(be, cudaEventRecord(l->begin, l->down[0]));
+        ba_cuda_ok(be, cudaEventRecord(l->begin, l->down));
         l->timing = true;
     }
 }
@@ -121,18 +114,11 @@ static void send_to(ba_gpu *be, size_t end) {
         begin(be);
     }
     for (; l->sent < end; l->sent++) {
-        for (size_t i = l->first; i < l->n; i++) { /* in turns, so that no stream runs ahead of the other */
-            for (size_t part = 0; part < BA_CUDA_LOADS; part++) {
-                send(be, &l->at[i], l->sent, part);
-            }
+        for (size_t i = l->first; i < l->n; i++) {
+            send(be, &l->at[i], l->sent);
         }
-        for (size_t part = 0; part < BA_CUDA_LOADS; part++) {
-            ba_cuda_ok(be, cudaEventRecord(l->arrived[BA_CUDA_LOADS * l->sent + part], l->down[part]));
-        }
-        if (l->sent + 1 == l->layers) {
-            ba_cuda_ok(be, cudaStreamWaitEvent(l->down[0], l->arrived[BA_CUDA_LOADS * l->layers - 1], 0));
-            ba_cuda_ok(be, cudaEventRecord(l->end, l->down[0]));
-        }
+        ba_cuda_ok(be, cudaEventRecord(l->arrived[l->sent], l->down));
+        ba_cuda_ok(be, cudaEventRecord(l->end, l->down));
     }
 }
 
@@ -166,9 +152,7 @@ void ba_cuda_await(ba_gpu *be, size_t layer) {
     if (l->n && l->layers) {
         send_to(be, layer + 1);
         const size_t last = layer < l->layers ? layer : l->layers - 1;
-        for (size_t part = 0; part < BA_CUDA_LOADS; part++) {
-            ba_cuda_ok(be, cudaStreamWaitEvent(be->stream, l->arrived[BA_CUDA_LOADS * last + part], 0));
-        }
+        ba_cuda_ok(be, cudaStreamWaitEvent(be->stream, l->arrived[last], 0));
     }
 }
 
