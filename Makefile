@@ -343,6 +343,29 @@ model: ## get the default model into the cache folder
 gemma: ## get the second real model, Gemma 3 270M (253 MB), beside it
 	@$(SETUP) gemma
 
+# Python with torch and transformers for the card: BENCH_PYTHON. What these write is committed as results/gpu/h200-*.csv.
+GPU_PYTHON = $(or $(BENCH_PYTHON),python3)
+GPU_PROGRAMS = $(addprefix build/cuda/,blockattn bench bench-worker bench-device)
+bench-gpu: ## at 8B on a GPU: ours and PyTorch in turns, and our kernels under the card's roofs: results/gpu-*.csv, figures
+	@$(SETUP) build plots
+	@$(MAKE) $(JOBS) CUDA=1 BUILD=build/cuda $(GPU_PROGRAMS)
+	build/cuda/bench versus --shape llama-3.1-8b --python $(GPU_PYTHON) --out results/bench-gpu.h5 --force
+	build/cuda/blockattn export results/bench-gpu.h5 results --csv >results/gpu-results.csv
+	build/cuda/bench-device cuda kernels >results/gpu-kernels.csv
+	build/cuda/bench-device cuda machine >results/gpu-machine.csv
+	@plots/draw.sh -s bench build/cuda/blockattn results/gpu-results.csv results/gpu-kernels.csv results/gpu-machine.csv results
+
+reload-gpu: ## at 8B on a GPU: what KV on the card, in memory and on disk (STORE=folder) saves: results/reload.csv, figure
+	@$(SETUP) build plots
+	@$(MAKE) $(JOBS) CUDA=1 BUILD=build/cuda build/cuda/blockattn
+	build/cuda/blockattn reload --shape llama-3.1-8b --backend cuda --store gpu:40G,ram:40G$(if $(STORE),$(comma)lmdb:$(STORE):100G) \
+	    --length 2K,8K,32K --csv >results/reload.csv
+	@plots/draw.sh -s reload build/cuda/blockattn results/reload.csv results
+
+logits-gpu: ## at 8B on a GPU: logits in bf16 against transformers in fp32, ours and theirs: results/logits-gpu.csv
+	@$(MAKE) $(JOBS) CUDA=1 BUILD=build/cuda build/cuda/blockattn
+	$(GPU_PYTHON) experiments/peers/gpu_logits.py build/cuda/blockattn results/logits-gpu.csv
+
 toolkit: ## get a CUDA toolkit into the cache folder, for a machine without one (271 MB)
 	@$(SETUP) cuda
 
@@ -431,6 +454,6 @@ help: ## show this list
 	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: toolkit cuda-compiles differential table3-gpu all install uninstall clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests curves tune bench bench-compare setup model gemma test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
+.PHONY: bench-gpu reload-gpu logits-gpu toolkit cuda-compiles differential table3-gpu all install uninstall clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests curves tune bench bench-compare setup model gemma test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

@@ -30,6 +30,7 @@ requests  requests             requests-1,requests-2   requests
 tune      %                    steps,validation        tune
 bench     versus               results                 versus
 bench     roofline             kernels,machine         roofline
+reload    reload               reload                  reload
 report    pareto               pareto                  pareto
 report    figure4              figure4                 figure4
 '

@@ -16,7 +16,7 @@ cpu = "entrants = \"'ours f32' 'ours avx2' 'transformers bf16' 'transformers bf1
     . "titles = \"'ours, fp32' 'ours, AVX2 only' 'transformers, bf16' 'same, cache merged' 'transformers, fp32' 'llama.cpp, bf16'\"; " \
     . "ready = '0 0 0 1 0 0'; colours = grey . ' ' . sky . ' ' . orange . ' ' . yellow . ' ' . red . ' ' . green"
 gpu = "entrants = \"'transformers bf16' 'transformers bf16' 'torch graph'\"; ready = '0 1 0'; " \
-    . "titles = \"'transformers, bf16 (warm: concatenate, rotate)' 'same, cache merged' 'one CUDA graph of torch operations, no rotation, no mask'\"; " \
+    . "titles = \"'transformers, bf16' 'same, cache merged' 'torch, one CUDA graph'\"; " \
     . "colours = orange . ' ' . yellow . ' ' . green"
 is_ready(unused) = strstrt(stringcolumn("who"), "transformers") && stringcolumn("method") eq "ready"
 eval collect(data, "model", "models")
