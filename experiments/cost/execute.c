@@ -189,6 +189,12 @@ static int simulate_store(execution *x, const ba_store_spec *spec, size_t corpus
     char err[BA_ERR_LEN] = "";
     ba_sim_tier tier[BA_SIM_TIERS] = {{.bytes = spec->ram, .policy = spec->ram_policy}};
     size_t block = BA_BLOCK_HEAD + x->kv_bytes + x->tokens * sizeof(int32_t);
+    if (x->b.be->ops->kv_load) {
+        return ba_cli_fail(BA_EXIT_USAGE,
+                           "--execute: the simulation has no tier of a device's memory; give a --backend "
+                           "that computes on the processors, not %s",
+                           x->b.be->ops->name);
+    }
     if (spec->n_tier >= BA_SIM_TIERS) {
         return ba_cli_fail(BA_EXIT_USAGE, "--store: memory and up to %d tiers can be simulated", BA_SIM_TIERS - 1);
     }

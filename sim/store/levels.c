@@ -8,6 +8,9 @@
 
 /* What went through 8 bits is no longer exact, and must not be kept as if it were. */
 void ba_levels_offer(ba_store *s, const ba_origin *origin, ba_entry *e, size_t n, ba_coding was, size_t end) {
+    if (s->be->ops->fault && s->be->ops->fault(s->be)) { /* what it computed last may be anything */
+        return;
+    }
     for (size_t i = 0; i < end && !s->levels_off; i++) {
         ba_block block;
         if (was != BA_CODING_EXACT && s->level[i].stats.spec->coding != was) {

@@ -23,6 +23,8 @@ static struct {
     } load[MOST];
     size_t n;
     atomic_int host_news, kv_saves; /* calls that will fail */
+    int attentions;                 /* so many calls from now, attention breaks the device; 0: never */
+    bool broken;
 } away;
 
 static void copy_parts(ba_backend *be, ba_kv *kv, unsigned char *bytes, bool in) {
@@ -101,6 +103,12 @@ static void attention(ba_backend *be, size_t layer, size_t heads, double scale, 
                       const ba_attn_job *job, size_t n_jobs, ba_view q, ba_view out) {
     loaded(be);
     away.cpu->attention(be, layer, heads, scale, rot, job, n_jobs, q, out);
+    away.broken |= away.attentions && --away.attentions == 0;
+}
+
+static const char *fault(const ba_backend *be) {
+    (void)be;
+    return away.broken ? "unspecified launch failure" : NULL;
 }
 
 /* The backend cpu as if its KV were on a device: no kv_parts, but kv_save and kv_load, whose copies happen as late as they
@@ -111,6 +119,9 @@ static ba_backend *away_backend(void) {
         away.cpu = be->ops;
         away.ops = *be->ops;
         away.n = 0;
+        away.attentions = 0;
+        away.broken = false;
+        away.ops.fault = fault;
         away.ops.kv_parts = NULL;
         away.ops.kv_view = NULL;
         away.ops.host_new = host_new;
@@ -327,6 +338,33 @@ static void loaded_equals_encoded(void) {
     ba_model_close(model);
 }
 
+/* A device that fails while it encodes: the run says so, and no tier gets what it computed. */
+static void a_failed_device_leaves_nothing(void) {
+    char path[512], err[BA_ERR_LEN];
+    ba_model *model;
+    ba_engine *engine;
+    ba_run *run = NULL;
+    ba_plan *plan = NULL;
+    snprintf(path, sizeof path, "%s/device.gguf", ba_test_dir());
+    CU_ASSERT_EQUAL_FATAL(ba_tiny_gguf(path, &(ba_tiny_options){.layers = 4}), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_model_open(path, true, &model, err), 0);
+    shelf f = open_away("gpu:64M,ram:64M", "failed");
+    CU_ASSERT_EQUAL_FATAL(ba_engine_new(model, f.be, f.store, NULL, &engine, err), 0);
+    ba_prompt *p = ba_prompt_of("s7 p40 p33 p90 q9");
+    CU_ASSERT_EQUAL_FATAL(ba_mode_plan("block", p, &plan, err), 0);
+    away.attentions = 2;
+    CU_ASSERT_EQUAL(ba_engine_run(engine, plan, NULL, 0, &run, err), 0);
+    CU_ASSERT(run && ba_run_check(run, err) == -1 && strstr(err, BA_DEVICE_FAILED));
+    ba_run_free(run);
+    ba_store_flush(f.store);
+    CU_ASSERT_EQUAL(ba_store_get_tier_stats(f.store, 0).written.blocks, 0);
+    ba_plan_free(plan);
+    ba_prompt_free(p);
+    ba_engine_free(engine);
+    ba_model_close(model);
+    shelf_close(&f);
+}
+
 int ba_suite_device_store(void) {
     CU_pSuite s = CU_add_suite("device_store", NULL, NULL);
     return s && CU_add_test(s, "blocks come back from every place", blocks_come_back_from_every_place) &&
@@ -334,7 +372,8 @@ int ba_suite_device_store(void) {
                    CU_add_test(s, "the tier in memory has a budget", the_tier_in_memory_has_a_budget) &&
                    CU_add_test(s, "what cannot be written is left out", what_cannot_be_written_is_left_out) &&
                    CU_add_test(s, "a store must fit its backend", a_store_must_fit_its_backend) &&
-                   CU_add_test(s, "loaded equals encoded, to the bit", loaded_equals_encoded)
+                   CU_add_test(s, "loaded equals encoded, to the bit", loaded_equals_encoded) &&
+                   CU_add_test(s, "a failed device leaves nothing", a_failed_device_leaves_nothing)
                ? 0
                : -1;
 }
