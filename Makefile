@@ -444,7 +444,7 @@ store-torture: ## kill -9 a process that writes to a store, KILLS=200 times at r
 # What shares memory between threads: the pool, attention cut up for it, whole runs on 1, 2, 4 and 8 threads, what is written
 # later. The other tests of kernels run one thread, and take an hour under this sanitizer.
 RACY := "kernels: pool" "attention: any thread count" "engine: the number of threads" "engine: cached equals" \
-        "engine: a run can be stopped" "train_kernels: every backend" "tune: a resumed" packed: store: tiers: redis: gate: game:
+        "engine: a run can be stopped" "train_kernels: every backend" "tune: a resumed" packed: store: tiers: device_store: redis: gate: game:
 tsan: ## the tests that use threads, under the thread sanitizer
 	@$(SETUP) build
 	@$(MAKE) $(JOBS) check BUILD=$(BUILD)/tsan CFLAGS="-O2 -g -fsanitize=thread $(SANITIZE)" ONLY='$(RACY)'

@@ -93,7 +93,9 @@ static ba_entry *take_copy(ba_store *s, size_t i, bool pinned, const ba_origin *
     if (pinned) {
         ba_use_pin(&e->use, true, s->policy, s->age);
     }
-    ba_levels_offer(s, o, e, need->tokens, need->coding, i);
+    if (!s->be->ops->kv_load) {
+        ba_levels_offer(s, o, e, need->tokens, need->coding, i);
+    }
     return e;
 }
 
@@ -149,7 +151,8 @@ static ba_entry *take(ba_store *s, size_t i, ba_tier_bytes *bytes, const ba_orig
     free(aux);
     if (e && s->be->ops->kv_load) {
         e->proved = tier->ops->maps ? bytes->at : NULL;
-        s->landing[s->n_landing++] = (ba_landing){tier, *bytes};
+        ba_memory_pin(s, e);
+        s->landing[s->n_landing++] = (ba_landing){tier, *bytes, e, *o, need->tokens, i, need->coding};
     } else {
         tier->ops->release(tier, bytes);
     }

@@ -26,10 +26,14 @@ typedef struct ba_level {
     ba_store_tier_stats stats;
 } ba_level;
 
-/* Bytes of a tier that are being copied to a device. */
+/* An entry that is being filled from bytes of a tier, and which tiers get it when it is: [0, end). */
 typedef struct ba_landing {
     ba_tier *tier;
     ba_tier_bytes bytes;
+    ba_entry *entry;  /* pinned */
+    ba_origin origin; /* its texts are borrowed */
+    size_t n, end;
+    ba_coding coding;
 } ba_landing;
 
 struct ba_store {

@@ -107,6 +107,8 @@ double ba_store_land(ba_store *s) {
     while (s->n_landing) {
         ba_landing *l = &s->landing[--s->n_landing];
         l->tier->ops->release(l->tier, &l->bytes);
+        ba_levels_offer(s, &l->origin, l->entry, l->n, l->coding, l->end);
+        ba_store_release(s, l->entry);
     }
     return seconds;
 }

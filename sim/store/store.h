@@ -76,8 +76,8 @@ void ba_store_free(ba_store *s);
 ba_entry *ba_store_find(ba_store *s, const ba_origin *origin, const ba_wanted *wanted, ba_finding *found);
 /* Announces which nodes will be looked up next, so that tiers can fetch them together. */
 void ba_store_expect(ba_store *s, const ba_origin *origin, const ba_wanted *wanted, size_t n);
-/* Waits until what was found is where it belongs; the seconds that its copies to a device took, beside other work. To be
- * called before ba_store_hold lets writers go on. */
+/* Waits until what was found is where it belongs, and offers it to the tiers asked before; the seconds that its copies to a
+ * device took, beside other work. The origin's texts must stay until then. */
 double ba_store_land(ba_store *s);
 /* Gives a KV to the store, pinned. The store owns it from here on; an entry that does not fit is freed at release. NULL:
  * out of memory (the KV is freed). aux: n_aux doubles kept with it (copied), or NULL. seconds: what encoding took. */

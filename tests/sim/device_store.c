@@ -171,6 +171,7 @@ static void blocks_come_back_from_every_place(void) {
     f = open_away("gpu:1M,ram:1M,lmdb:%s:16M", "device");
     ba_finding found = shelf_look(&f, 1);
     CU_ASSERT(found.place == 2 && found.by_place[0] == BA_MISS_NEW && found.by_place[1] == BA_MISS_NEW);
+    CU_ASSERT_EQUAL(ba_store_get_tier_stats(f.store, 0).written.blocks, 0); /* not before it is here */
     ba_store_clear(f.store);
     CU_ASSERT_EQUAL(shelf_look(&f, 1).place, 1); /* what the disk gave went up */
     shelf_close(&f);
