@@ -113,6 +113,13 @@ typedef struct ba_device {
 
 typedef enum ba_kv_part { BA_KV_K, BA_KV_V } ba_kv_part;
 
+/* n tokens of a KV, from `first` on, and the same tokens as they were; at: where their factors begin (kv_shift). */
+typedef struct ba_kv_span {
+    ba_kv *kv;
+    const ba_kv *old;
+    size_t first, n, at;
+} ba_kv_span;
+
 /* Version of the layout that kv_parts shows. Stored KV outlives the program, so whoever changes the order of the bytes
  * increases the number. */
 enum { BA_KV_LAYOUT = 1, BA_KV_ALIGN = 64 };
@@ -203,9 +210,10 @@ typedef struct ba_backend_ops {
     /* out[i] = sum over heads and dims of (a - b)^2 of token first_a + i of a and first_b + i of b. */
     void (*kv_distance)(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv *a, size_t first_a, const ba_kv *b,
                         size_t first_b, size_t n, double *out);
-    /* Moves keys or values of one layer by the mean change of some of them: with m = sum over i < n of from[i] (kv - old)
-     * of token first + i, adds to[i] m to token first + i of kv for every i with to[i] != 0. m in fp32 or better. */
-    void (*kv_shift)(ba_backend *be, ba_kv_part part, size_t layer, ba_kv *kv, const ba_kv *old, size_t first, size_t n,
+    /* Moves keys or values of one layer, in each of some spans (which share no token) by the mean change of some of its
+     * tokens: with m = sum over i < n of from[at + i] (kv - old) of token first + i, adds to[at + i] m to token first + i
+     * of kv for every i with to[at + i] != 0. m in fp32 or better. */
+    void (*kv_shift)(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv_span *span, size_t n_span,
                      const double *from, const double *to);
 
     /* out[r] = row ids[r] of the weight, times scale. */

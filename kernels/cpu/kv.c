@@ -195,24 +195,39 @@ void ba_cpu_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba_
     }
 }
 
-void ba_cpu_kv_shift(ba_backend *be, ba_kv_part part, size_t layer, ba_kv *kv, const ba_kv *old, size_t first, size_t n,
-                     const double *from, const double *to) {
-    (void)be;
-    size_t step = part == BA_KV_K ? BA_KEYS : 1;
-    float *(*at)(const ba_kv *, size_t, size_t, size_t) = part == BA_KV_K ? key_at : value_at;
-    for (size_t h = 0; h < kv->kv_heads; h++) {
-        double mean[BA_MOST_DIM] = {0};
-        for (size_t i = 0; i < n; i++) {
-            const float *x = at(kv, layer, h, first + i), *y = at(old, layer, h, first + i);
-            for (size_t d = 0; from[i] != 0 && d < kv->dim; d++) {
-                mean[d] += from[i] * ((double)x[d * step] - y[d * step]);
-            }
-        }
-        for (size_t i = 0; i < n; i++) {
-            float *x = at(kv, layer, h, first + i);
-            for (size_t d = 0; to[i] != 0 && d < kv->dim; d++) {
-                x[d * step] = (float)(x[d * step] + to[i] * mean[d]);
-            }
+/* Keys or values of one layer that move. */
+typedef struct shift {
+    ba_kv_part part;
+    size_t layer, kv_heads;
+    const ba_kv_span *span;
+    const double *from, *to;
+} shift;
+
+/* One span of one KV head. */
+static void shift_task(void *arg, size_t index, size_t worker) {
+    const shift *c = arg;
+    const ba_kv_span *s = &c->span[index / c->kv_heads];
+    const double *from = c->from + s->at, *to = c->to + s->at;
+    size_t h = index % c->kv_heads, step = c->part == BA_KV_K ? BA_KEYS : 1;
+    float *(*at)(const ba_kv *, size_t, size_t, size_t) = c->part == BA_KV_K ? key_at : value_at;
+    double mean[BA_MOST_DIM] = {0};
+    (void)worker;
+    for (size_t i = 0; i < s->n; i++) {
+        const float *x = at(s->kv, c->layer, h, s->first + i), *y = at(s->old, c->layer, h, s->first + i);
+        for (size_t d = 0; from[i] != 0 && d < s->kv->dim; d++) {
+            mean[d] += from[i] * ((double)x[d * step] - y[d * step]);
         }
     }
+    for (size_t i = 0; i < s->n; i++) {
+        float *x = at(s->kv, c->layer, h, s->first + i);
+        for (size_t d = 0; to[i] != 0 && d < s->kv->dim; d++) {
+            x[d * step] = (float)(x[d * step] + to[i] * mean[d]);
+        }
+    }
+}
+
+void ba_cpu_kv_shift(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv_span *span, size_t n_span,
+                     const double *from, const double *to) {
+    shift c = {part, layer, n_span ? span->kv->kv_heads : 1, span, from, to};
+    ba_pool_run(((ba_cpu *)be)->pool, n_span * c.kv_heads, shift_task, &c);
 }

@@ -94,7 +94,14 @@ void ba_dev_kv_copy(cudaStream_t stream, const ba_dev_kv *to, size_t at, const b
                     size_t layer, const float *rot);
 void ba_dev_kv_distance(cudaStream_t stream, bool keys, const ba_dev_kv *a, size_t first_a, const ba_dev_kv *b,
                         size_t first_b, size_t n, size_t layer, double *out);
-void ba_dev_kv_shift(cudaStream_t stream, bool keys, const ba_dev_kv *kv, const ba_dev_kv *old, size_t first, size_t n,
+
+/* n tokens of a KV from `first` on, with factors at `at`, and the same tokens of another, old; see kv_shift. */
+typedef struct ba_dev_kv_span {
+    ba_dev_kv kv, old;
+    size_t first, n, at;
+} ba_dev_kv_span;
+
+void ba_dev_kv_shift(cudaStream_t stream, bool keys, const ba_dev_kv_span *span, size_t n_span, int kv_heads,
                      size_t layer, const double *from, const double *to);
 
 /* ---- attention.cu, select.cu ---- */
@@ -112,6 +119,7 @@ enum {
 typedef struct ba_dev_segment {
     ba_dev_kv kv;
     int first, n, rot_row;
+    int before;         /* keys of the job's segments before it */
     int lo, hi;         /* where the job's bounds begin, or -1 */
     float factor, bias; /* of the score, in units of log 2 */
     int group;
@@ -188,11 +196,14 @@ static inline bool ba_dev_hopper_fits(const ba_dev_attention *a) {
     return a->dim <= 128 && a->dim % 16 == 0 && a->q.stride % 4 == 0 && (uintptr_t)a->q.at % 16 == 0;
 }
 
-/* One job that chooses or reports; arrays [rows, heads, n_seg] unless they say otherwise. */
+/* One job that chooses or reports; arrays [rows, heads, n_seg] unless they say otherwise. Scores of all keys are there for
+ * `wave` rows at a time, of which row0 is the first. */
 typedef struct ba_dev_select {
     ba_dev_attention a;
     int job;
-    int rows, n_seg; /* of the job */
+    int rows, n_seg, keys; /* of the job */
+    int row0, wave;
+    float *score; /* scratch: [wave, heads, keys], in units of log 2 */
     int select_k, select_top, shared;
     double *max, *sum, *weighted; /* scratch: of exp(score - max) and score exp(score - max) */
     double *top;                  /* scratch: [rows, heads, n_seg, BA_DEV_TOP_MAX] */
@@ -201,17 +212,24 @@ typedef struct ba_dev_select {
     double *lse, *mean;
 } ba_dev_select;
 
-void ba_dev_attend_select(cudaStream_t stream, const ba_dev_select *s);
+/* In this order: sums of every wave, the votes of all rows if they choose together, and the choice and values of every
+ * wave. */
+void ba_dev_select_score(cudaStream_t stream, const ba_dev_select *s);
+void ba_dev_select_sums(cudaStream_t stream, const ba_dev_select *s);
+void ba_dev_select_votes(cudaStream_t stream, const ba_dev_select *s);
+void ba_dev_select_attend(cudaStream_t stream, const ba_dev_select *s);
 
 /* ---- mass.cu ---- */
 
 /* What the rows of the first job attend to each key. */
 typedef struct ba_dev_mass {
     ba_dev_attention a;
-    int rows, n_seg, keys; /* keys: of all segments */
-    bool mean;             /* one query for each KV head, the mean of all rows and heads */
-    double *lse;           /* scratch: [rows, heads], or [kv_heads] of the mean, in units of log 2 */
-    double *out;           /* [kv_heads, keys] */
+    int rows, n_seg, n_chunk, keys; /* keys: of all segments */
+    bool mean;                      /* one query for each KV head, the mean of all rows and heads */
+    float *mean_query;              /* scratch: [n_seg, kv_heads, dim] if mean */
+    float2 *partial; /* scratch: [kv_heads, queries, n_chunk]; queries: rows x heads of a group, or 1 if mean */
+    double *lse;     /* scratch: [kv_heads, queries], in units of log 2 */
+    double *out;     /* [kv_heads, keys] */
 } ba_dev_mass;
 
 void ba_dev_key_mass(cudaStream_t stream, const ba_dev_mass *m);

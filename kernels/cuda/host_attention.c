@@ -11,6 +11,7 @@
 
 enum {
     PARTIAL_FLOATS = 64 << 20, /* most that a wave's partial states may take */
+    SCORE_FLOATS = 128 << 20,  /* of the scores of a job that chooses */
     LIST_ALIGN = 128,          /* of maps */
 };
 
@@ -156,9 +157,12 @@ bool ba_cuda_flatten(ba_cuda_lists *l, const ba_attn_job *from, size_t n_jobs, d
                               .item0 = item,
                               .scale0 = (int)n.scale,
                               .n_groups = (int)from->n_groups};
+        size_t before = 0;
         for (size_t i = 0; i < from->n_seg; i++) {
             const ba_kv_segment *s = &from->seg[i];
             ba_dev_segment *to = &seg[n.seg + i];
+            to->before = (int)before;
+            before += s->n;
             to->kv = s->kv->on;
             to->first = (int)s->first;
             to->n = (int)s->n;
@@ -297,14 +301,39 @@ static ba_dev_out rows_of(ba_dev_out out, size_t row0) {
     return (ba_dev_out){out.at ? out.at + first : NULL, out.half ? out.half + first : NULL, out.stride};
 }
 
+/* All rows of a job, as many at a time as there is room for scores. */
+static void launch_select_waves(ba_gpu *be, ba_dev_select s, size_t most) {
+    bool once = (size_t)s.rows <= most;
+    for (int attend = 0; attend < 2; attend++) {
+        for (s.row0 = 0; s.row0 < s.rows; s.row0 += s.wave) {
+            s.wave = (size_t)(s.rows - s.row0) < most ? s.rows - s.row0 : (int)most;
+            if (!attend || !once) {
+                ba_dev_select_score(be->stream, &s);
+            }
+            (attend ? ba_dev_select_attend : ba_dev_select_sums)(be->stream, &s);
+        }
+        if (!attend && s.shared) {
+            ba_dev_select_votes(be->stream, &s);
+        }
+    }
+    ba_cuda_launched(be);
+}
+
 static void launch_select(call *c, size_t j) {
     ba_gpu *be = c->be;
     const ba_attn_job *job = &c->job[j];
-    size_t n = job->rows * (size_t)c->on.heads * job->n_seg;
+    size_t n = job->rows * (size_t)c->on.heads * job->n_seg, keys = 0;
+    for (size_t i = 0; i < job->n_seg; i++) {
+        keys += job->seg[i].n;
+    }
+    size_t most = SCORE_FLOATS / ((size_t)c->on.heads * (keys + 1)) + 1;
+    most = job->rows < most ? job->rows : most;
     double *room = ba_cuda_alloc(be, n, BA_DEV_TOP_MAX + 7, 1, sizeof *room); /* the last for the bytes of chosen */
+    float *score = ba_cuda_alloc(be, most, (size_t)c->on.heads, keys, sizeof *score);
     ba_dev_out out = rows_of(c->on.out, job->row0);
-    if (!room || job->select_top > BA_DEV_TOP_MAX) {
+    if (!room || !score || job->select_top > BA_DEV_TOP_MAX) {
         ba_dev_fill(be->stream, out, job->rows, (size_t)c->on.heads * (size_t)c->on.dim, NAN);
+        ba_cuda_free(be, score);
         ba_cuda_free(be, room);
         be->base.no_memory = true;
         return;
@@ -313,6 +342,8 @@ static void launch_select(call *c, size_t j) {
                        .job = (int)j,
                        .rows = (int)job->rows,
                        .n_seg = (int)job->n_seg,
+                       .keys = (int)keys,
+                       .score = score,
                        .select_k = (int)(job->select_k < job->n_seg ? job->select_k : job->n_seg),
                        .select_top = (int)job->select_top,
                        .shared = job->select_k && job->select_shared,
@@ -324,11 +355,11 @@ static void launch_select(call *c, size_t j) {
                        .mean = room + 5 * n,
                        .top = room + 6 * n,
                        .chosen = (uint8_t *)(room + (6 + BA_DEV_TOP_MAX) * n)};
-    ba_dev_attend_select(be->stream, &s);
-    ba_cuda_launched(be);
+    launch_select_waves(be, s, most);
     land(be, s.chosen, n, 1, job->chosen);
     land(be, s.lse, n, sizeof(double), job->probe ? job->probe->lse : NULL);
     land(be, s.mean, n, sizeof(double), job->probe ? job->probe->mean_score : NULL);
+    ba_cuda_free(be, score);
     ba_cuda_free(be, room);
 }
 

@@ -14,21 +14,31 @@ static const char *stage(ba_gpu *be, const ba_attn_job *job, double scale, const
 
 /* [kv_heads, keys] on the host until the next call; NULL: out of memory. */
 static const double *sums_of(ba_gpu *be, const ba_attn_job *job, double scale, ba_dev_mass *m) {
-    size_t kv_heads = (size_t)m->a.kv_heads, keys = (size_t)m->keys;
-    size_t queries = m->mean ? kv_heads : job->rows * (size_t)m->a.heads;
     const char *lists = stage(be, job, scale, &m->a);
-    double *room = ba_cuda_alloc(be, queries + kv_heads * keys, 1, 1, sizeof *room);
+    if (!lists) {
+        return NULL;
+    }
+    m->n_chunk = ((const ba_dev_job *)(be->lists.at + be->lists.job))->n_chunk;
+    size_t kv_heads = (size_t)m->a.kv_heads, chunks = (size_t)m->n_chunk;
+    size_t queries = m->mean ? kv_heads : job->rows * (size_t)m->a.heads;
+    double *out = ba_cuda_alloc(be, kv_heads, (size_t)m->keys, 1, sizeof *out);
+    double *room = ba_cuda_alloc(be, queries, chunks + 1, 1, sizeof *room); /* a float2 is as large as a double */
+    float *mean = m->mean ? ba_cuda_alloc(be, job->n_seg, kv_heads, (size_t)m->a.dim, sizeof *mean) : NULL;
     const double *landed = NULL;
-    if (lists && room) {
+    if (out && room && (mean || !m->mean)) {
         ba_cuda_point(&m->a, &be->lists, lists);
         m->lse = room;
-        m->out = room + queries;
+        m->partial = (float2 *)(room + queries);
+        m->mean_query = mean;
+        m->out = out;
         ba_cuda_await(be, m->a.layer);
         ba_dev_key_mass(be->stream, m);
         ba_cuda_launched(be);
-        landed = ba_cuda_land(be, m->out, kv_heads * keys * sizeof *landed);
+        landed = ba_cuda_land(be, out, kv_heads * (size_t)m->keys * sizeof *landed);
     }
+    ba_cuda_free(be, mean);
     ba_cuda_free(be, room);
+    ba_cuda_free(be, out);
     return landed;
 }
 
@@ -49,8 +59,8 @@ void ba_cuda_key_mass(ba_backend *be, size_t layer, size_t heads, double scale, 
                      .n_seg = (int)job->n_seg,
                      .keys = (int)keys,
                      .mean = mean_query};
-    const double *sum = sums_of((ba_gpu *)be, job, scale, &m);
-    be->no_memory = be->no_memory || !sum;
+    const double *sum = keys ? sums_of((ba_gpu *)be, job, scale, &m) : NULL;
+    be->no_memory = be->no_memory || (keys && !sum);
     for (size_t i = 0; i < keys; i++) {
         out[i] = sum ? 0 : NAN;
         for (size_t h = 0; sum && h < kv_heads; h++) {

@@ -467,18 +467,33 @@ void ba_cuda_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba
     be->no_memory = be->no_memory || !landed;
 }
 
-void ba_cuda_kv_shift(ba_backend *be, ba_kv_part part, size_t layer, ba_kv *kv, const ba_kv *old, size_t first,
-                      size_t n, const double *from, const double *to) {
+void ba_cuda_kv_shift(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv_span *span, size_t n_span,
+                      const double *from, const double *to) {
     ba_gpu *cuda = (ba_gpu *)be;
-    void *twin;
-    ba_cuda_await(cuda, layer);
-    double *room = ba_cuda_stage_room(cuda, 2 * n * sizeof *room, &twin); /* one room: a second could begin anew */
-    if (room && n) {
-        memcpy(room, from, n * sizeof *room);
-        memcpy(room + n, to, n * sizeof *room);
-        ba_cuda_ok(cuda, cudaMemcpyAsync(twin, room, 2 * n * sizeof *room, cudaMemcpyHostToDevice, cuda->stream));
-        const double *on = twin;
-        ba_dev_kv_shift(cuda->stream, part == BA_KV_K, &kv->on, &old->on, first, n, layer, on, on + n);
-        ba_cuda_launched(cuda);
+    size_t first = n_span ? span[0].at : 0, n = 0; /* the factors of all spans */
+    for (size_t i = 0; i < n_span; i++) {
+        first = span[i].at < first ? span[i].at : first;
+        n = span[i].at + span[i].n > n ? span[i].at + span[i].n : n;
     }
+    n -= first;
+    ba_cuda_await(cuda, layer);
+    /* One room: a second could begin anew. */
+    size_t bytes = n_span * sizeof(ba_dev_kv_span) + 2 * n * sizeof(double);
+    void *twin;
+    char *room = n ? ba_cuda_stage_room(cuda, bytes, &twin) : NULL;
+    if (!room) {
+        be->no_memory = be->no_memory || n;
+        return;
+    }
+    double *factors = (double *)(room + n_span * sizeof(ba_dev_kv_span));
+    for (size_t i = 0; i < n_span; i++) {
+        const ba_kv_span *s = &span[i];
+        ((ba_dev_kv_span *)room)[i] = (ba_dev_kv_span){s->kv->on, s->old->on, s->first, s->n, s->at - first};
+    }
+    memcpy(factors, from + first, n * sizeof *factors);
+    memcpy(factors + n, to + first, n * sizeof *factors);
+    ba_cuda_ok(cuda, cudaMemcpyAsync(twin, room, bytes, cudaMemcpyHostToDevice, cuda->stream));
+    const double *on = (const double *)((const char *)twin + n_span * sizeof(ba_dev_kv_span));
+    ba_dev_kv_shift(cuda->stream, part == BA_KV_K, twin, n_span, span->kv->on.kv_heads, layer, on, on + n);
+    ba_cuda_launched(cuda);
 }

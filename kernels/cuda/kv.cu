@@ -10,7 +10,7 @@ using ba::round_bf16;
 using ba::wait_for_previous;
 using ba::wide;
 
-enum { THREADS = 128, WARP = 32 };
+enum { THREADS = 128, WARP = 32, SHIFT_LANES = 8, SHIFT_WIDE = 64 };
 
 unsigned blocks_of(size_t n) {
     return (unsigned)((n + THREADS - 1) / THREADS);
@@ -104,24 +104,34 @@ __global__ void distance_kernel(bool keys, ba_dev_kv a, size_t first_a, ba_dev_k
     }
 }
 
-/* A block per KV head, a thread per dimension (and THREADS further on). */
-__global__ void shift_kernel(bool keys, ba_dev_kv kv, ba_dev_kv old, size_t first, size_t n, size_t layer,
-                             const double *from, const double *to) {
-    size_t head = blockIdx.x;
-    uint16_t *now = keys ? kv.k : kv.v;
-    const uint16_t *before = keys ? old.k : old.v;
-    for (size_t d = threadIdx.x; d < (size_t)kv.dim; d += THREADS) {
+/* A block per KV head and span. A thread has a dimension of every SHIFT_LANES-th token. */
+__global__ void __launch_bounds__(SHIFT_LANES *SHIFT_WIDE)
+    shift_kernel(bool keys, const ba_dev_kv_span *spans, size_t layer, const double *from, const double *to) {
+    __shared__ double sums[SHIFT_LANES][SHIFT_WIDE];
+    const ba_dev_kv_span s = spans[blockIdx.y];
+    size_t head = blockIdx.x, lane = threadIdx.x / SHIFT_WIDE, column = threadIdx.x % SHIFT_WIDE;
+    uint16_t *now = (keys ? s.kv.k : s.kv.v) + place(s.kv, layer, head, s.first);
+    const uint16_t *before = (keys ? s.old.k : s.old.v) + place(s.old, layer, head, s.first);
+    for (size_t d0 = 0; d0 < (size_t)s.kv.dim; d0 += SHIFT_WIDE) {
+        size_t d = d0 + column;
         double mean = 0;
-        for (size_t i = 0; i < n; i++) {
-            if (from[i] != 0) {
-                mean += from[i] * ((double)wide(now[place(kv, layer, head, first + i) + d]) -
-                                   (double)wide(before[place(old, layer, head, first + i) + d]));
+        for (size_t i = lane; d < (size_t)s.kv.dim && i < s.n; i += SHIFT_LANES) {
+            if (from[s.at + i] != 0) {
+                mean += from[s.at + i] *
+                        ((double)wide(now[i * s.kv.stride + d]) - (double)wide(before[i * s.old.stride + d]));
             }
         }
-        for (size_t i = 0; i < n; i++) {
-            if (to[i] != 0) {
-                uint16_t *x = now + place(kv, layer, head, first + i) + d;
-                *x = round_bf16((float)((double)wide(*x) + to[i] * mean));
+        __syncthreads();
+        sums[lane][column] = mean;
+        __syncthreads();
+        mean = 0;
+        for (int i = 0; i < SHIFT_LANES; i++) {
+            mean += sums[i][column];
+        }
+        for (size_t i = lane; d < (size_t)s.kv.dim && i < s.n; i += SHIFT_LANES) {
+            if (to[s.at + i] != 0) {
+                uint16_t *x = now + i * s.kv.stride + d;
+                *x = round_bf16((float)((double)wide(*x) + to[s.at + i] * mean));
             }
         }
     }
@@ -162,9 +172,10 @@ void ba_dev_kv_distance(cudaStream_t stream, bool keys, const ba_dev_kv *a, size
     }
 }
 
-void ba_dev_kv_shift(cudaStream_t stream, bool keys, const ba_dev_kv *kv, const ba_dev_kv *old, size_t first, size_t n,
+void ba_dev_kv_shift(cudaStream_t stream, bool keys, const ba_dev_kv_span *span, size_t n_span, int kv_heads,
                      size_t layer, const double *from, const double *to) {
-    if (n) {
-        shift_kernel<<<(unsigned)kv->kv_heads, THREADS, 0, stream>>>(keys, *kv, *old, first, n, layer, from, to);
+    if (n_span) {
+        shift_kernel<<<dim3((unsigned)kv_heads, (unsigned)n_span), SHIFT_LANES * SHIFT_WIDE, 0, stream>>>(
+            keys, span, layer, from, to);
     }
 }

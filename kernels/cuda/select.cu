@@ -1,86 +1,100 @@
-/* Attention that chooses among segments, or reports about them: simple instead of fast. A block per query row and
- * head, in two kernels, since a choice needs all scores of a row (or of a job) before its first value can be summed:
- * one sums up what the segments are worth, one chooses, reports and adds the values of what was kept. Scores are those
- * of attention.cu, products of rounded queries and keys; what is decided by them is computed in double. */
-#include "bf16.cuh"
+/* Attention that chooses among segments, or reports about them. A choice needs all scores of a row (or of a job) before
+ * its first value can be summed, so scores are multiplied by tiles as in attention.cu and kept. From them one kernel sums
+ * up what the segments are worth, a block per query row and head and a warp per segment; another chooses, reports and
+ * adds the values of what was kept. What is decided by scores is computed in double. */
 #include "device.h"
 #include "out.cuh"
-#include "segments.cuh"
+#include "tile.cuh"
 
 namespace {
 
 using namespace ba;
 
-enum { WARP = 32, THREADS = 128, TOP = BA_DEV_TOP_MAX };
+enum { TOP = BA_DEV_TOP_MAX };
+
+/* ---- scores ---- */
+
+template <int dim> struct score_room { uint16_t q[TILE][dim + 8], k[2][TILE][dim + 8]; };
+
+/* A block per tile of rows, part of the heads, and segment. */
+template <int dim> __global__ void __launch_bounds__(THREADS) score_kernel(ba_dev_select s) {
+    extern __shared__ __align__(16) unsigned char memory[];
+    auto &room = *reinterpret_cast<score_room<dim> *>(memory);
+    ba_dev_job job = s.a.job[s.job];
+    const ba_dev_segment seg = s.a.seg[job.seg0 + (int)blockIdx.z];
+    job.row0 += s.row0;
+    job.rows = s.wave;
+    tile t = tile_at(s.a, job, (int)blockIdx.x, (int)blockIdx.y);
+    ba_dev_segment turned = seg;
+    turned.rot_row += s.row0;
+    size_t head_at = s.a.layer * seg.kv.layer_step + (size_t)t.kv_head * seg.kv.head_step;
+    int end = seg.first + seg.n, lane = (int)threadIdx.x % WARP, row = (int)threadIdx.x / WARP * 16;
+    auto fetch = [&](int token, int which) {
+        if (token < end) {
+            fetch_tokens<dim>(room.k[which], seg.kv.k + head_at, seg.kv.stride, token, seg.first, end);
+        }
+        copies_commit();
+    };
+    fetch(seg.first, 0);
+    load_queries<dim>(room.q, s.a, job, turned, t);
+    for (int token = seg.first, which = 0; token < end; token += TILE, which ^= 1) {
+        fetch(token + TILE, which ^ 1);
+        copies_wait<1>();
+        __syncthreads();
+        float x[TILE / 8][4];
+        score<dim>(x, room.q + row, room.k[which], lane);
+        for (int n = 0; n < TILE / 8; n++) {
+            for (int i = 0; i < 4; i++) {
+                int r = row + lane / 4 + i / 2 * 8, key = token - seg.first + n * 8 + lane % 4 * 2 + i % 2;
+                if (r < t.rows * t.heads && key < seg.n) {
+                    size_t at = (size_t)(t.row + r / t.heads) * s.a.heads + t.head + r % t.heads;
+                    s.score[at * s.keys + seg.before + key] = x[n][i] + seg.bias;
+                }
+            }
+        }
+        __syncthreads();
+    }
+}
+
+template <int dim> void score_tiles(cudaStream_t stream, const ba_dev_select *s) {
+    constexpr int room = (int)sizeof(score_room<dim>);
+    if (room > 48 * 1024) {
+        cudaFuncSetAttribute(score_kernel<dim>, cudaFuncAttributeMaxDynamicSharedMemorySize, room);
+    }
+    int each = ba_dev_tile_rows(s->a.heads, s->a.kv_heads, TILE);
+    dim3 grid((unsigned)((s->wave + each - 1) / each), (unsigned)ba_dev_head_parts(s->a.heads, s->a.kv_heads, TILE),
+              (unsigned)s->n_seg);
+    score_kernel<dim><<<grid, THREADS, room, stream>>>(*s);
+}
+
+/* ---- what segments are worth ---- */
 
 /* A block's query row and head. */
 struct desk {
     int row, head, kv_head;
-    size_t at; /* in arrays [rows, heads, n_seg] */
+    size_t at;          /* in arrays [rows, heads, n_seg] */
+    const float *score; /* [keys] */
 };
 
 __device__ desk desk_at(const ba_dev_select &s) {
     desk d;
-    d.row = (int)blockIdx.x;
+    d.row = s.row0 + (int)blockIdx.x;
     d.head = (int)blockIdx.y;
     d.kv_head = d.head / (s.a.heads / s.a.kv_heads);
     d.at = ((size_t)d.row * s.a.heads + d.head) * s.n_seg;
+    d.score = s.score + ((size_t)blockIdx.x * s.a.heads + d.head) * s.keys;
     return d;
 }
 
-/* The query as the segment sees it: rotated, scaled, rounded. */
-__device__ void load_query(float *q, const ba_dev_select &s, const ba_dev_segment &seg, const desk &d) {
-    int half = s.a.dim / 2;
-    const float *x = s.a.q.at + (size_t)(s.a.job[s.job].row0 + d.row) * s.a.q.stride + (size_t)d.head * s.a.dim;
-    const float *rot = s.a.rot + (size_t)(seg.rot_row + d.row) * s.a.dim;
-    __syncthreads();
-    for (int i = (int)threadIdx.x; i < half; i += THREADS) {
-        q[i] = wide(round_bf16((x[i] * rot[i] - x[i + half] * rot[half + i]) * seg.factor));
-        q[i + half] = wide(round_bf16((x[i + half] * rot[i] + x[i] * rot[half + i]) * seg.factor));
-    }
-    __syncthreads();
-}
-
-/* First element of a key or value; key counted from the segment's first. */
-__device__ const uint16_t *token_at(const uint16_t *of, const ba_dev_select &s, const ba_dev_segment &seg,
-                                    const desk &d, int key) {
-    return of + s.a.layer * seg.kv.layer_step + d.kv_head * seg.kv.head_step +
-           (size_t)(seg.first + key) * seg.kv.stride;
-}
-
 /* Natural logarithm of an unnormalised probability. */
-__device__ double score_of(const float *q, const ba_dev_select &s, const ba_dev_segment &seg, const desk &d, int key) {
-    const uint16_t *k = token_at(seg.kv.k, s, seg, d, key);
-    float sum = 0;
-    int i = 0;
-    for (; i + 8 <= s.a.dim; i += 8) { /* 16 bytes at once: the stride of tokens is a multiple of them */
-        uint4 eight = *reinterpret_cast<const uint4 *>(k + i);
-        const uint32_t pair[4] = {eight.x, eight.y, eight.z, eight.w};
-#pragma unroll
-        for (int j = 0; j < 4; j++) {
-            sum = fmaf(q[i + 2 * j], wide_low(pair[j]), sum);
-            sum = fmaf(q[i + 2 * j + 1], wide_high(pair[j]), sum);
-        }
-    }
-    for (; i < s.a.dim; i++) {
-        sum = fmaf(q[i], wide(k[i]), sum);
-    }
-    return (double)(sum + seg.bias) / 1.44269504088896340736;
+__device__ double score_of(const desk &d, const ba_dev_segment &seg, int key) {
+    return (double)d.score[seg.before + key] / 1.44269504088896340736;
 }
 
-/* Combines a value of every thread in a fixed order; all get the result. */
-template <typename T, typename F> __device__ T reduce(T *room, T x, F combine) {
+/* Combines a value of every lane in a fixed order; all get the result. */
+template <typename F> __device__ double reduce(double x, F combine) {
     for (int step = WARP / 2; step > 0; step /= 2) {
         x = combine(x, __shfl_xor_sync(0xffffffffu, x, step));
-    }
-    __syncthreads();
-    if (threadIdx.x % WARP == 0) {
-        room[threadIdx.x / WARP] = x;
-    }
-    __syncthreads();
-    x = room[0];
-    for (int warp = 1; warp < THREADS / WARP; warp++) {
-        x = combine(x, room[warp]);
     }
     return x;
 }
@@ -96,38 +110,35 @@ __device__ void insert_top(double (&top)[TOP], int n, double x) {
     top[at] = x;
 }
 
-/* The block's n largest, from every thread's own; into `out`. */
-__device__ void merge_top(double (&top)[TOP], int n, double *room, double *out) {
-    __shared__ int taken;
-    int next = 0;
+/* The warp's n largest, from every lane's own; into `out`. */
+__device__ void merge_top(const double (&top)[TOP], int n, double *out) {
+    int lane = (int)threadIdx.x % WARP, next = 0;
     for (int i = 0; i < n; i++) {
-        double mine = next < n ? top[next] : -INFINITY;
-        double best = reduce(room, mine, [](double a, double b) { return a > b ? a : b; });
-        if (threadIdx.x == 0) {
-            taken = THREADS;
+        double mine = -INFINITY;
+#pragma unroll
+        for (int k = 0; k < TOP; k++) {
+            mine = k == next && k < n ? top[k] : mine;
+        }
+        double best = reduce(mine, [](double a, double b) { return a > b ? a : b; });
+        unsigned who = __ballot_sync(0xffffffffu, mine == best);
+        next += lane == __ffs((int)who) - 1;
+        if (lane == 0) {
             out[i] = best;
         }
-        __syncthreads();
-        if (mine == best) {
-            atomicMin(&taken, (int)threadIdx.x);
-        }
-        __syncthreads();
-        next += taken == (int)threadIdx.x;
     }
 }
 
-/* Largest score, sum of exp(score - max), the same weighted by score, and the largest scores of a segment. */
-__device__ void sum_up(const ba_dev_select &s, const desk &d, int index, float *q, double *room) {
+/* Largest score, sum of exp(score - max), the same weighted by score, and the largest scores of a segment, by a warp. */
+__device__ void sum_up(const ba_dev_select &s, const desk &d, int index) {
     const ba_dev_segment seg = s.a.seg[s.a.job[s.job].seg0 + index];
-    int n_top = s.select_k ? s.select_top : 0, lo, hi;
+    int n_top = s.select_k ? s.select_top : 0, lane = (int)threadIdx.x % WARP, lo, hi;
     double top[TOP], max = -INFINITY, sum = 0, weighted = 0;
     for (int i = 0; i < TOP; i++) {
         top[i] = -INFINITY;
     }
     see_range(s.a, seg, d.row, lo, hi);
-    load_query(q, s, seg, d);
-    for (int key = lo + (int)threadIdx.x; key < hi; key += THREADS) {
-        double x = score_of(q, s, seg, d, key);
+    for (int key = lo + lane; key < hi; key += WARP) {
+        double x = score_of(d, seg, key);
         if (!(x <= max)) {
             double factor = exp(max - x); /* 0 at the first */
             sum *= factor;
@@ -139,17 +150,17 @@ __device__ void sum_up(const ba_dev_select &s, const desk &d, int index, float *
         weighted += x * p;
         insert_top(top, n_top, x);
     }
-    double most = reduce(room, max, [](double a, double b) { return a >= b ? a : b; });
+    double most = reduce(max, [](double a, double b) { return a >= b ? a : b; });
     double factor = max == -INFINITY ? 0 : exp(max - most);
     auto add = [](double a, double b) { return a + b; };
-    sum = reduce(room, sum * factor, add);
-    weighted = reduce(room, weighted * factor, add);
-    if (threadIdx.x == 0) {
+    sum = reduce(sum * factor, add);
+    weighted = reduce(weighted * factor, add);
+    if (lane == 0) {
         s.max[d.at + index] = most;
         s.sum[d.at + index] = sum;
         s.weighted[d.at + index] = weighted;
     }
-    merge_top(top, n_top, room, s.top + (d.at + index) * TOP);
+    merge_top(top, n_top, s.top + (d.at + index) * TOP);
 }
 
 __device__ double lse_of(const ba_dev_select &s, size_t at) {
@@ -177,11 +188,10 @@ __device__ double join(const ba_dev_select &s, size_t at, const uint8_t *keep, i
 }
 
 __global__ void __launch_bounds__(THREADS) sum_up_kernel(ba_dev_select s) {
-    __shared__ float q[BA_DEV_DIM_MAX];
-    __shared__ double room[THREADS], all;
+    __shared__ double all;
     desk d = desk_at(s);
-    for (int i = 0; i < s.n_seg; i++) {
-        sum_up(s, d, i, q, room);
+    for (int i = (int)threadIdx.x / WARP; i < s.n_seg; i += WARPS) {
+        sum_up(s, d, i);
     }
     __syncthreads();
     if (threadIdx.x == 0) {
@@ -250,26 +260,27 @@ __device__ double total_of(const ba_dev_select &s, const desk &d, const uint8_t 
 
 /* Adds the values of a kept segment, shares of dimensions threadIdx.x, + THREADS, ..; offset: what to add to a score
  * to get the logarithm of its probability. */
-__device__ void add_values(const ba_dev_select &s, const desk &d, const ba_dev_segment &seg, double offset,
-                           const float *q, float *p, double (&out)[BA_DEV_DIM_MAX / THREADS]) {
+__device__ void add_values(const ba_dev_select &s, const desk &d, const ba_dev_segment &seg, double offset, float *p,
+                           double (&out)[BA_DEV_DIM_MAX / THREADS]) {
+    const uint16_t *v = seg.kv.v + s.a.layer * seg.kv.layer_step + (size_t)d.kv_head * seg.kv.head_step;
     int lo, hi;
     see_range(s.a, seg, d.row, lo, hi);
     for (int key0 = lo; key0 < hi; key0 += THREADS) {
         int key = key0 + (int)threadIdx.x, n = min((int)THREADS, hi - key0);
         __syncthreads();
-        p[threadIdx.x] = key < hi ? (float)exp(score_of(q, s, seg, d, key) + offset) : 0;
+        p[threadIdx.x] = key < hi ? (float)exp(score_of(d, seg, key) + offset) : 0;
         __syncthreads();
         for (int i = 0; i < BA_DEV_DIM_MAX / THREADS; i++) {
             int at = (int)threadIdx.x + i * THREADS;
             for (int k = 0; at < s.a.dim && k < n; k++) {
-                out[i] += (double)p[k] * (double)wide(token_at(seg.kv.v, s, seg, d, key0 + k)[at]);
+                out[i] += (double)p[k] * (double)wide(v[(size_t)(seg.first + key0 + k) * seg.kv.stride + at]);
             }
         }
     }
 }
 
 __global__ void __launch_bounds__(THREADS) attend_select_kernel(ba_dev_select s) {
-    __shared__ float q[BA_DEV_DIM_MAX], p[THREADS];
+    __shared__ float p[THREADS];
     __shared__ double total;
     const ba_dev_job job = s.a.job[s.job];
     desk d = desk_at(s);
@@ -292,8 +303,7 @@ __global__ void __launch_bounds__(THREADS) attend_select_kernel(ba_dev_select s)
             if (seg.group > 0) {
                 scaled *= (double)s.a.lse_scale[job.scale0 + seg.group - 1];
             }
-            load_query(q, s, seg, d);
-            add_values(s, d, seg, scaled - raw - total, q, p, out);
+            add_values(s, d, seg, scaled - raw - total, p, out);
         }
     }
     for (int i = 0; i < BA_DEV_DIM_MAX / THREADS; i++) {
@@ -306,14 +316,28 @@ __global__ void __launch_bounds__(THREADS) attend_select_kernel(ba_dev_select s)
 
 } // namespace
 
-void ba_dev_attend_select(cudaStream_t stream, const ba_dev_select *s) {
-    if (!s->rows) {
-        return;
+void ba_dev_select_score(cudaStream_t stream, const ba_dev_select *s) {
+    if (s->wave && s->keys) {
+        (s->a.dim <= 64    ? score_tiles<64>
+         : s->a.dim <= 128 ? score_tiles<128>
+                           : score_tiles<BA_DEV_DIM_MAX>)(stream, s);
     }
-    dim3 grid((unsigned)s->rows, (unsigned)s->a.heads);
-    sum_up_kernel<<<grid, THREADS, 0, stream>>>(*s);
-    if (s->select_k && s->shared) {
+}
+
+void ba_dev_select_sums(cudaStream_t stream, const ba_dev_select *s) {
+    if (s->wave) {
+        sum_up_kernel<<<dim3((unsigned)s->wave, (unsigned)s->a.heads), THREADS, 0, stream>>>(*s);
+    }
+}
+
+void ba_dev_select_votes(cudaStream_t stream, const ba_dev_select *s) {
+    if (s->rows) {
         count_kernel<<<1, THREADS, 0, stream>>>(*s);
     }
-    attend_select_kernel<<<grid, THREADS, 0, stream>>>(*s);
+}
+
+void ba_dev_select_attend(cudaStream_t stream, const ba_dev_select *s) {
+    if (s->wave) {
+        attend_select_kernel<<<dim3((unsigned)s->wave, (unsigned)s->a.heads), THREADS, 0, stream>>>(*s);
+    }
 }

@@ -109,20 +109,21 @@ void ba_ref_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba_
     }
 }
 
-void ba_ref_kv_shift(ba_backend *be, ba_kv_part part, size_t layer, ba_kv *kv, const ba_kv *old, size_t first, size_t n,
+void ba_ref_kv_shift(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv_span *span, size_t n_span,
                      const double *from, const double *to) {
     (void)be;
-    double *now = part == BA_KV_K ? kv->k : kv->v;
-    const double *before = part == BA_KV_K ? old->k : old->v;
-    for (size_t h = 0; h < kv->kv_heads; h++) {
-        for (size_t d = 0; d < kv->dim; d++) {
+    for (const ba_kv_span *s = span; s < span + n_span; s++) {
+        double *now = part == BA_KV_K ? s->kv->k : s->kv->v;
+        const double *before = part == BA_KV_K ? s->old->k : s->old->v;
+        for (size_t c = 0; c < s->kv->kv_heads * s->kv->dim; c++) {
+            size_t h = c / s->kv->dim, d = c % s->kv->dim;
             double mean = 0;
-            for (size_t i = 0; i < n; i++) {
-                mean += from[i] * (now[ba_ref_token(kv, layer, h, first + i) + d] -
-                                   before[ba_ref_token(old, layer, h, first + i) + d]);
+            for (size_t i = 0; i < s->n; i++) {
+                mean += from[s->at + i] * (now[ba_ref_token(s->kv, layer, h, s->first + i) + d] -
+                                           before[ba_ref_token(s->old, layer, h, s->first + i) + d]);
             }
-            for (size_t i = 0; i < n; i++) {
-                now[ba_ref_token(kv, layer, h, first + i) + d] += to[i] * mean;
+            for (size_t i = 0; i < s->n; i++) {
+                now[ba_ref_token(s->kv, layer, h, s->first + i) + d] += to[s->at + i] * mean;
             }
         }
     }

@@ -139,22 +139,29 @@ static ba_batch *short_batch(ba_run *r, size_t node, bool bottom_right) {
     return b;
 }
 
-/* Moves the rows that were not chosen, in one layer. */
-static void shift_rows(ba_run *r, size_t node, size_t layer) {
+/* Moves the rows that were not chosen, in one layer. -1: out of memory. */
+static int shift_rows(ba_run *r, size_t node, size_t layer) {
     static const ba_kv_part part[] = {BA_KV_K, BA_KV_V};
     const ba_node *v = &r->plan->node[node];
     ba_backend *be = r->e->net.be;
-    size_t n = ba_run_keys(v);
-    for (size_t list = 0; list < 2; list++) {
-        const double *from = r->chosen.shift + 2 * list * n, *to = from + n;
-        for (size_t e = 0, begin = 0; e < v->n_edge; begin += v->edge[e++].n) {
-            const ba_edge *edge = &v->edge[e];
-            if (edge->quota) {
-                be->ops->kv_shift(be, part[list], layer, r->patch[r->held[node].edge0 + e], r->held[edge->seen].kv,
-                                  edge->first, edge->n, from + begin, to + begin);
-            }
+    size_t n = ba_run_keys(v), n_span = 0;
+    ba_kv_span *span = calloc(v->n_edge + 1, sizeof *span);
+    if (!span) {
+        return -1;
+    }
+    for (size_t e = 0, begin = 0; e < v->n_edge; begin += v->edge[e++].n) {
+        const ba_edge *edge = &v->edge[e];
+        if (edge->quota) {
+            span[n_span++] =
+                (ba_kv_span){r->patch[r->held[node].edge0 + e], r->held[edge->seen].kv, edge->first, edge->n, begin};
         }
     }
+    for (size_t list = 0; list < 2; list++) {
+        const double *from = r->chosen.shift + 2 * list * n;
+        be->ops->kv_shift(be, part[list], layer, span, n_span, from, from + n);
+    }
+    free(span);
+    return 0;
 }
 
 /* The layers after the choice. */
@@ -163,8 +170,8 @@ static int walk_rest(ba_run *r, size_t node, const ba_batch *b) {
     const ba_choice *choice = &r->plan->node[node].choice;
     for (size_t l = choice->layer + 1; l < net->shape->layers; l++) {
         ba_network_keys(net, b, l, true);
-        if (choice->shift) {
-            shift_rows(r, node, l);
+        if (choice->shift && shift_rows(r, node, l)) {
+            return -1;
         }
         if (ba_run_layer(r, b, l, true, true)) {
             return -1;

@@ -670,9 +670,11 @@ static double *apply_kv(ba_backend *be, const void *arg, size_t *n) {
     be->ops->kv_read(be, b, 1, 0, CAP, out + 2 * each, out + 3 * each);
     be->ops->kv_distance(be, BA_KV_K, 1, a, 10, b, 3, CAP - 10, out + 4 * each);
     be->ops->kv_distance(be, BA_KV_V, 1, a, 0, b, 0, CAP, out + 4 * each + CAP - 10);
-    double from[CAP] = {[20] = 0.25, [30] = 0.75}, to[CAP] = {[5] = 1, [30] = 0.5, [40] = 0.125};
-    be->ops->kv_shift(be, BA_KV_K, 1, a, b, 0, CAP, from, to);
-    be->ops->kv_shift(be, BA_KV_V, 1, a, b, 7, CAP - 7, from, to);
+    /* Two spans of keys, whose factors have others between them, and one of values. */
+    double from[CAP + 3] = {[20] = 0.25, [28] = 0.75, [36] = 1}, to[CAP + 3] = {[5] = 1, [28] = 0.5, [43] = 0.125};
+    const ba_kv_span two[] = {{a, b, 0, 30, 0}, {a, b, 30, CAP - 30, 33}}, one = {a, b, 7, CAP - 7, 1};
+    be->ops->kv_shift(be, BA_KV_K, 1, two, 2, from, to);
+    be->ops->kv_shift(be, BA_KV_V, 1, &one, 1, from, to);
     be->ops->kv_read(be, a, 1, 0, CAP, out + 4 * each + 2 * CAP - 10, out + 5 * each + 2 * CAP - 10);
     CU_ASSERT(be->ops->kv_bytes(be, LAYERS, HEADS, DIM, CAP) >= LAYERS * 2 * each * be->kv_size);
     free(token);

@@ -150,24 +150,41 @@ void ba_bf16_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba
     }
 }
 
-void ba_bf16_kv_shift(ba_backend *be, ba_kv_part part, size_t layer, ba_kv *kv, const ba_kv *old, size_t first,
-                      size_t n, const double *from, const double *to) {
-    (void)be;
-    bool keys = part == BA_KV_K;
+/* Keys or values of one layer that move. */
+typedef struct shift {
+    ba_kv_part part;
+    size_t layer, kv_heads;
+    const ba_kv_span *span;
+    const double *from, *to;
+} shift;
+
+/* One span of one KV head. */
+static void shift_task(void *arg, size_t index, size_t worker) {
+    const shift *c = arg;
+    const ba_kv_span *s = &c->span[index / c->kv_heads];
+    const double *from = c->from + s->at, *to = c->to + s->at;
+    size_t h = index % c->kv_heads;
+    bool keys = c->part == BA_KV_K;
     double (*of)(const ba_kv *, size_t, size_t, size_t, size_t) = keys ? key_of : value_of;
-    for (size_t h = 0; h < kv->kv_heads; h++) {
-        double mean[BA_MOST_DIM] = {0};
-        uint16_t *at = keys ? ba_cpu_keys(kv, layer, h) : ba_cpu_values(kv, layer, h);
-        for (size_t i = 0; i < n; i++) {
-            for (size_t d = 0; from[i] != 0 && d < kv->dim; d++) {
-                mean[d] += from[i] * (of(kv, layer, h, first + i, d) - of(old, layer, h, first + i, d));
-            }
-        }
-        for (size_t i = 0; i < n; i++) {
-            for (size_t d = 0; to[i] != 0 && d < kv->dim; d++) {
-                size_t e = keys ? ba_bf16_key_at(kv->dim, first + i, d) : ba_bf16_value_at(kv->v_stride, first + i, d);
-                at[e] = ba_f32_to_bf16((float)(ba_bf16_to_f32(at[e]) + to[i] * mean[d]));
-            }
+    double mean[BA_MOST_DIM] = {0};
+    uint16_t *at = keys ? ba_cpu_keys(s->kv, c->layer, h) : ba_cpu_values(s->kv, c->layer, h);
+    (void)worker;
+    for (size_t i = 0; i < s->n; i++) {
+        for (size_t d = 0; from[i] != 0 && d < s->kv->dim; d++) {
+            mean[d] += from[i] * (of(s->kv, c->layer, h, s->first + i, d) - of(s->old, c->layer, h, s->first + i, d));
         }
     }
+    for (size_t i = 0; i < s->n; i++) {
+        for (size_t d = 0; to[i] != 0 && d < s->kv->dim; d++) {
+            size_t e =
+                keys ? ba_bf16_key_at(s->kv->dim, s->first + i, d) : ba_bf16_value_at(s->kv->v_stride, s->first + i, d);
+            at[e] = ba_f32_to_bf16((float)(ba_bf16_to_f32(at[e]) + to[i] * mean[d]));
+        }
+    }
+}
+
+void ba_bf16_kv_shift(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv_span *span, size_t n_span,
+                      const double *from, const double *to) {
+    shift c = {part, layer, n_span ? span->kv->kv_heads : 1, span, from, to};
+    ba_pool_run(((ba_cpu *)be)->pool, n_span * c.kv_heads, shift_task, &c);
 }

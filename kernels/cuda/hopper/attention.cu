@@ -526,7 +526,9 @@ template <int dim, bool whole> struct walker {
         parity ^= slot == 0;
     }
 
+    /* A lane arrives for its warp, all of whose lanes must have read. */
     __device__ void release(uint64_t *empty) {
+        __syncwarp();
         if (threadIdx.x % WARP == 0) {
             barrier_arrive(empty);
         }
@@ -660,7 +662,6 @@ __device__ void attend_rows(attend_room<dim> &room, const ba_dev_attention &a, f
                 w.next();
             }
         }
-        __syncwarp();
         w.release(&room.k_empty[w.slot]);
         w.release(&room.v_empty[w.slot]);
         w.next();
