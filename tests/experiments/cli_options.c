@@ -307,11 +307,33 @@ static void test_found_by_name(void) {
 
 /* Every experiment file names options that exist, with values that are allowed. */
 static void test_experiment_files(void) {
-    static const char *const names[] = {
-        "figure4",   "game",        "game_grain", "game_holdem",     "gate",         "curves",        "curves-accuracy",
-        "gate50",    "hops",        "replay",     "requests_corpus", "requests_ram", "requests_zipf", "sweep",
-        "synthetic", "table1-base", "table1-rag", "table1-block-ft", "table2-base",  "table2-rag",    "table2-block-ft",
-        "table3",    "table3-gpu",  "tune-rag",   "tune-block-ft"};
+    static const char *const names[] = {"figure4",
+                                        "game",
+                                        "game_grain",
+                                        "game_holdem",
+                                        "gate",
+                                        "curves",
+                                        "curves-accuracy",
+                                        "gate50",
+                                        "hops",
+                                        "replay",
+                                        "requests_corpus",
+                                        "requests_ram",
+                                        "requests_zipf",
+                                        "sweep",
+                                        "synthetic",
+                                        "modes2026-rag",
+                                        "modes2026-block-ft",
+                                        "table1-base",
+                                        "table1-rag",
+                                        "table1-block-ft",
+                                        "table2-base",
+                                        "table2-rag",
+                                        "table2-block-ft",
+                                        "table3",
+                                        "table3-gpu",
+                                        "tune-rag",
+                                        "tune-block-ft"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         /* All values before that of --threads are read, and then nothing is run. */
         program_end o = program_run((const char *const[]){"run", names[i], "--", "--threads", "0", NULL});

@@ -143,15 +143,51 @@ static void page_by_hand(void) {
     ba_validation check = {.label = "t.h5", .mode = "full", .step = 20, .nll = 1.25};
     const ba_validations checks = {&check, 1, 1};
     CU_ASSERT_PTR_NOT_NULL_FATAL(f);
-    CU_ASSERT_EQUAL(ba_report_steps(f, &spec, &rows, &checks), 3);
+    ba_report_steps(f, &spec, &rows, &checks);
     fclose(f);
     const char *at_40 = strstr(text, "eval,block-ft,40,block,0.5,"),
                *at_120 = strstr(text, "eval,block-ft,120,block,0.55,");
     CU_ASSERT_TRUE(at_40 && at_120 && at_40 < at_120); /* in the order of their steps */
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "validation,t.h5,20,full,NaN,NaN,NaN,1.25,"));
+    size_t lines = 0;
+    for (const char *c = text; *c; c++) {
+        lines += *c == '\n';
+    }
+    CU_ASSERT_EQUAL(lines, 1 + 3);
     free(text);
     ba_eval_rows_free(&rows);
     ba_report_spec_free(&spec);
+}
+
+/* The points of a table's figure: what a mode loses against full attention of its model, beside both budgets. */
+static void points(void) {
+    ba_report_table t = {.name = "by hand", .task = {"nq"}, .n_task = 1, .n_row = 3};
+    t.row[0].key = (ba_row_key){"m", "full"};
+    t.row[1].key = (ba_row_key){"m", "lego:k=4"};
+    t.row[2].key = (ba_row_key){"other", "block"}; /* without full attention there is nothing to lose */
+    ba_eval_rows rows = {0};
+    for (size_t i = 0; i < 100; i++) {
+        add(&rows, "m", "full", "nq", i, i < 60, 1);
+        add(&rows, "m", "lego:k=4", "nq", i, i < 50, 1.5);
+        add(&rows, "other", "block", "nq", i, i < 50, 1.5);
+    }
+    for (size_t i = 0; i < rows.n; i++) {
+        bool full = strcmp(rows.row[i].mode, "full") == 0;
+        rows.row[i].flops = full ? 8 : 2;
+        rows.row[i].charged = full ? 1 : 0.125;
+    }
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    ba_report_points(f, &t, &rows);
+    fclose(f);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "\nm,lego:k=4,0.25,0.125,0.1,"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, ",100\n"));
+    CU_ASSERT_PTR_NULL(strstr(text, "other"));
+    CU_ASSERT_PTR_NULL(strstr(text, ",full,"));
+    free(text);
+    ba_eval_rows_free(&rows);
 }
 
 /* One row has 60 items, another 40 of them: a table shows these. What is in no table stays. */
@@ -433,6 +469,7 @@ int ba_suite_report(void) {
     CU_pSuite s = CU_add_suite("report", NULL, NULL);
     return s && CU_add_test(s, "means over tasks weigh tasks alike, as by hand", means_by_hand) &&
                    CU_add_test(s, "scores, claims and shares of a page are those by hand", page_by_hand) &&
+                   CU_add_test(s, "points of a figure are those by hand", points) &&
                    CU_add_test(s, "a claim says how much of the paper's difference is here", claims_have_a_size) &&
                    CU_add_test(s, "rows of a table rest on the same items", common_items) &&
                    CU_add_test(s, "merged traces make the same page as single ones", merged_traces) &&

@@ -331,6 +331,46 @@ def splice(model, prompt, donor="rotate", seed=0):
     return answer(model, before + [viewer]), prompt.n
 
 
+def before_edit(prompt):
+    """What the prompt before this one had in place of its first passage: that one backwards, of another length."""
+    ids = prompt.contexts[0][::-1]
+    return ids[:max(1, 2 * len(ids) // 3)] + prompt.question[:3]
+
+
+def editlocal(model, prompt, k=32):
+    """The earlier prompt had full attention. The new span and the k tokens after it see everything before them in this
+    prompt; later tokens are those of the earlier prompt, at their new places."""
+    rest = sum(prompt.contexts[1:], [])
+    now, old = prompt.prefix + prompt.contexts[0] + rest, prompt.prefix + before_edit(prompt) + rest
+    most, first, last = min(len(now), len(old)), 0, 0
+    while first < most and now[first] == old[first]:
+        first += 1
+    while last < most - first and now[-1 - last] == old[-1 - last]:
+        last += 1
+    runs = []
+
+    def run(ids, start, *seen):
+        """A run that sees others where they are; None if it is empty."""
+        if not ids:
+            return None
+        rows = Rows(ids, start=start)
+        for other in seen:
+            if other:
+                rows.see(other, at=other.pos[0])
+        runs.append(rows)
+        return rows
+
+    common = run(now[:first], 0)
+    span = run(now[first:len(now) - last], first, common)
+    gone = run(old[first:len(old) - last], first, common)
+    stale = run(now[len(now) - last:], len(old) - last, common, gone)
+    again = run(now[len(now) - last:][:k], len(now) - last, common, span)
+    viewer = run(prompt.question + prompt.task, len(now), common, span, again)
+    if stale and k < stale.n:
+        viewer.see(stale, at=len(now) - last, index=range(k, stale.n))
+    return answer(model, runs), prompt.n
+
+
 class Stored:
     """Keys (not rotated) and values of prefix and passages, each encoded alone, layer by layer; and who is who."""
 
@@ -548,6 +588,7 @@ GOLDEN = {
     "splice": (splice, EIGHT, [("", {}), ("donor=shuffle", {"donor": "shuffle"}),
                                ("donor=shuffle,seed=3", {"donor": "shuffle", "seed": 3}),
                                ("donor=self", {"donor": "self"})]),
+    "editlocal": (editlocal, EIGHT, [("", {}), ("k=0", {"k": 0}), ("k=7", {"k": 7}), ("k=1000", {"k": 1000})]),
     "prophetkv": (prophetkv, EIGHT, [("", {}), ("r=0.05", {"r": 0.05}), ("r=0.3,window=4", {"r": 0.3, "window": 4}),
                                      ("layers=2+11+12", {"layers": [2, 11, 12]}), ("r=0", {"r": 0.0}),
                                      ("r=1", {"r": 1.0})]),
@@ -611,6 +652,9 @@ def main(path, names):
             mode = word + (":" + spelled if spelled else "")
             logits, n_tokens = function(model, prompts[p], **arguments)
             results.append(entry(mode, p, n_tokens, logits))
+            if function is editlocal:
+                results[-1]["before"] = {"segment": prompts[p].segments.index(prompts[p].contexts[0]),
+                                         "ids": before_edit(prompts[p])}
             print(mode, p, n_tokens, results[-1]["ids"][0], results[-1]["values"][0], flush=True)
         write(model.folder, name, "oracle.py, double precision", results)
 
