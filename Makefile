@@ -215,20 +215,23 @@ CURVE_MODELS := rag block-ft
 CURVE_SETS   := nq 2wiki hotpotqa musique
 CURVE_ITEMS  := 50
 CURVE_DATA    = $(or $(BLOCKATTN_DATA),../shared/data)
+comma := ,
+commas = $(subst $(eval ) ,$(comma),$(strip $(1)))
 curves: ## distance, agreement, NLL and accuracy against the charged budget, every budget of every mode; figures in results/
 	@$(SETUP) build plots model
 	@$(MAKE) $(JOBS) all
 	@for m in $(CURVE_MODELS); do \
-	    [ -f results/adapters/$$m/adapter_model.safetensors ] || \
-	        { echo "curves: no results/adapters/$$m yet; passed over" >&2; continue; }; \
-	    for d in $(CURVE_SETS); do \
-	        $(BUILD)/blockattn run experiments/configs/curves.json -- --adapter results/adapters/$$m --limit $(CURVE_ITEMS) \
-	            --data $$(ls $(CURVE_DATA)/rag/$$d.eval.jsonl*) --out results/curves-$$m-$$d.h5 $(OPTIONS) && \
-	        $(BUILD)/blockattn run experiments/configs/curves-accuracy.json -- --adapter results/adapters/$$m --label $$m \
-	            --data $(CURVE_DATA) --task $$d --limit $(CURVE_ITEMS) --out results/curves-accuracy-$$m-$$d.h5 $(OPTIONS) && \
-	        plots/draw.sh -s curves $(BUILD)/blockattn results/curves-$$m-$$d.h5 results/curves-accuracy-$$m-$$d.h5 results && \
-	        plots/monotone.sh $(BUILD)/blockattn results/curves-$$m-$$d.h5 results/curves-accuracy-$$m-$$d.h5 || exit; \
-	    done; \
+	    $(BUILD)/blockattn run experiments/configs/curves.json -- --adapter results/adapters/$$m --limit $(CURVE_ITEMS) \
+	        --data $(call commas,$(foreach d,$(CURVE_SETS),$(wildcard $(CURVE_DATA)/rag/$d.eval.jsonl*))) \
+	        --out results/curves-$$m.h5 $(OPTIONS) && \
+	    $(BUILD)/blockattn run experiments/configs/curves-accuracy.json -- --adapter results/adapters/$$m --label curves-$$m \
+	        --data $(CURVE_DATA) --task $(call commas,$(CURVE_SETS)) --limit $(CURVE_ITEMS) \
+	        --out results/curves-accuracy-$$m.h5 $(OPTIONS) || exit; \
+	done
+	@$(MAKE) report
+	@for m in $(CURVE_MODELS); do \
+	    plots/draw.sh -s curves $(BUILD)/blockattn results/curves-$$m.h5 results/budgets.csv results && \
+	    plots/budgets.sh $(BUILD)/blockattn results/curves-$$m.h5 results/budgets.csv curves-$$m || exit; \
 	done
 
 game: ## an agent gets a game's state frame by frame: TTFT, tokens encoded, size of blocks; figures in results/
@@ -299,8 +302,14 @@ figure4: ## both modes against the training step, from the checkpoints results/a
 
 accuracy: table1 table2 figure4 ## all of Table 1, Table 2 and Figure 4
 
+modes2026: ## Table 1's items in the modes of 2026, with both adapters of results/adapters (many hours on a CPU)
+	@$(SETUP) build model
+	@$(MAKE) $(JOBS) all
+	@$(call rows,modes2026)
+	@$(MAKE) report
+
 # Traces of your own runs come before those that were committed, which are merged, a file a table.
-TABLES := table1 table2 figure4 tune
+TABLES := table1 modes2026 curves-accuracy table2 figure4 tune
 report: ## results/REPORT.md, its pages and figures from the traces in results/ and results/traces/
 	@$(SETUP) plots
 	$(BUILD)/blockattn report $(wildcard $(foreach t,$(TABLES),results/$(t)-*.h5)) \
@@ -308,7 +317,7 @@ report: ## results/REPORT.md, its pages and figures from the traces in results/ 
 	@plots/draw.sh -s report $(BUILD)/blockattn results/pareto.csv results/figure4.csv results/figures
 
 # A run of results/ that results/traces/ has already is refused by its name: decide which of the two to keep.
-traces: ## merge the traces of your runs into results/traces/, to be committed: a file each for table1, table2, figure4, tune
+traces: ## merge the traces of your runs into results/traces/, to be committed: a file for each kind of run
 	@for t in $(TABLES); do \
 	    set -- results/$$t-*.h5; [ -f "$$1" ] || continue; \
 	    if [ -f results/traces/$$t.h5.gz ]; then set -- results/traces/$$t.h5.gz "$$@"; fi; \
@@ -454,6 +463,6 @@ help: ## show this list
 	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: bench-gpu reload-gpu logits-gpu toolkit cuda-compiles differential table3-gpu all install uninstall clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests curves tune bench bench-compare setup model gemma test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
+.PHONY: bench-gpu reload-gpu logits-gpu toolkit cuda-compiles differential table3-gpu all install uninstall clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests curves modes2026 tune bench bench-compare setup model gemma test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

@@ -1,20 +1,21 @@
 # What a mode gives for what it computes again: distance from full attention, agreement, likelihood and accuracy against
 # the charged budget, a line for every mode with a budget, through all of its budgets.
-#   gnuplot -c curves.gp FIGURE     (modes-1.csv: table modes of a trace of gate; summary-2.csv: of eval on the same items)
-data = "modes-1.csv"; out = ARG1
+#   gnuplot -c curves.gp FIGURE     (modes.csv: table modes of a trace of gate; budgets.csv: made by report from runs of eval
+#   on the same items, whose label is FIGURE)
+data = "modes.csv"; out = ARG1
 load "style.gp"
 # A table of points: mode, family, charged, then value, low and high of each panel; eval's by the name of the mode.
-points(panel) = sprintf("< awk -f curves.awk -v panel=%d modes-1.csv summary-2.csv", panel)
+points(panel) = sprintf("< awk -f curves.awk -v panel=%d -v label=%s modes.csv budgets.csv", panel, out)
 families = "block splice lego cacheblend prophetkv qcfuse kvshift"
 stats data using (column("n")) name "prompts" nooutput
 noise_max = 0 # not measured
 eval tally(data, 'column("noise_kl")', "noisy")
 if (noisy) { stats data using (column("noise_kl")) name "noise" nooutput }
-rows(panel) = int(system(sprintf("awk -f curves.awk -v panel=%d modes-1.csv summary-2.csv | wc -l", panel))) - 1
+rows(panel) = int(system(points(panel)[3:] . " | wc -l")) - 1
 set xlabel "charged budget"
 set key outside right top
 set lmargin 14 # the same for all panels, so that their axes stand above each other
-items = rows(4) < 1 ? 0 : int(system("awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == \"n\") at = i } NR == 2 { print $at }' summary-2.csv"))
+items = rows(4) < 1 ? 0 : int(system(sprintf("awk -F, -v label=%s 'NR > 1 && $1 == label { print $NF; exit }' budgets.csv", out)))
 array head[4] = ["Distance from full attention (what is below 10^{-4} is drawn there)", "Same next token as full attention", "NLL of the gold answer, minus full's", \
                  sprintf("Accuracy, minus full's (n = %d items)", items)]
 array unit[4] = ["KL(full || mode) of the next token, nats", "% of prompts", "nats a token", "points"]

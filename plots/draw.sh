@@ -18,7 +18,7 @@ sweep     sweep_ttft_block_tokens results              sweep      ttft_s_median 
 sweep     sweep_kl_block_tokens results                sweep      kl block_tokens
 sweep     sweep_ttft_passages  results                 sweep      ttft_s_median passages
 sweep     sweep_kl_passages    results                 sweep      kl passages
-curves    %                    modes-1,summary-2       curves
+curves    %                    modes,budgets           curves
 gate      ranking              modes                   ranking
 gate      departure            layers                  layers     departure
 gate      entropy              layers                  layers     entropy
@@ -90,7 +90,7 @@ make_table() {
 }
 
 # Whether a table has rows. Masks always have; the accuracies beside curves may come later.
-has_rows() { case $1 in *.mask | summary-2) ;; *) [ "$(wc -l <"$1.csv")" -gt 1 ] ;; esac; }
+has_rows() { case $1 in *.mask | budgets) ;; *) [ "$(wc -l <"$1.csv")" -gt 1 ] ;; esac; }
 
 echo "$figures" >figures
 while read -r of figure tables script arguments; do

@@ -28,7 +28,7 @@ mode_table = "full        black  1 7   block        blue   1 5   block-nopos blu
            . "blockdist   sky    2 4   promptcache  green  1 13  prefix      green  2 12  pcw        purple 1 11 " \
            . "ape         orange 1 9   superposition brown 1 15  lego        red    1 9   lego-0     red    2 8 " \
            . "cacheblend  violet 1 7   kvlink       teal   1 13  sink        olive  1 11  selective  olive  2 10 " \
-           . "prophetkv   violet 2 6   qcfuse       teal   2 12  kvshift     purple 2 10  splice     brown  2 14 " \
+           . "prophetkv   green  2 6   qcfuse       teal   2 12  kvshift     purple 2 10  splice     brown  2 14 " \
            . "editlocal   orange 2 8"
 n_mode = words(mode_table) / 4
 field(k, i) = word(mode_table, 4 * (k - 1) + i)

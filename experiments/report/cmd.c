@@ -24,23 +24,34 @@ static int open_data(const char *folder, const char *name, ba_whole_file *file, 
     return rc;
 }
 
-/* The data of both figures, and how many points each has. */
-static int write_figures(const options *opt, const ba_report_spec *spec, const ba_report_inputs *in, size_t *pareto,
-                         size_t *steps, char err[BA_ERR_LEN]) {
-    ba_whole_file file = {0};
-    if (open_data(opt->folder, "pareto.csv", &file, err)) {
-        return -1;
-    }
-    *pareto = ba_report_pareto(file.f, spec, &in->rows);
-    int rc = ba_whole_file_finish(&file, err);
-    ba_whole_file_close(&file);
-    if (rc || open_data(opt->folder, "figure4.csv", &file, err)) {
-        return -1;
-    }
-    *steps = ba_report_steps(file.f, spec, &in->rows, &in->checks);
-    rc = ba_whole_file_finish(&file, err);
-    ba_whole_file_close(&file);
+static int finish(ba_whole_file *file, int failed, char err[BA_ERR_LEN]) {
+    int rc = failed ? ba_fail(err, "out of memory") : ba_whole_file_finish(file, err);
+    ba_whole_file_close(file);
     return rc;
+}
+
+/* The data of all figures. */
+static int write_figures(const options *opt, const ba_report_spec *spec, const ba_report_inputs *in,
+                         char err[BA_ERR_LEN]) {
+    ba_whole_file file = {0};
+    for (size_t i = 0; i < spec->n_table; i++) {
+        const ba_report_table *t = &spec->table[i];
+        if (!t->points) {
+            continue;
+        }
+        if (open_data(opt->folder, t->points, &file, err)) {
+            return -1;
+        }
+        ba_report_points(file.f, t, &in->rows);
+        if (finish(&file, 0, err)) {
+            return -1;
+        }
+    }
+    if (open_data(opt->folder, "figure4.csv", &file, err)) {
+        return -1;
+    }
+    ba_report_steps(file.f, spec, &in->rows, &in->checks);
+    return finish(&file, 0, err);
 }
 
 /* What the pages are made from. */
@@ -65,29 +76,22 @@ static int print_page(FILE *out, const contents *c, size_t page) {
     return 0;
 }
 
-static int finish_page(ba_whole_file *page, int failed, char err[BA_ERR_LEN]) {
-    int rc = failed ? ba_fail(err, "out of memory") : ba_whole_file_finish(page, err);
-    ba_whole_file_close(page);
-    return rc;
-}
-
 static int write_pages(const contents *c, char err[BA_ERR_LEN]) {
-    size_t pareto = 0, steps = 0;
     ba_whole_file page = {.f = NULL};
-    if (write_figures(c->opt, c->spec, c->in, &pareto, &steps, err)) {
+    if (write_figures(c->opt, c->spec, c->in, err)) {
         return -1;
     }
     for (size_t i = 0; i < c->spec->n_table + 2; i++) {
         const char *name = i < c->spec->n_table    ? c->spec->table[i].page
                            : i == c->spec->n_table ? BA_REPORT_GAPS_PAGE
                                                    : BA_REPORT_RUNS_PAGE;
-        if (open_data(c->opt->folder, name, &page, err) || finish_page(&page, print_page(page.f, c, i), err)) {
+        if (open_data(c->opt->folder, name, &page, err) || finish(&page, print_page(page.f, c, i), err)) {
             return -1;
         }
     }
     return ba_whole_file_open(c->opt->page, &page, err)
                ? -1
-               : finish_page(&page, ba_report_first_page(page.f, c->spec, &c->in->rows, c->margins), err);
+               : finish(&page, ba_report_first_page(page.f, c->spec, &c->in->rows, c->margins), err);
 }
 
 /* Everything is read before anything is written. */
@@ -144,7 +148,7 @@ static const ba_option own[] = {
     {"page", "FILE", BA_FILE, AT(page), .standard = "results/REPORT.md",
      .help = "the first page; the others are written to --folder"},
     {"folder", "DIR", BA_FOLDER, AT(folder), .standard = "results",
-     .help = "where the pages of tables go, and the figures' data: pareto.csv and figure4.csv"},
+     .help = "where the pages of tables go, and the figures' data: figure4.csv and what the tables name"},
     {.name = NULL}};
 
 const ba_command ba_command_report = {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 static double value_of(const ba_eval_row *r, ba_quantity what) {
-    return what == BA_OF_SCORE ? r->score : what == BA_OF_NLL ? r->nll : r->flops;
+    return what == BA_OF_SCORE ? r->score : what == BA_OF_NLL ? r->nll : what == BA_OF_FLOPS ? r->flops : r->charged;
 }
 
 static bool is_row(const ba_eval_row *r, ba_row_key key, const char *task) {

@@ -21,9 +21,10 @@ typedef struct ba_estimate {
 } ba_estimate;
 
 typedef enum ba_quantity {
-    BA_OF_SCORE, /* a mean */
-    BA_OF_NLL,   /* nats a token: sums over items */
-    BA_OF_FLOPS, /* of a warm first token */
+    BA_OF_SCORE,   /* a mean */
+    BA_OF_NLL,     /* nats a token: sums over items */
+    BA_OF_FLOPS,   /* of a warm first token */
+    BA_OF_CHARGED, /* share of the reusable tokens that is computed again (ba_cost.charged) */
 } ba_quantity;
 
 /* Over tasks [n]: of a if b is NULL, else of a - b on the items that both have. */

@@ -6,10 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-size_t ba_report_pareto(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows) {
-    const ba_report_table *t = &spec->table[0];
-    size_t n = 0;
-    fputs("label,mode,flops_fraction,score_lost,score_lost_low,score_lost_high,nll_lost,nll_lost_low,nll_lost_high,n\n",
+void ba_report_points(FILE *out, const ba_report_table *t, const ba_eval_rows *rows) {
+    fputs("label,mode,flops_fraction,charged,score_lost,score_lost_low,score_lost_high,nll_lost,nll_lost_low,"
+          "nll_lost_high,n\n",
           out);
     for (size_t r = 0; r < t->n_row; r++) {
         const ba_row_key key = t->row[r].key, full = {key.label, "full"};
@@ -17,13 +16,12 @@ size_t ba_report_pareto(FILE *out, const ba_report_spec *spec, const ba_eval_row
                     nll = ba_estimate_of(rows, BA_OF_NLL, key, &full, t->task, t->n_task);
         double flops = ba_estimate_of(rows, BA_OF_FLOPS, key, NULL, t->task, t->n_task).mean /
                        ba_estimate_of(rows, BA_OF_FLOPS, full, NULL, t->task, t->n_task).mean;
+        double charged = ba_estimate_of(rows, BA_OF_CHARGED, key, NULL, t->task, t->n_task).mean;
         if (strcmp(key.mode, "full") != 0 && !isnan(flops) && !isnan(nll.mean)) {
-            fprintf(out, "%s,\"%s\",%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%zu\n", key.label, key.mode, flops, score.mean,
-                    score.low, score.high, nll.mean, nll.low, nll.high, nll.n_item);
-            n++;
+            fprintf(out, "%s,%s,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%zu\n", key.label, key.mode, flops, charged,
+                    score.mean, score.low, score.high, nll.mean, nll.low, nll.high, nll.n_item);
         }
     }
-    return n;
 }
 
 static const ba_column *column_of(const ba_column *c, const char *name, ba_column_type type) {
@@ -118,10 +116,10 @@ static const char **stepped_labels(const ba_eval_rows *rows, size_t *n) {
     return label;
 }
 
-size_t ba_report_steps(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_validations *checks) {
+void ba_report_steps(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_validations *checks) {
     const ba_report_table *t = &spec->table[0];
     static const char *const modes[] = {"full", "block"};
-    size_t n_label, n = checks->n;
+    size_t n_label;
     const char **label = stepped_labels(rows, &n_label);
     fputs("source,label,step,mode,score,score_low,score_high,nll,nll_low,nll_high,n\n", out);
     for (size_t i = 0; label && i < n_label; i++) {
@@ -133,7 +131,6 @@ size_t ba_report_steps(FILE *out, const ba_report_spec *spec, const ba_eval_rows
                 fprintf(out, "eval,%.*s,%ld,%s,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%zu\n",
                         (int)(strrchr(label[i], '@') - label[i]), label[i], step_of(label[i]), modes[m], score.mean,
                         score.low, score.high, nll.mean, nll.low, nll.high, nll.n_item);
-                n++;
             }
         }
     }
@@ -143,5 +140,4 @@ size_t ba_report_steps(FILE *out, const ba_report_spec *spec, const ba_eval_rows
         fprintf(out, "validation,%s,%llu,%s,NaN,NaN,NaN,%.6g,%.6g,%.6g,NaN\n", v->label, (unsigned long long)v->step,
                 v->mode, v->nll, v->nll, v->nll);
     }
-    return n;
 }

@@ -1,4 +1,4 @@
-/* Data of the report's two figures, as CSV. */
+/* Data of the report's figures, as CSV. */
 #ifndef BA_REPORT_FIGURES_H
 #define BA_REPORT_FIGURES_H
 
@@ -21,11 +21,12 @@ typedef struct ba_validations {
 /* Adds the rows of table "validation" of a trace of `tune` under a label; without such a table nothing. 0, or -1 and err. */
 int ba_validations_read(const ba_trace *t, const char *label, ba_validations *out, char err[BA_ERR_LEN]);
 
-/* Both print one line a point after a header, and return the number of points.
- * pareto: rows of the first table whose model was also run in full mode: FLOPs as a share of full's, score and NLL lost.
- * steps (Figure 4): training steps and modes. Labels NAME@STEP give means over the first table's tasks, validations give
+/* A line after a header for every row of a table whose model was also run in full mode: FLOPs as a share of full's, charged
+ * budget, score and NLL lost, means over the table's tasks, with intervals of 95 % of the paired difference. */
+void ba_report_points(FILE *out, const ba_report_table *t, const ba_eval_rows *rows);
+
+/* Figure 4: one line for a training step and mode. Labels NAME@STEP give means over the first table's tasks, validations give
  * the NLL alone. */
-size_t ba_report_pareto(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows);
-size_t ba_report_steps(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_validations *checks);
+void ba_report_steps(FILE *out, const ba_report_spec *spec, const ba_eval_rows *rows, const ba_validations *checks);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "claims.h"
 #include "common_items.h"
+#include "sim/modes/modes.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -160,13 +161,23 @@ static void print_likelihood(FILE *out, const ba_report_table *t, const ba_eval_
     }
 }
 
+/* Nominal budget, as the mode is spelled, and the charged one; traces from before the mode had one say nothing. */
+static void print_budget(FILE *out, const char *before, const ba_eval_rows *rows, const ba_report_table *t,
+                         ba_row_key key) {
+    char budget[24];
+    ba_mode_budget(key.mode, budget, sizeof budget);
+    fprintf(out, "%s %s | ", before, *budget ? budget : "-");
+    ba_report_interval(out, ba_estimate_of(rows, BA_OF_CHARGED, key, NULL, t->task, t->n_task).mean, NAN, NAN, 1, 3);
+    fputs(" |\n", out);
+}
+
 /* Items, the answerable subset, and what a first token costs, over all tasks of the table. */
 static void print_cost(FILE *out, const ba_report_table *t, const ba_eval_rows *rows, const ba_eval_summary *s,
                        size_t n, const char *remarks) {
-    fputs(
-        "\n| here: cost | items | left out | on answerable items % | TTFT warm, s | TTFT cold, s | FLOPs | of full |\n"
-        "|---|---:|---:|---:|---:|---:|---:|---:|\n",
-        out);
+    fputs("\n| here: cost | items | left out | on answerable items % | TTFT warm, s | TTFT cold, s | FLOPs | of full | "
+          "budget "
+          "| charged |\n|---|---:|---:|---:|---:|---:|---:|---:|---|---:|\n",
+          out);
     for (size_t r = 0; r < t->n_row; r++) {
         if (!is_shown(t, &t->row[r], s, n)) {
             continue;
@@ -196,7 +207,7 @@ static void print_cost(FILE *out, const ba_report_table *t, const ba_eval_rows *
         ba_report_interval(out, tasks > 0 ? cold / tasks : NAN, NAN, NAN, 1, 3);
         fprintf(out, isnan(flops) ? " | - | " : " | %.2e | ", flops);
         ba_report_interval(out, of_full, NAN, NAN, 100, 1);
-        fputs(isnan(of_full) ? " |\n" : " % |\n", out);
+        print_budget(out, isnan(of_full) ? " |" : " % |", rows, t, key);
     }
     fprintf(out, *remarks ? "\nRemark of the traces: %s.\n" : "%s", remarks);
 }

@@ -57,6 +57,9 @@ static int read_table(const cJSON *o, ba_report_spec *s, const char *path, char 
         texts(o, "columns", t->column, BA_REPORT_TASKS, &columns, path, err)) {
         return -1;
     }
+    if (ba_json_string(o, "points", &t->points, path, err)) {
+        return -1;
+    }
     if (columns != t->n_task) {
         return ba_fail(err, "%s: table %s: as many columns as tasks are needed", path, t->name);
     }

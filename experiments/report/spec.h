@@ -11,7 +11,7 @@ enum {
     BA_REPORT_TASKS = 16,
     BA_REPORT_ROWS = 128,
     BA_REPORT_TABLES = 8,
-    BA_REPORT_CLAIMS = 32,
+    BA_REPORT_CLAIMS = 64,
     BA_REPORT_GAPS = 32,
     BA_REPORT_SEEDS = 8,
     BA_REPORT_LINES = 16,
@@ -27,6 +27,7 @@ typedef struct ba_report_row {
 
 typedef struct ba_report_table {
     const char *name, *about, *page; /* page: the file that it is printed to, in the report's folder */
+    const char *points;              /* the file there that gets the data of its figure; NULL: it has none */
     const char *task[BA_REPORT_TASKS], *column[BA_REPORT_TASKS]; /* [n_task]; column: the paper's heading */
     size_t n_task;
     ba_report_row row[BA_REPORT_ROWS];
