@@ -159,7 +159,8 @@ int ba_report_claims(FILE *out, const ba_report_spec *spec, size_t table, const 
         return 0;
     }
     fprintf(out,
-            "\n## What agrees with the paper\n\nEach claim is the paper's; differences are paired, on all items that "
+            "\n## What agrees with the paper\n\nEach claim is the paper's, or that of the work in brackets, or a "
+            "question asked here; differences are paired, on all items that "
             "both have (n), with intervals of 95 %%; p: McNemar's, exact, where scores are 0 or 1. *agrees*: the whole "
             "interval is on the paper's side of zero (a claim of equality: within %g points or %g nats of it); *same "
             "sign*: it is, but the difference is less than half or more than twice the paper's; "
