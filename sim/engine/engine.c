@@ -36,7 +36,7 @@ int ba_engine_new_packed(ba_model *model, ba_backend *be, ba_store *store, const
         ba_fail(err, "out of memory");
         goto fail;
     }
-    if (ba_network_open(&e->net, model, be, packed, err)) {
+    if (ba_network_open(&e->net, model, be, packed, store ? ba_store_asked(store) : 0, err)) {
         goto fail;
     }
     e->own_store = !store;

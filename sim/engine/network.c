@@ -49,7 +49,8 @@ void ba_network_close(ba_network *net) {
     *net = (ba_network){0};
 }
 
-int ba_network_open(ba_network *net, ba_model *model, ba_backend *be, ba_packed *packed, char err[BA_ERR_LEN]) {
+int ba_network_open(ba_network *net, ba_model *model, ba_backend *be, ba_packed *packed, uint64_t kept,
+                    char err[BA_ERR_LEN]) {
     const ba_shape *s = ba_model_shape(model);
     *net = (ba_network){.shape = s, .be = be, .packed = packed};
     if (s->head_dim > BA_MOST_DIM) {
@@ -64,7 +65,7 @@ int ba_network_open(ba_network *net, ba_model *model, ba_backend *be, ba_packed 
         ba_fail(err, "out of memory while loading weights");
         goto fail;
     }
-    if (ba_weights_load(net, model, err)) {
+    if (ba_weights_load(net, model, kept, err)) {
         goto fail;
     }
     return 0;

@@ -44,12 +44,14 @@ typedef struct ba_network {
     ba_buf *hn, *logits; /* [BA_SCORE_ROWS, d_model], [BA_SCORE_ROWS, vocab] */
 } ba_network;
 
-/* packed: a file that weights are taken from and kept in, or NULL; must outlive the network. 0, or -1 and err. */
-int ba_network_open(ba_network *net, ba_model *model, ba_backend *be, ba_packed *packed, char err[BA_ERR_LEN]);
+/* packed: a file that weights are taken from and kept in, or NULL; must outlive the network. kept: bytes of the backend's
+ * device that are meant for KV, and must be free beside the weights. 0, or -1 and err. */
+int ba_network_open(ba_network *net, ba_model *model, ba_backend *be, ba_packed *packed, uint64_t kept,
+                    char err[BA_ERR_LEN]);
 void ba_network_close(ba_network *net);
 
 /* For ba_network_open and ba_network_close. After a failed load, free takes what there is. */
-int ba_weights_load(ba_network *net, const ba_model *model, char err[BA_ERR_LEN]);
+int ba_weights_load(ba_network *net, const ba_model *model, uint64_t kept, char err[BA_ERR_LEN]);
 void ba_weights_free(ba_network *net);
 
 /* Work space for that many rows. choice: with room for ba_network_keep. 0, or -1: out of memory. */

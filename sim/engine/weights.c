@@ -117,7 +117,7 @@ static int load_layer(ba_network *net, const ba_model *model, size_t l, char err
 }
 
 /* Refuses what a device has no room for, before hours are spent on loading. */
-static int check_room(const ba_network *net, char err[BA_ERR_LEN]) {
+static int check_room(const ba_network *net, uint64_t kept, char err[BA_ERR_LEN]) {
     const ba_shape *s = net->shape;
     ba_backend *be = net->be;
     ba_device d;
@@ -127,17 +127,24 @@ static int check_room(const ba_network *net, char err[BA_ERR_LEN]) {
     be->ops->device(be, &d);
     uint64_t elements = ba_shape_layer_weights(s) + (s->tied ? 1 : 2) * ba_shape_head_weights(s);
     uint64_t bytes = elements * be->weight_size;
-    if (bytes <= d.free_memory) {
+    if (bytes <= d.free_memory && kept <= d.free_memory - bytes) {
         return 0;
+    }
+    if (kept) {
+        return ba_fail(err,
+                       "the weights need %.1f GB and --store gpu: %.1f GB, and of the %.1f GB of %s %.1f GB are free: "
+                       "out of memory",
+                       (double)bytes / 1e9, (double)kept / 1e9, (double)d.memory / 1e9, d.name,
+                       (double)d.free_memory / 1e9);
     }
     return ba_fail(err, "the weights need %.1f GB, and of the %.1f GB of %s %.1f GB are free: out of memory",
                    (double)bytes / 1e9, (double)d.memory / 1e9, d.name, (double)d.free_memory / 1e9);
 }
 
-int ba_weights_load(ba_network *net, const ba_model *model, char err[BA_ERR_LEN]) {
+int ba_weights_load(ba_network *net, const ba_model *model, uint64_t kept, char err[BA_ERR_LEN]) {
     static const ba_tensor head[] = {BA_T_HEAD};
     const ba_shape *s = net->shape;
-    if (check_room(net, err)) {
+    if (check_room(net, kept, err)) {
         return -1;
     }
     bool shared = !ba_model_links(model, &net->n_links) && s->tied;

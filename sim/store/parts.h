@@ -38,6 +38,7 @@ typedef struct ba_landing {
 
 struct ba_store {
     ba_backend *be;
+    uint64_t asked; /* bytes of a device, by the spec */
     const ba_policy *policy;
     ba_remark remark;
     ba_entry **bucket; /* [n_bucket] */

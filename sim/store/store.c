@@ -94,6 +94,7 @@ int ba_store_open(ba_backend *be, const ba_store_spec *spec, ba_remark remark, b
     }
     s->policy = be->ops->kv_load ? spec->device_policy : spec->ram_policy;
     s->remark = remark;
+    s->asked = spec->device_given ? spec->device : 0;
     if (open_levels(s, spec, err)) {
         ba_store_free(s);
         return -1;
@@ -237,6 +238,10 @@ void ba_store_hold(ba_store *s, bool on) {
 
 ba_store_stats ba_store_get_stats(const ba_store *s) {
     return s->stats;
+}
+
+uint64_t ba_store_asked(const ba_store *s) {
+    return s->asked;
 }
 
 size_t ba_store_tiers(const ba_store *s) {

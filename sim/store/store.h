@@ -97,6 +97,8 @@ void ba_store_hold(ba_store *s, bool on);
 void ba_store_flush(ba_store *s);
 
 ba_store_stats ba_store_get_stats(const ba_store *s);
+/* Bytes of a device that the spec asks for; 0 if it does not say. */
+uint64_t ba_store_asked(const ba_store *s);
 size_t ba_store_tiers(const ba_store *s);
 ba_store_tier_stats ba_store_get_tier_stats(const ba_store *s, size_t tier);
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 64, AWAY_MEMORY = 1 << 20 };
+enum { MOST = 64, AWAY_MEMORY = 1 << 27 };
 
 static struct {
     const ba_backend_ops *cpu;
@@ -313,7 +313,7 @@ static void loaded_equals_encoded(void) {
         ba_prompt *p = ba_prompt_of(m == 4 ? "s7 p40 p33 p90 q9 t4" : "s7 p40 p33 p90 q9");
         ba_plan *plan = NULL;
         CU_ASSERT_EQUAL_FATAL(ba_mode_plan(modes[m], p, &plan, err), 0);
-        ba_run_stats stats;
+        ba_run_stats stats = {.copy_s = -1};
         double *cold = logits_of(engine, plan, NULL, &stats);
         CU_ASSERT_PTR_NOT_NULL_FATAL(cold);
         CU_ASSERT_EQUAL(stats.copy_s, 0);
@@ -366,6 +366,28 @@ static void a_failed_device_leaves_nothing(void) {
     shelf_close(&f);
 }
 
+/* Weights and the store's share must fit on the device together, before anything is loaded. */
+static void a_full_device_is_refused(void) {
+    static const struct {
+        const char *tiers, *says;
+    } rows[] = {{"gpu:128M", "and --store gpu: 0.1 GB"}, {"ram:1G", NULL}, {"gpu:64M", NULL}};
+    char path[512], err[BA_ERR_LEN];
+    ba_model *model;
+    ba_engine *engine;
+    snprintf(path, sizeof path, "%s/device.gguf", ba_test_dir());
+    CU_ASSERT_EQUAL_FATAL(ba_tiny_gguf(path, &(ba_tiny_options){.layers = 4}), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_model_open(path, true, &model, err), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        shelf f = open_away(rows[i].tiers, "full");
+        int rc = ba_engine_new(model, f.be, f.store, NULL, &engine, err);
+        CU_ASSERT_EQUAL(rc, rows[i].says ? -1 : 0);
+        CU_ASSERT(!rows[i].says || (strstr(err, rows[i].says) && strstr(err, "are free: out of memory")));
+        ba_engine_free(engine);
+        shelf_close(&f);
+    }
+    ba_model_close(model);
+}
+
 int ba_suite_device_store(void) {
     CU_pSuite s = CU_add_suite("device_store", NULL, NULL);
     return s && CU_add_test(s, "blocks come back from every place", blocks_come_back_from_every_place) &&
@@ -374,7 +396,8 @@ int ba_suite_device_store(void) {
                    CU_add_test(s, "what cannot be written is left out", what_cannot_be_written_is_left_out) &&
                    CU_add_test(s, "a store must fit its backend", a_store_must_fit_its_backend) &&
                    CU_add_test(s, "loaded equals encoded, to the bit", loaded_equals_encoded) &&
-                   CU_add_test(s, "a failed device leaves nothing", a_failed_device_leaves_nothing)
+                   CU_add_test(s, "a failed device leaves nothing", a_failed_device_leaves_nothing) &&
+                   CU_add_test(s, "a full device is refused", a_full_device_is_refused)
                ? 0
                : -1;
 }
