@@ -352,6 +352,12 @@ model: ## get the default model into the cache folder
 gemma: ## get the second real model, Gemma 3 270M (253 MB), beside it
 	@$(SETUP) gemma
 
+qwen-small: ## get Qwen2.5-Coder-0.5B-Instruct (491 MB): --model qwen2.5-0.5b
+	@$(SETUP) qwen-small
+
+qwen: ## get Qwen2.5-Coder-1.5B-Instruct (1.1 GB): --model qwen2.5-1.5b
+	@$(SETUP) qwen
+
 # Python with torch and transformers for the card: BENCH_PYTHON. What these write is committed as results/gpu/h200-*.csv.
 GPU_PYTHON = $(or $(BENCH_PYTHON),python3)
 GPU_PROGRAMS = $(addprefix build/cuda/,blockattn bench bench-worker bench-device)
@@ -463,6 +469,6 @@ help: ## show this list
 	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: bench-gpu reload-gpu logits-gpu toolkit cuda-compiles differential table3-gpu all install uninstall clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests curves modes2026 tune bench bench-compare setup model gemma test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
+.PHONY: bench-gpu reload-gpu logits-gpu toolkit cuda-compiles differential table3-gpu all install uninstall clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests curves modes2026 tune bench bench-compare setup model gemma qwen-small qwen test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

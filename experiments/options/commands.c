@@ -25,6 +25,7 @@
     C(draw)                                                                                                            \
     C(modes)                                                                                                           \
     C(tasks)                                                                                                           \
+    C(models)                                                                                                          \
     C(shapes)                                                                                                          \
     C(backends)                                                                                                        \
     C(help_pages)

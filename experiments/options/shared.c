@@ -28,7 +28,9 @@ static const char *backend_word(size_t i) {
 const ba_shared_option ba_shared_options[] = {
     {BA_TAKES_MODEL,
      {"model", "PATH", BA_FILE, AT(model),
-      .help = "GGUF file or Hugging Face folder; default: $BLOCKATTN_MODEL, else the model that 'make model' gets"}},
+      .help = "GGUF file, Hugging Face folder or a name that 'models' lists; default: $BLOCKATTN_MODEL, else the model "
+              "that "
+              "'make model' gets"}},
     {BA_TAKES_SHAPE,
      {"shape", "NAME|config.json", BA_SHAPE, AT(shape), .word = ba_shape_word, .against = "model,adapter",
       .help = "instead of a model: this shape, with random weights made from --seed; prompts are ids"}},

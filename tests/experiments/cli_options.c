@@ -426,11 +426,12 @@ static void test_lists(void) {
     } list[] = {{"modes", "lego", "must hold: ", "\"parameters\""},
                 {"tasks", "nq", "published at", "\"metric\""},
                 {"shapes", "qwen3-8b", "huggingface.co/Qwen/Qwen3-8B", "\"kv_heads\""},
+                {"models", NULL, "qwen2.5-1.5b", "\"target\":\"qwen-small\""},
                 {"backends", NULL, "ref", "\"dtype\""}};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         program_end o = program_run((const char *const[]){list[i].command, NULL});
         CU_ASSERT_EQUAL(o.status, 0);
-        CU_ASSERT_PTR_NOT_NULL(strstr(o.out, list[i].name ? list[i].name : "ref"));
+        CU_ASSERT_PTR_NOT_NULL(strstr(o.out, list[i].name ? list[i].name : list[i].says));
         program_free(&o);
         o = program_run((const char *const[]){list[i].command, list[i].name, NULL});
         CU_ASSERT_EQUAL(o.status, 0);
@@ -463,8 +464,31 @@ static void test_lists(void) {
         {2, "did you mean 'hotpotqa'?", {"tasks", "hotpot-qa"}},
         {2, "did you mean 'qwen3-8b'?", {"shapes", "qwen-8b"}},
         {2, "unexpected operand 'cpu'", {"backends", "cpu"}},
+        {2, "did you mean 'qwen2.5-1.5b'?", {"info", "--model", "qwen2.5-1.5"}},
     };
     EXPECT_REFUSALS(rows);
+}
+
+/* A model's name is its file in the cache folder: refused with what gets it where the file is not there, or not whole;
+ * and a file of that name comes first. */
+static void test_model_names(void) {
+    char path[4096];
+    CU_ASSERT_EQUAL(mkdir(program_path("names", path), 0700), 0);
+    setenv("XDG_CACHE_HOME", path, 1);
+    CU_ASSERT_EQUAL(mkdir(program_path("names/blockattn", path), 0700), 0);
+    const char *const ask[] = {"info", "--model", "qwen2.5-0.5b", NULL};
+    program_end o = program_run(ask);
+    CU_ASSERT_TRUE(o.status == 2 && strstr(o.err, "run 'make qwen-small'"));
+    program_free(&o);
+    program_write("names/blockattn/Qwen2.5-Coder-0.5B-Instruct.Q4_K_M.gguf", "half of it");
+    o = program_run(ask);
+    CU_ASSERT_TRUE(o.status == 2 && strstr(o.err, "run 'make qwen-small'"));
+    program_free(&o);
+    program_write("qwen2.5-0.5b", "a file of the user's");
+    o = program_run(ask);
+    CU_ASSERT_TRUE(o.status == 2 && !strstr(o.err, "make qwen-small"));
+    program_free(&o);
+    unsetenv("XDG_CACHE_HOME");
 }
 
 /* Sizes of published models follow from their shapes: weights within 2 % of the published number. */
@@ -612,8 +636,9 @@ int ba_suite_cli_options(void) {
                    CU_add_test(s, "experiment files are found by name", test_found_by_name) &&
                    CU_add_test(s, "every experiment file fits the options", test_experiment_files) &&
                    CU_add_test(s, "an installed program finds its data", test_installed) &&
-                   CU_add_test(s, "modes, tasks, shapes and backends are listed", test_lists) &&
+                   CU_add_test(s, "modes, tasks, models, shapes and backends are listed", test_lists) &&
                    CU_add_test(s, "the example of sim/README.md is what modes prints", test_concepts) &&
+                   CU_add_test(s, "a model's name is its file in the cache folder", test_model_names) &&
                    CU_add_test(s, "published shapes have the published number of weights", test_shapes) &&
                    CU_add_test(s, "--shape takes a config.json", test_shape_files) &&
                    CU_add_test(s, "manual page and completions name every option", test_pages)
