@@ -381,6 +381,13 @@ logits-gpu: ## at 8B on a GPU: logits in bf16 against transformers in fp32, ours
 	@$(MAKE) $(JOBS) CUDA=1 BUILD=build/cuda build/cuda/blockattn
 	$(GPU_PYTHON) experiments/peers/gpu_logits.py build/cuda/blockattn results/logits-gpu.csv
 
+sanitize-gpu: ## the kernels' tests under compute-sanitizer's memcheck and racecheck, on a machine with a GPU
+	@command -v compute-sanitizer >/dev/null || \
+	    { echo "blockattn: compute-sanitizer is not in PATH; it comes with the CUDA toolkit" >&2; exit 1; }
+	@$(MAKE) $(JOBS) CUDA=1 BUILD=build/cuda build/cuda/blockattn build/cuda/blockattn-tests
+	compute-sanitizer --tool memcheck --error-exitcode 1 build/cuda/blockattn-tests kernels: attention:
+	compute-sanitizer --tool racecheck --error-exitcode 1 build/cuda/blockattn-tests attention:
+
 toolkit: ## get a CUDA toolkit into the cache folder, for a machine without one (271 MB)
 	@$(SETUP) cuda
 
@@ -469,6 +476,6 @@ help: ## show this list
 	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: bench-gpu reload-gpu logits-gpu toolkit cuda-compiles differential table3-gpu all install uninstall clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests curves modes2026 tune bench bench-compare setup model gemma qwen-small qwen test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
+.PHONY: sanitize-gpu bench-gpu reload-gpu logits-gpu toolkit cuda-compiles differential table3-gpu all install uninstall clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests curves modes2026 tune bench bench-compare setup model gemma qwen-small qwen test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

@@ -151,14 +151,14 @@ static void random_range(uint64_t *seed, size_t rows, size_t n, int32_t *lo, int
     }
 }
 
-enum { MAX_ROWS = 64 };
+enum { MAX_ROWS = 64, RANDOM_SEGS = 16 };
 typedef struct masks {
     int32_t lo[RIG_SEGS][MAX_ROWS], hi[RIG_SEGS][MAX_ROWS];
     double lse_scale[2];
 } masks;
 
 static void random_job(uint64_t *seed, const scene *s, size_t row0, size_t rows, masks *m, rig_job *j) {
-    *j = (rig_job){.job = {.row0 = row0, .rows = rows, .n_seg = 1 + ba_random_below(seed, RIG_SEGS)}};
+    *j = (rig_job){.job = {.row0 = row0, .rows = rows, .n_seg = 1 + ba_random_below(seed, RANDOM_SEGS)}};
     if (ba_random_below(seed, 2)) {
         j->job.n_groups = 2;
         j->job.group_lse_scale = m->lse_scale;
@@ -271,6 +271,83 @@ static void test_select(void) {
         free(probes);
         free(want);
         free(got);
+        scene_free(&s);
+    }
+}
+
+/* More segments than a warp has lanes, of which each row and head, or all together, keep a few; the first and the last,
+ * which is causal, are always kept. */
+enum { KEPT_ROWS = 6, KEPT_TOKENS = 23, KEPT_K = 5 };
+
+static rig_job many_segments(const int32_t *hi, bool shared) {
+    rig_job j = {.job = {.rows = KEPT_ROWS, .n_seg = RIG_SEGS, .select_k = KEPT_K, .select_top = 3}};
+    j.job.select_shared = shared;
+    for (size_t i = 0; i < RIG_SEGS; i++) {
+        j.seg[i] = (ba_kv_segment){.first = i * KEPT_TOKENS, .n = KEPT_TOKENS, .rot_row = 10, .score_scale = 1};
+        j.seg[i].selectable = i > 0 && i < RIG_SEGS - 1;
+    }
+    j.seg[RIG_SEGS - 1].hi = hi;
+    return j;
+}
+
+/* The oracle's attention of one row over the segments that one of its heads keeps, without a choice. */
+static void attend_kept(const scene *s, const rig_job *all, size_t row, const uint8_t *kept, double *out) {
+    rig_job j = {.job = {.row0 = row, .rows = 1}};
+    for (size_t i = 0; i < all->job.n_seg; i++) {
+        if (kept[i]) {
+            ba_kv_segment *seg = &j.seg[j.job.n_seg++];
+            *seg = all->seg[i];
+            seg->rot_row += row;
+            seg->hi += seg->hi ? row : 0;
+        }
+    }
+    rig r;
+    rig_open(&r, s, ref);
+    rig_attend(&r, &j, 1, out);
+    rig_close(&r);
+}
+
+static void check_kept(const scene *s, ba_backend *be, double limit, rig_job *j) {
+    uint8_t kept[KEPT_ROWS * 4 * RIG_SEGS];
+    double *got = outputs(s), *want = outputs(s);
+    rig r;
+    j->job.chosen = kept;
+    rig_open(&r, s, be);
+    rig_attend(&r, j, 1, got);
+    rig_close(&r);
+    for (size_t i = 0; i < s->rows * s->heads; i++) {
+        const uint8_t *mine = kept + i * RIG_SEGS;
+        size_t n = 0;
+        for (size_t k = 0; k < RIG_SEGS; k++) {
+            n += mine[k];
+        }
+        CU_ASSERT_EQUAL(n, KEPT_K + 2);
+        CU_ASSERT(!j->job.select_shared || memcmp(mine, kept, RIG_SEGS) == 0);
+        attend_kept(s, j, i / s->heads, mine, want);
+        ba_distance d = ba_compare(want + i * s->dim, got + i * s->dim, s->dim);
+        CU_ASSERT(d.finite && d.max_abs <= limit);
+    }
+    free(got);
+    free(want);
+}
+
+static void test_kept(void) {
+    int32_t hi[KEPT_ROWS];
+    for (size_t row = 0; row < KEPT_ROWS; row++) {
+        hi[row] = (int32_t)(KEPT_TOKENS - KEPT_ROWS + row + 1);
+    }
+    for (uint64_t trial = 0; trial < 4; trial++) {
+        uint64_t seed = 6000 + trial;
+        scene s = {
+            .heads = 4, .kv_heads = 2, .dim = 32, .rows = KEPT_ROWS, .n_kv = 1, .tokens = {RIG_SEGS * KEPT_TOKENS}};
+        scene_make(&s, &seed);
+        rig_job j = many_segments(hi, trial % 2);
+        for (size_t i = 0; i <= N_KIND; i++) {
+            ba_backend *be = i < N_KIND ? fast[i] : ref;
+            if (be) {
+                check_kept(&s, be, i < N_KIND ? kind[i].limit : 1e-12, &j);
+            }
+        }
         scene_free(&s);
     }
 }
@@ -560,6 +637,7 @@ int ba_suite_attention(void) {
            !CU_add_test(suite, "random segments, masks and groups agree with the oracle", test_random_jobs) ||
            !CU_add_test(suite, "a causal mask over many chunks agrees with the oracle", test_causal) ||
            !CU_add_test(suite, "choices of segments and probes agree with the oracle", test_select) ||
+           !CU_add_test(suite, "rows attend to what they keep, and to nothing else", test_kept) ||
            !CU_add_test(suite, "what rows attend to each key agrees with the oracle", test_mass) ||
            !CU_add_test(suite, "any thread count gives the same bits", test_threads_agree) ||
            !CU_add_test(suite, "a row alone gives the same bits", test_row_alone_agrees) ||

@@ -4,7 +4,7 @@
 
 #include "kernels/backend.h"
 
-enum { RIG_KV = 4, RIG_SEGS = 16 };
+enum { RIG_KV = 4, RIG_SEGS = 40 };
 
 /* Queries [rows, heads * dim], keys and values of several KVs [tokens, kv_heads * dim], and a rot table of n_rot
  * positions. Data by seed; freed with scene_free. */
