@@ -38,12 +38,13 @@ WARN       := -Wall -Wextra -Wpedantic -Wvla -Wshadow $(WERROR)
 CFLAGS_ALL  = -std=c11 -D_GNU_SOURCE -iquote . -fPIC -fvisibility=hidden $(WARN) $(CFLAGS) -ffp-contract=off -fno-math-errno $(LIB_CFLAGS) $(CUDA_CFLAGS)
 # Oniguruma has a regcomp of its own, with another syntax than POSIX: the C library's must be found first. libcsv has no
 # file for pkg-config.
-LIBS        = -lc $(LIB_LIBS) -lcsv $(CUDA_LIBS) -lm -lpthread
+LIBS        = -lc $(LIB_LIBS) -lcsv $(CUDA_LIBS) -lm -lpthread -ldl
 
 LIB_SRC   := $(filter-out kernels/cuda/%,$(call find,kernels sim,*.c)) $(CUDA_SRC)
 API_SRC   := $(filter-out library/example.c,$(call find,library,*.c))
 BENCH_SRC := $(call find,experiments/versus,*.c)
-EXP_SRC   := $(filter-out $(BENCH_SRC),$(call find,experiments,*.c))
+MPI_SRC   := experiments/mpi/module.c
+EXP_SRC   := $(filter-out $(BENCH_SRC) $(MPI_SRC),$(call find,experiments,*.c))
 TEST_SRC  := $(filter-out tests/fuzz/libfuzzer.c,$(call find,tests,*.c))
 FUZZ_SRC  := $(filter-out tests/fuzz/suite.c,$(filter tests/fuzz/%,$(TEST_SRC)))
 ALL_SRC   := $(LIB_SRC) $(API_SRC) $(EXP_SRC) $(BENCH_SRC) $(TEST_SRC) tests/fuzz/libfuzzer.c
@@ -62,7 +63,9 @@ JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 PAGES := $(addprefix $(BUILD)/pages/,blockattn.1 blockattn.bash _blockattn)
 SOVERSION := 0
 LIBRARY := $(BUILD)/libblockattn.so.$(SOVERSION)
-all: $(BUILD)/blockattn $(LIBRARY) $(PAGES) ## build build/blockattn and the shared library (default)
+# The module of MPI jobs (experiments/mpi/README.md), where MPI's header is.
+MPI_MODULE := $(if $(shell pkg-config --exists ompi-c 2>/dev/null && echo yes),$(BUILD)/blockattn-mpi.so)
+all: $(BUILD)/blockattn $(LIBRARY) $(PAGES) $(MPI_MODULE) ## build build/blockattn and the shared library (default)
 
 $(BUILD)/blockattn: $(call obj,$(LIB_SRC) $(EXP_SRC)) $(CUDA_OBJ)
 	@echo "  link     $@"
@@ -74,6 +77,10 @@ $(BUILD)/parts.a: $(call obj,$(LIB_SRC) $(filter experiments/data/% experiments/
 $(LIBRARY): $(call obj,$(API_SRC)) $(BUILD)/parts.a
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -shared -Wl,-soname,$(@F) -Wl,--as-needed,--no-undefined -o $@ $^ $(LIBS)
+
+$(BUILD)/blockattn-mpi.so: $(MPI_SRC) experiments/cli/ranks_module.h $(BUILD)/flags
+	@echo "  compile  $<"
+	$(Q)$(CC) $(CFLAGS_ALL) $$(pkg-config --cflags ompi-c | sed 's/-I/-isystem /g') -shared -o $@ $< $$(pkg-config --libs ompi-c) -lpthread
 
 $(BUILD)/pages/blockattn.1: experiments/cli/blockattn.1.in $(BUILD)/blockattn
 	@mkdir -p $(@D)
@@ -148,6 +155,7 @@ INSTALLED  = $(BUILD)/blockattn:$(PREFIX)/bin/blockattn \
     $(BUILD)/pages/blockattn.1:$(PREFIX)/share/man/man1/blockattn.1 \
     $(BUILD)/pages/blockattn.bash:$(PREFIX)/share/bash-completion/completions/blockattn \
     $(BUILD)/pages/_blockattn:$(PREFIX)/share/zsh/site-functions/_blockattn \
+    $(if $(MPI_MODULE),$(MPI_MODULE):$(PREFIX)/lib/$(notdir $(MPI_MODULE))) \
     $(LIBRARY):$(LIBDIR)/$(notdir $(LIBRARY)) library/blockattn.h:$(PREFIX)/include/blockattn.h \
     $(BUILD)/pages/blockattn.pc:$(LIBDIR)/pkgconfig/blockattn.pc \
     library/example.c:$(PREFIX)/share/doc/blockattn/example.c \

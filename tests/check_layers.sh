@@ -67,6 +67,8 @@ experiments/eval: experiments/cli/ experiments/options/ experiments/measure/ exp
 experiments/game: experiments/cli/ experiments/options/ experiments/measure/ sim/ kernels/backend.h kernels/base/
 experiments/gate: experiments/cli/ experiments/options/ experiments/data/ experiments/measure/ sim/ kernels/base/
 experiments/inspect: experiments/cli/ experiments/options/ experiments/measure/ experiments/tasks/ sim/ kernels/base/
+experiments/merge: experiments/cli/ experiments/options/ experiments/eval/ experiments/gate/ experiments/measure/ sim/ kernels/base/
+experiments/mpi: experiments/cli/ranks_module.h
 experiments/replay: experiments/cli/ experiments/options/ experiments/data/ experiments/measure/ sim/ kernels/base/
 experiments/report: experiments/cli/ experiments/options/ experiments/data/ experiments/eval/ sim/ kernels/base/
 experiments/store: experiments/cli/ experiments/options/ experiments/measure/ sim/ kernels/base/

@@ -5,6 +5,7 @@
 
 #include "experiments/measure/intervals.h"
 #include "kernels/backend.h"
+#include "shard.h"
 #include "sim/engine/engine.h"
 #include "sim/model/model.h"
 #include "sim/prompt/prompt.h"
@@ -25,7 +26,8 @@ typedef enum ba_format { BA_FORMAT_TABLE, BA_FORMAT_JSON, BA_FORMAT_CSV } ba_for
 /* Values of the shared options (shared.c has their rows). Texts are borrowed from argv. */
 typedef struct ba_common {
     const char *model, *adapter, *mode, *dtype, *backend, *out, *store, *store_key, *request, *message, *question,
-        *documents, *chat, *chat_template;
+        *documents, *chat, *chat_template, *shard;
+    ba_shard part;        /* what --shard or mpirun says; count 0: all of the work */
     ba_named_shape shape; /* name NULL: a model */
     bool mode_given;      /* else mode is the command's default */
     size_t threads;       /* default: the processors available */

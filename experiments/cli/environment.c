@@ -170,17 +170,25 @@ static int add_device(ba_environment *env, ba_backend *be) {
            ba_environment_add(env, "driver", "%s", d.driver);
 }
 
+void ba_environment_cpu(char *out, size_t size) {
+    struct utsname os = {.machine = "unknown"};
+    cpu_field("model name", out, size);
+    if (!*out) {
+        uname(&os);
+        snprintf(out, size, "%s", os.machine);
+    }
+}
+
 static int capture(ba_environment *env, int argc, char **argv, ba_backend *be, size_t threads) {
     char cpu[256], isa[512], hdf5[64];
     struct utsname os = {.release = "unknown"};
-    cpu_field("model name", cpu, sizeof cpu);
+    ba_environment_cpu(cpu, sizeof cpu);
     instruction_sets(isa, sizeof isa);
     ba_trace_library(hdf5, sizeof hdf5);
     uname(&os);
     char *command = command_line(argc, argv);
     int failed = !command || ba_environment_add(env, "commit", "%s", BA_COMMIT) ||
-                 ba_environment_add(env, "command", "%s", command) ||
-                 ba_environment_add(env, "cpu", "%s", *cpu ? cpu : os.machine) ||
+                 ba_environment_add(env, "command", "%s", command) || ba_environment_add(env, "cpu", "%s", cpu) ||
                  ba_environment_add(env, "isa", "%s", isa) ||
                  ba_environment_add_count(env, "cores", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN)) ||
                  ba_environment_add_count(env, "threads", threads) || add_variables(env) ||

@@ -33,6 +33,9 @@ int ba_environment_add(ba_environment *env, const char *key, const char *format,
 int ba_environment_add_count(ba_environment *env, const char *key, uint64_t value);
 int ba_environment_add_real(ba_environment *env, const char *key, double value);
 
+/* The processor's name, else that of its instruction set. */
+void ba_environment_cpu(char *out, size_t size);
+
 /* "" if there is no such fact. */
 const char *ba_environment_get(const ba_environment *env, const char *key);
 

@@ -5,12 +5,14 @@
 #include "experiments/cli/guess.h"
 #include "experiments/cli/rows.h"
 #include "experiments/cli/tracing.h"
+#include "experiments/cli/work.h"
 #include "experiments/cli/writer.h"
 #include "experiments/options/options.h"
 #include "outputs.h"
 #include "print.h"
 #include "trace.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +25,14 @@ typedef struct options {
 } options;
 
 enum { METRIC_ALL, METRIC_NLL };
+
+/* The items of a task, kept until the work of all tasks is done. */
+typedef struct task_list {
+    const ba_task *task;
+    char name[64]; /* as rows say it */
+    ba_task_items items;
+    size_t first; /* in the list of work */
+} task_list;
 
 /* Everything of one call. */
 typedef struct session {
@@ -38,6 +48,9 @@ typedef struct session {
     ba_eval_rows rows;
     ba_eval_trace *trace;
     ba_dump *dump;
+    ba_work_list work; /* with --shard */
+    task_list *part;   /* [n_part] its tasks */
+    size_t n_part;
 } session;
 
 static const char *default_folder(void) {
@@ -175,39 +188,130 @@ static int write_outputs(const session *s, const ba_task *task, const char *name
     return 0;
 }
 
-static int eval_task(session *s, const char *name) {
+/* A task's items into *out, which the caller frees in either case. 0, or an exit status. */
+static int read_task(session *s, const char *name, task_list *out) {
     char err[BA_ERR_LEN];
-    const ba_task *task = ba_task_by_name(name);
-    ba_task_items items;
-    if (s->opt->length && task && task->make && ba_task_fit(task, &s->source, s->b->tok, s->opt->length, err)) {
+    *out = (task_list){.task = ba_task_by_name(name)};
+    if (s->opt->length && out->task && out->task->make &&
+        ba_task_fit(out->task, &s->source, s->b->tok, s->opt->length, err)) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
-    if (ba_task_read(name, &s->source, &task, &items, err)) {
+    if (ba_task_read(name, &s->source, &out->task, &out->items, err)) {
+        out->items = (ba_task_items){0};
         return ba_cli_fail(strcmp(err, "out of memory") ? BA_EXIT_USAGE : BA_EXIT_MACHINE, "%s", err);
     }
-    const char *slash = strrchr(name, '/'), *shown = ba_task_by_name(name) || !slash ? name : slash + 1;
-    int status;
-    if (s->opt->skip >= items.n) {
-        status = ba_cli_fail(BA_EXIT_USAGE, "--skip %zu: task %s has %zu items", (size_t)s->opt->skip, name, items.n);
-        goto done;
+    const char *slash = strrchr(name, '/');
+    snprintf(out->name, sizeof out->name, "%s", ba_task_by_name(name) || !slash ? name : slash + 1);
+    if (s->opt->skip >= out->items.n) {
+        return ba_cli_fail(BA_EXIT_USAGE, "--skip %zu: task %s has %zu items", (size_t)s->opt->skip, name,
+                           out->items.n);
     }
-    remark(s, shown, &items);
-    status = eval_items(s, task, shown, &items);
-    status = status ? status : write_outputs(s, task, shown, &items);
-done:
-    ba_task_items_free(&items);
+    remark(s, out->name, &out->items);
+    return 0;
+}
+
+static int eval_task(session *s, const char *name) {
+    task_list l;
+    int status = read_task(s, name, &l);
+    status = status ? status : eval_items(s, l.task, l.name, &l.items);
+    status = status ? status : write_outputs(s, l.task, l.name, &l.items);
+    ba_task_items_free(&l.items);
     return status;
 }
 
-/* Tasks of a list; a mode's spelling never occurs in one. */
-static int eval_tasks(session *s) {
+/* Calls `each` with the tasks of a list; a mode's spelling never occurs in one. */
+static int for_tasks(session *s, int (*each)(session *s, const char *name)) {
     char *list = strdup(s->opt->task), *rest = list, *name;
     int status = list ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     while (!status && (name = strsep(&rest, ","))) {
-        status = eval_task(s, name);
+        status = each(s, name);
     }
     free(list);
     return status;
+}
+
+/* The items of a task that were asked for, added to the list of work. */
+static int list_task(session *s, const char *name) {
+    char err[BA_ERR_LEN];
+    const char **mode = calloc(s->n_mode, sizeof *mode);
+    task_list *more = realloc(s->part, (s->n_part + 1) * sizeof *more);
+    s->part = more ? more : s->part;
+    int status = mode && more ? read_task(s, name, &s->part[s->n_part++]) : BA_EXIT_MACHINE;
+    if (!mode || !more) {
+        free(mode);
+        return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+    }
+    for (size_t m = 0; m < s->n_mode; m++) {
+        mode[m] = s->mode[m];
+    }
+    task_list *l = &s->part[s->n_part - 1];
+    l->first = s->work.n;
+    for (size_t i = s->opt->skip; i < l->items.n && !status; i += s->opt->every) {
+        const ba_task_item *item = &l->items.item[i];
+        ba_prompt *prompt = ba_parts_prompt(item->part, item->n_part, s->b->tok, err);
+        if (!prompt) {
+            status = ba_cli_fail(BA_EXIT_USAGE, "task %s, item %zu: %s", l->name, i, err);
+        } else if (ba_work_add_prompt(&s->work, s->b, prompt, mode, s->n_mode, l->name, i)) {
+            status = ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
+        }
+        ba_prompt_free(prompt);
+    }
+    free(mode);
+    return status;
+}
+
+/* An item of the list of work, and the record that it is finished. */
+static int do_item(session *s, size_t at) {
+    char err[BA_ERR_LEN];
+    size_t p = s->n_part - 1;
+    while (at < s->part[p].first) {
+        p--;
+    }
+    const task_list *l = &s->part[p];
+    const size_t i = s->work.item[at].index;
+    int status = eval_item(s, l->task, l->name, &l->items.item[i], i);
+    return status ? status : ba_tracing_exit(ba_eval_trace_done(s->trace, &s->work, at, err), err);
+}
+
+/* This process's part of the items of all tasks, which are listed already. */
+static int eval_part(session *s) {
+    char err[BA_ERR_LEN];
+    ba_progress bar;
+    size_t at = 0, n = 0;
+    int status = 0;
+    s->engine.progress = ba_progress_run;
+    s->engine.arg = &bar;
+    ba_progress_start(&bar, "eval", s->c->quiet);
+    const double parts = (double)s->work.n_order / (s->work.shard.ranks ? (double)s->work.shard.count : 1);
+    for (; !status; n++) {
+        if (ba_work_next(&s->work, &at, err)) {
+            status = ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
+        }
+        if (status || at == SIZE_MAX) {
+            break;
+        }
+        ba_progress_part(&bar, fmin((double)n / parts, 1), fmin((double)(n + 1) / parts, 1), s->n_mode);
+        status = do_item(s, at);
+    }
+    ba_progress_end(&bar);
+    s->engine = ba_run_options(s->c);
+    return status;
+}
+
+static void free_part(session *s) {
+    for (size_t i = 0; i < s->n_part; i++) {
+        ba_task_items_free(&s->part[i].items);
+    }
+    free(s->part);
+    ba_work_free(&s->work);
+}
+
+/* The list of work of a shard, the same in every one. */
+static int plan_part(session *s) {
+    int status = for_tasks(s, list_task);
+    return status || ba_work_plan(&s->work, &s->c->part, s->c->mode) == 0
+               ? status
+               : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
 }
 
 static void print_csv(const ba_eval_summary *summary, size_t n) {
@@ -269,7 +373,8 @@ static int open_outputs(session *s, int argc, char **argv) {
     char err[BA_ERR_LEN];
     const options *opt = s->opt;
     int status = 0;
-    const ba_eval_sitting sitting = {s->c, s->b, s->label, s->eval.generate ? "all" : "nll", s->c->resume, argc, argv};
+    const ba_eval_sitting sitting = {s->c,         s->b, s->label, s->eval.generate ? "all" : "nll",
+                                     s->c->resume, argc, argv,     s->c->part.count ? &s->work : NULL};
     if (s->c->out && (status = ba_tracing_exit(ba_eval_trace_begin(&sitting, &s->rows, &s->trace, err), err))) {
         return status;
     }
@@ -286,10 +391,12 @@ static int evaluate(session *s, int argc, char **argv) {
         return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
     }
     s->source.prompts = prompts;
-    int status = open_outputs(s, argc, argv);
+    const bool part = s->c->part.count != 0;
+    int status = part ? plan_part(s) : 0;
+    status = status ? status : open_outputs(s, argc, argv);
     if (!status) {
         const size_t known = s->rows.n;
-        status = eval_tasks(s);
+        status = part ? eval_part(s) : for_tasks(s, eval_task);
         if (status == 0 || s->rows.n > known) { /* what is finished is kept, for whatever reason the run ended */
             int end = finish(s, status == 0);
             status = status && status != BA_EXIT_INTERRUPTED ? status : end ? end : status;
@@ -297,6 +404,7 @@ static int evaluate(session *s, int argc, char **argv) {
     }
     ba_dump_close(s->dump);
     ba_eval_trace_close(s->trace);
+    free_part(s);
     ba_eval_rows_free(&s->rows);
     ba_prompts_close(prompts);
     return status;
@@ -433,8 +541,9 @@ static const ba_option own[] = {
      .help = "then take only every N-th"},
     {"metric", NULL, BA_CHOICE, AT(metric), .standard = "all", .words = "all|nll",
      .help = "nll: only the likelihood of the gold answer, nothing is generated"},
-    {"dump", "FILE", BA_FILE, AT(dump), .help = "also write each item as ids with its answer's ids, JSON Lines"},
-    {"outputs", "DIR", BA_FOLDER, AT(outputs),
+    {"dump", "FILE", BA_FILE, AT(dump), .against = "shard",
+     .help = "also write each item as ids with its answer's ids, JSON Lines"},
+    {"outputs", "DIR", BA_FOLDER, AT(outputs), .against = "shard",
      .help = "also write outputs in the official form of each task: DIR/LABEL.TASK.MODE.jsonl"},
     {"label", "TEXT", BA_TEXT, AT(label),
      .help = "name of the model in rows and reports; default: the adapter's, or base"},
@@ -471,7 +580,7 @@ const ba_command ba_command_eval = {
     .own = own,
     .size = sizeof(options),
     .takes = BA_TAKES_ENGINE | BA_TAKES_CHAT | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT |
-             BA_TAKES_RESUME | BA_TAKES_MARGINS | BA_TAKES_JSON | BA_TAKES_CSV,
+             BA_TAKES_RESUME | BA_TAKES_SHARD | BA_TAKES_MARGINS | BA_TAKES_JSON | BA_TAKES_CSV,
     .mode = "full,block",
     .tables = ba_eval_tables,
     .hint = "tasks are given by --task",

@@ -31,6 +31,7 @@ const ba_table ba_eval_tables[] = {
     {"items", ba_eval_columns, sizeof(ba_eval_row), "an item of a task in one mode"},
     {"summary", ba_eval_summary_columns, sizeof(ba_eval_summary), "a mode on a task: means over its items"},
     {"sessions", sitting_columns, sizeof(sitting), "one call of the command; `--resume` adds one"},
+    {"work", ba_work_columns, sizeof(ba_work_row), "with `--shard`: an item of the work that is finished"},
     {.name = NULL}};
 
 /* The word itself, as a constant; NULL if it is none of them. */
@@ -89,10 +90,48 @@ static int add_rows(ba_eval_rows *rows, const ba_column *have, const ba_column *
     return 0;
 }
 
+/* Whether the table `work` names several machines. 0 or 1, or what the trace returned. */
+static int has_machines(const ba_trace *t, char err[BA_ERR_LEN]) {
+    size_t table = 0, size;
+    char first[sizeof((ba_work_row *)0)->machine] = "";
+    while (table < ba_trace_tables(t) && strcmp(ba_trace_table_name(t, table), "work") != 0) {
+        table++;
+    }
+    size_t n = table < ba_trace_tables(t) ? ba_trace_rows(t, table) : 0;
+    int rc = n ? ba_trace_has_columns(t, table, ba_work_columns, err) : 0;
+    const ba_column *have = n ? ba_trace_columns(t, table, &size) : NULL;
+    char *raw = n && !rc ? calloc(1, size) : NULL;
+    if (n && !rc && !raw) {
+        ba_fail(err, "out of memory");
+        return BA_TRACE_MACHINE;
+    }
+    for (size_t i = 0; i < n && !rc; i++) {
+        ba_work_row row;
+        if (!(rc = ba_trace_read(t, table, i, 1, raw, err))) {
+            ba_trace_convert(have, raw, ba_work_columns, &row);
+            ba_trace_release(t, table, raw, 1);
+            rc = *first && strcmp(first, row.machine) != 0;
+            memcpy(first, row.machine, sizeof first);
+        }
+    }
+    free(raw);
+    return rc;
+}
+
+/* Times of different machines are never averaged: rows of several have none. */
+static int blank_times(const ba_trace *t, ba_eval_rows *rows, size_t from, char err[BA_ERR_LEN]) {
+    int several = has_machines(t, err);
+    for (size_t i = from; several == 1 && i < rows->n; i++) {
+        rows->row[i].ttft_s = rows->row[i].ttft_cold_s = NAN;
+    }
+    return several < 0 ? several : 0;
+}
+
 /* Many rows at once: every call of ba_trace_read checks the addresses of texts again. */
 int ba_eval_rows_read(const ba_trace *t, ba_eval_rows *rows, char err[BA_ERR_LEN]) {
     enum { PIECE = 256 };
     size_t table = 0;
+    const size_t known = rows->n;
     while (table < ba_trace_tables(t) && strcmp(ba_trace_table_name(t, table), "items") != 0) {
         table++;
     }
@@ -123,7 +162,7 @@ int ba_eval_rows_read(const ba_trace *t, ba_eval_rows *rows, char err[BA_ERR_LEN
         ba_fail(err, "out of memory");
         rc = BA_TRACE_MACHINE;
     }
-    return rc;
+    return rc ? rc : blank_times(t, rows, known, err);
 }
 
 static int add_sitting(ba_trace *t, const ba_eval_sitting *s, char err[BA_ERR_LEN]) {
@@ -172,7 +211,12 @@ static int begin(ba_eval_trace *t, const ba_eval_sitting *s, ba_eval_rows *rows,
         (rc = ba_settings_hold(t->trace, s->label, &settings, !has_rows_of(rows, s->label), err))) {
         return rc;
     }
-    return add_sitting(t->trace, s, err);
+    if (s->work) {
+        size_t table;
+        rc = ba_table_declare_named(t->trace, ba_eval_tables, "work", &table, err);
+        rc = rc ? rc : ba_work_begin(s->work, t->trace, table, s->c->out, s->resume, err);
+    }
+    return rc ? rc : add_sitting(t->trace, s, err);
 }
 
 int ba_eval_trace_begin(const ba_eval_sitting *s, ba_eval_rows *rows, ba_eval_trace **out, char err[BA_ERR_LEN]) {
@@ -198,6 +242,12 @@ int ba_eval_trace_remark(ba_eval_trace *t, const char *remark, char err[BA_ERR_L
 int ba_eval_trace_add(ba_eval_trace *t, const ba_eval_row *row, char err[BA_ERR_LEN]) {
     int rc = ba_trace_append(t->trace, t->items, row, err);
     return rc ? rc : ba_trace_commit_due(t->trace, err);
+}
+
+int ba_eval_trace_done(ba_eval_trace *t, ba_work_list *w, size_t item, char err[BA_ERR_LEN]) {
+    int rc = ba_work_finish(w, t->trace, item, err);
+    /* A rank that dies loses no more than the item at hand. */
+    return rc ? rc : (w->shard.ranks ? ba_trace_commit : ba_trace_commit_due)(t->trace, err);
 }
 
 int ba_eval_trace_finish(ba_eval_trace *t, const ba_eval_summary *s, size_t n, bool whole, char err[BA_ERR_LEN]) {

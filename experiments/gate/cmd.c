@@ -3,6 +3,7 @@
 #include "experiments/cli/ask.h"
 #include "experiments/cli/settings.h"
 #include "experiments/cli/tracing.h"
+#include "experiments/cli/work.h"
 #include "experiments/measure/noise.h"
 #include "experiments/options/options.h"
 #include "planted_run.h"
@@ -31,6 +32,7 @@ typedef struct job {
     ba_noise noise;
     ba_probe *inside; /* [1 + n_mode] of the prompt at hand, full attention's first; NULL without a trace */
     ba_gate_trace trace;
+    ba_work_list work; /* with --shard */
     ba_progress bar;
 } job;
 
@@ -46,10 +48,10 @@ static void free_inside(job *j) {
 /* One prompt in every mode. 0, or what the engine returned and err. */
 static int measure_modes(job *j, const ba_gate_prompt *p, size_t at, ba_gate_row *row, char err[BA_ERR_LEN]) {
     ba_engine *e = j->b->engine;
-    size_t runs = at < j->opt->identities ? CHECKS : 1;
+    size_t runs = p->number < j->opt->identities ? CHECKS : 1;
     double unit = 1 / (double)(j->all.n * (j->r.n_mode + 1)), begin = (double)at / (double)j->all.n;
     ba_progress_part(&j->bar, begin, begin + unit, 1);
-    bool inside = j->inside && at < j->opt->probe;
+    bool inside = j->inside && p->number < j->opt->probe;
     const ba_engine_options unseen = ba_run_options(j->c); /* a probe needs the argument for itself, so no bar moves */
     double noise_kl = NAN;
     ba_reference ref = {0};
@@ -60,8 +62,8 @@ static int measure_modes(job *j, const ba_gate_prompt *p, size_t at, ba_gate_row
     }
     for (size_t m = 0, n = j->r.n_mode; m < n; m++) {
         ba_progress_part(&j->bar, begin + (double)(m + 1) * unit, begin + (double)(m + 2) * unit, runs);
-        if ((rc = ba_gate_mode(e, j->b->store, &ref, j->mode[m], at < j->opt->identities, &j->engine_opt, &row[m],
-                               err)) ||
+        if ((rc = ba_gate_mode(e, j->b->store, &ref, j->mode[m], p->number < j->opt->identities, &j->engine_opt,
+                               &row[m], err)) ||
             (inside && (rc = ba_probe_make(e, p->prompt, j->mode[m], &unseen, &j->inside[1 + m], err)))) {
             goto done;
         }
@@ -72,16 +74,19 @@ done:
     return rc;
 }
 
-/* The next prompt; its rows reach the trace together. */
-static int measure_prompt(job *j) {
+/* The prompt of that number comes next; its rows reach the trace together. */
+static int measure_prompt(job *j, size_t number) {
     char err[BA_ERR_LEN];
+    ba_gate_prompts_place(&j->all, number, j->r.n_done);
     size_t at = j->r.n_done, n_mode = j->r.n_mode;
     const ba_gate_prompt *p = &j->all.p[at];
     ba_gate_row *row = &j->r.row[at * n_mode];
     int status = ba_engine_exit(measure_modes(j, p, at, row, err), err);
     if (!status && j->trace.file) {
-        const ba_probe *inside = at < j->opt->probe ? j->inside : NULL;
-        status = ba_tracing_exit(ba_gate_trace_add(&j->trace, at, p, row, n_mode, inside, err), err);
+        const ba_probe *inside = p->number < j->opt->probe ? j->inside : NULL;
+        int rc = ba_gate_trace_add(&j->trace, p, row, n_mode, inside, err);
+        rc = rc || !j->c->part.count ? rc : ba_work_finish(&j->work, j->trace.file, number, err);
+        status = ba_tracing_exit(rc ? rc : ba_trace_commit(j->trace.file, err), err);
     }
     free_inside(j);
     j->r.n_done += !status;
@@ -103,7 +108,7 @@ static int print_results(job *j) {
 static int report(job *j, bool complete) {
     char err[BA_ERR_LEN];
     int status = j->r.n_done ? print_results(j) : BA_EXIT_OK;
-    if (j->trace.file && j->r.n_done) {
+    if (j->trace.file && (j->r.n_done || (complete && j->c->part.count))) { /* a shard may have nothing to do */
         int rc = ba_gate_trace_finish(&j->trace, &j->r, complete, err);
         status = rc ? ba_tracing_exit(rc, err) : status;
         if (!rc && !complete) {
@@ -112,6 +117,12 @@ static int report(job *j, bool complete) {
         }
     }
     return status;
+}
+
+static int begin_work(job *j, char err[BA_ERR_LEN]) {
+    size_t table;
+    int rc = ba_table_declare_named(j->trace.file, ba_gate_tables, "work", &table, err);
+    return rc ? rc : ba_work_begin(&j->work, j->trace.file, table, j->c->out, j->c->resume, err);
 }
 
 static int open_trace(job *j, int argc, char **argv) {
@@ -126,6 +137,7 @@ static int open_trace(job *j, int argc, char **argv) {
     rc = rc ? rc
             : ba_settings_hold(j->trace.file, "", &settings, ba_trace_rows(j->trace.file, j->trace.prompts) == 0, err);
     rc = rc ? rc : ba_gate_trace_read(&j->trace, &j->all, &j->r, err);
+    rc = rc || !j->c->part.count ? rc : begin_work(j, err);
     ba_environment_free(&env);
     return ba_tracing_exit(rc, err);
 }
@@ -154,15 +166,37 @@ static void announce(const job *j) {
     ba_announce_work(j->b, j->c, n * j->r.n_mode, "cases (prompts times modes)", flops, j->c->out);
 }
 
+/* The number of the prompt to do next; SIZE_MAX: none is left. 0, or an exit status. */
+static int next_prompt(job *j, size_t *number) {
+    char err[BA_ERR_LEN];
+    if (!j->c->part.count) {
+        *number = j->r.n_done < j->all.n ? j->r.n_done : SIZE_MAX;
+        return 0;
+    }
+    return ba_work_next(&j->work, number, err) ? ba_cli_fail(BA_EXIT_MACHINE, "%s", err) : 0;
+}
+
+/* The list of work of a shard. 0, or an exit status. */
+static int plan_work(job *j) {
+    bool failed = false;
+    for (size_t i = 0; j->c->part.count && i < j->all.n && !failed; i++) {
+        const ba_gate_prompt *p = &j->all.p[i];
+        failed = ba_work_add_prompt(&j->work, j->b, p->prompt, (const char *const *)j->mode, j->r.n_mode, "", i) != 0;
+    }
+    failed = failed || (j->c->part.count && ba_work_plan(&j->work, &j->c->part, j->c->mode));
+    return failed ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory") : 0;
+}
+
 /* Every prompt that is left. What was finished before an interruption is reported too. */
 static int measure_all(job *j) {
     int status = 0;
+    size_t number;
     announce(j);
     j->engine_opt.progress = ba_progress_run;
     j->engine_opt.arg = &j->bar;
     ba_progress_start(&j->bar, "gate", j->c->quiet);
-    while (!status && j->r.n_done < j->all.n) {
-        status = measure_prompt(j);
+    while (!status && !(status = next_prompt(j, &number)) && number != SIZE_MAX) {
+        status = measure_prompt(j, number);
     }
     ba_progress_end(&j->bar);
     if (status && status != BA_EXIT_INTERRUPTED) {
@@ -189,6 +223,9 @@ static int prepare(job *j, int argc, char **argv) {
         return ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     }
     j->r.n_greedy = j->opt->greedy;
+    if ((status = plan_work(j))) {
+        return status;
+    }
     return j->c->out ? open_trace(j, argc, argv) : 0;
 }
 
@@ -204,6 +241,7 @@ static int measure(job *j, int argc, char **argv) {
     free(j->inside);
     ba_gate_results_free(&j->r);
     ba_gate_prompts_free(&j->all);
+    ba_work_free(&j->work);
     ba_modes_free(j->mode);
     return status;
 }
@@ -240,7 +278,7 @@ static const ba_option own[] = {
      .help = "check the identities on the first N prompts"},
     {"probe", "N", BA_COUNT, AT(probe), .standard = "1",
      .help = "with --out: look inside of the modes, layer by layer, on the first N prompts"},
-    {"planted", NULL, BA_FLAG, AT(planted), .with = "data", .against = "request,length,identities,probe,resume",
+    {"planted", NULL, BA_FLAG, AT(planted), .with = "data", .against = "request,length,identities,probe,resume,shard",
      .help =
          "instead: contamination. The request before this one had a passage with a code word that this one lacks; how "
          "often does the answer tell it, and how much likelier does it get"},
@@ -266,7 +304,7 @@ const ba_command ba_command_gate = {
     .own = own,
     .size = sizeof(options),
     .takes = BA_TAKES_ENGINE | BA_TAKES_SHAPE | BA_TAKES_CHAT | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY |
-             BA_TAKES_OUT | BA_TAKES_RESUME | BA_TAKES_MARGINS | BA_TAKES_JSON | BA_TAKES_CSV,
+             BA_TAKES_OUT | BA_TAKES_RESUME | BA_TAKES_SHARD | BA_TAKES_MARGINS | BA_TAKES_JSON | BA_TAKES_CSV,
     .mode = "block",
     .tables = ba_gate_tables,
     .hint = "a request is given by --request",

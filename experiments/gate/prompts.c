@@ -16,6 +16,18 @@ void ba_gate_prompts_free(ba_gate_prompts *all) {
     *all = (ba_gate_prompts){0};
 }
 
+void ba_gate_prompts_place(ba_gate_prompts *all, size_t number, size_t at) {
+    size_t from = at;
+    while (from < all->n && all->p[from].number != number) {
+        from++;
+    }
+    if (from < all->n) {
+        ba_gate_prompt p = all->p[from];
+        all->p[from] = all->p[at];
+        all->p[at] = p;
+    }
+}
+
 /* The first `limit` items of every file of the list. */
 static int read_prompts(const ba_session *b, const char *list, size_t limit, ba_gate_prompts *out) {
     char err[BA_ERR_LEN];
@@ -27,6 +39,7 @@ static int read_prompts(const ba_session *b, const char *list, size_t limit, ba_
     int status = out->p ? 0 : ba_cli_fail(BA_EXIT_MACHINE, "out of memory");
     for (size_t i = 0; !status && i < items.n; i++) {
         ba_gate_prompt *p = &out->p[out->n++];
+        p->number = i;
         snprintf(p->name, sizeof p->name, "%s", items.item[i].id);
         if (ba_item_prompt(&items.item[i], b->tok, &p->prompt, err) ||
             ba_item_answer(&items.item[i], b->tok, &p->answer, &p->n_answer, err)) {
@@ -50,6 +63,7 @@ static int make_prompts(const ba_session *b, size_t length, size_t limit, uint64
         if (ba_workload_new(b->tok, &spec, &work, err)) {
             return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
         }
+        out->p[out->n].number = i;
         out->p[out->n].prompt = ba_workload_prompt(b->tok, &work, err);
         status = out->p[out->n++].prompt ? 0 : ba_cli_fail(BA_EXIT_USAGE, "%s", err);
         ba_workload_free(&work);

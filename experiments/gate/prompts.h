@@ -6,6 +6,7 @@
 
 typedef struct ba_gate_prompt {
     char name[64]; /* id of the item; empty if there is none */
+    size_t number; /* in the order of the data; the list may have another one */
     ba_prompt *prompt;
     int32_t *answer; /* [n_answer], owned */
     size_t n_answer;
@@ -20,6 +21,8 @@ typedef struct ba_gate_prompts {
  * generated words (ids where there is no tokenizer) of `length` tokens in passages of 128. 0, or an exit status after printing the line; free in either case. */
 int ba_gate_prompts_read(const ba_session *b, const char *request, const char *data, size_t length, size_t limit,
                          uint64_t seed, ba_gate_prompts *out);
+/* Puts the prompt of that number at place `at`, where another one is that is not done yet. */
+void ba_gate_prompts_place(ba_gate_prompts *all, size_t number, size_t at);
 void ba_gate_prompts_free(ba_gate_prompts *all);
 
 #endif

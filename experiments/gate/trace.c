@@ -3,6 +3,7 @@
 #include "planted.h"
 
 #include "experiments/cli/tracing.h"
+#include "experiments/cli/work.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -108,6 +109,7 @@ const ba_table ba_gate_tables[] = {
     {"planted", ba_planted_columns, sizeof(ba_planted_row), "with `--planted`: a mode on one item"},
     {"planted_modes", ba_planted_summary_columns, sizeof(ba_planted_summary),
      "with `--planted`: a mode over all items"},
+    {"work", ba_work_columns, sizeof(ba_work_row), "with `--shard`: an item of the work that is finished"},
     {.name = NULL}};
 
 int ba_gate_trace_open(ba_gate_trace *t, const char *path, bool resume, const ba_environment *env,
@@ -153,7 +155,7 @@ static ba_gate_row row_of(const prompt_row *d) {
     return row;
 }
 
-int ba_gate_trace_read(ba_gate_trace *t, const ba_gate_prompts *all, ba_gate_results *r, char err[BA_ERR_LEN]) {
+int ba_gate_trace_read(ba_gate_trace *t, ba_gate_prompts *all, ba_gate_results *r, char err[BA_ERR_LEN]) {
     size_t n = ba_trace_rows(t->file, t->prompts);
     int rc = n % r->n_mode || n / r->n_mode > r->n_prompt ? BA_TRACE_REFUSED : 0;
     for (size_t i = 0; !rc && i < n; i++) {
@@ -161,7 +163,11 @@ int ba_gate_trace_read(ba_gate_trace *t, const ba_gate_prompts *all, ba_gate_res
         if ((rc = ba_trace_read(t->file, t->prompts, i, 1, &d, err))) {
             return rc;
         }
-        rc = strcmp(d.item, all->p[i / r->n_mode].name) ? BA_TRACE_REFUSED : 0;
+        if (i % r->n_mode == 0) {
+            ba_gate_prompts_place(all, d.prompt, i / r->n_mode);
+        }
+        const ba_gate_prompt *p = &all->p[i / r->n_mode];
+        rc = p->number != d.prompt || strcmp(d.item, p->name) != 0 ? BA_TRACE_REFUSED : 0;
         r->row[i] = row_of(&d);
     }
     if (rc) {
@@ -250,8 +256,9 @@ static int add_choices(ba_gate_trace *t, size_t at, const char mode[64], const b
     return rc;
 }
 
-int ba_gate_trace_add(ba_gate_trace *t, size_t at, const ba_gate_prompt *p, const ba_gate_row *row, size_t n_mode,
+int ba_gate_trace_add(ba_gate_trace *t, const ba_gate_prompt *p, const ba_gate_row *row, size_t n_mode,
                       const ba_probe *inside, char err[BA_ERR_LEN]) {
+    const size_t at = p->number;
     int rc = 0;
     for (size_t m = 0; !rc && m < n_mode; m++) {
         const ba_probe *in = inside ? &inside[1 + m] : NULL;
@@ -260,13 +267,69 @@ int ba_gate_trace_add(ba_gate_trace *t, size_t at, const ba_gate_prompt *p, cons
         rc = rc || !in ? rc : add_mass(t, at, row[m].mode, p->prompt, in, err);
         rc = rc || !in ? rc : add_choices(t, at, row[m].mode, in, err);
     }
-    return rc ? rc : ba_trace_commit(t->file, err);
+    return rc;
 }
 
 int ba_gate_trace_finish(ba_gate_trace *t, const ba_gate_results *r, bool complete, char err[BA_ERR_LEN]) {
     int rc = ba_trace_clear(t->file, t->modes, err);
-    for (size_t m = 0; !rc && m < r->n_mode; m++) {
+    for (size_t m = 0; !rc && r->n_done && m < r->n_mode; m++) {
         rc = ba_trace_append(t->file, t->modes, &r->summary[m], err);
     }
     return rc ? rc : complete ? ba_trace_finish(t->file, err) : ba_trace_commit(t->file, err);
+}
+
+/* Rows [n] of prompts, all modes of one after the other. */
+static int read_all(ba_trace *t, size_t table, size_t n, ba_gate_results *r, char err[BA_ERR_LEN]) {
+    int rc = 0;
+    for (size_t i = 0; !rc && i < n; i++) {
+        prompt_row d;
+        rc = ba_trace_read(t, table, i, 1, &d, err);
+        if (!rc) {
+            r->row[i] = row_of(&d);
+        }
+    }
+    return rc;
+}
+
+/* How many modes the first prompt has. */
+static int count_modes(ba_trace *t, size_t table, size_t *n_mode, char err[BA_ERR_LEN]) {
+    prompt_row first, next;
+    int rc = ba_trace_read(t, table, 0, 1, &first, err);
+    for (*n_mode = 1; !rc && *n_mode < ba_trace_rows(t, table); ++*n_mode) {
+        rc = ba_trace_read(t, table, *n_mode, 1, &next, err);
+        if (next.prompt != first.prompt) {
+            break;
+        }
+    }
+    return rc;
+}
+
+int ba_gate_trace_summarise(ba_trace *t, const ba_margins *margins, char err[BA_ERR_LEN]) {
+    const ba_gate_limits none = {NAN, NAN, NAN};
+    ba_gate_results r = {0};
+    size_t table, modes, n_mode;
+    int rc = ba_table_declare_named(t, ba_gate_tables, "prompts", &table, err);
+    rc = rc ? rc : ba_table_declare_named(t, ba_gate_tables, "modes", &modes, err);
+    size_t n = rc ? 0 : ba_trace_rows(t, table);
+    if (rc || !n || (rc = count_modes(t, table, &n_mode, err))) {
+        return rc;
+    }
+    if (n % n_mode) {
+        ba_fail(err, "table prompts: %zu rows are not those of %zu modes", n, n_mode);
+        return BA_TRACE_REFUSED;
+    }
+    if (ba_gate_results_new(&r, n_mode, n / n_mode)) {
+        ba_fail(err, "out of memory");
+        return BA_TRACE_MACHINE;
+    }
+    rc = read_all(t, table, n, &r, err);
+    if (!rc) {
+        r.n_done = n / n_mode;
+        ba_gate_summarise(&r, &none, margins);
+    }
+    for (size_t m = 0; !rc && m < n_mode; m++) {
+        rc = ba_trace_append(t, modes, &r.summary[m], err);
+    }
+    ba_gate_results_free(&r);
+    return rc;
 }

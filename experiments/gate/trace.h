@@ -24,15 +24,18 @@ int ba_gate_trace_open(ba_gate_trace *t, const char *path, bool resume, const ba
                        char err[BA_ERR_LEN]);
 void ba_gate_trace_close(ba_gate_trace *t);
 
-/* Rows of the prompts that an earlier session finished, and n_done. */
-int ba_gate_trace_read(ba_gate_trace *t, const ba_gate_prompts *all, ba_gate_results *r, char err[BA_ERR_LEN]);
+/* Rows of the prompts that an earlier session finished, and n_done; those prompts come first in the list then. */
+int ba_gate_trace_read(ba_gate_trace *t, ba_gate_prompts *all, ba_gate_results *r, char err[BA_ERR_LEN]);
 
-/* Appends the rows of prompt number `at` and commits. row: [n_mode]; inside: [1 + n_mode], full attention first, or
+/* Appends the rows of a prompt, which the caller commits. row: [n_mode]; inside: [1 + n_mode], full attention first, or
  * NULL. */
-int ba_gate_trace_add(ba_gate_trace *t, size_t at, const ba_gate_prompt *p, const ba_gate_row *row, size_t n_mode,
+int ba_gate_trace_add(ba_gate_trace *t, const ba_gate_prompt *p, const ba_gate_row *row, size_t n_mode,
                       const ba_probe *inside, char err[BA_ERR_LEN]);
 
 /* Writes the summaries. complete: the finished trace replaces an older file of that name. */
 int ba_gate_trace_finish(ba_gate_trace *t, const ba_gate_results *r, bool complete, char err[BA_ERR_LEN]);
+
+/* Summaries from the rows of a trace whose table `modes` is empty yet, as of merged shards; no limits are applied. */
+int ba_gate_trace_summarise(ba_trace *t, const ba_margins *margins, char err[BA_ERR_LEN]);
 
 #endif

@@ -1,6 +1,7 @@
 /* From words on the command line to values in an options struct. */
 #include "options.h"
 #include "experiments/cli/guess.h"
+#include "experiments/cli/ranks.h"
 #include "experiments/cli/tracing.h"
 #include "experiments/cli/writer.h"
 #include "kernels/base/pool.h"
@@ -378,14 +379,44 @@ static int parse(parser *p, int argc, char **argv, ba_common *common, int *first
     return -1;
 }
 
+/* The part of the work that --shard or mpirun gives to this process, and its own --out in path [size]. 0, or an exit
+ * status. */
+static int take_part(const ba_command *c, ba_common *common, char *path, size_t size) {
+    char err[BA_ERR_LEN];
+    ba_shard *part = &common->part;
+    if (!(c->takes & BA_TAKES_SHARD) || (!common->shard && !ba_ranks_started())) {
+        return 0;
+    }
+    if (common->shard ? ba_shard_parse(common->shard, part, err) != 0
+                      : ba_ranks_open(&part->ranks, &part->index, &part->count, err) != 0) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+    }
+    if (!common->out) {
+        return ba_cli_fail(BA_EXIT_USAGE, "a job of several ranks keeps its results in traces: give --out FILE.h5");
+    }
+    if (ba_shard_path(part, common->out, path, size, err)) {
+        return ba_cli_fail(BA_EXIT_USAGE, "%s", err);
+    }
+    common->out = path;
+    return 0;
+}
+
 /* Runs the command, with what --out names locked. */
-static int run(const ba_call *call) {
+static int run_locked(const ba_call *call) {
     ba_writer_lock lock;
     const ba_common *common = call->common;
     int status = ba_writer_lock_take(&lock, common->out);
     status = status ? status : ba_out_check(common, call->command->takes & (BA_TAKES_RESUME | BA_TAKES_CHECKPOINT));
     status = status ? status : call->command->run(call);
     ba_writer_lock_drop(&lock);
+    return status;
+}
+
+static int run(const ba_call *call, ba_common *common) {
+    char path[4096];
+    int status = take_part(call->command, common, path, sizeof path);
+    status = status ? status : run_locked(call);
+    ba_ranks_close(common->part.ranks);
     return status;
 }
 
@@ -408,7 +439,7 @@ int ba_command_start(const ba_command *c, const ba_command *const *all, int argc
                               .n_operand = (size_t)(argc - first),
                               .argc = argc,
                               .argv = argv};
-        status = run(&call);
+        status = run(&call, &common);
     }
     for (size_t i = 0; i < p.n; i++) {
         free_list(p.row[i], p.base[i]);

@@ -81,6 +81,7 @@ enum {
     BA_TAKES_CHAT = 1 << 19,       /* --chat and --chat-template: a command that words conversations */
     BA_TAKES_SHAPE = 1 << 20,      /* a command that works on ids, so that it needs no vocabulary */
     BA_TAKES_MARGINS = 1 << 21,    /* --margin and --nll-margin: a command that calls changes equal */
+    BA_TAKES_SHARD = 1 << 22,      /* a command with a list of work (work.h), and so ranks of MPI */
     /* What a command needs that computes with a model. */
     BA_TAKES_ENGINE = BA_TAKES_MODEL | BA_TAKES_ADAPTER | BA_TAKES_DTYPE | BA_TAKES_BACKEND | BA_TAKES_THREADS |
                       BA_TAKES_STORE | BA_TAKES_NO_PACKED | BA_TAKES_QUIET,

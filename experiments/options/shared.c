@@ -89,6 +89,10 @@ const ba_shared_option ba_shared_options[] = {
     {BA_TAKES_OUT, {"force", NULL, BA_FLAG, AT(force), .help = "overwrite an existing trace"}},
     {BA_TAKES_RESUME,
      {"resume", NULL, BA_FLAG, AT(resume), .against = "force", .help = "continue the trace that --out names"}},
+    {BA_TAKES_SHARD,
+     {"shard", "I/N|slurm", BA_TEXT, AT(shard), .with = "out",
+      .help = "do part I of N of the work and write it to FILE.shard-I-of-N.h5 (see 'merge'); slurm: the part of this "
+              "task of an array job"}},
     {BA_TAKES_CHECKPOINT,
      {"resume", NULL, BA_FLAG, AT(resume), .against = "force",
       .help = "continue from the checkpoint in --save, and the trace that --out names"}},

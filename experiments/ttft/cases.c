@@ -163,3 +163,29 @@ int ba_ttft_make_cases(ba_ttft_state *s) {
     }
     return 0;
 }
+
+size_t ba_ttft_size_of(const ba_ttft_state *s, size_t unit) {
+    return unit / s->w->n_mode;
+}
+
+int ba_ttft_plan_work(ba_ttft_state *s) {
+    const ba_ttft_options *w = s->w;
+    bool failed = false;
+    if (!s->common->part.count) {
+        return 0;
+    }
+    for (size_t i = 0; i < w->n_size && !failed; i++) {
+        char name[64];
+        double flops = 0;
+        uint64_t hash = 0;
+        for (size_t m = 0; m < w->n_mode; m++) {
+            const ba_ttft_unit *u = &s->unit[i * w->n_mode + m];
+            flops += (double)u->cold.flops_exact * (double)w->repeat;
+            hash = hash * UINT64_C(0x9E3779B97F4A7C15) + u->hash.lo;
+        }
+        snprintf(name, sizeof name, "%zu/%zu", w->size[i].length, w->size[i].block);
+        failed = ba_work_add(&s->work, name, i, hash, flops) != 0;
+    }
+    failed = failed || ba_work_plan(&s->work, &s->common->part, w->modes);
+    return failed ? ba_cli_fail(BA_EXIT_MACHINE, "out of memory") : 0;
+}

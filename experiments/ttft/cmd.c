@@ -144,7 +144,7 @@ static const ba_option own[] = {
      .help = "distances without their noise floor (KL of full in this precision from full in fp32), which needs the "
              "weights once more in fp32"},
     {"data", "FILE", BA_FILE, AT(data), .help = "cut passages out of this text; default: words made up by --seed"},
-    {"profile", NULL, BA_FLAG, AT(profile),
+    {"profile", NULL, BA_FLAG, AT(profile), .against = "shard",
      .help = "every stage of every case, and every operation of a layer, as share of the time"},
     {.name = NULL}};
 
@@ -160,7 +160,7 @@ const ba_command ba_command_ttft = {
     .own = own,
     .size = sizeof(options),
     .takes = BA_TAKES_ENGINE | BA_TAKES_SHAPE | BA_TAKES_MODES | BA_TAKES_SEED | BA_TAKES_MEMORY | BA_TAKES_OUT |
-             BA_TAKES_RESUME | BA_TAKES_JSON | BA_TAKES_CSV,
+             BA_TAKES_RESUME | BA_TAKES_SHARD | BA_TAKES_JSON | BA_TAKES_CSV,
     .mode = "full,block",
     .tables = ba_ttft_tables,
     .hint = "lengths are given by --lengths",

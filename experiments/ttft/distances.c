@@ -120,23 +120,45 @@ static void open_noise(const ba_ttft_state *s, ba_noise *noise) {
     }
 }
 
+/* How many prompts of a size have their distances. */
+static size_t measured_of(const ba_ttft_state *s, size_t size) {
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_distance; i += s->w->n_mode) {
+        n += ba_ttft_size_of(s, s->distance[i].unit) == size;
+    }
+    return n;
+}
+
+/* The missing prompts of a size. */
+static int measure_size(ba_ttft_state *s, size_t size, ba_noise *noise) {
+    int status = 0;
+    for (size_t k = measured_of(s, size); !status && k < s->w->prompts; k++) {
+        ba_store_clear(s->b.store);
+        status = measure_prompt(s, size, k, noise);
+        status = status ? status : keep(s);
+        double sizes = s->only == SIZE_MAX ? (double)s->w->n_size : 1, before = s->only == SIZE_MAX ? (double)size : 0;
+        ba_progress_update(&s->bar, (before + (double)(k + 1) / (double)s->w->prompts) / sizes);
+    }
+    return status;
+}
+
 int ba_ttft_measure_distances(ba_ttft_state *s) {
-    const size_t total = s->w->distance ? s->w->n_size * s->w->prompts : 0;
-    size_t done = s->n_distance / s->w->n_mode;
+    const size_t first = s->only == SIZE_MAX ? 0 : s->only, end = s->only == SIZE_MAX ? s->w->n_size : s->only + 1;
+    size_t missing = 0;
     ba_noise noise;
     int status = 0;
-    if (done >= total) {
+    for (size_t size = first; s->w->distance && size < end; size++) {
+        missing += s->w->prompts - measured_of(s, size);
+    }
+    if (!missing) {
         return 0;
     }
     s->opt.progress = stop_on_interrupt;
     s->held = SIZE_MAX;
     open_noise(s, &noise);
     ba_progress_start(&s->bar, "distances", s->common->quiet);
-    for (; !status && done < total; done++) {
-        ba_store_clear(s->b.store);
-        status = measure_prompt(s, done / s->w->prompts, done % s->w->prompts, &noise);
-        status = status ? status : keep(s);
-        ba_progress_update(&s->bar, (double)(done + 1) / (double)total);
+    for (size_t size = first; !status && size < end; size++) {
+        status = measure_size(s, size, &noise);
     }
     ba_progress_end(&s->bar);
     ba_noise_close(&noise);

@@ -5,6 +5,7 @@
 #include "experiments/measure/protocol.h"
 #include "kernels/base/clock.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,8 +121,16 @@ static void visited(void *arg, size_t visit, size_t total) {
     ba_progress_update(&s->bar, s->done / s->total);
 }
 
+/* Whether a case is of the size that is measured. */
+static bool is_asked(const ba_ttft_state *s, size_t item) {
+    return s->only == SIZE_MAX || ba_ttft_size_of(s, s->cases[item].unit) == s->only;
+}
+
 /* Expected seconds at two thirds of the peak rate. */
 static int expect(ba_ttft_state *s, const ba_measure *m) {
+    free(s->weight);
+    free(s->order);
+    s->total = s->done = 0;
     s->weight = calloc(s->n_case, sizeof *s->weight);
     s->order = calloc(m->repeat * m->n, sizeof *s->order);
     if (!s->weight || !s->order || ba_measure_order(m, s->order)) {
@@ -131,6 +140,7 @@ static int expect(ba_ttft_state *s, const ba_measure *m) {
         const ba_ttft_unit *u = &s->unit[s->cases[i].unit];
         double flops = (double)(s->cases[i].cold ? u->cold : u->warm).flops_exact;
         s->weight[i] = 1.5 * flops / s->peak.flops + m->min_time / (double)m->repeat;
+        s->weight[i] = is_asked(s, i) ? s->weight[i] : 0;
         s->total += s->weight[i] * (double)m->repeat;
     }
     return 0;
@@ -167,6 +177,9 @@ int ba_ttft_measure(ba_ttft_state *s) {
     }
     for (size_t i = 0; i < s->n_sample; i++) {
         measured[s->sample[i].visit] += s->sample[i].warmup ? 0 : s->sample[i].ttft_s;
+    }
+    for (size_t v = 0; v < m.repeat * m.n; v++) {
+        measured[v] = is_asked(s, s->order[v]) ? measured[v] : HUGE_VAL; /* as if there were enough samples */
     }
     announce(s, measured, m.repeat * m.n);
     s->opt.progress = within_sample;

@@ -5,6 +5,7 @@
 
 #include "experiments/cli/environment.h"
 #include "experiments/cli/tracing.h"
+#include "experiments/cli/work.h"
 #include "experiments/options/tables.h"
 #include "session.h"
 
@@ -36,6 +37,8 @@ typedef struct ba_ttft_state {
     double start;             /* clock: of the session */
     ba_trace *trace;          /* or NULL */
     size_t t_result, t_sample, t_distance, t_case, t_session;
+    ba_work_list work; /* with --shard: its items are sizes of prompts, by their number */
+    size_t only;       /* the size that is measured; SIZE_MAX: all */
     /* progress */
     ba_progress bar;
     double *weight; /* [n_case] expected seconds of a visit */
@@ -48,7 +51,13 @@ int ba_ttft_make_prompts(ba_ttft_state *s, const char *text, size_t text_len);
 int ba_ttft_make_units(ba_ttft_state *s);
 int ba_ttft_make_cases(ba_ttft_state *s);
 
-/* measure.c: takes the missing samples. */
+/* cases.c: the list of work of a shard. A mode is timed on the same machine as the full attention it is compared with, and
+ * finds the same blocks: all modes on a size of prompt are one item. */
+int ba_ttft_plan_work(ba_ttft_state *s);
+/* Number of the size that a unit's prompt has. */
+size_t ba_ttft_size_of(const ba_ttft_state *s, size_t unit);
+
+/* measure.c: takes the missing samples of s->only. */
 int ba_ttft_measure(ba_ttft_state *s);
 /* Appends a sample. */
 int ba_ttft_remember(ba_ttft_state *s, const ba_ttft_sample *sample);
@@ -63,6 +72,6 @@ int ba_ttft_measure_distances(ba_ttft_state *s);
 int ba_ttft_describe(ba_ttft_state *s, int argc, char **argv, const char *text, size_t text_len);
 /* Opens the trace and proves that it can be written before hours are spent. */
 int ba_ttft_open_trace(ba_ttft_state *s);
-int ba_ttft_write(ba_ttft_state *s, const ba_ttft_result *r, bool complete);
+int ba_ttft_write(ba_ttft_state *s, const ba_ttft_result *r, size_t n, bool complete);
 
 #endif

@@ -1,6 +1,7 @@
 #include "parts.h"
 
 #include "experiments/cli/ask.h"
+#include "experiments/cli/timing_lock.h"
 
 #include <errno.h>
 #include <math.h>
@@ -24,11 +25,11 @@ static void fill_facts(const ba_ttft_state *s, ba_ttft_result *r) {
     r->seed = s->common->seed;
 }
 
-static void print_results(const ba_ttft_state *s, const ba_ttft_result *r) {
+static void print_results(const ba_ttft_state *s, const ba_ttft_result *r, size_t n) {
     ba_rows_format format = s->common->format == BA_FORMAT_JSON ? BA_ROWS_JSON : BA_ROWS_CSV;
     if (s->common->format != BA_FORMAT_TABLE) {
         ba_rows_begin(stdout, format, ba_ttft_result_columns);
-        for (size_t i = 0; i < s->n_case; i++) {
+        for (size_t i = 0; i < n; i++) {
             ba_rows_print(stdout, format, ba_ttft_result_columns, &r[i], i == 0);
         }
         ba_rows_end(stdout, format);
@@ -45,10 +46,25 @@ static void print_results(const ba_ttft_state *s, const ba_ttft_result *r) {
     }
     printf("question of %zu tokens, passages of %s; at least %zu samples and %g s a case\n", s->w->question,
            s->w->blocks, s->w->repeat, s->w->min_time);
-    ba_ttft_print(r, s->n_case, &s->peak, s->w->profile);
+    ba_ttft_print(r, n, &s->peak, s->w->profile);
     if (s->account) {
         ba_ttft_print_profile(r, s->account, s->n_case);
     }
+}
+
+/* Of a shard, only the results of its own cases, which come first then; how many there are. */
+static size_t keep_measured(const ba_ttft_state *s, ba_ttft_result *r) {
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_case; i++) {
+        bool own = false;
+        for (size_t k = 0; k < s->n_sample; k++) {
+            own = own || s->sample[k].item == i;
+        }
+        if (own) {
+            r[n++] = r[i];
+        }
+    }
+    return n;
 }
 
 /* Prints and writes the results so far, also after an interruption. 0 or 1, or another exit status if they cannot be
@@ -66,9 +82,10 @@ static int report(ba_ttft_state *s, bool complete) {
         fill_facts(s, &r[i]);
         failed |= strcmp(r[i].check, "fail") == 0;
     }
-    int status = ba_ttft_write(s, r, complete);
+    const size_t n = s->common->part.count ? keep_measured(s, r) : s->n_case;
+    int status = ba_ttft_write(s, r, n, complete);
     if (s->n_sample > 0) {
-        print_results(s, r);
+        print_results(s, r, n);
     }
     if (s->trace && !complete && !status) {
         fprintf(stderr, "%s: not finished; finished samples are kept in %s; --resume continues\n",
@@ -96,6 +113,7 @@ static int make_cases(ba_ttft_state *s, const char *text, size_t text_len, int a
         return status;
     }
     status = ba_ttft_make_cases(s);
+    status = status ? status : ba_ttft_plan_work(s);
     status = status ? status : ba_ttft_make_distances(s);
     return status ? status : ba_ttft_describe(s, argc, argv, text, text_len);
 }
@@ -128,6 +146,43 @@ static void warn_of_device(ba_ttft_state *s) {
     }
 }
 
+/* A size of prompts, or all: times, then distances. */
+static int measure_only(ba_ttft_state *s, size_t size) {
+    s->only = size;
+    int status = ba_ttft_measure(s);
+    return status ? status : ba_ttft_measure_distances(s);
+}
+
+/* An item of the list of work, with the sockets and the card for this process alone. */
+static int measure_item(ba_ttft_state *s, size_t item) {
+    char err[BA_ERR_LEN];
+    ba_timing_lock lock;
+    int locked = ba_timing_lock_take(&lock, s->b.be, s->common->quiet, err);
+    if (locked) {
+        return locked > 0 ? BA_EXIT_INTERRUPTED : ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
+    }
+    int status = measure_only(s, (size_t)s->work.item[item].index);
+    ba_timing_lock_drop(&lock);
+    if (!status) {
+        int rc = ba_work_finish(&s->work, s->trace, item, err);
+        status = ba_tracing_exit(rc ? rc : ba_trace_commit(s->trace, err), err);
+    }
+    return status;
+}
+
+static int measure_part(ba_ttft_state *s) {
+    char err[BA_ERR_LEN];
+    for (size_t item;;) {
+        if (ba_work_next(&s->work, &item, err)) {
+            return ba_cli_fail(BA_EXIT_MACHINE, "%s", err);
+        }
+        int status = item == SIZE_MAX ? 0 : measure_item(s, item);
+        if (status || item == SIZE_MAX) {
+            return status;
+        }
+    }
+}
+
 static int run_session(ba_ttft_state *s, int argc, char **argv) {
     int status = prepare_session(s, argc, argv);
     if (status) {
@@ -141,11 +196,7 @@ static int run_session(ba_ttft_state *s, int argc, char **argv) {
     if (status) {
         return status;
     }
-    status = ba_ttft_measure(s);
-    if (status && status != BA_EXIT_INTERRUPTED && status != BA_EXIT_MACHINE) {
-        return status;
-    }
-    status = status ? status : ba_ttft_measure_distances(s);
+    status = s->common->part.count ? measure_part(s) : measure_only(s, SIZE_MAX);
     if (status && status != BA_EXIT_INTERRUPTED && status != BA_EXIT_MACHINE) {
         return status;
     }
@@ -177,6 +228,7 @@ static void close_session(ba_ttft_state *s) {
     free(s->distance);
     free(s->weight);
     free(s->order);
+    ba_work_free(&s->work);
     ba_environment_free(&s->env);
     ba_session_close(&s->b);
 }

@@ -33,6 +33,7 @@ const ba_table ba_ttft_tables[] = {
     {"sessions", session_columns, sizeof(session_row), "one call of the command; `--resume` adds one"},
     {"operations", ba_ttft_operation_columns, sizeof(ba_ttft_operation),
      "with `--profile`: one operation of a case, means"},
+    {"work", ba_work_columns, sizeof(ba_work_row), "with `--shard`: an item of the work that is finished"},
     {.name = NULL}};
 
 int ba_ttft_describe(ba_ttft_state *s, int argc, char **argv, const char *text, size_t text_len) {
@@ -79,7 +80,16 @@ static int read_samples(ba_ttft_state *s) {
     return 0;
 }
 
-/* Distances of an earlier session: those of whole prompts, in the order in which they are measured. */
+/* The number of a size; n_size: there is none. */
+static size_t find_size(const ba_ttft_state *s, size_t length, size_t block) {
+    size_t i = 0;
+    while (i < s->w->n_size && (s->w->size[i].length != length || s->w->size[i].block != block)) {
+        i++;
+    }
+    return i;
+}
+
+/* Distances of an earlier session: those of whole prompts. */
 static int read_distances(ba_ttft_state *s) {
     char err[BA_ERR_LEN];
     size_t n = ba_trace_rows(s->trace, s->t_distance), room = s->distance ? s->n_unit * s->w->prompts : 0;
@@ -92,7 +102,12 @@ static int read_distances(ba_ttft_state *s) {
         if (rc) {
             return ba_tracing_exit(rc, err);
         }
-        d->unit = i / (s->w->n_mode * s->w->prompts) * s->w->n_mode + i % s->w->n_mode;
+        size_t size = find_size(s, d->length, d->block_tokens);
+        if (size == s->w->n_size) {
+            return ba_cli_fail(BA_EXIT_USAGE, "%s: table distances: row %zu is of no size of this run", s->common->out,
+                               i);
+        }
+        d->unit = size * s->w->n_mode + i % s->w->n_mode;
     }
     s->n_distance = n;
     return 0;
@@ -107,6 +122,14 @@ static int describe_trace(ba_ttft_state *s, char err[BA_ERR_LEN]) {
     }
     for (size_t i = 0; i < sizeof index / sizeof *index; i++) {
         int rc = ba_table_declare(s->trace, &ba_ttft_tables[i], index[i], err);
+        if (rc) {
+            return rc;
+        }
+    }
+    if (s->common->part.count) {
+        size_t table;
+        int rc = ba_table_declare_named(s->trace, ba_ttft_tables, "work", &table, err);
+        rc = rc ? rc : ba_work_begin(&s->work, s->trace, table, s->common->out, s->common->resume, err);
         if (rc) {
             return rc;
         }
@@ -181,20 +204,20 @@ static int write_operations(ba_ttft_state *s, char err[BA_ERR_LEN]) {
     return rc;
 }
 
-static int write_results(ba_ttft_state *s, const ba_ttft_result *r, char err[BA_ERR_LEN]) {
+static int write_results(ba_ttft_state *s, const ba_ttft_result *r, size_t n, char err[BA_ERR_LEN]) {
     int rc = ba_trace_clear(s->trace, s->t_result, err);
-    for (size_t i = 0; !rc && i < s->n_case; i++) {
+    for (size_t i = 0; !rc && i < n; i++) {
         rc = ba_trace_append(s->trace, s->t_result, &r[i], err);
     }
     return rc;
 }
 
-int ba_ttft_write(ba_ttft_state *s, const ba_ttft_result *r, bool complete) {
+int ba_ttft_write(ba_ttft_state *s, const ba_ttft_result *r, size_t n, bool complete) {
     char err[BA_ERR_LEN];
     if (!s->trace) {
         return 0;
     }
-    int rc = write_results(s, r, err);
+    int rc = write_results(s, r, n, err);
     if (!rc && s->account) {
         rc = write_operations(s, err);
     }

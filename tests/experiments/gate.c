@@ -272,7 +272,9 @@ static void an_interrupted_gate_goes_on(void) {
     CU_ASSERT_EQUAL_FATAL(ba_environment_add(&env, "command", "gate"), 0);
     CU_ASSERT_EQUAL_FATAL(ba_gate_trace_open(&t, path, false, &env, err), 0);
     for (size_t i = 0; i < 2; i++) {
-        CU_ASSERT_EQUAL(ba_gate_trace_add(&t, i, &prompt[i], row, 2, NULL, err), 0);
+        prompt[i].number = i;
+        CU_ASSERT_EQUAL(ba_gate_trace_add(&t, &prompt[i], row, 2, NULL, err), 0);
+        CU_ASSERT_EQUAL(ba_trace_commit(t.file, err), 0);
     }
     ba_gate_trace_close(&t);
     CU_ASSERT_EQUAL_FATAL(ba_gate_results_new(&r, 2, 3), 0);
