@@ -310,6 +310,11 @@ figure4: ## both modes against the training step, from the checkpoints results/a
 
 accuracy: table1 table2 figure4 ## all of Table 1, Table 2 and Figure 4
 
+adapter-nq: ## the adapter that is shipped, on 100 items of Natural Questions in both modes; goes on where it stopped
+	@$(SETUP) build model
+	@$(MAKE) $(JOBS) all
+	$(BUILD)/blockattn run adapter-nq
+
 modes2026: ## Table 1's items in the modes of 2026, with both adapters of results/adapters (many hours on a CPU)
 	@$(SETUP) build model
 	@$(MAKE) $(JOBS) all
@@ -484,6 +489,6 @@ help: ## show this list
 	    /^[a-z0-9-]+:.*## /{split($$0, part, ":"); sub(/.*## /, ""); printf "  make %-14s %s\n", part[1], $$0}' Makefile
 
 FORCE:
-.PHONY: sanitize-gpu bench-gpu reload-gpu logits-gpu toolkit cuda-compiles differential table3-gpu all install uninstall clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests curves modes2026 tune bench bench-compare setup model gemma qwen-small qwen test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
+.PHONY: sanitize-gpu bench-gpu reload-gpu logits-gpu toolkit cuda-compiles differential table3-gpu all install uninstall clean table1 table2 figure4 accuracy report traces eval-synthetic table3 gate figures sweep game replay requests curves modes2026 adapter-nq tune bench bench-compare setup model gemma qwen-small qwen test check golden lint asan emulated error-budget fuzz store-torture tsan help FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

@@ -333,7 +333,13 @@ static void test_experiment_files(void) {
                                         "table3",
                                         "table3-gpu",
                                         "tune-rag",
-                                        "tune-block-ft"};
+                                        "tune-block-ft",
+                                        "qwen-table1-base",
+                                        "qwen-table1-rag",
+                                        "qwen-table1-block-ft",
+                                        "qwen-tune-rag",
+                                        "qwen-tune-block-ft",
+                                        "adapter-nq"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         /* All values before that of --threads are read, and then nothing is run. */
         program_end o = program_run((const char *const[]){"run", names[i], "--", "--threads", "0", NULL});
