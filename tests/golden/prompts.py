@@ -19,7 +19,9 @@ from gemma import Gemma
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # folder of the golden logits: what opens the system's, what opens the user's turn, what opens the answer
-MARKS = {"": ("<|im_start|>system\n", "<|im_end|>\n<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"),
+CHATML = ("<|im_start|>system\n", "<|im_end|>\n<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n")
+MARKS = {"": CHATML,
+         **{folder: CHATML for folder in oracle.BY_TRANSFORMERS.values()},
          Gemma.folder: ("<bos><start_of_turn>user\n", "\n\n", "<end_of_turn>\n<start_of_turn>model\n")}
 
 

@@ -28,7 +28,7 @@ def mask_of(model, visible, positions):
     def mask(allowed):
         return torch.zeros(allowed.shape).masked_fill(~allowed, torch.finfo(torch.float32).min)[None, None]
 
-    if not getattr(model.config, "layer_types", None):
+    if "sliding_attention" not in (getattr(model.config, "layer_types", None) or []):
         return mask(visible)
     near = positions[:, None] - positions < model.config.sliding_window
     return {"full_attention": mask(visible), "sliding_attention": mask(visible & near)}

@@ -1,5 +1,5 @@
-/* Logits against golden ones. For real models every tests/golden/MODE.json (the default model) and
- * tests/golden/gemma3/MODE.json (Gemma 3 270M, where it is cached) is one test, on the prompts of the prompts.json in
+/* Logits against golden ones. For real models every tests/golden/MODE.json (the default model), gemma3/MODE.json (Gemma 3
+ * 270M) and qwen2.5-0.5b/MODE.json (Qwen2.5-Coder 0.5B), the last two where they are cached, is one test, on the prompts of the prompts.json in
  * the same folder. For a tiny random model of every architecture tests/golden/tiny/ARCH has model, prompts and logits.
  * tests/golden/README.md says how they were made. A result is {"mode", "prompt", "n_tokens", "ids", "values",
  * "logsumexp"}: the 64 largest logits of a mode on a prompt, and the log-sum-exp of all. */
@@ -21,6 +21,7 @@
 
 #define TINY        "tiny/"
 #define GEMMA       "gemma3/"
+#define QWEN        "qwen2.5-0.5b/"
 #define TOP         64
 #define MAX_FIGURES 128
 
@@ -44,7 +45,7 @@ typedef struct figures {
 /* A real model, opened by the first test that needs it. */
 typedef struct real {
     const char *folder, *file; /* of the golden logits; of the model, in the default model's folder (NULL: that one) */
-    const char *missing;
+    const char *label, *missing;
     bool tried;
     ba_session bench;
     cJSON *prompts;
@@ -53,7 +54,7 @@ typedef struct real {
 
 /* CUnit's callbacks take no argument, so their state is global. */
 static struct {
-    real model[2];
+    real model[3];
     figures figure[MAX_FIGURES];
     size_t n_figure;
 } state;
@@ -113,10 +114,15 @@ static void open_real(real *m) {
 }
 
 static int set_up(void) {
-    state.model[0] = (real){.folder = "", .missing = "the model is not cached"};
+    state.model[0] = (real){.folder = "", .label = "", .missing = "the model is not cached"};
     state.model[1] = (real){.folder = GEMMA,
                             .file = "gemma-3-270m.Q4_K_M.gguf",
+                            .label = "gemma3-270m",
                             .missing = "Gemma 3 270M is not cached; make gemma gets it"};
+    state.model[2] = (real){.folder = QWEN,
+                            .file = "Qwen2.5-Coder-0.5B-Instruct.Q4_K_M.gguf",
+                            .label = "qwen2.5-0.5b",
+                            .missing = "Qwen2.5-Coder 0.5B is not cached; make qwen-small gets it"};
     return 0;
 }
 
@@ -329,11 +335,20 @@ static void check_properties(const char *model, const ba_session *bench, const c
     ba_prompt_free(prompt);
 }
 
+/* The real model whose folder a test's name begins with. */
+static real *model_of(const char *name) {
+    size_t i = sizeof state.model / sizeof *state.model - 1;
+    while (i && strncmp(name, state.model[i].folder, strlen(state.model[i].folder)) != 0) {
+        i--;
+    }
+    return &state.model[i];
+}
+
 /* A real model in one mode; the running test has their names. */
 static void real_model(void) {
     const char *name = CU_get_current_test()->pName, *slash = strchr(name, '/'), *mode = slash ? slash + 1 : name;
     bool base = strcmp(mode, "full") == 0 || strcmp(mode, "block") == 0;
-    real *m = &state.model[slash != NULL];
+    real *m = model_of(name);
     if (BA_SANITIZED && (slash || strcmp(mode, "block") != 0)) {
         ba_test_skip("under a sanitizer only the default model in block mode is run");
         return;
@@ -346,8 +361,8 @@ static void real_model(void) {
         return;
     }
     cJSON *file = load(name);
-    check_file(slash ? "gemma3-270m" : "", &m->bench, m->prompts, file, base ? by_transformers : by_oracle);
-    check_properties(slash ? "gemma3-270m" : "", &m->bench, file);
+    check_file(m->label, &m->bench, m->prompts, file, base ? by_transformers : by_oracle);
+    check_properties(m->label, &m->bench, file);
     cJSON_Delete(file);
 }
 
@@ -410,7 +425,7 @@ int ba_suite_golden(void) {
     CU_pSuite s = CU_add_suite("golden", set_up, tear_down);
     return s && CU_add_test(s, "every mode has a file", every_mode_has_a_file) &&
                    add_tests(s, TINY "*", "", tiny_model) && add_tests(s, "*", ".json", real_model) &&
-                   add_tests(s, GEMMA "*", ".json", real_model)
+                   add_tests(s, GEMMA "*", ".json", real_model) && add_tests(s, QWEN "*", ".json", real_model)
                ? 0
                : -1;
 }
