@@ -137,6 +137,9 @@ static int open_file(ba_trace *t, bool writable, char err[BA_ERR_LEN]) {
     if (writable) {
         H5Pset_fapl_core(access, BA_TRACE_GROW_BYTES, false);
     }
+    /* A commit replaces the file as a whole, so there is nothing to lock; and a lock that lasts as long as a resumed run
+     * would keep the other ranks of a job from reading its trace. */
+    H5Pset_file_locking(access, false, true);
     t->file = H5Fopen(t->path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access);
     H5Pclose(access);
     return 0;

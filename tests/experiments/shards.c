@@ -210,6 +210,23 @@ static void times_of_machines_stay_apart(void) {
     }
 }
 
+/* Ranks that resume read each other's traces while all are open to be gone on with. */
+static void a_resumed_trace_can_be_read(void) {
+    char path[4096], err[BA_ERR_LEN] = "";
+    ba_trace *t, *resumed, *read = NULL;
+    program_path("held.h5", path);
+    CU_ASSERT_EQUAL_FATAL(ba_trace_create(path, BA_EVAL_SCHEMA, &t, err), 0);
+    CU_ASSERT_EQUAL_FATAL(ba_trace_finish(t, err), 0);
+    ba_trace_close(t);
+    CU_ASSERT_EQUAL_FATAL(ba_trace_resume(path, BA_EVAL_SCHEMA, &resumed, err), 0);
+    program_end other = program_run((const char *[]){"export", "held.h5", NULL}); /* locks are between processes */
+    CU_ASSERT_EQUAL(other.status, 0);
+    program_free(&other);
+    CU_ASSERT_EQUAL(ba_trace_open(path, &read, err), 0);
+    ba_trace_close(read);
+    ba_trace_close(resumed);
+}
+
 /* mpirun in the tests' folder, with the options of EVAL. The exit status. */
 static int mpirun(const char *options, const char *more) {
     char *line = NULL;
@@ -257,5 +274,6 @@ int ba_suite_shards(void) {
            !CU_add_test(s, "merged shards equal one process", shards_are_one_run) ||
            !CU_add_test(s, "shards that do not fit are refused by name", misfits_are_refused) ||
            !CU_add_test(s, "times of several machines are not averaged", times_of_machines_stay_apart) ||
+           !CU_add_test(s, "a trace that a rank goes on with can be read by others", a_resumed_trace_can_be_read) ||
            !CU_add_test(s, "merged ranks of MPI equal one process", ranks_are_one_run);
 }
