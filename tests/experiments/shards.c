@@ -88,43 +88,47 @@ static void expect_same(const char *a, const char *b, const char *const *table) 
 static void shards_are_one_run(void) {
     static const char *const part[] = {"1/3", "2/3", "3/3"};
     program_tiny();
-    expect_run(EVAL("--out", "one.h5"));
-    expect_run(GATE("--out", "gate1.h5"));
+    expect_run(EVAL("--out", "sh-one.h5"));
+    expect_run(GATE("--out", "sh-gate1.h5"));
     for (size_t i = 0; i < 3; i++) {
-        expect_run(EVAL("--out", "part.h5", "--shard", part[i]));
-        expect_run(GATE("--out", "gatep.h5", "--shard", part[i]));
+        expect_run(EVAL("--out", "sh-part.h5", "--shard", part[i]));
+        expect_run(GATE("--out", "sh-gatep.h5", "--shard", part[i]));
     }
-    expect_run((const char *[]){"merge", "joined.h5", "part.shard-3-of-3.h5", "part.shard-1-of-3.h5",
-                                "part.shard-2-of-3.h5", NULL});
-    expect_run((const char *[]){"merge", "gatem.h5", "gatep.shard-1-of-3.h5", "gatep.shard-2-of-3.h5",
-                                "gatep.shard-3-of-3.h5", NULL});
-    expect_same("one.h5", "joined.h5", tables_of_eval);
-    expect_same("gate1.h5", "gatem.h5", tables_of_gate);
+    expect_run((const char *[]){"merge", "sh-joined.h5", "sh-part.shard-3-of-3.h5", "sh-part.shard-1-of-3.h5",
+                                "sh-part.shard-2-of-3.h5", NULL});
+    expect_run((const char *[]){"merge", "sh-gatem.h5", "sh-gatep.shard-1-of-3.h5", "sh-gatep.shard-2-of-3.h5",
+                                "sh-gatep.shard-3-of-3.h5", NULL});
+    expect_same("sh-one.h5", "sh-joined.h5", tables_of_eval);
+    expect_same("sh-gate1.h5", "sh-gatem.h5", tables_of_gate);
 }
 
 /* Goes on with the shards of the test above. */
 static void misfits_are_refused(void) {
     char path[4096];
     expect_run((const char *[]){"eval", "--model", "tiny.gguf", "--task", "needle,kv", "--limit", "4", "--passages",
-                                "4", "--words", "8", "--mode", "full,block", "--quiet", "--out", "other.h5", "--shard",
-                                "2/3", NULL});
-    expect_run(EVAL("--metric", "nll", "--out", "nll.h5", "--shard", "2/3"));
-    program_write("cut.h5", "\211HDF\r\n\032\n and then nothing");
+                                "4", "--words", "8", "--mode", "full,block", "--quiet", "--out", "sh-other.h5",
+                                "--shard", "2/3", NULL});
+    expect_run(EVAL("--metric", "nll", "--out", "sh-nll.h5", "--shard", "2/3"));
+    program_write("sh-cut.h5", "\211HDF\r\n\032\n and then nothing");
     const program_refusal rows[] = {
-        {2, "are not finished", {"merge", "x.h5", "part.shard-1-of-3.h5", "part.shard-2-of-3.h5"}},
-        {2, "leave out one", {"merge", "x.h5", "part.shard-1-of-3.h5", "part.shard-1-of-3.h5"}},
-        {2, "other.shard-2-of-3.h5: work is", {"merge", "x.h5", "part.shard-1-of-3.h5", "other.shard-2-of-3.h5"}},
-        {2, "nll.shard-2-of-3.h5: settings", {"merge", "x.h5", "part.shard-1-of-3.h5", "nll.shard-2-of-3.h5"}},
-        {2, "cut.h5", {"merge", "x.h5", "part.shard-1-of-3.h5", "cut.h5"}},
-        {2, "gone.h5", {"merge", "x.h5", "part.shard-1-of-3.h5", "gone.h5"}},
-        {2, "is a shard of a run", {"merge", "x.h5", "part.shard-1-of-3.h5", "one.h5"}},
-        {2, "needs I/N", {"eval", "--task", "kv", "--out", "x.h5", "--shard", "4/3"}},
+        {2, "are not finished", {"merge", "sh-x.h5", "sh-part.shard-1-of-3.h5", "sh-part.shard-2-of-3.h5"}},
+        {2, "leave out one", {"merge", "sh-x.h5", "sh-part.shard-1-of-3.h5", "sh-part.shard-1-of-3.h5"}},
+        {2,
+         "sh-other.shard-2-of-3.h5: work is",
+         {"merge", "sh-x.h5", "sh-part.shard-1-of-3.h5", "sh-other.shard-2-of-3.h5"}},
+        {2,
+         "sh-nll.shard-2-of-3.h5: settings",
+         {"merge", "sh-x.h5", "sh-part.shard-1-of-3.h5", "sh-nll.shard-2-of-3.h5"}},
+        {2, "sh-cut.h5", {"merge", "sh-x.h5", "sh-part.shard-1-of-3.h5", "sh-cut.h5"}},
+        {2, "sh-gone.h5", {"merge", "sh-x.h5", "sh-part.shard-1-of-3.h5", "sh-gone.h5"}},
+        {2, "is a shard of a run", {"merge", "sh-x.h5", "sh-part.shard-1-of-3.h5", "sh-one.h5"}},
+        {2, "needs I/N", {"eval", "--task", "kv", "--out", "sh-x.h5", "--shard", "4/3"}},
         {2, "--shard goes with --out", {"eval", "--task", "kv", "--shard", "1/3"}},
-        {2, "neither SLURM_ARRAY_TASK_ID", {"eval", "--task", "kv", "--out", "x.h5", "--shard", "slurm"}},
+        {2, "neither SLURM_ARRAY_TASK_ID", {"eval", "--task", "kv", "--out", "sh-x.h5", "--shard", "slurm"}},
     };
     EXPECT_REFUSALS(rows);
-    CU_ASSERT_NOT_EQUAL(access(program_path("x.h5", path), F_OK), 0);
-    expect_run((const char *[]){"merge", "some.h5", "part.shard-1-of-3.h5", "--partial", NULL});
+    CU_ASSERT_NOT_EQUAL(access(program_path("sh-x.h5", path), F_OK), 0);
+    expect_run((const char *[]){"merge", "sh-some.h5", "sh-part.shard-1-of-3.h5", "--partial", NULL});
 }
 
 static void slurm_says_which(void) {
@@ -190,8 +194,8 @@ static void times_of_machines_stay_apart(void) {
         size_t items, work;
         ba_trace *t;
         ba_eval_rows rows = {0};
-        CU_ASSERT_EQUAL_FATAL(ba_trace_create(program_path(k ? "two.h5" : "same.h5", path), BA_EVAL_SCHEMA, &t, err),
-                              0);
+        CU_ASSERT_EQUAL_FATAL(
+            ba_trace_create(program_path(k ? "sh-two.h5" : "sh-same.h5", path), BA_EVAL_SCHEMA, &t, err), 0);
         CU_ASSERT_EQUAL_FATAL(ba_table_declare_named(t, ba_eval_tables, "items", &items, err), 0);
         CU_ASSERT_EQUAL_FATAL(ba_table_declare_named(t, ba_eval_tables, "work", &work, err), 0);
         for (size_t i = 0; i < 2; i++) {
@@ -214,12 +218,12 @@ static void times_of_machines_stay_apart(void) {
 static void a_resumed_trace_can_be_read(void) {
     char path[4096], err[BA_ERR_LEN] = "";
     ba_trace *t, *resumed, *read = NULL;
-    program_path("held.h5", path);
+    program_path("sh-held.h5", path);
     CU_ASSERT_EQUAL_FATAL(ba_trace_create(path, BA_EVAL_SCHEMA, &t, err), 0);
     CU_ASSERT_EQUAL_FATAL(ba_trace_finish(t, err), 0);
     ba_trace_close(t);
     CU_ASSERT_EQUAL_FATAL(ba_trace_resume(path, BA_EVAL_SCHEMA, &resumed, err), 0);
-    program_end other = program_run((const char *[]){"export", "held.h5", NULL}); /* locks are between processes */
+    program_end other = program_run((const char *[]){"export", "sh-held.h5", NULL}); /* locks are between processes */
     CU_ASSERT_EQUAL(other.status, 0);
     program_free(&other);
     CU_ASSERT_EQUAL(ba_trace_open(path, &read, err), 0);
@@ -255,16 +259,16 @@ static void ranks_are_one_run(void) {
         return;
     }
     program_tiny();
-    if (mpirun("-n 2", "--out ranks.h5") != 0) {
+    if (mpirun("-n 2", "--out sh-ranks.h5") != 0) {
         char *why = program_text("mpi.err");
         fprintf(stderr, "%s\n", why);
         free(why);
         CU_FAIL("mpirun -n 2 failed");
         return;
     }
-    expect_run((const char *[]){"merge", "ranked.h5", "ranks.rank-0.h5", "ranks.rank-1.h5", NULL});
-    expect_run(EVAL("--out", "single.h5"));
-    expect_same("single.h5", "ranked.h5", tables_of_eval);
+    expect_run((const char *[]){"merge", "sh-ranked.h5", "sh-ranks.rank-0.h5", "sh-ranks.rank-1.h5", NULL});
+    expect_run(EVAL("--out", "sh-single.h5"));
+    expect_same("sh-single.h5", "sh-ranked.h5", tables_of_eval);
 }
 
 int ba_suite_shards(void) {
