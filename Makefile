@@ -8,7 +8,7 @@ WERROR ?= -Werror
 PREFIX ?= /usr/local
 
 # What `pkg-config` knows about the libraries, asked once, at first use.
-PKGS       := openblas hdf5 libcjson libxxhash libutf8proc oniguruma zlib lmdb hiredis libsodium
+PKGS       := openblas hdf5 libcjson libxxhash libutf8proc oniguruma zlib lmdb hiredis libsodium libmicrohttpd
 once        = $(eval $(1) := $(2))$($(1))
 LIB_CFLAGS  = $(call once,LIB_CFLAGS,$(shell pkg-config --cflags $(PKGS) 2>/dev/null))
 LIB_LIBS    = $(call once,LIB_LIBS,$(shell pkg-config --libs $(PKGS) 2>/dev/null))

@@ -12,7 +12,7 @@ die() { say "$*"; exit 1; }
 packages_of() {
     case $1 in
     build) echo gcc libc6-dev pkg-config libopenblas-dev libhdf5-dev libcjson-dev libxxhash-dev libutf8proc-dev libonig-dev zlib1g-dev \
-        liblmdb-dev libhiredis-dev libsodium-dev libcsv-dev libcunit1-dev ;;
+        liblmdb-dev libhiredis-dev libsodium-dev libcsv-dev libmicrohttpd-dev libcunit1-dev ;;
     plots) echo gnuplot-nox fonts-dejavu-core ;;
     lint) echo clang clang-format clang-tidy ;;
     fuzz) echo clang libclang-rt-dev ;;

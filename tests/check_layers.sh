@@ -71,6 +71,7 @@ experiments/merge: experiments/cli/ experiments/options/ experiments/eval/ exper
 experiments/mpi: experiments/cli/ranks_module.h
 experiments/replay: experiments/cli/ experiments/options/ experiments/data/ experiments/measure/ sim/ kernels/base/
 experiments/report: experiments/cli/ experiments/options/ experiments/data/ experiments/eval/ sim/ kernels/base/
+experiments/serve: experiments/cli/ experiments/options/ experiments/data/ sim/ kernels/base/
 experiments/store: experiments/cli/ experiments/options/ experiments/measure/ sim/ kernels/base/
 experiments/ttft: experiments/cli/ experiments/options/ experiments/measure/ sim/ kernels/base/
 experiments/tune: experiments/cli/ experiments/options/ experiments/data/ experiments/measure/ sim/ kernels/base/
@@ -164,6 +165,7 @@ only_in '^sim/trace/([a-z]*\.c|parts\.h|verify\.h)' hdf5
 only_in '^sim/store/lmdb/' lmdb
 only_in '^sim/store/redis/' hiredis
 only_in '^sim/store/key\.c' sodium
+only_in '^experiments/serve/' microhttpd
 
 engine=$(echo "$sources" | grep -E '^(kernels|sim)/')
 kernels=$(echo "$sources" | grep '^kernels/')

@@ -7,6 +7,7 @@
     C(plan)                                                                                                            \
     C(logits)                                                                                                          \
     C(generate)                                                                                                        \
+    C(serve)                                                                                                           \
     C(compare)                                                                                                         \
     C(gate)                                                                                                            \
     C(ttft)                                                                                                            \

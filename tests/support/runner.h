@@ -38,7 +38,7 @@ void ba_test_golden(const char *name, char *path, size_t size);
     S(model) S(model_bad) S(changed) S(tokenizer) S(remembered) S(tokenizer_files) S(prompt) S(plan) S(modes) S(cost) S(store) S(blocks) S(tiers) S(device_store)      \
     S(redis) S(engine) S(gate) S(scores) S(tasks) S(eval) S(report) S(convert) S(game) S(simulate) S(replay)          \
     S(golden) S(stats) S(race) S(measure) S(trace) S(ttft) S(fuzz) S(faults) S(cli) S(cli_options) S(cli_store)       \
-    S(cli_ask) S(cli_compare) S(cli_tune) S(library) S(planted) S(readme) S(shards)
+    S(cli_ask) S(cli_compare) S(cli_tune) S(serve) S(library) S(planted) S(readme) S(shards)
 /* clang-format on */
 #define BA_SUITE_DECLARE(name) int ba_suite_##name(void);
 BA_SUITES(BA_SUITE_DECLARE)
