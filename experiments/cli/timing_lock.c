@@ -12,15 +12,15 @@
 
 /* The socket of a processor; 0 where the kernel does not say. */
 static int socket_of(int cpu) {
-    char path[128];
-    int socket = 0;
+    char path[128], text[32] = "";
     snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/physical_package_id", cpu);
     FILE *f = fopen(path, "r");
-    if (f) {
-        socket = fscanf(f, "%d", &socket) == 1 && socket >= 0 ? socket % BA_MAX_SOCKETS : 0;
-        fclose(f);
+    if (!f) {
+        return 0;
     }
-    return socket;
+    long socket = fgets(text, sizeof text, f) ? strtol(text, NULL, 10) : 0;
+    fclose(f);
+    return socket > 0 ? (int)(socket % BA_MAX_SOCKETS) : 0;
 }
 
 /* Opens a file that another user may have made. */

@@ -414,9 +414,11 @@ static int run_locked(const ba_call *call) {
 
 static int run(const ba_call *call, ba_common *common) {
     char path[4096];
+    const char *out = common->out;
     int status = take_part(call->command, common, path, sizeof path);
     status = status ? status : run_locked(call);
     ba_ranks_close(common->part.ranks);
+    common->out = out; /* it may name `path` */
     return status;
 }
 
