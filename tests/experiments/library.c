@@ -80,7 +80,7 @@ static void test_program(void) {
     expect_said(BLOCKATTN_VERSION);
     CU_ASSERT_EQUAL(shell("%s/bin/blockattn run requests_ram -- --requests 200 --force --out drawn.h5", p.root), 0);
     CU_ASSERT_EQUAL(shell("%s/bin/blockattn game --world holdem --frames 1 --model absent", p.root) == 0, false);
-    expect_said("absent: No such file");
+    expect_said("model 'absent': no such file");
     static const char *const files[] = {"share/man/man1/blockattn.1",
                                         "share/bash-completion/completions/blockattn",
                                         "share/zsh/site-functions/_blockattn",
