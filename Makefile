@@ -78,7 +78,7 @@ $(LIBRARY): $(call obj,$(API_SRC)) $(BUILD)/parts.a
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -shared -Wl,-soname,$(@F) -Wl,--as-needed,--no-undefined -o $@ $^ $(LIBS)
 
-$(BUILD)/blockattn-mpi.so: $(MPI_SRC) experiments/cli/ranks_module.h $(BUILD)/flags
+$(BUILD)/blockattn-mpi.so: $(MPI_SRC) experiments/mpi/ranks_module.h $(BUILD)/flags
 	@echo "  compile  $<"
 	$(Q)$(CC) $(CFLAGS_ALL) $$(pkg-config --cflags ompi-c | sed 's/-I/-isystem /g') -shared -o $@ $< $$(pkg-config --libs ompi-c) -lpthread
 

@@ -61,20 +61,21 @@ experiments/compare: experiments/cli/ experiments/options/ experiments/data/ exp
 experiments/data: sim/ kernels/base/
 experiments/tasks: experiments/data/ experiments/measure/ sim/base/ sim/prompt/ sim/text/ sim/tokenizer/ kernels/base/
 experiments/cli: experiments/data/ experiments/measure/ sim/ kernels/backend.h kernels/base/
-experiments/options: experiments/cli/ library/blockattn.h sim/ kernels/backend.h kernels/base/
+experiments/options: experiments/cli/ experiments/mpi/ library/blockattn.h sim/ kernels/backend.h kernels/base/
 experiments/cost: experiments/cli/ experiments/options/ experiments/data/ experiments/measure/ sim/ kernels/base/
-experiments/eval: experiments/cli/ experiments/options/ experiments/measure/ experiments/tasks/ sim/ kernels/base/
+experiments/eval: experiments/cli/ experiments/options/ experiments/measure/ experiments/work/ experiments/tasks/ sim/ kernels/base/
 experiments/game: experiments/cli/ experiments/options/ experiments/measure/ sim/ kernels/backend.h kernels/base/
-experiments/gate: experiments/cli/ experiments/options/ experiments/data/ experiments/measure/ sim/ kernels/base/
+experiments/gate: experiments/cli/ experiments/options/ experiments/data/ experiments/measure/ experiments/work/ sim/ kernels/base/
 experiments/inspect: experiments/cli/ experiments/options/ experiments/measure/ experiments/tasks/ sim/ kernels/base/
-experiments/merge: experiments/cli/ experiments/options/ experiments/eval/ experiments/gate/ experiments/measure/ sim/ kernels/base/
-experiments/mpi: experiments/cli/ranks_module.h
+experiments/merge: experiments/cli/ experiments/options/ experiments/eval/ experiments/gate/ experiments/measure/ experiments/work/ sim/ kernels/base/
+experiments/mpi: kernels/base/
 experiments/replay: experiments/cli/ experiments/options/ experiments/data/ experiments/measure/ sim/ kernels/base/
 experiments/report: experiments/cli/ experiments/options/ experiments/data/ experiments/eval/ sim/ kernels/base/
 experiments/serve: experiments/cli/ experiments/options/ experiments/data/ sim/ kernels/base/
 experiments/store: experiments/cli/ experiments/options/ experiments/measure/ sim/ kernels/base/
-experiments/ttft: experiments/cli/ experiments/options/ experiments/measure/ sim/ kernels/base/
+experiments/ttft: experiments/cli/ experiments/options/ experiments/measure/ experiments/work/ sim/ kernels/base/
 experiments/tune: experiments/cli/ experiments/options/ experiments/data/ experiments/measure/ sim/ kernels/base/
+experiments/work: experiments/cli/ experiments/mpi/ sim/ kernels/backend.h kernels/base/
 experiments/versus: experiments/cli/ experiments/options/ experiments/measure/ sim/ kernels/backend.h kernels/base/ kernels/cpu/bf16/
 tests/support: experiments/ sim/ kernels/
 tests/kernels: tests/support/ experiments/ sim/ kernels/

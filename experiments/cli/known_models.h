@@ -15,7 +15,7 @@ typedef struct ba_known_model {
     size_t bytes; /* of the file */
 } ba_known_model;
 
-/* Row i of the table, the default model first; NULL behind the last. */
+/* Row i of the table, the default model first; NULL past the last. */
 const ba_known_model *ba_known_model_at(size_t i);
 /* NULL: there is none. */
 const ba_known_model *ba_known_model_named(const char *name);

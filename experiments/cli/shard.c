@@ -24,7 +24,7 @@ static int from_environment(const char *name, size_t *out) {
     return text ? parse_number(text, strlen(text), out) : -1;
 }
 
-/* Where this task stands in its array. A list with gaps, as --array=1,3,7, does not say. */
+/* The position of this task in its array. A list with gaps, as --array=1,3,7, does not say. */
 static int of_array(ba_shard *out, char err[BA_ERR_LEN]) {
     size_t id, count, min, max, step;
     if (from_environment("SLURM_ARRAY_TASK_ID", &id) || from_environment("SLURM_ARRAY_TASK_COUNT", &count) ||

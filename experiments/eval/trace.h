@@ -3,8 +3,8 @@
 #ifndef BA_EVAL_TRACE_H
 #define BA_EVAL_TRACE_H
 
-#include "experiments/cli/work.h"
 #include "experiments/options/tables.h"
+#include "experiments/work/work.h"
 #include "summary.h"
 
 #define BA_EVAL_SCHEMA "blockattn/eval/2"

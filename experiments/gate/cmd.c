@@ -3,9 +3,9 @@
 #include "experiments/cli/ask.h"
 #include "experiments/cli/settings.h"
 #include "experiments/cli/tracing.h"
-#include "experiments/cli/work.h"
 #include "experiments/measure/noise.h"
 #include "experiments/options/options.h"
+#include "experiments/work/work.h"
 #include "planted_run.h"
 #include "trace.h"
 

@@ -3,7 +3,7 @@
 #include "planted.h"
 
 #include "experiments/cli/tracing.h"
-#include "experiments/cli/work.h"
+#include "experiments/work/work.h"
 
 #include <math.h>
 #include <stdio.h>

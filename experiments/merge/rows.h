@@ -2,7 +2,7 @@
 #ifndef BA_MERGE_ROWS_H
 #define BA_MERGE_ROWS_H
 
-#include "experiments/cli/work.h"
+#include "experiments/work/work.h"
 
 /* What happens to the rows of a table. */
 typedef enum ba_merge_rule {

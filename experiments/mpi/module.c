@@ -1,5 +1,5 @@
 /* The counter of an MPI job; see README.md. */
-#include "experiments/cli/ranks_module.h"
+#include "ranks_module.h"
 
 #include <mpi.h>
 #include <pthread.h>
@@ -100,7 +100,7 @@ static int take(uint64_t *ticket, char *err) {
     return failed ? -1 : 0;
 }
 
-/* Whether a rank's heart has stopped: its last beat, and for how many looks it stood still. */
+/* Whether a rank's heart has stopped: its last beat, and how many looks in a row have found no other. */
 typedef struct pulse {
     uint64_t beat;
     unsigned still;

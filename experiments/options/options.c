@@ -1,9 +1,9 @@
 /* From words on the command line to values in an options struct. */
 #include "options.h"
 #include "experiments/cli/guess.h"
-#include "experiments/cli/ranks.h"
 #include "experiments/cli/tracing.h"
 #include "experiments/cli/writer.h"
+#include "experiments/mpi/ranks.h"
 #include "kernels/base/pool.h"
 #include "library/blockattn.h"
 

@@ -1,4 +1,4 @@
-/* blockattn serve: a model behind HTTP, for the paper's client and those of OpenAI's form. */
+/* blockattn serve: a model over HTTP, for the paper's client and those of OpenAI's form. */
 #include "server.h"
 
 #include "experiments/options/options.h"
@@ -140,7 +140,7 @@ static const ba_option own[] = {
 
 const ba_command ba_command_serve = {
     .name = "serve",
-    .summary = "a model behind HTTP",
+    .summary = "a model over HTTP",
     .usage = "[--port N] [--mode MODE] [--address IP --api-key FILE]",
     .about = "Answers POST /generate as the paper's server does, and POST /v1/completions and /v1/chat/completions as "
              "OpenAI's, one after the other; GET /health and /v1/models. A request may name its \"mode\". INT and TERM "

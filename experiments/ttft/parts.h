@@ -5,8 +5,8 @@
 
 #include "experiments/cli/environment.h"
 #include "experiments/cli/tracing.h"
-#include "experiments/cli/work.h"
 #include "experiments/options/tables.h"
+#include "experiments/work/work.h"
 #include "session.h"
 
 #define BA_TTFT_SCHEMA "blockattn/ttft/3"

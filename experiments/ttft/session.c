@@ -1,7 +1,7 @@
 #include "parts.h"
 
 #include "experiments/cli/ask.h"
-#include "experiments/cli/timing_lock.h"
+#include "experiments/work/timing_lock.h"
 
 #include <errno.h>
 #include <math.h>

@@ -223,7 +223,7 @@ static void a_key_is_asked_for(void) {
     EXPECT_REFUSALS(refused);
 }
 
-/* Many at once with little room: each is answered or told to come again, in whatever mixture; and the signal lets those
+/* Many at once with little room: each is answered or gets 429; and the signal lets those
  * that wait finish. */
 static void a_full_queue_says_so(void) {
     enum { CLIENTS = 60 };

@@ -1,8 +1,8 @@
 /* One run on several processes: shards and ranks, merged, give what one process gives; and shards that do not fit are
  * refused by name. */
 #include "experiments/cli/shard.h"
-#include "experiments/cli/work.h"
 #include "experiments/eval/trace.h"
+#include "experiments/work/work.h"
 #include "tests/support/program.h"
 #include "tests/support/runner.h"
 

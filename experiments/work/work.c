@@ -1,7 +1,7 @@
 #include "work.h"
 
-#include "announce.h"
-#include "ranks.h"
+#include "experiments/cli/announce.h"
+#include "experiments/mpi/ranks.h"
 #include "sim/base/grow.h"
 
 #include <stdlib.h>

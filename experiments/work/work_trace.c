@@ -1,7 +1,7 @@
 /* What the trace of a shard says about the work. */
 #include "work.h"
 
-#include "environment.h"
+#include "experiments/cli/environment.h"
 #include "kernels/base/clock.h"
 
 #include <glob.h>

@@ -1,6 +1,6 @@
 #include "timing_lock.h"
 
-#include "cli.h"
+#include "experiments/cli/cli.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,8 +6,8 @@
 #ifndef BA_WORK_H
 #define BA_WORK_H
 
-#include "cli.h"
-#include "shard.h"
+#include "experiments/cli/cli.h"
+#include "experiments/cli/shard.h"
 #include "sim/trace/trace.h"
 
 typedef struct ba_work_item {
@@ -70,7 +70,7 @@ int ba_work_begin(ba_work_list *w, ba_trace *t, size_t declared, const char *out
 /* Records that an item is finished; the caller commits. What the trace returned. */
 int ba_work_finish(ba_work_list *w, ba_trace *t, size_t item, char err[BA_ERR_LEN]);
 
-/* "1f9c0a7b Intel(R) Xeon(R) .., 2 processors": a hash of the machine's id and name, which are not told. */
+/* "1f9c0a7b Intel(R) Xeon(R) .., 2 processors": a hash of the machine's id and name, which nobody can read from it. */
 void ba_machine_name(char out[64]);
 
 #endif
