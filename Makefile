@@ -100,10 +100,10 @@ $(BUILD)/blockattn-tests: $(call obj,$(LIB_SRC) $(API_SRC) $(filter-out experime
 	@echo "  link     $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) $(addprefix -Wl$(comma)--wrap=,$(FAULTY)) -o $@ $^ -lcunit $(LIBS)
 
-# Programs of experiments/versus: those of BENCH_OWN have a main and stand alone, the others are one program.
-BENCH_OWN := $(patsubst %,experiments/versus/%.c,kernels device_kernels worker)
-$(BUILD)/bench-kernels: $(call obj,$(filter kernels/%,$(LIB_SRC)) experiments/versus/kernels.c)
-$(BUILD)/bench-device: $(call obj,$(filter kernels/%,$(LIB_SRC)) experiments/versus/device_kernels.c)
+# Programs of experiments/versus: those of BENCH_OWN belong to programs of their own, the others are one program.
+BENCH_OWN := $(patsubst %,experiments/versus/%.c,kernels device_kernels kernel_bench worker)
+$(BUILD)/bench-kernels: $(call obj,$(filter kernels/%,$(LIB_SRC)) experiments/versus/kernels.c experiments/versus/kernel_bench.c)
+$(BUILD)/bench-device: $(call obj,$(filter kernels/%,$(LIB_SRC)) experiments/versus/device_kernels.c experiments/versus/kernel_bench.c)
 $(BUILD)/bench-worker: $(call obj,$(LIB_SRC) experiments/versus/worker.c)
 $(BUILD)/bench: $(call obj,$(LIB_SRC) $(filter-out experiments/main.c,$(EXP_SRC)) $(filter-out $(BENCH_OWN),$(BENCH_SRC)))
 $(BUILD)/bench $(BUILD)/bench-worker $(BUILD)/bench-kernels $(BUILD)/bench-device: $(CUDA_OBJ)

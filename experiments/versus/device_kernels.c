@@ -3,7 +3,7 @@
  * in a row, from the first's begin to the end of the last; the best sample is taken.
  *
  *   bench-device BACKEND kernels|machine        CSV: the tables that plots/roofline.gp draws */
-#include "kernels/backend.h"
+#include "kernel_bench.h"
 #include "kernels/base/clock.h"
 
 #include <math.h>
@@ -14,15 +14,7 @@
 enum { ROUNDS = 7, TURNS = 4, HEADS = 32, KV_HEADS = 8, DIM = 128, HIDDEN = 4096, FF = 14336, FEW = 50 };
 static const double SAMPLE_FLOPS = 4e12; /* some milliseconds of the fastest device */
 
-/* Attention of `rows` over `keys` (causal: row r sees key r at most), or a product [rows, in] [in, out]. */
-typedef struct job {
-    const char *name;
-    size_t rows, keys;
-    bool causal;
-    size_t in, out;
-} job;
-
-static const job jobs[] = {
+static const bench_job jobs[] = {
     {"product 50 x 4096 x 6144", FEW, 0, false, HIDDEN, 6144},
     {"product 50 x 4096 x 4096", FEW, 0, false, HIDDEN, HIDDEN},
     {"product 50 x 4096 x 28672", FEW, 0, false, HIDDEN, 2 * FF},
@@ -41,7 +33,7 @@ static const job jobs[] = {
 
 typedef struct scene {
     ba_backend *be;
-    const job *job;
+    const bench_job *job;
     ba_buf *x, *out, *kv_rows;
     ba_weight *w[TURNS];
     ba_kv *kv[TURNS];
@@ -50,21 +42,9 @@ typedef struct scene {
     int32_t *hi; /* [rows] or NULL */
 } scene;
 
-static void die(const char *why) {
-    fprintf(stderr, "bench-device: %s\n", why);
-    exit(3);
-}
-
-static void *checked(void *p) {
-    if (!p) {
-        die("out of memory");
-    }
-    return p;
-}
-
 /* Numbers in [-1, 1): a device may be faster on zeros, which switch fewer bits. */
 static void fill(ba_backend *be, ba_buf *buf, size_t rows, size_t cols) {
-    double *x = checked(malloc(rows * cols * sizeof *x));
+    double *x = bench_checked(malloc(rows * cols * sizeof *x));
     for (size_t i = 0; i < rows * cols; i++) {
         x[i] = (double)(i * 2654435761u % 65536) / 32768 - 1;
     }
@@ -75,28 +55,28 @@ static void fill(ba_backend *be, ba_buf *buf, size_t rows, size_t cols) {
 static void open_attention(scene *s) {
     const ba_backend_ops *ops = s->be->ops;
     const size_t rows = s->job->rows, keys = s->job->keys, width = KV_HEADS * DIM;
-    double freq[DIM / 2], *pos = checked(calloc(keys, sizeof *pos));
+    double freq[DIM / 2], *pos = bench_checked(calloc(keys, sizeof *pos));
     for (size_t i = 0; i < DIM / 2; i++) {
         freq[i] = pow(5e5, -2.0 * (double)i / DIM);
     }
     for (size_t i = 0; i < keys; i++) {
         pos[i] = (double)i;
     }
-    s->freqs = checked(ops->freqs_new(s->be, freq, DIM / 2, 1));
-    s->rot = checked(ops->rot_new(s->be, keys, DIM / 2));
+    s->freqs = bench_checked(ops->freqs_new(s->be, freq, DIM / 2, 1));
+    s->rot = bench_checked(ops->rot_new(s->be, keys, DIM / 2));
     ops->rot_fill(s->be, s->rot, 0, keys, pos, s->freqs);
     free(pos);
-    s->x = checked(ops->buf_new(s->be, rows, HEADS * DIM));
-    s->out = checked(ops->operand_new(s->be, rows, HEADS * DIM));
-    s->kv_rows = checked(ops->buf_new(s->be, keys, width));
+    s->x = bench_checked(ops->buf_new(s->be, rows, HEADS * DIM));
+    s->out = bench_checked(ops->operand_new(s->be, rows, HEADS * DIM));
+    s->kv_rows = bench_checked(ops->buf_new(s->be, keys, width));
     fill(s->be, s->x, rows, HEADS * DIM);
     fill(s->be, s->kv_rows, keys, width);
     for (size_t i = 0; i < TURNS; i++) {
         const ba_view from = {s->kv_rows, 0, 0};
-        s->kv[i] = checked(ops->kv_new(s->be, 1, KV_HEADS, DIM, keys));
+        s->kv[i] = bench_checked(ops->kv_new(s->be, 1, KV_HEADS, DIM, keys));
         ops->kv_write(s->be, s->kv[i], 0, 0, NULL, keys, from, from, s->rot, 0);
     }
-    s->hi = s->job->causal ? checked(malloc(rows * sizeof *s->hi)) : NULL;
+    s->hi = s->job->causal ? bench_checked(malloc(rows * sizeof *s->hi)) : NULL;
     for (size_t r = 0; s->hi && r < rows; r++) {
         s->hi[r] = (int32_t)(r + 1);
     }
@@ -109,13 +89,13 @@ static void open_product(scene *s) {
         const ba_weight_src src = {.type = BA_BF16, .rows = s->job->out, .cols = s->job->in, .seed = i + 1};
         s->w[i] = ops->weight_new(s->be, &src, 1, err);
         if (!s->w[i]) {
-            die(err);
+            bench_die(err);
         }
     }
-    ba_buf *wide = checked(ops->buf_new(s->be, s->job->rows, s->job->in));
-    ba_buf *gain = checked(ops->buf_new(s->be, 1, s->job->in));
-    s->x = checked(ops->operand_new(s->be, s->job->rows, s->job->in));
-    s->out = checked(ops->buf_new(s->be, s->job->rows, s->job->out));
+    ba_buf *wide = bench_checked(ops->buf_new(s->be, s->job->rows, s->job->in));
+    ba_buf *gain = bench_checked(ops->buf_new(s->be, 1, s->job->in));
+    s->x = bench_checked(ops->operand_new(s->be, s->job->rows, s->job->in));
+    s->out = bench_checked(ops->buf_new(s->be, s->job->rows, s->job->out));
     fill(s->be, wide, s->job->rows, s->job->in);
     fill(s->be, gain, 1, s->job->in);
     ops->rmsnorm(s->be, (ba_view){wide, 0, 0}, s->job->rows, 1, s->job->in, gain, 1e-5, (ba_view){s->x, 0, 0});
@@ -157,7 +137,7 @@ static void call(const scene *s, size_t turn) {
 }
 
 /* Prints the row of a job. */
-static void measure(ba_backend *be, const job *j, double peak) {
+static void measure(ba_backend *be, const bench_job *j, double peak) {
     scene s = {.be = be, .job = j};
     (j->keys ? open_attention : open_product)(&s);
     be->count = (ba_counters){0};
@@ -177,11 +157,9 @@ static void measure(ba_backend *be, const job *j, double peak) {
     }
     close_scene(&s);
     if (be->ops->fault(be)) {
-        die(be->ops->fault(be));
+        bench_die(be->ops->fault(be));
     }
-    printf("%s/%s,\"%s\",%.0f,%.0f,%.6g,%.6g,%.6g,%.6g\n", be->ops->name, be->ops->dtype, j->name, flops, bytes, best,
-           peak, best, peak);
-    fflush(stdout);
+    bench_print_row(be, j, flops, bytes, (bench_rates){best, peak, best, peak});
 }
 
 int main(int argc, char **argv) {
@@ -195,15 +173,15 @@ int main(int argc, char **argv) {
         return 2;
     }
     if (ba_backend_open(argv[1], &cfg, &be, err)) {
-        die(err);
+        bench_die(err);
     }
     if (!be->ops->peak || be->ops->peak(be, &flops, &bytes)) {
-        die("this backend has no device, or no memory for its peaks");
+        bench_die("this backend has no device, or no memory for its peaks");
     }
     if (machine) {
         printf("peak_flops_per_s,peak_bytes_per_s\n%.6g,%.6g\n", flops, bytes);
     } else {
-        puts("backend,kernel,flops,bytes,flops_per_s,peak_flops_per_s,busy_flops_per_s,busy_peak_flops_per_s");
+        bench_print_head();
         for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++) {
             measure(be, &jobs[i], flops);
         }

@@ -2,6 +2,7 @@
  * as a question over a long cache need it, and the matrix products of the default model. Peak and kernels are measured
  * in turns, and the best of each is taken. The fraction is given by wall time, and by processor time, which other load on
  * the machine does not change (nor does a sleeping thread of ours). bench-kernels [--csv] [THREADS] */
+#include "kernel_bench.h"
 #include "kernels/base/clock.h"
 #include "kernels/cpu/bf16/bf16.h"
 #include "sim/base/random.h"
@@ -135,16 +136,7 @@ static span peak_once(bool bf16, size_t threads) {
 
 /* ---- kernels ---- */
 
-/* What is timed: attention of `rows` over `keys` (causal: row r sees key r at most), or a product [rows, in] [in, out].
- */
-typedef struct job {
-    const char *name;
-    size_t rows, keys;
-    bool causal;
-    size_t in, out;
-} job;
-
-static const job jobs[] = {
+static const bench_job jobs[] = {
     {"attention 2K x 2K, causal", 2048, 2048, true, 0, 0},    {"attention 50 x 8K", 50, 8192, false, 0, 0},
     {"attention 50 x 32K", 50, 32768, false, 0, 0},           {"product 1024 x 576 x 960", 1024, 0, false, 576, 960},
     {"product 1024 x 576 x 3072", 1024, 0, false, 576, 3072}, {"product 1024 x 1536 x 576", 1024, 0, false, 1536, 576},
@@ -154,7 +146,7 @@ static const job jobs[] = {
 
 typedef struct scene {
     ba_backend *be;
-    const job *job;
+    const bench_job *job;
     ba_buf *x, *out, *k, *v;
     ba_weight *w;
     ba_kv *kv;
@@ -163,20 +155,8 @@ typedef struct scene {
     int32_t *hi;
 } scene;
 
-static void die(const char *why) {
-    fprintf(stderr, "bench-kernels: %s\n", why);
-    exit(3);
-}
-
-static void *checked(void *p) {
-    if (!p) {
-        die("out of memory");
-    }
-    return p;
-}
-
 static void fill(ba_backend *be, ba_buf *buf, size_t rows, size_t cols) {
-    double *x = checked(malloc(rows * cols * sizeof *x));
+    double *x = bench_checked(malloc(rows * cols * sizeof *x));
     uint64_t seed = 1;
     for (size_t i = 0; i < rows * cols; i++) {
         x[i] = 2 * ba_random_real(&seed) - 1;
@@ -188,22 +168,22 @@ static void fill(ba_backend *be, ba_buf *buf, size_t rows, size_t cols) {
 static void open_attention(scene *s) {
     const ba_backend_ops *ops = s->be->ops;
     size_t rows = s->job->rows, keys = s->job->keys;
-    double freq[DIM / 2], *pos = checked(calloc(keys, sizeof *pos));
+    double freq[DIM / 2], *pos = bench_checked(calloc(keys, sizeof *pos));
     for (size_t i = 0; i < DIM / 2; i++) {
         freq[i] = pow(1e4, -2.0 * (double)i / DIM);
     }
-    s->freqs = checked(ops->freqs_new(s->be, freq, DIM / 2, 1));
-    s->rot = checked(ops->rot_new(s->be, keys, DIM / 2));
+    s->freqs = bench_checked(ops->freqs_new(s->be, freq, DIM / 2, 1));
+    s->rot = bench_checked(ops->rot_new(s->be, keys, DIM / 2));
     ops->rot_fill(s->be, s->rot, 0, keys, pos, s->freqs);
     free(pos);
-    s->x = checked(ops->buf_new(s->be, rows, HEADS * DIM));
-    s->out = checked(ops->buf_new(s->be, rows, HEADS * DIM));
-    s->k = checked(ops->buf_new(s->be, keys, KV_HEADS * DIM));
-    s->kv = checked(ops->kv_new(s->be, 1, KV_HEADS, DIM, keys));
+    s->x = bench_checked(ops->buf_new(s->be, rows, HEADS * DIM));
+    s->out = bench_checked(ops->buf_new(s->be, rows, HEADS * DIM));
+    s->k = bench_checked(ops->buf_new(s->be, keys, KV_HEADS * DIM));
+    s->kv = bench_checked(ops->kv_new(s->be, 1, KV_HEADS, DIM, keys));
     fill(s->be, s->x, rows, HEADS * DIM);
     fill(s->be, s->k, keys, KV_HEADS * DIM);
     ops->kv_write(s->be, s->kv, 0, 0, NULL, keys, (ba_view){s->k, 0, 0}, (ba_view){s->k, 0, 0}, s->rot, 0);
-    s->hi = checked(malloc(rows * sizeof *s->hi));
+    s->hi = bench_checked(malloc(rows * sizeof *s->hi));
     for (size_t r = 0; r < rows; r++) {
         s->hi[r] = (int32_t)(s->job->causal ? r + 1 : keys);
     }
@@ -213,7 +193,7 @@ static void open_product(scene *s) {
     const ba_backend_ops *ops = s->be->ops;
     size_t in = s->job->in, out = s->job->out;
     char err[BA_ERR_LEN];
-    float *w = checked(malloc(in * out * sizeof *w));
+    float *w = bench_checked(malloc(in * out * sizeof *w));
     for (size_t i = 0; i < in * out; i++) {
         w[i] = (float)(i % 97) / 97 - 0.5f;
     }
@@ -221,10 +201,10 @@ static void open_product(scene *s) {
     s->w = ops->weight_new(s->be, &src, 1, err);
     free(w);
     if (!s->w) {
-        die(err);
+        bench_die(err);
     }
-    s->x = checked(ops->buf_new(s->be, s->job->rows, in));
-    s->out = checked(ops->buf_new(s->be, s->job->rows, out));
+    s->x = bench_checked(ops->buf_new(s->be, s->job->rows, in));
+    s->out = bench_checked(ops->buf_new(s->be, s->job->rows, out));
     fill(s->be, s->x, s->job->rows, in);
 }
 
@@ -259,10 +239,7 @@ static span run_once(const scene *s, size_t threads) {
     return rate_since(start, (double)(s->be->count.flops_exact - before), threads);
 }
 
-static const char csv_head[] = "backend,kernel,flops,bytes,flops_per_s,peak_flops_per_s,busy_flops_per_s,"
-                               "busy_peak_flops_per_s";
-
-static void time_job(ba_backend *be, const job *j, size_t threads, bool csv) {
+static void time_job(ba_backend *be, const bench_job *j, size_t threads, bool csv) {
     scene s = {.be = be, .job = j};
     bool bf16 = be->kv_size == 2;
     span best = {0}, peak = {0};
@@ -279,9 +256,8 @@ static void time_job(ba_backend *be, const job *j, size_t threads, bool csv) {
     scene_close(&s);
     if (csv) {
         double calls = ROUNDS, bytes = (double)(be->count.bytes_read + be->count.bytes_written);
-        printf("%s/%s,\"%s\",%.0f,%.0f,%.6g,%.6g,%.6g,%.6g\n", be->ops->name, be->ops->dtype, j->name,
-               (double)be->count.flops_exact / calls, bytes / calls, best.wall, peak.wall, best.busy, peak.busy);
-        fflush(stdout);
+        bench_print_row(be, j, (double)be->count.flops_exact / calls, bytes / calls,
+                        (bench_rates){best.wall, peak.wall, best.busy, peak.busy});
         return;
     }
     printf("%8s/%-5s %-28s %8.1f GFLOP/s", be->ops->name, be->ops->dtype, j->name, best.wall / 1e9);
@@ -298,10 +274,10 @@ int main(int argc, char **argv) {
     const char *threads = argc > 1 + csv ? argv[1 + csv] : NULL;
     long given = threads ? strtol(threads, NULL, 10) : sysconf(_SC_NPROCESSORS_ONLN);
     if (given < 1 || given > MOST_THREADS) {
-        die("usage: bench-kernels [--csv] [THREADS]");
+        bench_die("usage: bench-kernels [--csv] [THREADS]");
     }
     if (csv) {
-        puts(csv_head);
+        bench_print_head();
     }
     for (size_t i = 0; ba_backend_at(i); i++) {
         char err[BA_ERR_LEN];
