@@ -170,6 +170,16 @@ void ba_cpu_glu(ba_backend *be, ba_act act, ba_view x, size_t rows, size_t cols,
 void ba_cpu_gather(ba_backend *be, ba_view src, const size_t *row, size_t n, size_t cols, ba_view dst);
 void ba_cpu_attention(ba_backend *be, size_t layer, size_t heads, double scale, const ba_rot *rot,
                       const ba_attn_job *job, size_t n_jobs, ba_view q, ba_view out);
+/* A call of kv_shift. A task of it is one KV head of one span: head index % kv_heads of span index / kv_heads. */
+typedef struct ba_cpu_shift {
+    ba_kv_part part;
+    size_t layer, kv_heads;
+    const ba_kv_span *span;
+    const double *from, *to;
+} ba_cpu_shift;
+/* Spreads the call over the threads; arg of the task: the ba_cpu_shift. */
+void ba_cpu_shift_run(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv_span *span, size_t n_span,
+                      const double *from, const double *to, void (*task)(void *arg, size_t index, size_t worker));
 void ba_cpu_kv_shift(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv_span *span, size_t n_span,
                      const double *from, const double *to);
 void ba_cpu_key_mass(ba_backend *be, size_t layer, size_t heads, double scale, const ba_rot *rot,

@@ -195,17 +195,15 @@ void ba_cpu_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba_
     }
 }
 
-/* Keys or values of one layer that move. */
-typedef struct shift {
-    ba_kv_part part;
-    size_t layer, kv_heads;
-    const ba_kv_span *span;
-    const double *from, *to;
-} shift;
+void ba_cpu_shift_run(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv_span *span, size_t n_span,
+                      const double *from, const double *to, void (*task)(void *arg, size_t index, size_t worker)) {
+    ba_cpu_shift c = {part, layer, n_span ? span->kv->kv_heads : 1, span, from, to};
+    ba_pool_run(((ba_cpu *)be)->pool, n_span * c.kv_heads, task, &c);
+}
 
 /* One span of one KV head. */
 static void shift_task(void *arg, size_t index, size_t worker) {
-    const shift *c = arg;
+    const ba_cpu_shift *c = arg;
     const ba_kv_span *s = &c->span[index / c->kv_heads];
     const double *from = c->from + s->at, *to = c->to + s->at;
     size_t h = index % c->kv_heads, step = c->part == BA_KV_K ? BA_KEYS : 1;
@@ -228,6 +226,5 @@ static void shift_task(void *arg, size_t index, size_t worker) {
 
 void ba_cpu_kv_shift(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv_span *span, size_t n_span,
                      const double *from, const double *to) {
-    shift c = {part, layer, n_span ? span->kv->kv_heads : 1, span, from, to};
-    ba_pool_run(((ba_cpu *)be)->pool, n_span * c.kv_heads, shift_task, &c);
+    ba_cpu_shift_run(be, part, layer, span, n_span, from, to, shift_task);
 }

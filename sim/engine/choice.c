@@ -139,48 +139,50 @@ static ba_batch *short_batch(ba_run *r, size_t node, bool bottom_right) {
     return b;
 }
 
-/* Moves the rows that were not chosen, in one layer. -1: out of memory. */
-static int shift_rows(ba_run *r, size_t node, size_t layer) {
-    static const ba_kv_part part[] = {BA_KV_K, BA_KV_V};
+/* The spans in which rows that were not chosen move, the same in every layer. NULL: out of memory. */
+static ba_kv_span *shift_spans(const ba_run *r, size_t node, size_t *n) {
     const ba_node *v = &r->plan->node[node];
-    ba_backend *be = r->e->net.be;
-    size_t n = ba_run_keys(v), n_span = 0;
     ba_kv_span *span = calloc(v->n_edge + 1, sizeof *span);
-    if (!span) {
-        return -1;
-    }
-    for (size_t e = 0, begin = 0; e < v->n_edge; begin += v->edge[e++].n) {
+    *n = 0;
+    for (size_t e = 0, begin = 0; span && e < v->n_edge; begin += v->edge[e++].n) {
         const ba_edge *edge = &v->edge[e];
         if (edge->quota) {
-            span[n_span++] =
+            span[(*n)++] =
                 (ba_kv_span){r->patch[r->held[node].edge0 + e], r->held[edge->seen].kv, edge->first, edge->n, begin};
         }
     }
+    return span;
+}
+
+static void shift_rows(const ba_run *r, size_t node, size_t layer, const ba_kv_span *span, size_t n_span) {
+    static const ba_kv_part part[] = {BA_KV_K, BA_KV_V};
+    ba_backend *be = r->e->net.be;
+    size_t n = ba_run_keys(&r->plan->node[node]);
     for (size_t list = 0; list < 2; list++) {
         const double *from = r->chosen.shift + 2 * list * n;
         be->ops->kv_shift(be, part[list], layer, span, n_span, from, from + n);
     }
-    free(span);
-    return 0;
 }
 
 /* The layers after the choice. */
 static int walk_rest(ba_run *r, size_t node, const ba_batch *b) {
     ba_network *net = &r->e->net;
     const ba_choice *choice = &r->plan->node[node].choice;
-    for (size_t l = choice->layer + 1; l < net->shape->layers; l++) {
+    size_t n_span;
+    ba_kv_span *span = choice->shift ? shift_spans(r, node, &n_span) : NULL;
+    int rc = choice->shift && !span ? -1 : 0;
+    for (size_t l = choice->layer + 1; !rc && l < net->shape->layers; l++) {
         ba_network_keys(net, b, l, true);
-        if (choice->shift && shift_rows(r, node, l)) {
-            return -1;
+        if (span) {
+            shift_rows(r, node, l, span, n_span);
         }
-        if (ba_run_layer(r, b, l, true, true)) {
-            return -1;
-        }
-        if (ba_run_step(r, BA_STAGE_PREFILL, b->rows)) {
-            return BA_INTERRUPTED;
+        rc = ba_run_layer(r, b, l, true, true) ? -1 : 0;
+        if (!rc && ba_run_step(r, BA_STAGE_PREFILL, b->rows)) {
+            rc = BA_INTERRUPTED;
         }
     }
-    return ba_network_starved(net) ? -1 : 0;
+    free(span);
+    return rc ? rc : ba_network_starved(net) ? -1 : 0;
 }
 
 /* The chosen rows from the attention of the choice's layer to the last layer. Two batches, since the bottom-right mask

@@ -150,17 +150,9 @@ void ba_bf16_kv_distance(ba_backend *be, ba_kv_part part, size_t layer, const ba
     }
 }
 
-/* Keys or values of one layer that move. */
-typedef struct shift {
-    ba_kv_part part;
-    size_t layer, kv_heads;
-    const ba_kv_span *span;
-    const double *from, *to;
-} shift;
-
 /* One span of one KV head. */
 static void shift_task(void *arg, size_t index, size_t worker) {
-    const shift *c = arg;
+    const ba_cpu_shift *c = arg;
     const ba_kv_span *s = &c->span[index / c->kv_heads];
     const double *from = c->from + s->at, *to = c->to + s->at;
     size_t h = index % c->kv_heads;
@@ -185,6 +177,5 @@ static void shift_task(void *arg, size_t index, size_t worker) {
 
 void ba_bf16_kv_shift(ba_backend *be, ba_kv_part part, size_t layer, const ba_kv_span *span, size_t n_span,
                       const double *from, const double *to) {
-    shift c = {part, layer, n_span ? span->kv->kv_heads : 1, span, from, to};
-    ba_pool_run(((ba_cpu *)be)->pool, n_span * c.kv_heads, shift_task, &c);
+    ba_cpu_shift_run(be, part, layer, span, n_span, from, to, shift_task);
 }
