@@ -154,6 +154,16 @@ static shelf open_away(const char *tiers, const char *folder) {
     return shelf_open_on(away_backend(), tiers, folder);
 }
 
+/* The same; %zu in tiers: the bytes of so many blocks, less a few. */
+static shelf open_away_with_room(const char *tiers, size_t blocks, size_t less, const char *folder) {
+    char text[64];
+    shelf f = open_away("gpu:1M", folder);
+    size_t bytes = shelf_bytes(&f);
+    shelf_close(&f);
+    snprintf(text, sizeof text, tiers, blocks * bytes - less);
+    return open_away(text, folder);
+}
+
 static void blocks_come_back_from_every_place(void) {
     shelf f = open_away("gpu:1M,ram:1M,lmdb:%s:16M", "device");
     shelf_add(&f, 1);
@@ -179,12 +189,7 @@ static void blocks_come_back_from_every_place(void) {
 
 /* A copy that is under way keeps its source, whatever else is put into the tier. */
 static void what_is_being_copied_stays(void) {
-    char tiers[64];
-    shelf f = open_away("gpu:1M", "stays");
-    size_t bytes = shelf_bytes(&f);
-    shelf_close(&f);
-    snprintf(tiers, sizeof tiers, "gpu:1M,ram:%zu", 2 * bytes);
-    f = open_away(tiers, "stays");
+    shelf f = open_away_with_room("gpu:1M,ram:%zu", 2, 0, "stays");
     shelf_add(&f, 1);
     ba_store_clear(f.store);
     ba_finding found;
@@ -203,27 +208,14 @@ static void what_is_being_copied_stays(void) {
 }
 
 static void the_tier_in_memory_has_a_budget(void) {
-    char tiers[64];
-    shelf f = open_away("gpu:1M", "budget");
-    size_t bytes = shelf_bytes(&f);
-    shelf_close(&f);
-    snprintf(tiers, sizeof tiers, "gpu:0,ram:%zu", 3 * bytes);
-    f = open_away(tiers, "budget");
+    shelf f = open_away_with_room("gpu:0,ram:%zu", 3, 0, "budget");
     for (int b = 1; b <= 3; b++) {
         shelf_add(&f, b);
         ba_store_flush(f.store);
     }
-    CU_ASSERT_EQUAL(shelf_look(&f, 1).place, 1); /* 2 is the oldest now */
-    ba_store_flush(f.store);
-    shelf_add(&f, 4);
-    ba_store_flush(f.store);
-    CU_ASSERT_EQUAL(shelf_look(&f, 2).by_place[1], BA_MISS_EVICTED);
-    for (int b = 1; b <= 4; b++) {
-        CU_ASSERT_EQUAL(shelf_look(&f, b).why, b == 2 ? BA_MISS_EVICTED : BA_HIT);
-    }
+    shelf_evicts_the_oldest(&f);
     shelf_close(&f);
-    snprintf(tiers, sizeof tiers, "gpu:0,ram:%zu", bytes - 1);
-    f = open_away(tiers, "budget");
+    f = open_away_with_room("gpu:0,ram:%zu", 1, 1, "budget");
     shelf_add(&f, 1);
     ba_store_flush(f.store);
     CU_ASSERT_EQUAL(shelf_look(&f, 1).by_place[1], BA_MISS_TOO_LARGE);

@@ -168,6 +168,17 @@ int shelf_in_child(void (*body)(void), unsigned kill_after) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+void shelf_evicts_the_oldest(shelf *r) {
+    CU_ASSERT_EQUAL(shelf_look(r, 1).place, 1); /* 2 is the oldest now */
+    ba_store_flush(r->store);
+    shelf_add(r, 4);
+    ba_store_flush(r->store);
+    CU_ASSERT_EQUAL(shelf_look(r, 2).by_place[1], BA_MISS_EVICTED);
+    for (int b = 1; b <= 4; b++) {
+        CU_ASSERT_EQUAL(shelf_look(r, b).why, b == 2 ? BA_MISS_EVICTED : BA_HIT);
+    }
+}
+
 size_t shelf_bytes(const shelf *r) {
     return r->be->ops->kv_bytes(r->be, SHELF_LAYERS, SHELF_HEADS, SHELF_DIM, SHELF_TOKENS) + BA_BLOCK_HEAD +
            2 * sizeof(double) + SHELF_TOKENS * sizeof(int32_t);

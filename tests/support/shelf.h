@@ -38,6 +38,8 @@ void shelf_add(shelf *r, int b);
 ba_entry *shelf_find(shelf *r, const ba_origin *from, int b, uint64_t key, ba_finding *found);
 /* Looks block b up, and asserts that what is found is what was added. */
 ba_finding shelf_look(shelf *r, int b);
+/* Of blocks 1 to 3, which a tier in second place has room for: asserts that it evicts the one that was used least lately. */
+void shelf_evicts_the_oldest(shelf *r);
 /* Bytes of a stored block. */
 size_t shelf_bytes(const shelf *r);
 
