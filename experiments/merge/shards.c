@@ -61,6 +61,24 @@ static void free_attributes(attributes *a) {
     *a = (attributes){0};
 }
 
+/* A trace and its attributes; none of both if it fails. What the trace returned. */
+static int open_trace(const char *path, ba_trace **t, attributes *a, char err[BA_ERR_LEN]) {
+    *a = (attributes){0};
+    int rc = ba_trace_open(path, t, err);
+    if (rc) {
+        return rc;
+    }
+    ba_trace_attributes(*t, collect, a);
+    if (a->failed) {
+        free_attributes(a);
+        ba_trace_close(*t);
+        *t = NULL;
+        ba_fail(err, "out of memory");
+        return BA_TRACE_MACHINE;
+    }
+    return 0;
+}
+
 static const char *said(const attributes *a, const char *key) {
     for (size_t i = 0; i < a->n; i++) {
         if (strcmp(a->key[i], key) == 0) {
@@ -302,12 +320,11 @@ static int check_whole(const merging *m, char **in, size_t n, char err[BA_ERR_LE
 
 int ba_shards_is(const char *path, char err[BA_ERR_LEN]) {
     ba_trace *t;
-    attributes a = {0};
-    int rc = ba_trace_open(path, &t, err);
+    attributes a;
+    int rc = open_trace(path, &t, &a, err);
     if (rc) {
         return rc;
     }
-    ba_trace_attributes(t, collect, &a);
     ba_trace_close(t);
     rc = *said(&a, "shard") != '\0';
     free_attributes(&a);
@@ -317,17 +334,12 @@ int ba_shards_is(const char *path, char err[BA_ERR_LEN]) {
 /* Shard i of the list, the first of which is open. */
 static int merge_one(merging *m, const char *path, char err[BA_ERR_LEN]) {
     ba_trace *t;
-    attributes a = {0};
-    int rc = ba_trace_open(path, &t, err);
+    attributes a;
+    int rc = open_trace(path, &t, &a, err);
     if (rc) {
         return rc;
     }
-    ba_trace_attributes(t, collect, &a);
-    if (a.failed) {
-        ba_fail(err, "out of memory");
-        rc = BA_TRACE_MACHINE;
-    }
-    rc = rc ? rc : compare(m, &a, path, err);
+    rc = compare(m, &a, path, err);
     rc = rc ? rc : add_shard(m, t, path, err);
     free_attributes(&a);
     ba_trace_close(t);
@@ -361,14 +373,13 @@ static void free_merging(merging *m) {
 
 int ba_shards_merge(const char *out, char **in, size_t n, const ba_shards_options *opt, char err[BA_ERR_LEN]) {
     merging m = {.opt = opt, .first_path = in[0]};
-    int rc = ba_trace_open(in[0], &m.first, err);
+    int rc = open_trace(in[0], &m.first, &m.said, err);
     if (rc) {
         return rc;
     }
-    ba_trace_attributes(m.first, collect, &m.said);
     enum { MOST_ITEMS = 1 << 26 };
     m.n_item = strtoul(said(&m.said, "work_items"), NULL, 10);
-    if (m.said.failed || m.n_item > MOST_ITEMS || !(m.owner = calloc(m.n_item + 1, sizeof *m.owner))) {
+    if (m.n_item > MOST_ITEMS || !(m.owner = calloc(m.n_item + 1, sizeof *m.owner))) {
         ba_fail(err, "%s: out of memory, or the attribute work_items is damaged", in[0]);
         rc = BA_TRACE_MACHINE;
     }
