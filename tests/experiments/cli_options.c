@@ -1,6 +1,7 @@
 /* The table of options, as users meet it: what is refused and how, what is suggested, which traces are kept, how files
  * are found, and what is printed from the table. */
 #include "experiments/cli/guess.h"
+#include "experiments/cli/known_models.h"
 #include "experiments/options/commands.h"
 #include "sim/modes/modes.h"
 #include "tests/support/program.h"
@@ -497,6 +498,19 @@ static void test_model_names(void) {
     unsetenv("XDG_CACHE_HOME");
 }
 
+/* What set-up gets is what a name stands for: the same file and size in experiments/setup.sh. */
+static void test_known_models(void) {
+    char err[BA_ERR_LEN], row[256], *script;
+    size_t n;
+    CU_ASSERT_EQUAL_FATAL(ba_read_file("experiments/setup.sh", 1 << 20, &script, &n, err), 0);
+    const ba_known_model *m;
+    for (size_t i = 0; (m = ba_known_model_at(i)); i++) {
+        snprintf(row, sizeof row, "    %s)\n        file=%s bytes=%zu\n", m->target, m->file, m->bytes);
+        CU_ASSERT_PTR_NOT_NULL(strstr(script, row));
+    }
+    free(script);
+}
+
 /* Sizes of published models follow from their shapes: weights within 2 % of the published number. */
 static void test_shapes(void) {
     static const struct {
@@ -645,6 +659,7 @@ int ba_suite_cli_options(void) {
                    CU_add_test(s, "modes, tasks, models, shapes and backends are listed", test_lists) &&
                    CU_add_test(s, "the example of sim/README.md is what modes prints", test_concepts) &&
                    CU_add_test(s, "a model's name is its file in the cache folder", test_model_names) &&
+                   CU_add_test(s, "set-up gets the models that have names", test_known_models) &&
                    CU_add_test(s, "published shapes have the published number of weights", test_shapes) &&
                    CU_add_test(s, "--shape takes a config.json", test_shape_files) &&
                    CU_add_test(s, "manual page and completions name every option", test_pages)
